@@ -1,0 +1,1 @@
+"""Emotional states of dogs from their faces."""

@@ -1,0 +1,42 @@
+"""What every face detector can do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from canemo.records import Face, Image
+
+
+class Detector(Protocol):
+    """Finds faces in images.
+
+    Attributes
+    ----------
+    name
+        Short name shown in reports, e.g. ``"dog_head"``.
+    fingerprint
+        SHA-256 of weights and settings: two detectors that may answer differently differ here.
+    score_threshold
+        Scores at or above it count as a face. `detect` may return fainter ones, so that the ledger
+        can tell "nothing there" from "something faint there".
+    """
+
+    name: str
+    fingerprint: str
+    score_threshold: float
+
+    def detect(self, images_rgb: Sequence[Image]) -> list[list[Face]]:
+        """Return the faces of each image, best score first.
+
+        Parameters
+        ----------
+        images_rgb
+            N images, each (H, W, 3) uint8, RGB; sizes may differ.
+
+        Returns
+        -------
+        list of list of Face
+            N lists; boxes in pixels of the image given, clipped to it.
+        """
+        ...
