@@ -1,0 +1,182 @@
+"""Faces of single frames joined into tracks over time, and the one track that is the dog."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from canemo.records import Box, Face
+
+MIN_IOU = 0.2
+MAX_CENTRE_SHIFT = 0.75
+PERSISTENT_SHARE = 0.25
+PERSISTENT_FRAMES = 3
+
+
+@dataclass(frozen=True)
+class TrackedFace:
+    """A face of the dog at one position of the frame list; `interpolated` where none was found."""
+
+    box_xyxy: Box
+    score: float
+    interpolated: bool = False
+
+
+@dataclass(frozen=True)
+class LinkedVideo:
+    """The dog's face through a video.
+
+    Attributes
+    ----------
+    faces
+        Position in the list of frames -> face.
+    persistent_faces
+        How many faces were there for a good part of the video, the dog's own included; above 1
+        it is not certain that the kept one is the right one.
+    """
+
+    faces: dict[int, TrackedFace]
+    persistent_faces: int
+
+
+@dataclass
+class _Track:
+    times_s: list[float] = field(default_factory=list)
+    faces: dict[int, Face] = field(default_factory=dict)
+
+    @property
+    def last(self) -> Face:
+        return self.faces[next(reversed(self.faces))]
+
+    @property
+    def evidence(self) -> float:
+        """Confidence times apparent size, summed: a near, clear, lasting face wins."""
+        return sum(face.score * _side(face.box_xyxy) for face in self.faces.values())
+
+    def add(self, position: int, time_s: float, face: Face) -> None:
+        self.times_s.append(time_s)
+        self.faces[position] = face
+
+
+def link_faces(
+    times_s: Sequence[float], faces: Sequence[Sequence[Face]], *, max_gap_s: float
+) -> LinkedVideo:
+    """Follow faces over time and keep the one that has most evidence.
+
+    A face continues the track whose last box it overlaps (IoU) or nearly touches (centre
+    distance relative to the box) within `max_gap_s`. Tracks that are never there at the same time as the kept one
+    are the same dog seen again and are kept too. Gaps up to `max_gap_s` between two detections
+    of one track are filled by linear interpolation; nothing is ever extrapolated.
+
+    Parameters
+    ----------
+    times_s
+        Times of the T frames [s], ascending.
+    faces
+        For each of the T frames, the faces whose score reached the threshold.
+    max_gap_s
+        Longest gap that is bridged [s].
+
+    Notes
+    -----
+    Assumes one dog of interest per video. Two dogs that take turns in front of the camera cannot
+    be told apart by position alone.
+    """
+    tracks = _build_tracks(times_s, faces, max_gap_s=max_gap_s)
+    if not tracks:
+        return LinkedVideo({}, 0)
+    kept = _select_tracks(tracks)
+    dog: dict[int, TrackedFace] = {}
+    for track in kept:
+        dog.update(_fill_gaps(track, times_s, max_gap_s=max_gap_s))
+    others = [track for track in tracks if track not in kept]
+    return LinkedVideo(dict(sorted(dog.items())), 1 + sum(_is_persistent(t, dog) for t in others))
+
+
+def iou(a: Box, b: Box) -> float:
+    """Return the intersection over union of two boxes, 0 to 1."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    overlap = width * height
+    return overlap / (_area(a) + _area(b) - overlap)
+
+
+def _build_tracks(
+    times_s: Sequence[float], faces: Sequence[Sequence[Face]], *, max_gap_s: float
+) -> list[_Track]:
+    done: list[_Track] = []
+    active: list[_Track] = []
+    for position, (time_s, here) in enumerate(zip(times_s, faces, strict=True)):
+        previous_s = times_s[position - 1] if position else time_s
+        oldest_s = min(previous_s, time_s - max_gap_s)  # neighbours always link, however far apart
+        done += [track for track in active if track.times_s[-1] < oldest_s]
+        active = [track for track in active if track.times_s[-1] >= oldest_s]
+        free = list(active)
+        for face in sorted(here, key=lambda face: -face.score):
+            track = max(free, key=lambda track: _affinity(track.last, face), default=None)
+            if track is None or _affinity(track.last, face) <= 0:
+                active.append(track := _Track())
+            else:
+                free.remove(track)
+            track.add(position, time_s, face)
+    return done + active
+
+
+def _affinity(a: Face, b: Face) -> float:
+    """Return above 0 where `b` may be the same face as `a`, higher for a closer fit."""
+    overlap = iou(a.box_xyxy, b.box_xyxy)
+    size = max(_side(a.box_xyxy), _side(b.box_xyxy))
+    (ax, ay), (bx, by) = _centre(a.box_xyxy), _centre(b.box_xyxy)
+    shift = ((ax - bx) ** 2 + (ay - by) ** 2) ** 0.5 / max(size, 1e-9)
+    if overlap >= MIN_IOU:
+        return 1.0 + overlap
+    return max(0.0, MAX_CENTRE_SHIFT - shift)
+
+
+def _select_tracks(tracks: Iterable[_Track]) -> list[_Track]:
+    kept: list[_Track] = []
+    for track in sorted(tracks, key=lambda track: -track.evidence):
+        first, last = track.times_s[0], track.times_s[-1]
+        if all(last < other.times_s[0] or first > other.times_s[-1] for other in kept):
+            kept.append(track)
+    return kept
+
+
+def _fill_gaps(
+    track: _Track, times_s: Sequence[float], *, max_gap_s: float
+) -> dict[int, TrackedFace]:
+    filled = {p: TrackedFace(face.box_xyxy, face.score) for p, face in track.faces.items()}
+    found = list(track.faces.items())
+    for (start, before), (stop, after) in zip(found, found[1:], strict=False):
+        span_s = times_s[stop] - times_s[start]
+        if span_s > max_gap_s:
+            continue
+        for position in range(start + 1, stop):
+            share = (times_s[position] - times_s[start]) / span_s if span_s else 0.5
+            box = _blend(before.box_xyxy, after.box_xyxy, share)
+            filled[position] = TrackedFace(box, min(before.score, after.score), interpolated=True)
+    return filled
+
+
+def _is_persistent(track: _Track, dog: dict[int, TrackedFace]) -> bool:
+    together = sum(position in dog for position in track.faces)
+    return together >= max(PERSISTENT_FRAMES, PERSISTENT_SHARE * len(dog))
+
+
+def _blend(a: Box, b: Box, share: float) -> Box:
+    x0, y0, x1, y1 = (u + share * (v - u) for u, v in zip(a, b, strict=True))
+    return (x0, y0, x1, y1)
+
+
+def _area(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def _side(box: Box) -> float:
+    return max(0.0, _area(box)) ** 0.5
+
+
+def _centre(box: Box) -> tuple[float, float]:
+    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
