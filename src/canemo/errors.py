@@ -18,6 +18,8 @@ next. Only the command line and the web page turn a `CanemoError` into text.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class CanemoError(Exception):
     """Base of every error that canemo raises on purpose."""
@@ -32,7 +34,11 @@ class StudyError(CanemoError, ValueError):
 
 
 class VideoOpenError(CanemoError, OSError):
-    """A video file cannot be opened or holds no video."""
+    """A video file cannot be opened or holds no video; `path` is the file, where known."""
+
+    def __init__(self, message: str, *, path: Path | None = None) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 class WeightsError(CanemoError, OSError):
