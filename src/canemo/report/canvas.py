@@ -1,0 +1,100 @@
+"""The sheet that charts and pictures are drawn on: its size, colours, type and file format.
+
+Nothing here touches pyplot or matplotlib's settings, so figures can be drawn in any thread.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from canemo.files import write_atomically
+
+PAGE_WIDTH_IN = 6.7
+"""Width of the text on an A4 page [inches]; type set for it is printed at its true size."""
+
+DPI = 200
+INK, MUTED, RULE = "#222222", "#6e6e6e", "#dcdcdc"
+ACCENT = "#1f5f8b"
+
+# Okabe and Ito's palette, which stays apart in the common kinds of colour blindness, in an order
+# whose neighbours also differ in lightness, so that a grey print still tells them apart.
+LABEL_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8B000")
+
+_FALLBACK_FONTS = (
+    "Noto Sans CJK JP", "Noto Sans CJK SC", "Hiragino Sans", "PingFang SC", "Yu Gothic",
+    "Microsoft YaHei", "Malgun Gothic", "Arial Unicode MS", "Segoe UI Emoji",
+)  # fmt: skip
+
+
+def new_figure(height_in: float, *, width_in: float = PAGE_WIDTH_IN) -> Figure:
+    """Return an empty white figure of the given size [inches] that lays itself out."""
+    return Figure(figsize=(width_in, height_in), layout="constrained", facecolor="white")
+
+
+def label_colours(labels: Sequence[str]) -> dict[str, str]:
+    """Return one colour per label, by the order of `labels`; the palette repeats after seven."""
+    return {label: LABEL_COLOURS[i % len(LABEL_COLOURS)] for i, label in enumerate(labels)}
+
+
+def style_axes(axes: Axes, *, grid: Literal["x", "y"] | None = None) -> None:
+    """Take the box off `axes`, set small type and, if asked, hairlines across one direction."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(MUTED)
+    axes.tick_params(labelsize=8, colors=INK, color=MUTED, length=3)
+    for label in (axes.xaxis.label, axes.yaxis.label, axes.title):
+        label.set_fontsize(8.5)
+        label.set_color(INK)
+    if grid is not None:
+        axes.grid(axis=grid, color=RULE, linewidth=0.6)
+        axes.set_axisbelow(True)
+
+
+def set_literal_text(figure: Figure) -> Figure:
+    """Make every text of `figure` appear as written: a ``$`` in a label is no formula."""
+    for text in figure.findobj(Text):
+        if isinstance(text, Text):
+            text.set_parse_math(False)
+            text.set_usetex(False)
+            text.set_fontfamily(list(_font_families()))
+    return figure
+
+
+def shorten(text: str, length: int = 26) -> str:
+    """Return `text` on one line, cut with an ellipsis where it is longer than `length`."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 1].rstrip() + "…"
+
+
+def render_png(figure: Figure) -> bytes:
+    """Return `figure` as PNG bytes that depend on nothing but the figure.
+
+    Notes
+    -----
+    A character that no installed font holds appears as a box; the tables of the report show it.
+    """
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
+        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write `figure` to `path` as PNG; the file is there whole or not at all."""
+    write_atomically(path, render_png(figure))
+
+
+@cache
+def _font_families() -> tuple[str, ...]:
+    installed: Iterable[str] = set(font_manager.get_font_names())
+    return ("DejaVu Sans", *(name for name in _FALLBACK_FONTS if name in installed))

@@ -1,0 +1,152 @@
+"""A methods paragraph written from the run, for a researcher to paste and edit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from canemo.records import Fate
+from canemo.report.verdict import Comparison, compare_with_chance
+from canemo.report.wording import (
+    MEASURES,
+    PAPER,
+    count,
+    describe_fate,
+    describe_split,
+    format_interval,
+    format_measure,
+    format_percent,
+    group_digits,
+    join_words,
+    quote,
+)
+
+_NAMED_PACKAGES = ("torch", "timm", "openvino", "scikit-learn", "numpy", "av")
+
+
+def write_methods(metrics: Mapping[str, Any], environment: Mapping[str, Any]) -> str:
+    """Return what was done and what came out, as plain text with the reference below.
+
+    Parameters
+    ----------
+    metrics
+        The content of ``metrics.json``.
+    environment
+        The content of ``environment.json``.
+
+    Returns
+    -------
+    str
+        Paragraphs separated by blank lines.
+
+    Notes
+    -----
+    It states only what the run recorded. How the dogs were filmed and how the conditions were
+    induced is for the author to add.
+    """
+    material = " ".join([_state_study(metrics["study"]), _state_faces(metrics)])
+    learning = " ".join([_state_backbone(metrics["protocol"]), _state_probe(metrics["protocol"])])
+    testing = " ".join([_state_split(metrics["protocol"]), _state_results(metrics)])
+    return "\n\n".join([material, learning, testing, _state_software(environment), PAPER])
+
+
+def _state_study(study: Mapping[str, Any]) -> str:
+    labels = [f"{quote(label)}, {count(n, 'clip')}" for label, n in study["labels"].items()]
+    return (
+        f"The study comprised {count(study['videos'], 'clip')} of "
+        f"{count(study['subjects'], 'dog')}, filmed in {len(labels)} conditions "
+        f"({'; '.join(labels)})."
+    )
+
+
+def _state_faces(metrics: Mapping[str, Any]) -> str:
+    study, protocol = metrics["study"], metrics["protocol"]
+    lost = [
+        f"{describe_fate(fate)}, {group_digits(n)}"
+        for fate, n in study["fates"].items()
+        if fate != Fate.USED and n
+    ]
+    left_out = f"; frames without a usable face were left out ({'; '.join(lost)})" if lost else ""
+    share = format_percent(study["crops"] / study["frames"]) if study["frames"] else "–"
+    return (
+        f"Frames were sampled from each clip ({protocol['sampling']}), "
+        f"{count(study['frames'], 'frame')} in all. The dog's face was located with the detector "
+        f"{protocol['detector']} (SHA-256 {protocol['detector_sha256'][:12]}) and cropped in "
+        f"{count(study['crops'], 'frame')} ({share}){left_out}."
+    )
+
+
+def _state_backbone(protocol: Mapping[str, Any]) -> str:
+    note = f"{protocol['backbone_note'].rstrip('. ')}; " if protocol["backbone_note"] else ""
+    return (
+        f"Each crop was embedded with the frozen pretrained network {protocol['backbone']} "
+        f"({note}weights from {protocol['weights_source']}, SHA-256 "
+        f"{protocol['weights_sha256'][:12]}; {protocol['pooling']} embedding; "
+        f"{protocol['engine']}, {protocol['precision']}), whose parameters were not changed."
+    )
+
+
+def _state_probe(protocol: Mapping[str, Any]) -> str:
+    weighting = (
+        "with classes weighted equally"
+        if protocol["class_weight"] == "balanced"
+        else "without class weights"
+    )
+    return (
+        "A linear probe (logistic regression with L2 penalty) was trained on the embeddings "
+        f"{weighting}; {_state_penalty(protocol['penalties'], protocol['penalty_chosen'])}."
+    )
+
+
+def _state_penalty(penalties: Sequence[float], chosen: Sequence[float]) -> str:
+    if len(penalties) == 1:
+        return f"the penalty was fixed at {penalties[0]:g}"
+    offered = join_words([f"{value:g}" for value in penalties])
+    counts = {value: list(chosen).count(value) for value in sorted(set(chosen))}
+    taken = join_words([f"{value:g} in {count(n, 'fold')}" for value, n in counts.items()])
+    return (
+        f"the penalty was chosen in each fold from {offered} by cross-validation across the "
+        f"training dogs alone (chosen: {taken})"
+    )
+
+
+def _state_split(protocol: Mapping[str, Any]) -> str:
+    return (
+        f"Performance was measured on dogs that took no part in training: "
+        f"{describe_split(protocol['split'], protocol['folds'])}, seed {protocol['seed']}. "
+        "The clip was the unit of analysis: the probabilities of its frames were averaged, and the "
+        "clip was assigned to the condition with the highest mean probability. Intervals are 95 % "
+        f"intervals from {group_digits(protocol['resamples'])} resamples of dogs."
+    )
+
+
+def _state_results(metrics: Mapping[str, Any]) -> str:
+    facts = join_words([_state_measure(item) for item in compare_with_chance(metrics)])
+    majority = metrics["chance"]["majority"]
+    two = len(metrics["study"]["labels"]) == 2
+    positive = f", with {quote(metrics['protocol']['positive_label'])} as positive" if two else ""
+    return (
+        f"On {count(metrics['levels']['video']['n'], 'clip')} (one answer per clip{positive}), "
+        f"the results were {facts}. Always answering {quote(majority['label'])} would have given "
+        f"an accuracy of {format_percent(majority['video'])}."
+    )
+
+
+def _state_measure(item: Comparison) -> str:
+    name = MEASURES[item.measure]
+    text = f"{name if name.isupper() else name[0].lower() + name[1:]} "
+    text += format_measure(item.measure, item.value)
+    if item.interval is None:
+        return text
+    return f"{text} (95 % interval {format_interval(item.measure, item.interval)})"
+
+
+def _state_software(environment: Mapping[str, Any]) -> str:
+    packages = environment["packages"]
+    named = [f"{name} {packages[name]}" for name in _NAMED_PACKAGES if name in packages]
+    software = join_words([f"Python {environment['python']}", *named])
+    return (
+        f"Computations were run with canemo {environment['canemo']} ({software}) on "
+        f"{environment['platform']}. The approach, a linear probe on a frozen pretrained backbone "
+        "applied to face crops, follows Boneh-Shitrit et al. (2022)."
+    )

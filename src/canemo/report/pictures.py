@@ -1,0 +1,182 @@
+"""Sheets of face crops and of heat maps laid over them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image as PilImage
+
+from canemo.records import Image
+from canemo.report.canvas import INK, MUTED, PAGE_WIDTH_IN, set_literal_text, shorten
+
+COLOUR_MAP = "inferno"
+OPACITY = 0.75
+"""How much of the crop the colour covers where the map is 1; where it is 0 the crop shows whole."""
+
+_HEADING_IN, _CAPTION_IN, _GAP_IN, _SCALE_IN = 0.30, 0.17, 0.07, 0.5
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """One picture of a sheet and where it stands: `row` within its label, `column` [slots]."""
+
+    image_rgb: Image
+    caption: str
+    row: int
+    column: int
+
+
+def draw_crop_sheet(
+    crops: Mapping[str, Sequence[tuple[str, Image]]], *, columns: int = 6
+) -> Figure:
+    """Draw example crops, label by label, as figure 2 of Boneh-Shitrit et al. (2022).
+
+    Parameters
+    ----------
+    crops
+        By label, pairs of a caption (say, the dog) and a crop (H, W, 3) uint8, RGB.
+    columns
+        Crops per line.
+    """
+    cells = {
+        label: [
+            _Cell(image, caption, row=i // columns, column=i % columns)
+            for i, (caption, image) in enumerate(pairs)
+        ]
+        for label, pairs in crops.items()
+    }
+    return set_literal_text(_lay_out(cells, columns=columns, bottom_in=0))
+
+
+def draw_cam_grid(
+    maps: Mapping[str, Sequence[tuple[str, Image, NDArray[np.floating[Any]]]]],
+    *,
+    pairs_per_line: int = 3,
+    scale_title: str = "activation, each map scaled from its least (0) to its greatest value (1)",
+) -> Figure:
+    """Draw crops, each with its map laid over it on the right, label by label (paper's figure 4).
+
+    Parameters
+    ----------
+    maps
+        By label, triples of a caption, a crop (H, W, 3) uint8, RGB, and a map (h, w), 0 to 1.
+    pairs_per_line
+        Crops per line; each takes two places.
+    scale_title
+        What the colours mean. One scale from 0 to 1 holds for all maps.
+    """
+    cells = {
+        label: [
+            cell
+            for i, (caption, image, cam) in enumerate(triples)
+            for cell in _pair_cells(i, caption, image, cam, pairs_per_line)
+        ]
+        for label, triples in maps.items()
+    }
+    figure = _lay_out(cells, columns=2 * pairs_per_line, bottom_in=_SCALE_IN)
+    _add_scale(figure, scale_title)
+    return set_literal_text(figure)
+
+
+def overlay_cam(image_rgb: Image, cam: NDArray[np.floating[Any]]) -> Image:
+    """Lay a map over an image: the greater the value, the more its colour covers the image.
+
+    Parameters
+    ----------
+    image_rgb
+        (H, W, 3) uint8, RGB.
+    cam
+        (h, w) values 0 to 1, of any size; brought to (H, W) bilinearly.
+
+    Returns
+    -------
+    Image
+        A new (H, W, 3) uint8 image; equal to `image_rgb` where the map is 0.
+
+    Raises
+    ------
+    ValueError
+        `cam` is not two-dimensional or holds values outside 0 to 1.
+    """
+    _check_cam(cam)
+    height, width = image_rgb.shape[:2]
+    small = PilImage.fromarray(np.ascontiguousarray(cam, dtype=np.float32))
+    full = np.asarray(small.resize((width, height), PilImage.Resampling.BILINEAR)).clip(0, 1)
+    colour = colormaps[COLOUR_MAP](full)[..., :3] * 255
+    cover = (OPACITY * full)[..., np.newaxis]
+    blended: Image = np.rint((1 - cover) * image_rgb + cover * colour).astype(np.uint8)
+    return blended
+
+
+def _check_cam(cam: NDArray[np.floating[Any]]) -> None:
+    if cam.ndim != 2 or cam.size == 0:
+        raise ValueError(f"a map is (h, w), got shape {cam.shape}")
+    low, high = float(cam.min()), float(cam.max())
+    if not (low >= -1e-6 and high <= 1 + 1e-6):
+        raise ValueError(f"a map holds values 0 to 1, got {low:g} to {high:g}; scale it first")
+
+
+def _pair_cells(
+    index: int, caption: str, image: Image, cam: NDArray[np.floating[Any]], pairs_per_line: int
+) -> tuple[_Cell, _Cell]:
+    row, column = index // pairs_per_line, 2 * (index % pairs_per_line)
+    overlay = overlay_cam(image, cam)
+    return _Cell(image, caption, row, column), _Cell(overlay, "", row, column + 1)
+
+
+def _lay_out(cells: Mapping[str, Sequence[_Cell]], *, columns: int, bottom_in: float) -> Figure:
+    """Place pictures on a sheet of page width, one block with a heading per label."""
+    side = (PAGE_WIDTH_IN + _GAP_IN) / columns - _GAP_IN
+    line = side + _CAPTION_IN + _GAP_IN
+    lines = {label: math.ceil(len(group) / columns) for label, group in cells.items()}
+    height = sum(_HEADING_IN + n * line for n in lines.values()) + bottom_in or _HEADING_IN
+    figure = Figure(figsize=(PAGE_WIDTH_IN, height), facecolor="white")
+    top = height
+    for label, group in cells.items():
+        heading_y = (top - _HEADING_IN + 0.1) / height
+        figure.text(0, heading_y, shorten(label, 80), fontsize=9, fontweight="bold", color=INK)
+        for cell in group:
+            upper = top - _HEADING_IN - cell.row * line
+            _place(figure, cell, left_in=cell.column * (side + _GAP_IN), top_in=upper, side_in=side)
+        top -= _HEADING_IN + lines[label] * line
+    return figure
+
+
+def _place(figure: Figure, cell: _Cell, *, left_in: float, top_in: float, side_in: float) -> None:
+    width, height = figure.get_size_inches()
+    axes = figure.add_axes(
+        (left_in / width, (top_in - side_in) / height, side_in / width, side_in / height)
+    )
+    axes.imshow(cell.image_rgb, interpolation="antialiased")
+    axes.set_anchor("N")
+    axes.axis("off")
+    figure.text(
+        left_in / width,
+        (top_in - side_in - 0.04) / height,
+        shorten(cell.caption, max(int(side_in * 17), 4)),
+        fontsize=6.5,
+        color=MUTED,
+        va="top",
+    )
+
+
+def _add_scale(figure: Figure, title: str) -> None:
+    """Draw the one colour scale under the sheet, as it looks over a mid-grey picture."""
+    height = figure.get_figheight()
+    axes = figure.add_axes((0.25, 0.28 / height, 0.5, 0.09 / height))
+    grey = np.full((1, 256, 3), 128, dtype=np.uint8)
+    axes.imshow(
+        overlay_cam(grey, np.linspace(0, 1, 256)[np.newaxis]), aspect="auto", extent=(0, 1, 0, 1)
+    )
+    axes.set_yticks([])
+    axes.set_xticks([0, 0.5, 1], labels=["0", "0.5", "1"])
+    axes.tick_params(labelsize=6.5, length=2, color=MUTED, labelcolor=INK, pad=1.5)
+    axes.spines[:].set_visible(False)
+    figure.text(0.5, 0.01 / height, title, fontsize=6.5, color=MUTED, ha="center", va="bottom")

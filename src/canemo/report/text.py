@@ -1,0 +1,43 @@
+"""The result of a run as a few lines for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from canemo.report.verdict import (
+    Comparison,
+    compare_with_chance,
+    explain_verdict,
+    write_first_sentence,
+)
+from canemo.report.wording import MEASURES, count, format_interval, format_measure
+
+
+def format_result_block(metrics: Mapping[str, Any]) -> str:
+    """Return the result sentence and a small table, clips first, frames second.
+
+    Parameters
+    ----------
+    metrics
+        The content of ``metrics.json``.
+    """
+    detail = explain_verdict(metrics)
+    parts = [write_first_sentence(metrics), *([detail] if detail else [])]
+    parts += [_format_level(metrics, "video", "clip"), _format_level(metrics, "frame", "frame")]
+    parts += [f"Warning: {warning}" for warning in metrics["warnings"]]
+    return "\n\n".join(parts)
+
+
+def _format_level(metrics: Mapping[str, Any], level: str, noun: str) -> str:
+    number = count(metrics["levels"][level]["n"], noun)
+    heading = f"{number:<20}{'value':>8}   {'95 % interval':<16}   chance"
+    rows = [_format_row(item) for item in compare_with_chance(metrics, level)]
+    return "\n".join([heading, *rows])
+
+
+def _format_row(item: Comparison) -> str:
+    value = format_measure(item.measure, item.value)
+    interval = format_interval(item.measure, item.interval)
+    chance = format_measure(item.measure, item.chance)
+    return f"  {MEASURES[item.measure]:<18}{value:>8}   {interval:<16}   {chance}"

@@ -1,0 +1,162 @@
+"""Whether a result can be told from chance, and the one sentence that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from canemo.report.wording import (
+    MEASURES,
+    format_measure,
+    format_percent,
+    is_missing,
+    join_words,
+    quote,
+)
+
+
+class Standing(StrEnum):
+    """Where an interval, or a whole result, lies with respect to chance."""
+
+    ABOVE = "above"
+    UNCLEAR = "unclear"
+    MIXED = "mixed"
+    BELOW = "below"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One measure beside what a classifier that always gives the same answer would reach."""
+
+    measure: str
+    value: float | None
+    interval: tuple[float, float] | None
+    chance: float
+
+    @property
+    def standing(self) -> Standing:
+        """`ABOVE` or `BELOW` where the whole interval is; `UNCLEAR` where it includes chance."""
+        if self.interval is None:
+            return Standing.UNCLEAR
+        low, high = self.interval
+        if low > self.chance:
+            return Standing.ABOVE
+        return Standing.BELOW if high < self.chance else Standing.UNCLEAR
+
+
+def compare_with_chance(metrics: Mapping[str, Any], level: str = "video") -> list[Comparison]:
+    """Set the measures of one level beside the answer "always the most frequent label".
+
+    Parameters
+    ----------
+    metrics
+        The content of ``metrics.json``.
+    level
+        ``"video"`` or ``"frame"``.
+
+    Returns
+    -------
+    list of Comparison
+        In the order of `MEASURES`; AUROC is left out where it was not computed.
+    """
+    numbers = metrics["levels"][level]
+    n_labels = len(numbers["confusion"]["labels"])
+    share = metrics["chance"]["majority"][level]
+    chance = {
+        "accuracy": share,
+        "balanced_accuracy": 1 / n_labels,
+        # the constant answer has F1 = 2 share / (1 + share) for its own label, 0 for the others
+        "macro_f1": 2 * share / (1 + share) / n_labels,
+        "auroc": 0.5,
+    }
+    return [
+        Comparison(name, numbers[name], _read_interval(numbers, name), chance[name])
+        for name in MEASURES
+        if not is_missing(numbers[name])
+    ]
+
+
+def judge(comparisons: Sequence[Comparison]) -> Standing:
+    """Return the standing of the whole result: above chance only if every tested measure is.
+
+    Notes
+    -----
+    Accuracy, balanced accuracy and AUROC are tested. Macro F1 is not: its value for guessing at
+    random is above its value for a constant answer.
+    """
+    standings = {item.standing for item in _tested(comparisons)}
+    if Standing.UNCLEAR in standings or not standings:
+        return Standing.UNCLEAR
+    return Standing.MIXED if len(standings) > 1 else standings.pop()
+
+
+def write_first_sentence(metrics: Mapping[str, Any]) -> str:
+    """Return the result on clips in one plain sentence that never claims more than it may."""
+    openings = {
+        Standing.ABOVE: "",
+        Standing.UNCLEAR: "This result cannot be told from chance: ",
+        Standing.MIXED: "This result is above chance by one measure and below it by another: ",
+        Standing.BELOW: "This result is worse than chance: ",
+    }
+    comparisons = compare_with_chance(metrics)
+    opening = openings[judge(comparisons)]
+    sentence = opening + _state_accuracy(metrics, comparisons[0])
+    return sentence[0].upper() + sentence[1:]
+
+
+def explain_verdict(metrics: Mapping[str, Any]) -> str:
+    """Return which measures on clips are above chance and which are not; empty if all are above."""
+    comparisons = _tested(compare_with_chance(metrics))
+    if judge(comparisons) is Standing.ABOVE:
+        return ""
+    facts = [_state_standing(item) for item in comparisons]
+    return f"{join_words(facts)}."[0].upper() + f"{join_words(facts)}."[1:]
+
+
+def _tested(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    return [item for item in comparisons if item.measure != "macro_f1"]
+
+
+def _read_interval(numbers: Mapping[str, Any], measure: str) -> tuple[float, float] | None:
+    ends = (numbers.get("interval") or {}).get(measure)
+    if ends is None or any(is_missing(end) for end in ends):
+        return None
+    return (float(ends[0]), float(ends[1]))
+
+
+def _state_accuracy(metrics: Mapping[str, Any], accuracy: Comparison) -> str:
+    decimals = _choose_decimals(accuracy)
+    low_high = "no interval could be computed"
+    if accuracy.interval is not None:
+        low, high = (format_percent(end, decimals=decimals) for end in accuracy.interval)
+        low_high = f"95 % interval {low.removesuffix(' %')} to {high}, resampling dogs"
+    value = format_percent(accuracy.value, decimals=decimals)
+    label = quote(str(metrics["chance"]["majority"]["label"]))
+    chance = format_percent(accuracy.chance, decimals=decimals)
+    return (
+        f"on dogs it had never seen, canemo classified {value} of clips into the condition they "
+        f"were filmed in ({low_high}); always answering {label} would give {chance}."
+    )
+
+
+def _choose_decimals(accuracy: Comparison) -> int:
+    """Return 1 where whole percents would hide on which side of chance an end lies."""
+    ends = (accuracy.value, *(accuracy.interval or ()))
+    chance = format_percent(accuracy.chance, decimals=0)
+    return int(any(format_percent(end, decimals=0) == chance for end in ends))
+
+
+def _state_standing(item: Comparison) -> str:
+    name = MEASURES[item.measure]
+    name = name if name.isupper() else name.lower()
+    chance = format_measure(item.measure, item.chance)
+    if item.interval is None:
+        return f"no interval could be computed for {name} (chance {chance})"
+    words = {
+        Standing.ABOVE: f"the interval of {name} lies above chance ({chance})",
+        Standing.BELOW: f"the interval of {name} lies below chance ({chance})",
+        Standing.UNCLEAR: f"the interval of {name} includes chance ({chance})",
+    }
+    return words[item.standing]

@@ -1,0 +1,108 @@
+"""How the report writes numbers and names things, the same in HTML, terminal and methods text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from canemo.records import Fate
+
+PAPER = (
+    "Boneh-Shitrit T, Amir S, Bremhorst A, Mills DS, Riemer S, Fried D, Zamansky A (2022). "
+    "Deep learning models for automated classification of dog emotional states from facial "
+    "expressions. arXiv:2206.05619."
+)
+PAPER_URL = "https://arxiv.org/abs/2206.05619"
+
+MEASURES = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_f1": "Macro F1",
+    "auroc": "AUROC",
+}
+
+_FATES = {
+    Fate.USED: "used",
+    Fate.NO_FACE: "no face found",
+    Fate.LOW_SCORE: "face too uncertain",
+    Fate.TOO_SMALL: "face too small",
+    Fate.OTHER_FACE: "face of another dog",
+    Fate.DECODE_ERROR: "frame could not be decoded",
+}
+
+
+def describe_fate(fate: str) -> str:
+    """Return what happened to a frame, in words; an unknown fate is spelled out."""
+    known: Mapping[str, str] = {str(key): words for key, words in _FATES.items()}
+    return known.get(fate, fate.replace("_", " "))
+
+
+def describe_split(split: str, folds: int) -> str:
+    """Return how dogs were split into training and test, in words."""
+    kind, _, detail = split.partition(":")
+    if kind == "loso":
+        return f"leave one dog out ({count(folds, 'fold')})"
+    if kind == "kfold":
+        return f"{folds}-fold cross-validation by dog"
+    if kind == "holdout":
+        return f"{detail or 'some'} dogs held out"
+    return f"{split} ({count(folds, 'fold')})"
+
+
+def format_percent(share: float | None, *, decimals: int = 1) -> str:
+    """Return a share of 0 to 1 as ``"83.1 %"``, or a dash where it is not known."""
+    return "–" if is_missing(share) else f"{100 * float(share or 0):.{decimals}f} %"
+
+
+def format_measure(measure: str, value: float | None) -> str:
+    """Return the value of one of `MEASURES` as it is customary: percent, or three decimals."""
+    if is_missing(value):
+        return "–"
+    if measure in ("accuracy", "balanced_accuracy"):
+        return format_percent(value)
+    return f"{float(value or 0):.3f}"
+
+
+def format_interval(measure: str, interval: Sequence[float] | None) -> str:
+    """Return both ends of an interval, ``"75.0 to 90.2 %"``, or a dash where there is none."""
+    if interval is None or any(is_missing(end) for end in interval):
+        return "–"
+    low, high = (format_measure(measure, end) for end in interval)
+    return f"{low.removesuffix(' %')} to {high}"
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a duration as ``"2 h 5 min"``, ``"3 min 20 s"`` or ``"4.2 s"``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def count(number: int, noun: str) -> str:
+    """Return number and noun, ``"1 dog"`` or ``"29 dogs"``, with thousands set apart."""
+    return f"{group_digits(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def group_digits(number: int) -> str:
+    """Return an integer with a comma between thousands."""
+    return f"{number:,}"
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Return ``"a, b and c"``."""
+    *head, last = words or ("",)
+    return f"{', '.join(head)} and {last}" if head else last
+
+
+def quote(label: str) -> str:
+    """Return a label in the quotation marks that set it apart from the running text."""
+    return f"“{label}”"
+
+
+def is_missing(value: Any) -> bool:
+    """Tell whether a number was not computed: None, or NaN as some JSON writers leave it."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
