@@ -133,7 +133,7 @@ def iter_frames(clip: Clip, *, frames: int, fps: int) -> Iterator[DrawnFrame]:
     fur = grow_fur(clip.dog.fur_seed)
     heads = [_draw_head(clip, fur, swing, 1.0) for swing in (-MOUTH_SWING, 0, MOUTH_SWING)]
     blink = _draw_head(clip, fur, 0, 0.12)
-    stage = _place_body(clip, fur)
+    stage = draw_stage(clip, fur)
     rng = np.random.default_rng(clip.noise_seed)
     grain = clip.scene.noise * rng.standard_normal((3, clip.size[1], clip.size[0], 1))
     grain = np.rint(grain).astype(np.int16)
@@ -262,7 +262,7 @@ def _find_box(points_xy: NDArray[np.float64], size: tuple[int, int], *, margin: 
     return float(x0), float(y0), float(x1), float(y1)
 
 
-def _place_body(clip: Clip, fur: Fur) -> Image.Image:
+def draw_stage(clip: Clip, fur: Fur) -> Image.Image:
     """Return the room with the dog's body and its shadow, but without its head."""
     pose, (width, height) = clip.pose, clip.size
     unit_px = pose.unit * height

@@ -68,7 +68,7 @@ def _comb(layer: Floats, points: Floats) -> Floats:
     x, y, z = points
     scale = FUR_CELLS / (2 * FUR_SPAN)
     at = [(y - 0.25 * z + FUR_SPAN) * scale, (x + FUR_SPAN) * scale]
-    return np.asarray(map_coordinates(layer, at, order=1, mode="wrap"), dtype=np.float32)
+    return np.asarray(map_coordinates(layer, at, order=1, mode="mirror"), dtype=np.float32)
 
 
 def paint_sprite(
@@ -91,13 +91,15 @@ def paint_sprite(
     albedo *= (1 + 0.10 * hair + 0.05 * tufts)[..., None]
     gloss = np.full(hair.shape, 0.10, np.float32)
     _colour_bare_parts(dog, surface, albedo, gloss)
-    if expression is not None:
+    if expression is None:
+        _paint_collar(dog, surface, albedo)
+    else:
         _paint_mouth_line(dog, surface, albedo)
         _paint_eyes(dog, surface, albedo, gloss, expression.eyes)
     furry = np.isin(surface.material, (Material.FUR, Material.EAR, Material.JAW))
     bumps = np.where(furry, 0.006 * hair + 0.012 * tufts, 0)
     rgb = _light(surface, surface.height + bumps, albedo, gloss, light, grid.px_per_unit)
-    tips = np.clip(0.6 * hair + 0.6 * tufts, -2, 1)
+    tips = np.clip(0.7 * hair + 0.3 * tufts, -2, 1)
     ragged = surface.inside + dog.breed.fluff * tips * furry
     alpha = np.clip(0.5 + ragged * grid.px_per_unit, 0, 1)
     if expression is not None:
@@ -154,7 +156,6 @@ def _colour_bare_parts(dog: Dog, surface: Surface, albedo: Floats, gloss: Floats
         Material.TONGUE: ((0.80, 0.40, 0.42), 0.3),
         Material.TEETH: ((0.92, 0.89, 0.80), 0.3),
         Material.INNER_EAR: (0.35 * base + np.array([0.36, 0.24, 0.21]), 0.02),
-        Material.COLLAR: (dog.collar or (0, 0, 0), 0.25),
     }
     for material, (colour, shine) in bare.items():
         where = surface.material == material
@@ -171,6 +172,20 @@ def _paint_nostrils(dog: Dog, surface: Surface) -> Floats:
     width = dog.breed.muzzle_width
     across = (np.abs(x) - 0.095 * width) / 0.045
     return smooth_step(1.15, 0.7, np.hypot(across, (y - 0.455 + 0.3 * (np.abs(x) - 0.1)) / 0.04))
+
+
+def _paint_collar(dog: Dog, surface: Surface, albedo: Floats) -> None:
+    """Put a band around the neck, in place."""
+    if dog.collar is None:
+        return
+    x, y, _ = surface.points
+    away = np.abs(y - 1.22 + 0.25 * x**2)
+    band = smooth_step(0.10, 0.08, away) * (1 - 0.6 * smooth_step(0.05, 0.09, away))
+    albedo[...] = mix(
+        albedo * (1 - 0.4 * smooth_step(0.2, 0.08, away))[..., None],
+        np.array(dog.collar, np.float32),
+        band,
+    )
 
 
 def _paint_mouth_line(dog: Dog, surface: Surface, albedo: Floats) -> None:
@@ -193,7 +208,7 @@ def _find_eyes(dog: Dog, surface: Surface) -> tuple[Floats, Floats, Floats]:
     x, y, z = surface.points
     radius = 0.128 * dog.eye_size
     across = (np.abs(x) - dog.eye_distance) / radius
-    down = (y + 0.07) / radius + 0.10 * across
+    down = (y + 0.07) / radius - 0.12 * across
     face = ((surface.material == Material.FUR) & (z > 0.2)).astype(np.float32)
     return across, down, face
 
@@ -202,7 +217,7 @@ def _paint_eyes(dog: Dog, surface: Surface, albedo: Floats, gloss: Floats, openn
     """Draw rim, iris, pupil and lids, in place."""
     across, down, face = _find_eyes(dog, surface)
     distance = np.hypot(across, down)
-    upper = 0.82 * openness * (1 - 0.75 * across**2)
+    upper = 0.66 * openness * (1 - 0.55 * across**2)
     lower = 0.72 * np.maximum(openness, 0.1) * (1 - 0.7 * across**2)
     slit = np.minimum(down + upper, lower - down)
     opening = face * smooth_step(-0.04, 0.10, slit)
@@ -282,7 +297,7 @@ def _patch_head(points: Floats, dog: Dog) -> Floats:
 def _spectacle_head(points: Floats, dog: Dog) -> Floats:
     """Return a pale face below a dark cap with a widow's peak."""
     x, y, _ = points
-    eyebrow = smooth_step(1.2, 0.85, np.hypot((np.abs(x) - 0.3) / 0.17, (y + 0.3) / 0.13))
+    eyebrow = smooth_step(1.2, 0.85, np.hypot((np.abs(x) - 0.28) / 0.11, (y + 0.3) / 0.09))
     line = -0.06 + 0.42 * smooth_step(0.25, 0.0, np.abs(x)) * smooth_step(0.55, 0.2, y)
     face = smooth_step(0, 0.12, y - line)
     return np.asarray(np.maximum(face, eyebrow), dtype=np.float32)

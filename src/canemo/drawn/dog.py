@@ -47,8 +47,8 @@ class Breed:
 YELLOW = Coat((0.80, 0.64, 0.42), (0.91, 0.81, 0.64), "shaded", 0.86)
 CHOCOLATE = Coat((0.33, 0.19, 0.11), (0.42, 0.26, 0.16), "shaded", 0.85, (0.22, 0.13, 0.10))
 BLACK = Coat((0.12, 0.115, 0.115), (0.19, 0.18, 0.175), "shaded", 0.9)
-GOLD = Coat((0.74, 0.47, 0.22), (0.90, 0.72, 0.46), "shaded", 0.82)
-RUSSET = Coat((0.60, 0.31, 0.14), (0.70, 0.42, 0.22), "shaded", 0.85, (0.33, 0.19, 0.15))
+GOLD = Coat((0.70, 0.48, 0.26), (0.90, 0.72, 0.46), "shaded", 0.82)
+RUSSET = Coat((0.55, 0.32, 0.18), (0.64, 0.42, 0.26), "shaded", 0.85, (0.33, 0.19, 0.15))
 SABLE = Coat((0.66, 0.45, 0.25), (0.15, 0.12, 0.105), "mask", 0.62)
 BLACK_WHITE = Coat((0.115, 0.11, 0.115), (0.93, 0.91, 0.88), "blaze", 0.95)
 RED_WHITE = Coat((0.62, 0.33, 0.16), (0.94, 0.91, 0.86), "blaze", 0.88)
@@ -149,12 +149,12 @@ def _make_skull(dog: Dog) -> list[Part]:
     parts = [
         Part((0, -0.20, 0.0), (0.78 * width, 0.66, 0.74), blend=0.2),
         Part((0, 0.26, 0.0), (0.66 * width, 0.56, 0.56), blend=0.4),
-        Part((0, -0.12, 0.52), (0.36, 0.42, 0.30), blend=0.4),
+        Part((0, -0.16, 0.46), (0.34, 0.44, 0.28), blend=0.45),
     ]
     for side in (-1, 1):
         parts += [
             Part((side * 0.42 * width, 0.24, 0.26), (0.33, 0.36, 0.36), blend=0.4),
-            Part((side * 0.33, -0.36, 0.48), (0.22, 0.15, 0.17 * dog.brow), blend=0.35),
+            Part((side * 0.36, -0.40, 0.42), (0.20, 0.15, 0.15 * dog.brow), blend=0.35),
             Part((side * eye_x, -0.07, 0.55), (0.15, 0.13, 0.16), blend=0.15),
         ]
     return parts
@@ -259,9 +259,9 @@ def _make_ear(dog: Dog, posture: float, *, side: int) -> list[Part]:
     ear = _make_strip(points, EAR_WIDTHS[kind], 0.10, facing, Material.EAR)
     if kind != "prick" or posture < -0.6:
         return ear
-    inner = [(x, y + 0.04, z + 0.08) for x, y, z in points]
+    inner = [(x, y + 0.04, z + 0.11) for x, y, z in points]
     inner_widths = [0.62 * width for width in EAR_WIDTHS[kind]]
-    return ear + _make_strip(inner, inner_widths, 0.05, facing, Material.INNER_EAR)
+    return ear + _make_strip(inner, inner_widths, 0.04, facing, Material.INNER_EAR)
 
 
 def _make_strip(
@@ -297,9 +297,9 @@ def make_body(dog: Dog) -> list[Part]:
     """Return neck, chest, shoulders, flanks and forelegs of a sitting dog seen from the front."""
     width = dog.breed.body_width
     parts = [
-        Part((0, 2.9, -1.6), (1.15 * width, 1.7, 1.0), blend=0.3),
+        Part((0, 2.9, -1.35), (1.12 * width, 1.7, 1.0), blend=0.3),
         Part((0, 0.75, -0.55), (0.72 * width, 1.05, 0.62), blend=0.4),
-        Part((0, 1.75, -0.55), (0.86 * width, 0.95, 0.75), blend=0.5),
+        Part((0, 1.85, -0.60), (0.86 * width, 1.25, 0.70), blend=0.5),
     ]
     for side in (-1, 1):
         parts += [
@@ -308,6 +308,4 @@ def make_body(dog: Dog) -> list[Part]:
             Part((side * 0.47 * width, 4.22, -0.15), (0.29, 0.19, 0.42), blend=0.15),
             Part((side * 1.12 * width, 4.05, -0.9), (0.45, 0.33, 0.6), blend=0.2),
         ]
-    if dog.collar is not None:
-        parts.append(Part((0, 1.02, -0.52), (0.80 * width, 0.11, 0.78), Material.COLLAR, 0))
     return parts

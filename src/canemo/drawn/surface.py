@@ -33,7 +33,6 @@ class Material(IntEnum):
     TONGUE = 6
     TEETH = 7
     JAW = 8
-    COLLAR = 9
 
 
 @dataclass(frozen=True)
