@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import av.filter
 import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
@@ -54,13 +55,15 @@ def write_clip(
     rotation_deg: float | None = None,
     mirrored: bool = False,
     pixel_aspect: Fraction | None = None,
+    first_field: str | None = None,
     key_every: int = 12,
     tone: bool = False,
 ) -> Path:
     """Write a clip with `frames` numbered frames and return its path.
 
     `times_s` gives each frame its own time; without it the rate decides. `rotation_deg` is what
-    FFmpeg calls the display rotation, counter-clockwise. `tone` adds a sound track of 3 s.
+    FFmpeg calls the display rotation, counter-clockwise. `first_field` is "top" or "bottom" where
+    the codec's options ask for interlacing. `tone` adds a sound track of 3 s.
     """
     unit_s = 1 / Fraction(rate) if times_s is None else Fraction(1, 90000)
     times_s = times_s or [number * unit_s for number in range(frames)]
@@ -83,7 +86,7 @@ def write_clip(
             picture = VideoFrame.from_ndarray(pixels, format=drawn_format)
             picture.time_base = unit_s
             picture.pts = round(time_s / unit_s)
-            container.mux(stream.encode(picture))
+            container.mux(stream.encode(_mark_field(picture, first_field)))
         container.mux(stream.encode(None))
     return path
 
@@ -95,10 +98,13 @@ def write_sound(path: Path) -> Path:
     return path
 
 
-def damage_bytes(path: Path, start: float, end: float) -> Path:
-    """Overwrite a part of a file, given in fractions of its length, with noise."""
+def damage_bytes(path: Path, start: float, end: float, *, keep_last: int = 0) -> Path:
+    """Overwrite a part of a file, given in fractions of its length, with noise.
+
+    `keep_last` leaves that many bytes at the end of the part as they are.
+    """
     content = bytearray(path.read_bytes())
-    first, last = int(len(content) * start), int(len(content) * end)
+    first, last = round(len(content) * start), round(len(content) * end) - keep_last
     noise = np.random.default_rng(1).integers(0, 256, last - first, dtype=np.uint8)
     content[first:last] = noise.tobytes()
     path.write_bytes(content)
@@ -117,6 +123,23 @@ _QUIET = {
     "libx265": {"preset": "ultrafast", "x265-params": "log-level=none"},
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8"},
 }
+
+
+def _mark_field(picture: VideoFrame, first_field: str | None) -> VideoFrame:
+    if first_field is None:
+        return picture
+    graph = av.filter.Graph()
+    source = graph.add_buffer(
+        width=picture.width,
+        height=picture.height,
+        format=picture.format,
+        time_base=picture.time_base,
+    )
+    mark = graph.add("setfield", mode={"top": "tff", "bottom": "bff"}[first_field])
+    graph.link_nodes(source, mark, graph.add("buffersink"))
+    graph.configure()
+    graph.vpush(picture)
+    return graph.vpull()
 
 
 def _write_tone(container: av.container.OutputContainer) -> None:

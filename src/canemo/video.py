@@ -625,10 +625,11 @@ class _Converter:
     def __init__(self, stream: VideoStream) -> None:
         self._stream = stream
         self._reformatter = VideoReformatter()
+        self._orientation: tuple[int, _Orientation] | None = None
 
     def to_rgb(self, picture: VideoFrame) -> Image:
         """Convert one picture to (H, W, 3) uint8, RGB."""
-        orientation = _Orientation.of(picture)
+        orientation = self._read_orientation(picture)
         if picture.interlaced_frame:
             picture = _deinterlace(picture)
         width, height = _square_size(picture, self._stream)
@@ -636,6 +637,14 @@ class _Converter:
         converted = self._reformatter.reformat(picture, width, height, pixel_format)
         pixels: Image = np.asarray(converted.to_ndarray(), dtype=np.uint8)
         return orientation.apply(_on_black(pixels) if pixel_format == "rgba" else pixels)
+
+    def _read_orientation(self, picture: VideoFrame) -> _Orientation:
+        # Reading side data ties a picture into a reference cycle, and pictures that wait for the
+        # garbage collector pile up: read it only where the angle, which is free, has changed.
+        angle = picture.rotation
+        if self._orientation is None or self._orientation[0] != angle:
+            self._orientation = angle, _Orientation.of(picture)
+        return self._orientation[1]
 
 
 def _has_alpha(picture: VideoFrame) -> bool:
