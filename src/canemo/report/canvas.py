@@ -20,7 +20,10 @@ from matplotlib.text import Text
 from canemo.files import write_atomically
 
 PAGE_WIDTH_IN = 6.7
-"""Width of the text on an A4 page [inches]; type set for it is printed at its true size."""
+"""Width of the text on an A4 page [inches]."""
+
+CHART_WIDTH_IN = 5.2
+"""Width of a chart [inches]: shown as wide as a page it is large, on a phone still legible."""
 
 DPI = 200
 INK, MUTED, RULE = "#222222", "#6e6e6e", "#dcdcdc"
@@ -36,7 +39,7 @@ _FALLBACK_FONTS = (
 )  # fmt: skip
 
 
-def new_figure(height_in: float, *, width_in: float = PAGE_WIDTH_IN) -> Figure:
+def new_figure(height_in: float, *, width_in: float = CHART_WIDTH_IN) -> Figure:
     """Return an empty white figure of the given size [inches] that lays itself out."""
     return Figure(figsize=(width_in, height_in), layout="constrained", facecolor="white")
 
@@ -52,7 +55,7 @@ def style_axes(axes: Axes, *, grid: Literal["x", "y"] | None = None) -> None:
     axes.spines[["left", "bottom"]].set_color(MUTED)
     axes.tick_params(labelsize=8, colors=INK, color=MUTED, length=3)
     for label in (axes.xaxis.label, axes.yaxis.label, axes.title):
-        label.set_fontsize(8.5)
+        label.set_fontsize(8)
         label.set_color(INK)
     if grid is not None:
         axes.grid(axis=grid, color=RULE, linewidth=0.6)

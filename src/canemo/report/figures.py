@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 from canemo.records import Fate
 from canemo.report.canvas import (
     ACCENT,
+    CHART_WIDTH_IN,
     INK,
     MUTED,
-    PAGE_WIDTH_IN,
     RULE,
     label_colours,
     new_figure,
@@ -50,6 +51,7 @@ __all__ = [
 ]
 
 _MAX_NAMED_SUBJECTS = 60
+_MAX_MARKED_FRAMES = 300
 _SEXES = {"f": "female", "m": "male"}
 _FATE_COLOURS = {
     Fate.USED: "#9db8c9",
@@ -85,7 +87,7 @@ def draw_subjects(subjects_table: Sequence[Mapping[str, Any]] | None) -> Figure 
     if not panels:
         return None
     ratios = [1.7, 1.0][: len(panels)]
-    figure = new_figure(2.3, width_in=PAGE_WIDTH_IN if len(panels) == 2 else 3.6)
+    figure = new_figure(2.0, width_in=CHART_WIDTH_IN if len(panels) == 2 else 3.2)
     for axes, draw in zip(_add_columns(figure, ratios), panels, strict=True):
         draw(axes)
         axes.set_ylabel("dogs")
@@ -104,7 +106,7 @@ def draw_label_counts(labels_by_subject: Mapping[str, Mapping[str, int]]) -> Fig
     subjects = list(labels_by_subject)
     labels = sorted({label for counts in labels_by_subject.values() for label in counts})
     colours = label_colours(labels)
-    figure = new_figure(2.6)
+    figure = new_figure(2.4)
     axes = figure.add_subplot()
     base = np.zeros(len(subjects))
     for label in labels:
@@ -115,7 +117,7 @@ def draw_label_counts(labels_by_subject: Mapping[str, Mapping[str, int]]) -> Fig
     axes.set_ylabel("clips")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     style_axes(axes, grid="y")
-    axes.tick_params(axis="x", length=0, labelsize=7)
+    axes.tick_params(axis="x", length=0, labelsize=6.5)
     _add_legend(figure, {shorten(label): colours[label] for label in labels})
     return set_literal_text(figure)
 
@@ -123,7 +125,9 @@ def draw_label_counts(labels_by_subject: Mapping[str, Mapping[str, int]]) -> Fig
 def draw_ledger(fates_by_label: Mapping[str, Mapping[str, int]]) -> Figure:
     """Draw what became of the frames of each label, as shares of the frames looked at."""
     labels = list(fates_by_label)
-    fates = _order_fates({fate for counts in fates_by_label.values() for fate in counts})
+    fates = _order_fates(
+        {fate for counts in fates_by_label.values() for fate, number in counts.items() if number}
+    )
     totals = [sum(fates_by_label[label].values()) for label in labels]
     figure = new_figure(0.95 + 0.34 * len(labels))
     axes = figure.add_subplot()
@@ -184,8 +188,8 @@ def draw_subject_accuracy(
         The most frequent label; the tick of each dog is its share of clips with this label.
     """
     rows = sorted(subjects, key=lambda row: (-row["accuracy"], str(row["subject_id"])))
-    row_in = min(0.19, 8.2 / max(len(rows), 1))
-    figure = new_figure(0.9 + row_in * len(rows))
+    row_in = min(0.17, 6.2 / max(len(rows), 1))
+    figure = new_figure(0.7 + row_in * len(rows))
     axes = figure.add_subplot()
     y = np.arange(len(rows))
     accuracy = np.array([row["accuracy"] for row in rows])
@@ -193,16 +197,13 @@ def draw_subject_accuracy(
         [row["labels"].get(majority_label, 0) / max(row["videos"], 1) for row in rows]
     )
     axes.hlines(y, 0, accuracy, color=RULE, linewidth=1)
-    axes.axvline(chance, color=INK, linewidth=1, linestyle=(0, (4, 3)), label="chance")
+    axes.axvline(chance, color=INK, linewidth=1, linestyle=(0, (4, 3)))
     axes.scatter(constant, y, marker="|", s=34, color=MUTED, linewidths=1.4, zorder=3)
     axes.scatter(accuracy, y, s=26, color=ACCENT, zorder=4, clip_on=False)
-    _label_subject_rows(axes, rows, font_pt=min(8.0, 42 * row_in))
+    _label_subject_rows(axes, rows, font_pt=min(7.5, 44 * row_in))
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
-    axes.set_xlabel(
-        f"clips classified into their condition; dashed: always {quote(shorten(majority_label))}, "
-        "all dogs; tick: the same, this dog"
-    )
+    axes.set_xlabel("clips classified into the condition they were filmed in")
     return set_literal_text(figure)
 
 
@@ -216,13 +217,13 @@ def draw_confusion(confusion: Mapping[str, Any]) -> Figure:
     """
     labels, counts = list(confusion["labels"]), np.asarray(confusion["counts"], dtype=float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side_in = min(1.8 + 0.75 * len(labels), 6.7)
+    side_in = min(1.7 + 0.75 * len(labels), CHART_WIDTH_IN)
     figure = new_figure(side_in - 0.6, width_in=side_in)
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), share in np.ndenumerate(shares):
         _write_cell(axes, row, column, number=int(counts[row, column]), share=float(share))
-    names = [shorten(label, 18) for label in labels]
+    names = [fill(shorten(label, 40), 14) for label in labels]
     axes.set_xticks(range(len(labels)), labels=names, rotation=0 if len(labels) < 4 else 40)
     axes.set_yticks(range(len(labels)), labels=names)
     axes.set_xlabel("classified as")
@@ -272,14 +273,14 @@ def draw_timeline(
         color=ACCENT,
         linewidth=1.4,
         marker="o",
-        markersize=2.4,
+        markersize=2.4 if times.size <= _MAX_MARKED_FRAMES else 0,
     )
     missing = _draw_missing(axes, times, fates)
     axes.set_ylim(-0.08 if missing else -0.02, 1.02)
     axes.set_xlim(*_time_limits(times))
     axes.set_xlabel("time [s]")
-    axes.set_ylabel(f"probability of {quote(shorten(positive_label, 22))}")
-    axes.set_title(shorten(title, 80), loc="left")
+    axes.set_ylabel(f"probability of\n{quote(shorten(positive_label, 26))}")
+    axes.set_title(shorten(title, 70), loc="left", fontsize=8.5, color=INK)
     style_axes(axes, grid="y")
     if missing:
         _add_legend(figure, {describe_fate(fate): _fate_colour(fate) for fate in missing})
@@ -412,12 +413,13 @@ def _fate_colour(fate: str) -> str:
 
 def _add_legend(figure: Figure, colours: Mapping[str, str]) -> None:
     """Put a frameless legend of colour patches under the chart."""
+    longest = max(map(len, colours), default=0)
     handles = [Patch(facecolor=colour) for colour in colours.values()]
     legend = figure.legend(
         handles,
         [f" {name}" for name in colours],  # a leading "_" would hide the entry
         loc="outside lower center",
-        ncols=min(len(colours), 4),
+        ncols=max(1, min(len(colours), 76 // (longest + 4))),
         frameon=False,
         fontsize=8,
         handlelength=1.0,

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from canemo.files import write_atomically
 from canemo.records import Fate
 from canemo.report import figures, wording
-from canemo.report.canvas import render_png
+from canemo.report.canvas import CHART_WIDTH_IN, render_png
 from canemo.report.methods import write_methods
 from canemo.report.run_folder import RunRecord, read_run
 from canemo.report.verdict import (
@@ -52,11 +52,11 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class _Picture:
-    """One figure of the report: a data address, what it shows in words, its width [inches]."""
+    """One figure: its data address, what it shows in words, its width [% of the text]."""
 
     address: str
     alt: str
-    width_in: float
+    width_percent: int
 
 
 def write_report(run_dir: Path) -> Path:
@@ -91,8 +91,8 @@ def render_report(run: RunRecord) -> str:
         warnings=metrics["warnings"],
         environment=run.environment,
         config_toml=run.config_toml,
-        first_sentence=write_first_sentence(metrics),
-        verdict=explain_verdict(metrics),
+        first_sentence=wording.join_units(write_first_sentence(metrics)),
+        verdict=wording.join_units(explain_verdict(metrics)),
         standing=str(judge(compare_with_chance(metrics))),
         majority_label=metrics["chance"]["majority"]["label"],
         split_words=wording.describe_split(
@@ -103,16 +103,20 @@ def render_report(run: RunRecord) -> str:
         subjects=_tabulate_subjects(metrics),
         settings=_tabulate_settings(metrics["protocol"]),
         cost=_tabulate_cost(metrics["cost"]),
-        methods=write_methods(metrics, run.environment).split("\n\n"),
+        methods=wording.join_units(write_methods(metrics, run.environment)).split("\n\n"),
         paper=wording.PAPER,
         paper_url=wording.PAPER_URL,
         pictures=_draw_pictures(run),
         count=wording.count,
         quote=wording.quote,
         join_words=wording.join_words,
-        percent=wording.format_percent,
+        percent=_format_percent,
         group_digits=wording.group_digits,
     )
+
+
+def _format_percent(share: float | None) -> str:
+    return wording.join_units(wording.format_percent(share))
 
 
 def _tabulate_levels(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -158,7 +162,10 @@ def _tabulate_subjects(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
         {
             **row,
-            "facts": {key: _show(facts.get(row["subject_id"], {}).get(key)) for key in columns},
+            "facts": {
+                _name_column(key): _show(facts.get(row["subject_id"], {}).get(key))
+                for key in columns
+            },
         }
         for row in metrics["subjects"]
     ]
@@ -182,9 +189,18 @@ def _tabulate_cost(cost: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str
     ]
 
 
+def _name_column(key: str) -> str:
+    """Return a column of the subjects table as a heading: ``age_years`` is "Age [years]"."""
+    name, _, unit = key.rpartition("_")
+    words = f"{name} [{unit}]" if name and unit in ("years", "months", "kg", "cm") else key
+    return words.replace("_", " ").capitalize() if key.islower() else words
+
+
 def _show(value: Any) -> str:
     if wording.is_missing(value) or value == "":
         return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return _show_sequence(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -234,7 +250,11 @@ def _draw_pictures(run: RunRecord) -> dict[str, _Picture]:
 def _embed_figure(figure: Figure | None, alt: str) -> _Picture | None:
     if figure is None:
         return None
-    return _Picture(_data_address(render_png(figure)), alt, float(figure.get_figwidth()))
+    return _Picture(_data_address(render_png(figure)), alt, _width_percent(figure))
+
+
+def _width_percent(figure: Figure) -> int:
+    return round(100 * figure.get_figwidth() / CHART_WIDTH_IN)
 
 
 def _embed_file(path: Path) -> _Picture:
@@ -242,7 +262,7 @@ def _embed_file(path: Path) -> _Picture:
         "crops.png": "Sheet of example face crops, grouped by condition.",
         "eigencam.png": "Face crops, each with its EigenCAM map laid over it, by condition.",
     }
-    return _Picture(_data_address(path.read_bytes()), alts.get(path.name, path.stem), 6.7)
+    return _Picture(_data_address(path.read_bytes()), alts.get(path.name, path.stem), 100)
 
 
 def _data_address(png: bytes) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 from canemo.records import Fate
 from canemo.report.verdict import Comparison, compare_with_chance
 from canemo.report.wording import (
-    MEASURES,
     PAPER,
     count,
     describe_fate,
@@ -18,6 +17,7 @@ from canemo.report.wording import (
     format_percent,
     group_digits,
     join_words,
+    name_in_text,
     quote,
 )
 
@@ -70,7 +70,7 @@ def _state_faces(metrics: Mapping[str, Any]) -> str:
     share = format_percent(study["crops"] / study["frames"]) if study["frames"] else "–"
     return (
         f"Frames were sampled from each clip ({protocol['sampling']}), "
-        f"{count(study['frames'], 'frame')} in all. The dog's face was located with the detector "
+        f"{count(study['frames'], 'frame')} in all. The dog’s face was located with the detector "
         f"{protocol['detector']} (SHA-256 {protocol['detector_sha256'][:12]}) and cropped in "
         f"{count(study['crops'], 'frame')} ({share}){left_out}."
     )
@@ -133,9 +133,7 @@ def _state_results(metrics: Mapping[str, Any]) -> str:
 
 
 def _state_measure(item: Comparison) -> str:
-    name = MEASURES[item.measure]
-    text = f"{name if name.isupper() else name[0].lower() + name[1:]} "
-    text += format_measure(item.measure, item.value)
+    text = f"{name_in_text(item.measure)} {format_measure(item.measure, item.value)}"
     if item.interval is None:
         return text
     return f"{text} (95 % interval {format_interval(item.measure, item.interval)})"

@@ -20,7 +20,7 @@ COLOUR_MAP = "inferno"
 OPACITY = 0.75
 """How much of the crop the colour covers where the map is 1; where it is 0 the crop shows whole."""
 
-_HEADING_IN, _CAPTION_IN, _GAP_IN, _SCALE_IN = 0.30, 0.17, 0.07, 0.5
+_HEADING_IN, _CAPTION_IN, _GAP_IN, _SCALE_IN = 0.34, 0.19, 0.07, 0.55
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def _lay_out(cells: Mapping[str, Sequence[_Cell]], *, columns: int, bottom_in: f
     top = height
     for label, group in cells.items():
         heading_y = (top - _HEADING_IN + 0.1) / height
-        figure.text(0, heading_y, shorten(label, 80), fontsize=9, fontweight="bold", color=INK)
+        figure.text(0, heading_y, shorten(label, 80), fontsize=10.5, fontweight="bold", color=INK)
         for cell in group:
             upper = top - _HEADING_IN - cell.row * line
             _place(figure, cell, left_in=cell.column * (side + _GAP_IN), top_in=upper, side_in=side)
@@ -155,13 +155,13 @@ def _place(figure: Figure, cell: _Cell, *, left_in: float, top_in: float, side_i
         (left_in / width, (top_in - side_in) / height, side_in / width, side_in / height)
     )
     axes.imshow(cell.image_rgb, interpolation="antialiased")
-    axes.set_anchor("N")
+    axes.set_anchor("NW")
     axes.axis("off")
     figure.text(
         left_in / width,
         (top_in - side_in - 0.04) / height,
-        shorten(cell.caption, max(int(side_in * 17), 4)),
-        fontsize=6.5,
+        shorten(cell.caption, max(int(side_in * 14), 4)),
+        fontsize=8,
         color=MUTED,
         va="top",
     )
@@ -170,13 +170,13 @@ def _place(figure: Figure, cell: _Cell, *, left_in: float, top_in: float, side_i
 def _add_scale(figure: Figure, title: str) -> None:
     """Draw the one colour scale under the sheet, as it looks over a mid-grey picture."""
     height = figure.get_figheight()
-    axes = figure.add_axes((0.25, 0.28 / height, 0.5, 0.09 / height))
+    axes = figure.add_axes((0.25, 0.33 / height, 0.5, 0.09 / height))
     grey = np.full((1, 256, 3), 128, dtype=np.uint8)
     axes.imshow(
         overlay_cam(grey, np.linspace(0, 1, 256)[np.newaxis]), aspect="auto", extent=(0, 1, 0, 1)
     )
     axes.set_yticks([])
     axes.set_xticks([0, 0.5, 1], labels=["0", "0.5", "1"])
-    axes.tick_params(labelsize=6.5, length=2, color=MUTED, labelcolor=INK, pad=1.5)
+    axes.tick_params(labelsize=8, length=2, color=MUTED, labelcolor=INK, pad=1.5)
     axes.spines[:].set_visible(False)
-    figure.text(0.5, 0.01 / height, title, fontsize=6.5, color=MUTED, ha="center", va="bottom")
+    figure.text(0.5, 0.01 / height, title, fontsize=8, color=MUTED, ha="center", va="bottom")

@@ -13,6 +13,7 @@ from canemo.report.wording import (
     format_percent,
     is_missing,
     join_words,
+    name_in_text,
     quote,
 )
 
@@ -108,11 +109,17 @@ def write_first_sentence(metrics: Mapping[str, Any]) -> str:
 
 def explain_verdict(metrics: Mapping[str, Any]) -> str:
     """Return which measures on clips are above chance and which are not; empty if all are above."""
-    comparisons = _tested(compare_with_chance(metrics))
-    if judge(comparisons) is Standing.ABOVE:
+    tested = _tested(compare_with_chance(metrics))
+    if judge(tested) is Standing.ABOVE:
         return ""
-    facts = [_state_standing(item) for item in comparisons]
-    return f"{join_words(facts)}."[0].upper() + f"{join_words(facts)}."[1:]
+    kinds = {
+        "could not be computed for": [item for item in tested if item.interval is None],
+        "includes chance for": _select(tested, Standing.UNCLEAR),
+        "lies below chance for": _select(tested, Standing.BELOW),
+        "lies above chance for": _select(tested, Standing.ABOVE),
+    }
+    facts = [f"{verb} {_list_measures(items)}" for verb, items in kinds.items() if items]
+    return f"The 95 % interval {join_words(facts)}."
 
 
 def _tested(comparisons: Sequence[Comparison]) -> list[Comparison]:
@@ -148,15 +155,15 @@ def _choose_decimals(accuracy: Comparison) -> int:
     return int(any(format_percent(end, decimals=0) == chance for end in ends))
 
 
-def _state_standing(item: Comparison) -> str:
-    name = MEASURES[item.measure]
-    name = name if name.isupper() else name.lower()
-    chance = format_measure(item.measure, item.chance)
-    if item.interval is None:
-        return f"no interval could be computed for {name} (chance {chance})"
-    words = {
-        Standing.ABOVE: f"the interval of {name} lies above chance ({chance})",
-        Standing.BELOW: f"the interval of {name} lies below chance ({chance})",
-        Standing.UNCLEAR: f"the interval of {name} includes chance ({chance})",
-    }
-    return words[item.standing]
+def _select(comparisons: Sequence[Comparison], standing: Standing) -> list[Comparison]:
+    return [item for item in comparisons if item.interval and item.standing is standing]
+
+
+def _list_measures(comparisons: Sequence[Comparison]) -> str:
+    """Return the measures with the value of chance, ``"accuracy (66.0 %) and AUROC (0.500)"``."""
+    return join_words(
+        [
+            f"{name_in_text(item.measure)} ({format_measure(item.measure, item.chance)})"
+            for item in comparisons
+        ]
+    )

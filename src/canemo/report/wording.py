@@ -42,17 +42,23 @@ def describe_split(split: str, folds: int) -> str:
     """Return how dogs were split into training and test, in words."""
     kind, _, detail = split.partition(":")
     if kind == "loso":
-        return f"leave one dog out ({count(folds, 'fold')})"
+        return f"leave one dog out, {count(folds, 'fold')}"
     if kind == "kfold":
         return f"{folds}-fold cross-validation by dog"
     if kind == "holdout":
         return f"{detail or 'some'} dogs held out"
-    return f"{split} ({count(folds, 'fold')})"
+    return f"{split}, {count(folds, 'fold')}"
 
 
 def format_percent(share: float | None, *, decimals: int = 1) -> str:
     """Return a share of 0 to 1 as ``"83.1 %"``, or a dash where it is not known."""
     return "–" if is_missing(share) else f"{100 * float(share or 0):.{decimals}f} %"
+
+
+def name_in_text(measure: str) -> str:
+    """Return the name of one of `MEASURES` as it stands inside a sentence."""
+    name = MEASURES[measure]
+    return name if name.isupper() else name[0].lower() + name[1:]
 
 
 def format_measure(measure: str, value: float | None) -> str:
@@ -96,6 +102,11 @@ def join_words(words: Sequence[str]) -> str:
     """Return ``"a, b and c"``."""
     *head, last = words or ("",)
     return f"{', '.join(head)} and {last}" if head else last
+
+
+def join_units(text: str) -> str:
+    """Return `text` with the space before each percent sign made one that no line breaks at."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def quote(label: str) -> str:

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import html
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from canemo.errors import ModelError
+from canemo.report.canvas import save_figure
+from canemo.report.html import write_report
+from canemo.report.pictures import draw_cam_grid, draw_crop_sheet
+from report_fixtures import make_metrics, with_video_intervals, write_run
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the text a reader sees."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).replace("\N{NO-BREAK SPACE}", " ").split())
+
+    def find(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def render(run_dir: Path, metrics: dict[str, Any] | None = None) -> Page:
+    return Page(write_report(write_run(run_dir, metrics)).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def full_page(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    run_dir = write_run(tmp_path_factory.mktemp("run"))
+    image = np.full((30, 30, 3), 90, dtype=np.uint8)
+    save_figure(draw_crop_sheet({"a": [("dog01", image)]}), run_dir / "figures" / "crops.png")
+    cam = np.eye(4)
+    save_figure(draw_cam_grid({"a": [("dog01", image, cam)]}), run_dir / "figures/eigencam.png")
+    return Page(write_report(run_dir).read_text(encoding="utf-8"))
+
+
+def test_numbers_are_those_of_the_metrics(full_page: Page) -> None:
+    metrics = make_metrics()
+    for fact in (
+        "classified 83 % of clips into the condition they were filmed in",
+        "Accuracy 83.1 % 76.1 to 89.7 % 66.0 %",
+        "Balanced accuracy 81.9 % 74.1 to 88.1 % 50.0 %",
+        "AUROC 0.888 0.821 to 0.931 0.500",
+        "Accuracy 76.8 % 70.8 to 82.4 % 66.0 %",
+        "no face found 87 253 340",
+        "embed 21 min 28 s 3,328 2.6",
+        f"29 dogs · {metrics['study']['videos']} clips",
+        "torch 2.9.0",
+        'name = "dino_vits8"',
+        "canemo run study --backbone dino_vits8",
+    ):
+        assert fact in full_page.text
+    for dog in metrics["subjects"]:
+        assert re.search(rf"{dog['subject_id']} .*{100 * dog['accuracy']:.1f} %", full_page.text)
+
+
+def test_content_comes_in_order_clips_before_frames(full_page: Page) -> None:
+    text = full_page.text
+    marks = [
+        "On dogs it had never seen",
+        "Number of dogs by age and by sex",
+        "Frames by fate and condition",
+        "Example face crops",
+        "256 clips Accuracy",
+        "3,328 frames Accuracy",
+        "Dog by dog",
+        "EigenCAM: the first principal component",
+        "Methods paragraph",
+        "Settings.",
+        "Time by stage",
+        "Versions.",
+    ]
+    places = [text.index(mark) for mark in marks]
+    assert places == sorted(places)
+    assert "it shows what the backbone looks at, not why the classifier decided" in text
+
+
+def test_figures_and_tables_are_numbered_and_described(full_page: Page) -> None:
+    captions = re.findall(r"Figure (\d+)\.", full_page.text)
+    assert captions == [str(i + 1) for i in range(8)]
+    assert re.findall(r"Table (\d+)\.", full_page.text) == [str(i + 1) for i in range(6)]
+    images = full_page.find("img")
+    assert len(images) == 8
+    assert all(len(image["alt"] or "") > 20 for image in images)
+
+
+def test_page_stands_alone(full_page: Page) -> None:
+    assert not full_page.find("script")
+    assert not full_page.find("link")
+    sources = [tag.get("src") for _, tag in full_page.tags if "src" in tag]
+    assert all(source and source.startswith("data:image/png;base64,") for source in sources)
+    css = " ".join(full_page.texts)
+    assert "url(" not in css
+    assert "@import" not in css
+    assert [link["href"] for link in full_page.find("a")] == ["https://arxiv.org/abs/2206.05619"]
+
+
+def test_chance_is_said_where_an_interval_reaches_it_and_only_there(
+    tmp_path: Path, full_page: Page
+) -> None:
+    assert "cannot be told from chance:" not in full_page.text
+    page = render(tmp_path, with_video_intervals(make_metrics(), auroc=[0.45, 0.7]))
+    assert "This result cannot be told from chance: on dogs" in page.text
+    assert "lead unclear" in {tag.get("class") for tag in page.find("p")}
+
+
+def test_hostile_names_are_shown_and_not_obeyed(tmp_path: Path) -> None:
+    label, dog = "<script>alert(1)</script>", "rex\"><img src=x onerror='x'> & {{ 7*7 }} $x"
+    text = json.dumps(make_metrics()).replace("frustration", label)
+    metrics = json.loads(text.replace("dog07", json.dumps(dog)[1:-1]))
+    metrics["study"]["name"] = "</title><b>bold"
+    metrics["warnings"] = ["<i>warned</i>"]
+    run_dir = write_run(tmp_path, metrics)
+    source = write_report(run_dir).read_text(encoding="utf-8")
+    page = Page(source)
+    assert not page.find("script")
+    assert not page.find("i")
+    assert all((tag["src"] or "").startswith("data:") for tag in page.find("img"))
+    assert html.escape(label) in source
+    assert f"always answering “{label}”" in page.text
+    assert dog in page.text
+    assert "</title><b>bold" in page.text
+
+
+def test_run_without_table_of_subjects_and_pictures(tmp_path: Path) -> None:
+    metrics = make_metrics()
+    metrics["study"]["subjects_table"] = None
+    page = render(tmp_path, metrics)
+    assert "Number of dogs by age" not in page.text
+    assert "Example face crops" not in page.text
+    assert "EigenCAM" not in page.text
+    assert "Figure 1. Clips of each dog" in page.text
+
+
+def test_three_labels(tmp_path: Path) -> None:
+    page = render(tmp_path, make_metrics(("food", "social", "toy"), n_subjects=5))
+    assert "always answering “toy”" in page.text
+    assert "33.3 %" in page.text
+    assert "as the positive label" not in page.text
+
+
+def test_warnings_come_before_the_study(tmp_path: Path) -> None:
+    metrics = make_metrics(n_subjects=3)
+    metrics["warnings"] = ["Dog dog01 has clips of one condition only."]
+    text = render(tmp_path, metrics).text
+    assert text.index("has clips of one condition only") < text.index("The study")
+
+
+def test_report_is_the_same_each_time(tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path, make_metrics(n_subjects=3))
+    first = write_report(run_dir).read_bytes()
+    assert write_report(run_dir).read_bytes() == first
+    assert (run_dir / "report.html").read_bytes() == first
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "environment.json", "config.toml"])
+def test_unfinished_run_is_named_with_what_to_do(tmp_path: Path, name: str) -> None:
+    (write_run(tmp_path) / name).unlink()
+    with pytest.raises(ModelError, match=rf"not a finished run, {name} is missing; .*canemo run"):
+        write_report(tmp_path)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_other_schema_and_damage_are_named(tmp_path: Path) -> None:
+    write_run(tmp_path, make_metrics() | {"schema": 9})
+    with pytest.raises(ModelError, match="schema is 9, this version of canemo reads 1"):
+        write_report(tmp_path)
+    metrics = make_metrics()
+    del metrics["study"]["fates_by_label"]
+    write_run(tmp_path, metrics)
+    with pytest.raises(ModelError, match=r"study\.fates_by_label missing"):
+        write_report(tmp_path)
+    (tmp_path / "metrics.json").write_text("{", encoding="utf-8")
+    with pytest.raises(ModelError, match="not valid JSON"):
+        write_report(tmp_path)

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from canemo.report.methods import write_methods
+from report_fixtures import make_environment, make_metrics
+
+
+def test_numbers_are_those_of_the_run() -> None:
+    metrics = make_metrics()
+    text = write_methods(metrics, make_environment())
+    study = metrics["study"]
+    for fact in (
+        f"{study['videos']} clips of 29 dogs",
+        f"“frustration”, {study['labels']['frustration']} clips",
+        "5 frames per second",
+        "no face found, 340",
+        "frozen pretrained network dino_vits8",
+        "leave one dog out, 29 folds, seed 0",
+        "0.1 in 21 folds and 1 in 8 folds",
+        "accuracy 83.1 % (95 % interval 76.1 to 89.7 %)",
+        "AUROC 0.888 (95 % interval 0.821 to 0.931)",
+        "with “positive anticipation” as positive",
+        "2,000 resamples of dogs",
+        "canemo 0.1.0 (Python 3.11.9, torch 2.9.0",
+        "arXiv:2206.05619",
+    ):
+        assert fact in text
+
+
+def test_no_claim_of_a_choice_that_was_not_made() -> None:
+    metrics = make_metrics()
+    metrics["protocol"] |= {"penalties": [0.01], "class_weight": None}
+    text = write_methods(metrics, make_environment())
+    assert "the penalty was fixed at 0.01" in text
+    assert "without class weights" in text
+    assert "cross-validation" not in text
+
+
+def test_three_labels_name_no_positive_one() -> None:
+    text = write_methods(make_metrics(("food", "social", "toy")), make_environment())
+    assert "in 3 conditions" in text
+    assert "as positive" not in text
