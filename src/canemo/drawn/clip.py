@@ -8,18 +8,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
 from canemo.drawn.coat import Fur, grow_fur, paint_sprite
 from canemo.drawn.dog import Dog, Expression, make_body, make_head
 from canemo.drawn.scene import Scene, sample_scene
-from canemo.drawn.surface import Grid, Material, Surface, make_rotation, raise_surface
+from canemo.drawn.surface import Grid, Material, Surface, make_rotation, raise_surface, smooth_step
 from canemo.records import Box
 
 MOUTH_SWING = 0.10
 """How far breathing moves the mouth to either side of its expression."""
 
-OVERSIZE = 1.25
+OVERSIZE = 1.15
 """Size of a head's sprite over its size in the frame, so that turning it does not blur it."""
 
 BOX_MARGIN = 0.03
@@ -145,12 +144,16 @@ def iter_frames(clip: Clip, *, frames: int, fps: int) -> Iterator[DrawnFrame]:
         matrix = _find_head_matrix(clip, time_s)
         image = stage.copy()
         _paste(image, head.sprite, matrix)
-        light = 1 + 0.02 * _sway(clip.pose, 1, time_s)
         noise = np.roll(grain[index % 3], tuple(rng.integers(0, 97, 2)), (0, 1))
-        pixels = np.asarray(image, np.uint8) * np.float32(light) + noise
-        yield DrawnFrame(
-            np.clip(pixels, 0, 255).astype(np.uint8), _place_head(head, matrix, clip.size)
-        )
+        image_rgb = _expose(image, 1 + 0.02 * _sway(clip.pose, 1, time_s), noise)
+        yield DrawnFrame(image_rgb, _place_head(head, matrix, clip.size))
+
+
+def _expose(image: Image.Image, gain: float, noise: NDArray[np.int16]) -> NDArray[np.uint8]:
+    """Return the pixels under a lamp of strength `gain`, with sensor noise."""
+    lit = image.point([min(255, round(gain * level)) for level in range(256)] * 3)
+    noisy = np.asarray(lit, np.int16) + noise
+    return np.clip(noisy, 0, 255, out=noisy).astype(np.uint8)
 
 
 def _sway(pose: Pose, which: int, time_s: float) -> float:
@@ -295,5 +298,5 @@ def _cast_shadow(clip: Clip, unit_px: float) -> Image.Image:
         (x - clip.pose.x * width - 0.5 * side * unit_px) / (1.9 * unit_px),
         (y - clip.pose.y * height - 4.2 * unit_px) / (0.55 * unit_px),
     )
-    shadow = gaussian_filter((away < 1).astype(np.float32), 0.3 * unit_px)
+    shadow = smooth_step(1.35, 0.6, away)
     return Image.fromarray((clip.scene.room * (1 - 0.5 * shadow)[..., None]).astype(np.uint8))

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates, uniform_filter
+from scipy.ndimage import uniform_filter
 
 from canemo.drawn.dog import Dog, Expression
 from canemo.drawn.surface import (
@@ -66,9 +66,14 @@ def grow_fur(seed: int) -> Fur:
 def _comb(layer: Floats, points: Floats) -> Floats:
     """Sample a layer of fur at the points of a surface."""
     x, y, z = points
-    scale = FUR_CELLS / (2 * FUR_SPAN)
-    at = [(y - 0.25 * z + FUR_SPAN) * scale, (x + FUR_SPAN) * scale]
-    return np.asarray(map_coordinates(layer, at, order=1, mode="mirror"), dtype=np.float32)
+    return layer[_find_cells(y - 0.25 * z), _find_cells(x)]
+
+
+def _find_cells(position: Floats) -> NDArray[np.intp]:
+    """Return rows or columns of the fur map, which is mirrored beyond its edges."""
+    cells = ((position + FUR_SPAN) * (FUR_CELLS / (2 * FUR_SPAN))).astype(np.intp)
+    cells %= 2 * FUR_CELLS
+    return np.minimum(cells, 2 * FUR_CELLS - 1 - cells)
 
 
 def paint_sprite(
