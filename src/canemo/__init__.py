@@ -1,1 +1,101 @@
-"""Emotional states of dogs from their faces."""
+"""Emotional states of dogs from their faces.
+
+Each command of the command line is one function here: `run(study)`, `load_model(run).predict(...)`
+and so on. Importing canemo is instant: heavy libraries load with the first call.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from canemo.backbones import load_backbone
+    from canemo.config import Config, load_config
+    from canemo.detect.registry import load_detector
+    from canemo.drawn import draw_study
+    from canemo.errors import CanemoError
+    from canemo.pipeline import (
+        crop,
+        demo,
+        doctor,
+        embed,
+        evaluate,
+        evaluate_detector,
+        explain,
+        predict,
+        report,
+        run,
+    )
+    from canemo.predict import Model, load_model
+    from canemo.records import Study
+    from canemo.study import check_study, load_study, propose_videos, write_videos_csv
+    from canemo.video import iter_frames, probe_video
+
+_HOMES = {
+    "CanemoError": "errors",
+    "Config": "config",
+    "Model": "predict",
+    "Study": "records",
+    "check_study": "study",
+    "crop": "pipeline",
+    "demo": "pipeline",
+    "doctor": "pipeline",
+    "draw_study": "drawn",
+    "embed": "pipeline",
+    "evaluate": "pipeline",
+    "evaluate_detector": "pipeline",
+    "explain": "pipeline",
+    "iter_frames": "video",
+    "load_backbone": "backbones",
+    "load_config": "config",
+    "load_detector": "detect.registry",
+    "load_model": "predict",
+    "load_study": "study",
+    "predict": "pipeline",
+    "probe_video": "video",
+    "propose_videos": "study",
+    "report": "pipeline",
+    "run": "pipeline",
+    "write_videos_csv": "study",
+}
+
+__all__ = [
+    "CanemoError",
+    "Config",
+    "Model",
+    "Study",
+    "check_study",
+    "crop",
+    "demo",
+    "doctor",
+    "draw_study",
+    "embed",
+    "evaluate",
+    "evaluate_detector",
+    "explain",
+    "iter_frames",
+    "load_backbone",
+    "load_config",
+    "load_detector",
+    "load_model",
+    "load_study",
+    "predict",
+    "probe_video",
+    "propose_videos",
+    "report",
+    "run",
+    "write_videos_csv",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'canemo' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"canemo.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from canemo.records import Box, Face
 
@@ -63,9 +64,9 @@ def link_faces(
 ) -> LinkedVideo:
     """Follow faces over time and keep the one that has most evidence.
 
-    A face continues the track whose last box it overlaps (IoU) or nearly touches (centre
-    distance relative to the box) within `max_gap_s`. Tracks that are never there at the same time as the kept one
-    are the same dog seen again and are kept too. Gaps up to `max_gap_s` between two detections
+    A face continues the track whose last box it overlaps (IoU) or nearly touches (centre distance
+    relative to the box) within `max_gap_s`. Tracks that are never there at the same time as the
+    kept one are the same dog seen again and are kept too. Gaps up to `max_gap_s` between two detections
     of one track are filled by linear interpolation; nothing is ever extrapolated.
 
     Parameters
@@ -132,7 +133,7 @@ def _affinity(a: Face, b: Face) -> float:
     shift = ((ax - bx) ** 2 + (ay - by) ** 2) ** 0.5 / max(size, 1e-9)
     if overlap >= MIN_IOU:
         return 1.0 + overlap
-    return max(0.0, MAX_CENTRE_SHIFT - shift)
+    return max(0.0, MAX_CENTRE_SHIFT - float(shift))
 
 
 def _select_tracks(tracks: Iterable[_Track]) -> list[_Track]:
@@ -149,7 +150,7 @@ def _fill_gaps(
 ) -> dict[int, TrackedFace]:
     filled = {p: TrackedFace(face.box_xyxy, face.score) for p, face in track.faces.items()}
     found = list(track.faces.items())
-    for (start, before), (stop, after) in zip(found, found[1:], strict=False):
+    for (start, before), (stop, after) in pairwise(found):
         span_s = times_s[stop] - times_s[start]
         if span_s > max_gap_s:
             continue
@@ -175,7 +176,7 @@ def _area(box: Box) -> float:
 
 
 def _side(box: Box) -> float:
-    return max(0.0, _area(box)) ** 0.5
+    return float(max(0.0, _area(box)) ** 0.5)
 
 
 def _centre(box: Box) -> tuple[float, float]:

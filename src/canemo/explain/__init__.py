@@ -1,0 +1,1 @@
+"""Where in the face: maps over a crop."""

@@ -1,0 +1,126 @@
+"""A copy of a video with the face box and the probability drawn in, frame for frame in time."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pandas as pd
+from PIL import Image as PilImage
+from PIL import ImageDraw, ImageFont
+
+from canemo.files import replacing
+from canemo.records import Box, Fate, Image
+from canemo.video import Sampling, VideoReader
+
+TICKS_PER_S = 90_000
+BOX_COLOUR, TEXT_COLOUR, BAR_COLOUR, SHADE = (
+    (255, 200, 0),
+    (255, 255, 255),
+    (0, 158, 115),
+    (0, 0, 0),
+)
+
+
+def annotate_video(
+    source: Path, frames: pd.DataFrame, target: Path, *, positive_label: str, column: str
+) -> Path:
+    """Write `source` again as H.264 with what was found drawn in.
+
+    Parameters
+    ----------
+    source
+        The video that was looked at.
+    frames
+        Its ledger: time_s, fate, x0, y0, x1, y1 and the probability in `column`.
+    target
+        MP4 to write; every frame keeps its time.
+    positive_label
+        Whose probability `column` is.
+
+    Notes
+    -----
+    Between two sampled frames that both have a face, the box moves linearly and the probability
+    is that of the earlier one; next to a frame without a face nothing is drawn. Sizes are made
+    even by repeating the last row or column, as H.264 demands.
+    """
+    overlay = _Overlay(frames, positive_label=positive_label, column=column)
+    with (
+        VideoReader(source, sampling=Sampling(every_nth=1)) as reader,
+        replacing(target) as temporary,
+        av.open(str(temporary), "w") as container,
+    ):
+        stream = None
+        for frame in reader:
+            picture = av.VideoFrame.from_ndarray(
+                _even(overlay.draw(frame.image_rgb, frame.time_s)), format="rgb24"
+            )
+            if stream is None:
+                stream = container.add_stream("libx264", rate=60, options={"crf": "20"})
+                stream.width, stream.height = picture.width, picture.height
+                stream.pix_fmt = "yuv420p"
+                stream.time_base = stream.codec_context.time_base = Fraction(1, TICKS_PER_S)
+            picture.pts = round(frame.time_s * TICKS_PER_S)
+            picture.time_base = Fraction(1, TICKS_PER_S)
+            container.mux(stream.encode(picture))
+        if stream is not None:
+            container.mux(stream.encode())
+    return target
+
+
+class _Overlay:
+    """What to draw at a time, from the table of sampled frames."""
+
+    def __init__(self, frames: pd.DataFrame, *, positive_label: str, column: str) -> None:
+        seen = frames[frames["time_s"].notna()].sort_values("time_s")
+        self._times_s = seen["time_s"].to_numpy()
+        self._used = (seen["fate"] == Fate.USED).to_numpy()
+        self._boxes = seen[["x0", "y0", "x1", "y1"]].to_numpy(dtype=float)
+        self._probability = seen[column].to_numpy(dtype=float)
+        self._label = positive_label
+
+    def draw(self, image_rgb: Image, time_s: float) -> Image:
+        found = self._find(time_s)
+        picture = PilImage.fromarray(image_rgb)
+        pen = ImageDraw.Draw(picture)
+        width = max(2, min(picture.size) // 160)
+        font = ImageFont.load_default(size=max(10, min(picture.size) // 24))
+        if found is not None:
+            box, probability = found
+            pen.rectangle(box, outline=BOX_COLOUR, width=width)
+            self._draw_bar(pen, picture.size, probability, font)
+        return np.asarray(picture)
+
+    def _find(self, time_s: float) -> tuple[Box, float] | None:
+        before = int(np.searchsorted(self._times_s, time_s + 1e-6, side="right")) - 1
+        if before < 0 or not self._used[before]:
+            return None
+        after = min(before + 1, len(self._times_s) - 1)
+        if not self._used[after]:
+            after = before
+        span_s = self._times_s[after] - self._times_s[before]
+        share = min(1.0, (time_s - self._times_s[before]) / span_s) if span_s > 0 else 0.0
+        box = (1 - share) * self._boxes[before] + share * self._boxes[after]
+        return tuple(box.tolist()), float(self._probability[before])
+
+    def _draw_bar(
+        self,
+        pen: ImageDraw.ImageDraw,
+        size: tuple[int, int],
+        probability: float,
+        font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
+    ) -> None:
+        width, height = size
+        thick = max(6, height // 40)
+        text = f"{self._label}: {probability:.2f}"
+        _, _, _, text_height = pen.textbbox((0, 0), text, font=font)
+        pen.rectangle((0, height - thick - text_height - 6, width, height), fill=SHADE)
+        pen.text((4, height - thick - text_height - 4), text, fill=TEXT_COLOUR, font=font)
+        pen.rectangle((0, height - thick, round(width * probability), height), fill=BAR_COLOUR)
+
+
+def _even(image_rgb: Image) -> Image:
+    height, width = image_rgb.shape[:2]
+    return np.pad(image_rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")

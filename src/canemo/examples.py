@@ -1,0 +1,42 @@
+"""Example crops of each label, for the figures: spread over dogs, chosen without looking."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from canemo.crops import CropFile
+from canemo.records import Fate, Image
+
+
+@dataclass(frozen=True)
+class ExampleCrop:
+    """One crop (H, W, 3) uint8, RGB, and whose it is."""
+
+    image_rgb: Image
+    caption: str
+
+
+def choose_examples(
+    ledger: pd.DataFrame, files: Mapping[str, CropFile], *, per_label: int = 12
+) -> dict[str, list[ExampleCrop]]:
+    """Return, for each label, the middle crop of up to `per_label` videos, dog after dog."""
+    used = ledger[ledger["fate"] == Fate.USED]
+    return {
+        str(label): [_read(files[row.video_id], row) for row in _middle_rows(rows, per_label)]
+        for label, rows in used.groupby("label", sort=True)
+    }
+
+
+def _middle_rows(rows: pd.DataFrame, number: int) -> list[pd.Series]:
+    videos = [clip.iloc[len(clip) // 2] for _, clip in rows.groupby("video_id", sort=True)]
+    rank = pd.Series([row.subject_id for row in videos]).groupby([row.subject_id for row in videos])
+    order = np.lexsort((np.arange(len(videos)), rank.cumcount().to_numpy()))
+    return [videos[i] for i in order[:number]]
+
+
+def _read(file: CropFile, row: pd.Series) -> ExampleCrop:
+    return ExampleCrop(file.read_crop(int(row.frame_index)), str(row.subject_id))

@@ -1,0 +1,151 @@
+"""Embeddings of face crops: extracted once per video, cached by content, pooled as one likes.
+
+Each crop keeps its CLS (or pooled) embedding, the mean of its patch tokens and a 4 x 4 grid of mean
+tokens, as float16. Poolings and parts of the face are then linear algebra on the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from canemo.backbones import Backbone, Embedding
+from canemo.crops import CropFile
+from canemo.errors import ConfigError
+from canemo.files import hash_values, replacing
+
+FEATURES_VERSION = 1
+GRID_SIDE = 4
+
+Array: TypeAlias = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Features:
+    """Embeddings of N crops and where each crop came from.
+
+    Attributes
+    ----------
+    origin
+        N rows: video_id, subject_id, label, frame_index, time_s.
+    cls
+        (N, D) float32, CLS token or pooled map.
+    mean
+        (N, D) float32, mean patch token.
+    grid
+        (N, 16, D) float32, mean tokens of a 4 x 4 grid over the crop, in reading order.
+    """
+
+    origin: pd.DataFrame
+    cls: Array
+    mean: Array
+    grid: Array
+
+    def __len__(self) -> int:
+        return len(self.origin)
+
+
+def _part(rows: slice) -> Callable[[Features], Array]:
+    def pool(features: Features) -> Array:
+        n, _, d = features.grid.shape
+        square = features.grid.reshape(n, GRID_SIDE, GRID_SIDE, d)
+        return np.asarray(square[:, rows].mean(axis=(1, 2)), dtype=np.float32)
+
+    return pool
+
+
+POOLINGS: dict[str, Callable[[Features], Array]] = {
+    "cls": lambda features: features.cls,
+    "mean": lambda features: features.mean,
+    "cls_mean": lambda features: np.concatenate([features.cls, features.mean], axis=1),
+    "grid": lambda features: features.grid.reshape(len(features), -1),
+    "upper": _part(slice(0, 2)),
+    "lower": _part(slice(2, 4)),
+}
+"""Name of a pooling -> function from Features to (N, F) float32."""
+
+
+def pool(features: Features, pooling: str) -> Array:
+    """Return one row per crop, (N, F) float32; ConfigError names the poolings there are."""
+    if pooling not in POOLINGS:
+        raise ConfigError(f"probe.pooling = {pooling!r}; there are {', '.join(POOLINGS)}")
+    return POOLINGS[pooling](features)
+
+
+def extract_features(
+    crops: CropFile, backbone: Backbone, *, batch_size: int, cache_dir: Path
+) -> Path:
+    """Embed every crop of one video, or reuse the cached answer; return the Parquet file.
+
+    Batches never span two videos, so a video's features do not depend on its company.
+    """
+    key = hash_values(
+        version=FEATURES_VERSION,
+        crops=crops.path.stem,
+        backbone=backbone.fingerprint,
+        batch_size=batch_size,
+    )
+    path = cache_dir / "features" / f"{key}.parquet"
+    if path.is_file():
+        return path
+    schema = _schema(backbone.feature_dim)
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+        for frame_index, images in crops.iter_crops(batch_size):
+            writer.write_table(_to_table(frame_index, backbone, backbone.embed(images), schema))
+    return path
+
+
+def load_features(sources: Sequence[tuple[CropFile, Path]]) -> Features:
+    """Load the features of many videos, in the order given, rows in order of time."""
+    origins, arrays = [], []
+    for crops, path in sources:
+        table = pq.read_table(path)
+        ledger = crops.read_ledger().set_index("frame_index")
+        index = table["frame_index"].to_numpy()
+        columns = ["video_id", "subject_id", "label", "time_s"]
+        origins.append(ledger.loc[index, columns].reset_index())
+        arrays.append({name: _to_array(table[name]) for name in ("cls", "mean", "grid")})
+    cls, mean, grid = (
+        np.concatenate([part[name] for part in arrays]) for name in ("cls", "mean", "grid")
+    )
+    origin = pd.concat(origins, ignore_index=True)
+    return Features(origin, cls, mean, grid.reshape(len(origin), GRID_SIDE**2, -1))
+
+
+def _schema(dim: int) -> pa.Schema:
+    sizes = {"cls": dim, "mean": dim, "grid": GRID_SIDE**2 * dim}
+    vectors = [(name, pa.list_(pa.float16(), size)) for name, size in sizes.items()]
+    return pa.schema([("frame_index", pa.int64()), *vectors])
+
+
+def _to_table(
+    frame_index: Sequence[int], backbone: Backbone, embedding: Embedding, schema: pa.Schema
+) -> pa.Table:
+    n, _, dim = embedding.tokens.shape
+    square = embedding.tokens.transpose(1, 2).reshape(n, dim, *backbone.grid_shape)
+    grid = adaptive_avg_pool2d(square, GRID_SIDE).flatten(2).transpose(1, 2)
+    vectors = (embedding.cls, embedding.tokens.mean(1), grid.flatten(1))
+    columns = [pa.array(frame_index, pa.int64()), *map(_to_column, vectors)]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _to_column(vectors: Tensor) -> pa.FixedSizeListArray:
+    flat = pa.array(vectors.numpy().astype(np.float16).ravel())
+    return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
+
+
+def _to_array(column: pa.ChunkedArray) -> Array:
+    size = column.type.list_size
+    parts = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
+    flat = np.concatenate(parts) if parts else np.empty(0, np.float16)
+    return flat.astype(np.float32).reshape(-1, size)

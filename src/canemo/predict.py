@@ -1,0 +1,256 @@
+"""Use a trained model on new video: one row per frame, one per video, pictures if wanted."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from canemo.backbones import Backbone, load_backbone
+from canemo.crops import CropFile, extract_crops
+from canemo.detect.protocol import Detector
+from canemo.detect.registry import load_detector
+from canemo.errors import ModelError, StudyError, VideoOpenError
+from canemo.evaluate import PROBABILITY
+from canemo.features import extract_features, load_features, pool
+from canemo.model import SavedModel, read_model
+from canemo.records import Fate, Video
+from canemo.study import VIDEO_SUFFIXES
+from canemo.video import Sampling
+
+logger = logging.getLogger(__name__)
+ProgressFn = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class VideoPrediction:
+    """What a model says about one video.
+
+    Attributes
+    ----------
+    frames
+        One row per frame that was looked at: the ledger and, where a face was used,
+        ``probability_LABEL`` and ``predicted``.
+    summary
+        One row for the video: mean probabilities, counts, ``status`` (``ok``, ``no_face``,
+        ``failed``) and ``message``.
+    """
+
+    frames: pd.DataFrame
+    summary: dict[str, Any]
+
+    @property
+    def failed(self) -> bool:
+        """Whether the file could not be read at all."""
+        return bool(self.summary["status"] == "failed")
+
+
+class Model:
+    """A trained model, ready to classify video.
+
+    Attributes
+    ----------
+    labels
+        The K conditions it was trained on.
+    positive_label
+        The one whose probability is drawn.
+    saved
+        Everything it was saved with.
+    """
+
+    def __init__(self, saved: SavedModel, *, backbone: Backbone, detector: Detector) -> None:
+        _require_same("backbone weights", saved.backbone_sha256, backbone.weights_sha256)
+        _require_same("detector", saved.detector_sha256, detector.fingerprint)
+        self.saved = saved
+        self.labels = saved.probe.labels
+        self.positive_label = saved.positive_label
+        self._backbone = backbone
+        self._detector = detector
+
+    def predict(
+        self,
+        paths: Sequence[Path | str],
+        *,
+        cache_dir: Path | None = None,
+        progress: ProgressFn | None = None,
+    ) -> list[VideoPrediction]:
+        """Classify videos given as files, folders (searched through) or glob patterns.
+
+        One unreadable file never stops the rest: its summary has the status ``failed``.
+
+        Raises
+        ------
+        StudyError
+            Nothing that looks like a video is found.
+        """
+        named = name_videos(find_videos(paths))
+        results = []
+        for done, (video_id, path) in enumerate(named, start=1):
+            results.append(self.predict_video(path, video_id=video_id, cache_dir=cache_dir))
+            if progress is not None:
+                progress(done, len(named))
+        return results
+
+    def predict_video(
+        self, path: Path, *, video_id: str | None = None, cache_dir: Path | None = None
+    ) -> VideoPrediction:
+        """Classify one video file."""
+        if cache_dir is None:
+            with tempfile.TemporaryDirectory(prefix="canemo-") as folder:
+                return self.predict_video(path, video_id=video_id, cache_dir=Path(folder))
+        video = Video(video_id or path.stem, path.absolute(), subject_id="", label="")
+        try:
+            crops = self._crop(video, cache_dir)
+        except VideoOpenError as exc:
+            logger.warning("%s", exc)
+            return VideoPrediction(self._no_frames(video), self._failure(video, str(exc)))
+        return self._classify(video, crops, cache_dir)
+
+    def _crop(self, video: Video, cache_dir: Path) -> CropFile:
+        config = self.saved.config
+        return extract_crops(
+            video,
+            self._detector,
+            sampling=Sampling(every_nth=config.video.every_nth, fps=config.video.fps),
+            detect=config.detect,
+            crop=config.crop,
+            cache_dir=cache_dir,
+        )
+
+    def _classify(self, video: Video, crops: CropFile, cache_dir: Path) -> VideoPrediction:
+        config = self.saved.config
+        path = extract_features(
+            crops, self._backbone, batch_size=config.backbone.batch_size, cache_dir=cache_dir
+        )
+        features = load_features([(crops, path)])
+        ledger = crops.read_ledger().drop(columns=["subject_id", "label"])
+        ledger.insert(1, "path", str(video.path))
+        answers = features.origin[["frame_index"]].copy()
+        probability = self.saved.probe.predict_proba(pool(features, config.probe.pooling))
+        for column, label in enumerate(self.labels):
+            answers[PROBABILITY + label] = probability[:, column]
+        frames = self._with_answer(ledger.merge(answers, on="frame_index", how="left"))
+        return VideoPrediction(frames, self._summarise(video, crops, frames))
+
+    def _summarise(self, video: Video, crops: CropFile, frames: pd.DataFrame) -> dict[str, Any]:
+        used = frames[frames["fate"] == Fate.USED]
+        columns = [PROBABILITY + label for label in self.labels]
+        means = [float(used[column].mean()) for column in columns]
+        answer = self.labels[int(np.argmax(means))] if len(used) else None
+        notes = [] if crops.damage is None else [f"damaged: {crops.damage}"]
+        if crops.persistent_faces > 1:
+            notes.append(f"{crops.persistent_faces} faces are there for a good part of the video")
+        return {
+            **_identity(video),
+            "status": "ok" if len(used) else "no_face",
+            "frames": int((frames["fate"] != Fate.DECODE_ERROR).sum()),
+            "faces": len(used),
+            **(dict(zip(columns, means, strict=True)) if len(used) else dict.fromkeys(columns)),
+            "predicted": answer,
+            "message": "; ".join(notes),
+        }
+
+    def _failure(self, video: Video, message: str) -> dict[str, Any]:
+        columns = [PROBABILITY + label for label in self.labels]
+        return {
+            **_identity(video),
+            "status": "failed",
+            "frames": 0,
+            "faces": 0,
+            **dict.fromkeys(columns),
+            "predicted": None,
+            "message": message,
+        }
+
+    def _no_frames(self, video: Video) -> pd.DataFrame:
+        return pd.DataFrame([{**_identity(video), "fate": Fate.DECODE_ERROR.value}])
+
+    def _with_answer(self, frames: pd.DataFrame) -> pd.DataFrame:
+        probability = frames[[PROBABILITY + label for label in self.labels]].to_numpy(dtype=float)
+        known = np.isfinite(probability).all(axis=1)
+        best = np.where(known[:, None], probability, 0).argmax(axis=1)
+        answers = [self.labels[i] if ok else None for i, ok in zip(best, known, strict=True)]
+        return frames.assign(predicted=pd.array(answers, dtype="string"))
+
+
+def load_model(folder: Path | str, *, weights: Path | None = None) -> Model:
+    """Load a trained model with its backbone and detector.
+
+    Parameters
+    ----------
+    folder
+        A run folder or its `model` folder.
+    weights
+        The backbone's weights file, where it was trained with one that has moved.
+
+    Raises
+    ------
+    ModelError
+        There is no model, or backbone or detector are not those it was trained with.
+    WeightsError
+        The backbone's weights cannot be had.
+    """
+    saved = read_model(Path(folder))
+    settings = saved.config.backbone
+    backbone = load_backbone(
+        settings.name, weights=weights or settings.weights, device=settings.device
+    )
+    return Model(saved, backbone=backbone, detector=load_detector(saved.config.detect.detector))
+
+
+def find_videos(paths: Sequence[Path | str]) -> list[Path]:
+    """Return the video files meant by files, folders (searched through) and glob patterns.
+
+    A file named outright is taken whatever its ending. StudyError where nothing is found.
+    """
+    found = list(dict.fromkeys(path for given in paths for path in _expand(given)))
+    if not found:
+        raise StudyError(
+            f"no video found in {', '.join(map(str, paths))}; give video files, or a folder with "
+            f"files ending in {', '.join(sorted(VIDEO_SUFFIXES))}"
+        )
+    return found
+
+
+def name_videos(paths: Sequence[Path]) -> list[tuple[str, Path]]:
+    """Pair each path with a distinct name: its stem, numbered where two are alike."""
+    taken: set[str] = set()
+    named = []
+    for path in paths:
+        name, number = path.stem, 2
+        while name.casefold() in taken:
+            name, number = f"{path.stem}_{number}", number + 1
+        taken.add(name.casefold())
+        named.append((name, path))
+    return named
+
+
+def _expand(given: Path | str) -> Iterator[Path]:
+    path = Path(given)
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.is_file())
+        yield from (p for p in files if p.suffix.lower() in VIDEO_SUFFIXES)
+    elif path.exists() or not glob.has_magic(str(given)):
+        yield path  # also a missing one: it becomes a failed row that names it
+    else:
+        matches = sorted(glob.glob(str(given), recursive=True))  # noqa: PTH207 - absolute patterns
+        yield from (p for match in matches for p in _expand(match))
+
+
+def _identity(video: Video) -> dict[str, str]:
+    return {"video_id": video.video_id, "path": str(video.path)}
+
+
+def _require_same(what: str, wanted: str, found: str) -> None:
+    if wanted != found:
+        raise ModelError(
+            f"the {what} differ from those the model was trained with (expected {wanted[:12]}..., "
+            f"found {found[:12]}...); give the original file with --weights, or train again"
+        )

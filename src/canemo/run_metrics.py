@@ -1,0 +1,118 @@
+"""metrics.json: the contract that every tool and test reads a run by."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from canemo.backbones import Backbone
+from canemo.config import Config
+from canemo.detect.protocol import Detector
+from canemo.evaluate import (
+    Evaluation,
+    select_level,
+    summarise_chance,
+    summarise_level,
+    summarise_subjects,
+)
+from canemo.files import write_atomically
+from canemo.records import Fate, Study
+from canemo.splits import Split
+
+METRICS_SCHEMA = 1
+
+
+def compute_metrics(
+    *,
+    study: Study,
+    config: Config,
+    ledger: pd.DataFrame,
+    evaluation: Evaluation,
+    split: Split,
+    backbone: Backbone,
+    detector: Detector,
+    warnings: Sequence[str],
+) -> dict[str, Any]:
+    """Return everything metrics.json holds but the cost."""
+    table = evaluation.predictions
+    frames, videos = (select_level(table, level, study.labels) for level in ("frame", "video"))
+    return {
+        "schema": METRICS_SCHEMA,
+        "study": _describe_study(study, ledger),
+        "protocol": {
+            **_describe_protocol(study, config, split, evaluation),
+            "backbone": backbone.spec.name,
+            "backbone_note": backbone.spec.note,
+            "weights_sha256": backbone.weights_sha256,
+            "weights_source": backbone.weights_source,
+            "detector": detector.name,
+            "detector_sha256": detector.fingerprint,
+        },
+        "levels": {
+            "video": summarise_level(videos, evaluate=config.evaluate),
+            "frame": summarise_level(frames, evaluate=config.evaluate),
+        },
+        "subjects": summarise_subjects(table[table["level"] == "video"]),
+        "chance": summarise_chance(frames, videos),
+        "warnings": [*warnings, *evaluation.warnings],
+    }
+
+
+def write_metrics(metrics: Mapping[str, Any], path: Path) -> Path:
+    """Write metrics.json; numbers that are not finite are an error, never NaN in the file."""
+    text = json.dumps(metrics, indent=1, ensure_ascii=False, allow_nan=False)
+    return write_atomically(path, text)
+
+
+def _describe_study(study: Study, ledger: pd.DataFrame) -> dict[str, Any]:
+    videos = pd.DataFrame([(v.subject_id, v.label) for v in study.videos], columns=["s", "label"])
+    by_label = {str(k): _counts(rows["fate"]) for k, rows in ledger.groupby("label")}
+    return {
+        "name": study.root.resolve().name,
+        "videos": len(study.videos),
+        "subjects": len(study.subject_ids),
+        "labels": _counts(videos["label"]),
+        "labels_by_subject": {str(k): _counts(rows["label"]) for k, rows in videos.groupby("s")},
+        "frames": int((ledger["fate"] != Fate.DECODE_ERROR).sum()),
+        "crops": int((ledger["fate"] == Fate.USED).sum()),
+        "fates": _counts(ledger["fate"]),
+        "fates_by_label": by_label,
+        "subjects_table": _tabulate_subjects(study),
+    }
+
+
+def _describe_protocol(
+    study: Study, config: Config, split: Split, evaluation: Evaluation
+) -> dict[str, Any]:
+    rate, nth = config.video.fps, config.video.every_nth
+    return {
+        "preset": None,
+        "engine": "torch",
+        "precision": "float32",
+        "pooling": config.probe.pooling,
+        "split": split.kind,
+        "folds": len(split.folds),
+        "seed": config.evaluate.seed,
+        "positive_label": config.study.positive_label or study.labels[0],
+        "penalties": list(config.probe.penalties),
+        "penalty_chosen": list(evaluation.penalties),
+        "class_weight": None if config.probe.class_weight == "none" else config.probe.class_weight,
+        "sampling": f"{rate:g} frames per second" if nth is None else f"every {nth} frame(s)",
+        "resamples": config.evaluate.resamples,
+    }
+
+
+def _counts(values: pd.Series) -> dict[str, int]:
+    return {str(key): int(number) for key, number in values.value_counts().sort_index().items()}
+
+
+def _tabulate_subjects(study: Study) -> list[dict[str, Any]] | None:
+    if study.subjects is None:
+        return None
+    present = study.subjects[study.subjects.index.isin(study.subject_ids)].reset_index()
+    rows: list[dict[str, Any]] = json.loads(present.to_json(orient="records"))
+    return rows

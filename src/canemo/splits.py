@@ -1,0 +1,155 @@
+"""Which dogs train and which dogs test. A split knows subjects only, never frames or videos."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from canemo.errors import SplitError
+from canemo.files import write_atomically
+
+SPLIT_SCHEMA = 1
+MAX_LOSO_SUBJECTS = 40
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Two disjoint sets of subjects, each in alphabetical order."""
+
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        shared = sorted(set(self.train) & set(self.test))
+        if shared:
+            raise SplitError(f"subject {shared[0]!r} is in training and test of the same fold")
+        if not self.train or not self.test:
+            raise SplitError("a fold needs at least one training and one test subject")
+
+
+@dataclass(frozen=True)
+class Split:
+    """The folds of an evaluation; `kind` is the text that asked for them."""
+
+    kind: str
+    seed: int
+    folds: tuple[Fold, ...]
+
+
+def make_split(subject_ids: Sequence[str], *, kind: str = "auto", seed: int = 0) -> Split:
+    """Divide subjects into folds.
+
+    Parameters
+    ----------
+    subject_ids
+        The S distinct subjects.
+    kind
+        ``loso`` (leave one subject out), ``kfold:K``, ``holdout:N`` (N test subjects, once),
+        ``file:PATH`` (a saved split) or ``auto`` (loso up to 40 subjects, else kfold:10).
+    seed
+        Decides who goes where in ``kfold`` and ``holdout``.
+
+    Raises
+    ------
+    SplitError
+        Unknown kind, too few subjects, or a saved split that does not fit the study.
+    """
+    subjects = sorted(set(subject_ids))
+    if len(subjects) < 2:
+        raise SplitError(
+            f"{len(subjects)} subject(s) with usable crops; testing on unseen subjects needs at "
+            "least 2: add videos of other subjects"
+        )
+    if kind == "auto":
+        kind = "loso" if len(subjects) <= MAX_LOSO_SUBJECTS else "kfold:10"
+    name, _, argument = kind.partition(":")
+    if name == "file":
+        return _matched(load_split(Path(argument)), subjects, path=Path(argument))
+    if name == "loso" and not argument:
+        groups = [[subject] for subject in subjects]
+    elif name == "kfold":
+        groups = _kfold(subjects, _count(kind, argument, 2, len(subjects)), seed=seed)
+    elif name == "holdout":
+        groups = [_shuffled(subjects, seed)[: _count(kind, argument, 1, len(subjects) - 1)]]
+    else:
+        raise SplitError(
+            f"split {kind!r} is unknown; there are auto, loso, kfold:K, holdout:N, file:PATH"
+        )
+    return Split(kind, seed, tuple(_fold(subjects, group) for group in groups))
+
+
+def save_split(split: Split, path: Path) -> Path:
+    """Write the folds as JSON, to be given again as ``file:PATH``."""
+    folds = [{"train": list(fold.train), "test": list(fold.test)} for fold in split.folds]
+    content = {"schema": SPLIT_SCHEMA, "kind": split.kind, "seed": split.seed, "folds": folds}
+    return write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False))
+
+
+def load_split(path: Path) -> Split:
+    """Read folds that `save_split` wrote.
+
+    Raises
+    ------
+    SplitError
+        The file is missing or no split.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        folds = tuple(Fold(tuple(f["train"]), tuple(f["test"])) for f in content["folds"])
+        return Split(content["kind"], content["seed"], folds)
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        if isinstance(exc, SplitError):
+            raise SplitError(f"{path}: {exc}") from exc
+        raise SplitError(f"{path}: not a saved split ({exc}); give a split.json of a run") from exc
+
+
+def iter_inner_folds(
+    subject_ids: Sequence[str], *, folds: int, seed: int
+) -> Iterator[tuple[frozenset[str], frozenset[str]]]:
+    """Yield (train, validation) subjects for choices made inside a training set."""
+    subjects = sorted(set(subject_ids))
+    for group in _kfold(subjects, min(folds, len(subjects)), seed=seed):
+        held = frozenset(group)
+        yield frozenset(subjects) - held, held
+
+
+def _fold(subjects: Sequence[str], test: Sequence[str]) -> Fold:
+    held = set(test)
+    return Fold(tuple(s for s in subjects if s not in held), tuple(sorted(held)))
+
+
+def _kfold(subjects: Sequence[str], k: int, *, seed: int) -> list[list[str]]:
+    shuffled = _shuffled(subjects, seed)
+    return [shuffled[start::k] for start in range(k)]
+
+
+def _shuffled(subjects: Sequence[str], seed: int) -> list[str]:
+    order = np.random.default_rng(seed).permutation(len(subjects))
+    return [subjects[i] for i in order]
+
+
+def _count(kind: str, argument: str, least: int, most: int) -> int:
+    if not argument.isdigit() or not least <= int(argument) <= most:
+        raise SplitError(
+            f"split {kind!r}: expected a whole number from {least} to {most} for this study's "
+            "subjects"
+        )
+    return int(argument)
+
+
+def _matched(split: Split, subjects: Sequence[str], *, path: Path) -> Split:
+    named = {s for fold in split.folds for s in (*fold.train, *fold.test)}
+    unknown, unnamed = sorted(named - set(subjects)), sorted(set(subjects) - named)
+    if unknown or unnamed:
+        who = f"{unknown[0]!r} is not in the study" if unknown else f"{unnamed[0]!r} is not in it"
+        raise SplitError(f"{path}: the split does not fit this study: subject {who}")
+    return split
+
+
+def subjects_by_fold(split: Split) -> Mapping[str, int]:
+    """Return test subject -> number of its first fold."""
+    return {s: i for i, fold in reversed(list(enumerate(split.folds))) for s in fold.test}
