@@ -152,6 +152,18 @@ def test_run_without_table_of_subjects_and_pictures(tmp_path: Path) -> None:
     assert "Figure 1. Clips of each dog" in page.text
 
 
+def test_the_ledger_table_adds_up_where_frames_could_not_be_decoded(tmp_path: Path) -> None:
+    metrics = make_metrics(("food", "toy"), n_subjects=2)
+    metrics["study"] |= {
+        "fates": {"used": 8, "decode_error": 1},
+        "fates_by_label": {"food": {"used": 5}, "toy": {"used": 3, "decode_error": 1}},
+        "frames": 8,
+    }
+    page = render(tmp_path, metrics)
+    assert "used 5 3 8" in page.text
+    assert "frame could not be decoded 0 1 1 All 5 4 9" in page.text
+
+
 def test_three_labels(tmp_path: Path) -> None:
     page = render(tmp_path, make_metrics(("food", "social", "toy"), n_subjects=5))
     assert "always answering “toy”" in page.text

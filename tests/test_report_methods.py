@@ -19,7 +19,7 @@ def test_numbers_are_those_of_the_run() -> None:
         "accuracy 83.1 % (95 % interval 76.1 to 89.7 %)",
         "AUROC 0.888 (95 % interval 0.821 to 0.931)",
         "with “positive anticipation” as positive",
-        "2,000 resamples of dogs",
+        "2,000 bootstrap resamples of dogs",
         "canemo 0.1.0 (Python 3.11.9, torch 2.9.0",
         "arXiv:2206.05619",
     ):

@@ -9,11 +9,12 @@ from canemo.report.verdict import (
     Comparison,
     Standing,
     compare_with_chance,
+    describe_coverage,
     explain_verdict,
     judge,
     write_first_sentence,
 )
-from canemo.report.wording import format_interval, format_seconds, join_words
+from canemo.report.wording import describe_split, format_interval, format_seconds, join_words
 from report_fixtures import make_metrics, with_video_intervals
 
 UNCLEAR = "This result cannot be told from chance: on dogs it had never seen"
@@ -123,6 +124,28 @@ def test_result_block_has_both_levels_and_the_warnings() -> None:
     assert block.index("256 clips") < block.index("3,328 frames")
     assert "83.1 %   76.1 to 89.7 %     66.0 %" in block
     assert block.endswith("Warning: One clip could not be opened.")
+
+
+def test_clips_and_dogs_that_were_not_tested_are_said() -> None:
+    metrics = make_metrics()
+    assert describe_coverage(metrics) == ""
+    metrics["study"] |= {"videos": 260, "subjects": 30}
+    coverage = "The result rests on 256 of 260 clips and 29 of 30 dogs"
+    assert describe_coverage(metrics).startswith(coverage)
+    assert coverage in format_result_block(metrics)
+
+
+@pytest.mark.parametrize(
+    ("split", "folds", "words"),
+    [
+        ("loso", 29, "leave one dog out, 29 folds"),
+        ("kfold:10", 10, "10-fold cross-validation by dog"),
+        ("holdout:1", 1, "1 dog held out"),
+        ("file:/home/me/split.json", 5, "a saved split by dog, 5 folds"),
+    ],
+)
+def test_splits_in_words(split: str, folds: int, words: str) -> None:
+    assert describe_split(split, folds) == words
 
 
 def test_wording() -> None:

@@ -20,6 +20,7 @@ from canemo.report.run_folder import RunRecord, read_run
 from canemo.report.verdict import (
     Comparison,
     compare_with_chance,
+    describe_coverage,
     explain_verdict,
     judge,
     write_first_sentence,
@@ -92,7 +93,11 @@ def render_report(run: RunRecord) -> str:
         environment=run.environment,
         config_toml=run.config_toml,
         first_sentence=wording.join_units(write_first_sentence(metrics)),
-        verdict=wording.join_units(explain_verdict(metrics)),
+        details=[
+            wording.join_units(text)
+            for text in (explain_verdict(metrics), describe_coverage(metrics))
+            if text
+        ],
         standing=str(judge(compare_with_chance(metrics))),
         majority_label=metrics["chance"]["majority"]["label"],
         split_words=wording.describe_split(
@@ -151,7 +156,12 @@ def _tabulate_fates(study: Mapping[str, Any]) -> dict[str, Any]:
         for fate, total in study["fates"].items()
     ]
     totals = [sum(counts.values()) for counts in by_label.values()]
-    return {"labels": list(by_label), "rows": rows, "totals": totals, "used": used}
+    return {
+        "labels": list(by_label),
+        "rows": rows,
+        "totals": [*totals, sum(study["fates"].values())],
+        "used": used,
+    }
 
 
 def _tabulate_subjects(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:

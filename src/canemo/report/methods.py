@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from canemo.records import Fate
-from canemo.report.verdict import Comparison, compare_with_chance
+from canemo.report.verdict import Comparison, compare_with_chance, describe_coverage
 from canemo.report.wording import (
     PAPER,
     count,
@@ -92,9 +92,10 @@ def _state_probe(protocol: Mapping[str, Any]) -> str:
         if protocol["class_weight"] == "balanced"
         else "without class weights"
     )
+    penalty = _state_penalty(protocol["penalties"], protocol["penalty_chosen"])
     return (
-        "A linear probe (logistic regression with L2 penalty) was trained on the embeddings "
-        f"{weighting}; {_state_penalty(protocol['penalties'], protocol['penalty_chosen'])}."
+        "A linear probe (logistic regression with L2 penalty) was trained on the standardised "
+        f"embeddings {weighting}; {penalty}."
     )
 
 
@@ -111,12 +112,13 @@ def _state_penalty(penalties: Sequence[float], chosen: Sequence[float]) -> str:
 
 
 def _state_split(protocol: Mapping[str, Any]) -> str:
+    resamples = group_digits(protocol["resamples"])
     return (
         f"Performance was measured on dogs that took no part in training: "
         f"{describe_split(protocol['split'], protocol['folds'])}, seed {protocol['seed']}. "
         "The clip was the unit of analysis: the probabilities of its frames were averaged, and the "
         "clip was assigned to the condition with the highest mean probability. Intervals are 95 % "
-        f"intervals from {group_digits(protocol['resamples'])} resamples of dogs."
+        f"percentile intervals from {resamples} bootstrap resamples of dogs."
     )
 
 
@@ -125,7 +127,9 @@ def _state_results(metrics: Mapping[str, Any]) -> str:
     majority = metrics["chance"]["majority"]
     two = len(metrics["study"]["labels"]) == 2
     positive = f", with {quote(metrics['protocol']['positive_label'])} as positive" if two else ""
+    coverage = describe_coverage(metrics)
     return (
+        f"{coverage}{' ' if coverage else ''}"
         f"On {count(metrics['levels']['video']['n'], 'clip')} (one answer per clip{positive}), "
         f"the results were {facts}. Always answering {quote(majority['label'])} would have given "
         f"an accuracy of {format_percent(majority['video'])}."

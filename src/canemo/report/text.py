@@ -8,6 +8,7 @@ from typing import Any
 from canemo.report.verdict import (
     Comparison,
     compare_with_chance,
+    describe_coverage,
     explain_verdict,
     write_first_sentence,
 )
@@ -22,8 +23,8 @@ def format_result_block(metrics: Mapping[str, Any]) -> str:
     metrics
         The content of ``metrics.json``.
     """
-    detail = explain_verdict(metrics)
-    parts = [write_first_sentence(metrics), *([detail] if detail else [])]
+    details = [explain_verdict(metrics), describe_coverage(metrics)]
+    parts = [write_first_sentence(metrics), *filter(None, details)]
     parts += [_format_level(metrics, "video", "clip"), _format_level(metrics, "frame", "frame")]
     parts += [f"Warning: {warning}" for warning in metrics["warnings"]]
     return "\n\n".join(parts)

@@ -9,6 +9,7 @@ from typing import Any
 
 from canemo.report.wording import (
     MEASURES,
+    count,
     format_measure,
     format_percent,
     is_missing,
@@ -120,6 +121,18 @@ def explain_verdict(metrics: Mapping[str, Any]) -> str:
     }
     facts = [f"{verb} {_list_measures(items)}" for verb, items in kinds.items() if items]
     return f"The 95 % interval {join_words(facts)}."
+
+
+def describe_coverage(metrics: Mapping[str, Any]) -> str:
+    """Return how much of the study the result rests on; empty where it is all of it."""
+    study, clips, dogs = metrics["study"], metrics["levels"]["video"]["n"], len(metrics["subjects"])
+    if clips == study["videos"] and dogs == study["subjects"]:
+        return ""
+    return (
+        f"The result rests on {clips:,} of {count(study['videos'], 'clip')} and {dogs} of "
+        f"{count(study['subjects'], 'dog')}; the others gave no usable face crop or were not "
+        "tested."
+    )
 
 
 def _tested(comparisons: Sequence[Comparison]) -> list[Comparison]:
