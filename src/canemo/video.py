@@ -377,7 +377,9 @@ def _open_container(path: Path) -> InputContainer:
 def _require_content(path: Path) -> None:
     try:
         size_bytes = path.stat().st_size
-    except OSError as exc:
+    except PermissionError as exc:
+        raise _open_error(path, "may not be read", "change its permissions") from exc
+    except (OSError, ValueError) as exc:
         raise _open_error(path, "there is no such file", _CHECK_PATH) from exc
     if path.is_dir():
         raise _open_error(path, "is a folder, not a video", _CHECK_PATH)
