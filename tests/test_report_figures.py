@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from canemo.report.canvas import LABEL_COLOURS, render_png
+from canemo.report.canvas import LABEL_COLOURS, render_png, shorten
 from canemo.report.figures import (
     draw_confusion,
     draw_intervals,
@@ -135,6 +135,15 @@ def test_labels_are_drawn_as_written_whatever_they_hold() -> None:
     render_png(draw_confusion({"labels": odd, "counts": np.eye(5, dtype=int)}))
     legend = draw_label_counts({"dog": {"_hidden": 1}}).legends[0]
     assert [text.get_text().strip() for text in legend.get_texts()] == ["_hidden"]
+
+
+def test_long_labels_that_differ_at_the_end_stay_apart() -> None:
+    labels = {"frustration by a closed transparent box " + end: 1 for end in ("first", "second")}
+    legend = draw_label_counts({"dog": labels}).legends[0]
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert len(set(texts)) == 2
+    assert texts[0].endswith("first")
+    assert [len(shorten("x" * n, 20)) for n in (5, 20, 21, 90)] == [5, 20, 20, 20]
 
 
 def test_pixels_do_not_change_between_calls(tmp_path: Path) -> None:

@@ -73,9 +73,15 @@ def set_literal_text(figure: Figure) -> Figure:
 
 
 def shorten(text: str, length: int = 26) -> str:
-    """Return `text` on one line, cut with an ellipsis where it is longer than `length`."""
+    """Return `text` on one line; where it is longer than `length`, its start and its end.
+
+    Long names often differ at the end only, so the middle is what an ellipsis may replace.
+    """
     line = " ".join(text.split())
-    return line if len(line) <= length else line[: length - 1].rstrip() + "…"
+    if len(line) <= length:
+        return line
+    tail = (length - 1) // 3
+    return line[: length - 1 - tail].rstrip() + "…" + line[-tail:].lstrip()
 
 
 def render_png(figure: Figure) -> bytes:

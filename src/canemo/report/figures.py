@@ -118,7 +118,7 @@ def draw_label_counts(labels_by_subject: Mapping[str, Mapping[str, int]]) -> Fig
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     style_axes(axes, grid="y")
     axes.tick_params(axis="x", length=0, labelsize=6.5)
-    _add_legend(figure, {shorten(label): colours[label] for label in labels})
+    _add_legend(figure, colours)
     return set_literal_text(figure)
 
 
@@ -413,11 +413,12 @@ def _fate_colour(fate: str) -> str:
 
 def _add_legend(figure: Figure, colours: Mapping[str, str]) -> None:
     """Put a frameless legend of colour patches under the chart."""
-    longest = max(map(len, colours), default=0)
+    names = [shorten(name, 40) for name in colours]
+    longest = max(map(len, names), default=0)
     handles = [Patch(facecolor=colour) for colour in colours.values()]
     legend = figure.legend(
         handles,
-        [f" {name}" for name in colours],  # a leading "_" would hide the entry
+        [f" {name}" for name in names],  # a leading "_" would hide the entry
         loc="outside lower center",
         ncols=max(1, min(len(colours), 76 // (longest + 4))),
         frameon=False,
