@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import itertools
 import logging
@@ -435,6 +436,24 @@ def test_file_without_one_good_picture_yields_nothing_and_says_so(tmp_path: Path
     assert "no picture could be decoded" in str(reader.damage)
     with pytest.raises(VideoOpenError, match="holds no picture that can be decoded"):
         probe_video(clip)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a.avi", "a.webm"])
+def test_whatever_bytes_are_wrong_only_opening_may_fail(tmp_path: Path, name: str) -> None:
+    codec = "libvpx-vp9" if name == "a.webm" else "mpeg2video" if name == "a.ts" else "libx264"
+    sound = write_clip(tmp_path / name, codec=codec).read_bytes()
+    rng = np.random.default_rng(0)
+    opened = 0
+    for _ in range(25):
+        content = np.frombuffer(sound, np.uint8).copy()
+        places = rng.integers(0, len(content), rng.integers(1, 30))
+        content[places] = rng.integers(0, 256, len(places))
+        (tmp_path / name).write_bytes(content.tobytes()[: rng.integers(1, 2 * len(content))])
+        with contextlib.suppress(VideoOpenError), VideoReader(tmp_path / name, sampling=ALL) as r:
+            times = times_s(list(r))
+            assert times == sorted(set(times))
+            opened += 1
+    assert opened > 3
 
 
 def test_sound_may_outlast_the_pictures(tmp_path: Path) -> None:

@@ -478,6 +478,8 @@ def _decode_pictures(
     for packet in _demux(container, stream, losses):
         try:
             pictures = stream.decode(packet)
+        except av.error.EOFError:  # flushed already
+            continue
         except av.error.FFmpegError as exc:
             logger.debug("%s: %s", container.name, exc)
             losses.note_failure()
@@ -498,6 +500,10 @@ def _demux(
         except av.error.FFmpegError as exc:
             logger.debug("%s: %s", container.name, exc)
             losses.note_failure()
+        except IndexError:
+            # At the end PyAV looks up streams that turned up late (in damaged MPEG-TS) by a
+            # number that its list does not have.
+            break
         else:
             return
     yield None
@@ -519,6 +525,7 @@ class _Clock:
     """Read the time of each picture from its time stamp, from 0 and always increasing."""
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+        self._name = container.name
         self._step = 1 / _mean_rate(stream)
         self._stated_start = _in_seconds(stream.start_time, stream.time_base)
         # AVI stores pictures in decoding order without presentation times. FFmpeg numbers them
@@ -554,7 +561,10 @@ class _Clock:
 
     def _warn(self) -> None:
         if not self._warned:
-            logger.warning("pictures without a usable time stamp: their times follow the mean rate")
+            logger.warning(
+                "%s: pictures without a usable time stamp; their times follow the mean rate",
+                self._name,
+            )
         self._warned = True
 
 
