@@ -22,7 +22,7 @@ from canemo.evaluate import PROBABILITY
 from canemo.features import extract_features, load_features, pool
 from canemo.model import SavedModel, read_model
 from canemo.records import Fate, Video
-from canemo.study import VIDEO_SUFFIXES
+from canemo.proposal import VIDEO_SUFFIXES
 from canemo.video import Sampling
 
 logger = logging.getLogger(__name__)

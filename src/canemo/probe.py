@@ -12,6 +12,7 @@ from scipy.special import expit, softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_sample_weight
+from threadpoolctl import threadpool_limits
 
 from canemo.splits import iter_inner_folds
 
@@ -95,11 +96,12 @@ def fit_path(
     weight = None if class_weight == "none" else compute_sample_weight("balanced", label_index)
     model = LogisticRegression(max_iter=MAX_ITERATIONS, tol=1e-4, warm_start=True)
     probes: dict[float, Probe] = {}
-    for penalty in sorted(set(penalties), reverse=True):
-        model.set_params(C=1 / (penalty * len(x))).fit(x, label_index, sample_weight=weight)
-        probes[penalty] = Probe(
-            tuple(labels), mean, scale, model.coef_.copy(), model.intercept_.copy(), penalty
-        )
+    with threadpool_limits(1):  # many small products: threads only wait for each other
+        for penalty in sorted(set(penalties), reverse=True):
+            model.set_params(C=1 / (penalty * len(x))).fit(x, label_index, sample_weight=weight)
+            probes[penalty] = Probe(
+                tuple(labels), mean, scale, model.coef_.copy(), model.intercept_.copy(), penalty
+            )
     return [probes[penalty] for penalty in penalties]
 
 

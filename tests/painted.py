@@ -1,0 +1,55 @@
+"""Faces whose place is known exactly: plain coloured squares, and a detector that finds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from canemo.records import Face, Image
+
+COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220)}
+GREY = 128
+
+PaintedBox = tuple[str, int, int, int]
+"""Colour, left, top and side [px] of a square."""
+
+
+def paint(*boxes: PaintedBox, size: tuple[int, int] = (160, 120)) -> Image:
+    """Paint squares on grey, (H, W, 3) uint8, RGB."""
+    width, height = size
+    image = np.full((height, width, 3), GREY, np.uint8)
+    for colour, x, y, side in boxes:
+        image[y : y + side, x : x + side] = COLOURS[colour]
+    return image
+
+
+def painter(boxes: Callable[[int], Sequence[PaintedBox]], **kwargs) -> Callable[[int], Image]:
+    """Return a function that draws frame number -> picture, for `write_clip`."""
+    return lambda number: paint(*boxes(number), **kwargs)
+
+
+class PaintedFaceDetector:
+    """Finds the bounding box of each colour; the score of a face is fixed by its colour."""
+
+    name = "painted"
+    fingerprint = "painted-1"
+
+    def __init__(self, *, score_threshold: float = 0.5, **scores: float) -> None:
+        self.score_threshold = score_threshold
+        self.scores = {"red": 0.9, "blue": 0.8, **scores}
+        self.images_seen = 0
+
+    def detect(self, images_rgb: Sequence[Image]) -> list[list[Face]]:
+        self.images_seen += len(images_rgb)
+        return [self._find(image) for image in images_rgb]
+
+    def _find(self, image: Image) -> list[Face]:
+        faces = []
+        for colour, score in self.scores.items():
+            distance = np.abs(image.astype(int) - COLOURS[colour]).max(axis=2)
+            ys, xs = np.nonzero(distance < 50)
+            if len(xs):
+                box = (float(xs.min()), float(ys.min()), xs.max() + 1.0, ys.max() + 1.0)
+                faces.append(Face(box, score))
+        return sorted(faces, key=lambda face: -face.score)

@@ -1,0 +1,163 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clips import cut_short, write_clip
+from painted import COLOURS, GREY, PaintedFaceDetector, paint, painter
+
+from canemo.config import CropConfig, DetectConfig
+from canemo.crops import cut_box, decode_jpeg, encode_jpeg, extract_crops, shrink
+from canemo.records import Fate, Video
+from canemo.video import Sampling
+
+EVERY = Sampling(every_nth=1)
+
+
+def extract(path: Path, tmp_path: Path, detector=None, *, sampling=EVERY, detect=None, crop=None):
+    video = Video("clip", path, "dog", "frustration")
+    return extract_crops(
+        video,
+        detector or PaintedFaceDetector(),
+        sampling=sampling,
+        detect=detect or DetectConfig(),
+        crop=crop or CropConfig(),
+        cache_dir=tmp_path / "cache",
+    )
+
+
+def clip_of(tmp_path: Path, boxes, *, frames=8, size=(160, 120)) -> Path:
+    return write_clip(
+        tmp_path / "clip.mp4", frames=frames, size=size, draw=painter(boxes, size=size)
+    )
+
+
+def test_every_frame_has_one_row_and_one_fate(tmp_path):
+    boxes = {0: [("red", 40, 40, 40)], 1: [], 2: [("red", 40, 40, 12)]}
+    path = clip_of(tmp_path, lambda n: boxes[min(n, 2)], frames=4)
+    found = extract(path, tmp_path, detect=DetectConfig(max_gap_s=0))
+    ledger = found.read_ledger()
+    assert ledger["frame_index"].tolist() == [0, 1, 2, 3]
+    assert ledger["fate"].tolist() == ["used", "no_face", "too_small", "too_small"]
+
+
+def test_crop_shows_the_face_and_nothing_else(tmp_path):
+    path = clip_of(tmp_path, lambda n: [("red", 40 + n, 40, 40)])
+    found = extract(path, tmp_path)
+    [(indices, crops)] = list(found.iter_crops(100))
+    assert indices == list(range(8))
+    for crop in crops:
+        assert crop.shape[:2] == (40, 40)
+        np.testing.assert_allclose(crop[5:-5, 5:-5].mean((0, 1)), COLOURS["red"], atol=8)
+
+
+def test_box_and_crop_rectangle_travel_with_the_crop(tmp_path):
+    path = clip_of(tmp_path, lambda n: [("red", 40, 30, 40)], frames=1)
+    row = extract(path, tmp_path).read_ledger().iloc[0]
+    assert [row.x0, row.y0, row.x1, row.y1] == pytest.approx([40, 30, 80, 70], abs=1)
+    assert [row.crop_x0, row.crop_y0, row.crop_x1, row.crop_y1] == [row.x0, row.y0, row.x1, row.y1]
+    assert row.box_source == "detected"
+
+
+def test_missed_frame_between_two_detections_is_cut_from_its_own_pixels(tmp_path):
+    def boxes(n):
+        return [("blue" if n == 2 else "red", 40, 40, 40)]
+
+    path = clip_of(tmp_path, boxes, frames=5)
+    found = extract(path, tmp_path, PaintedFaceDetector(blue=0.05))
+    assert found.read_ledger()["box_source"].tolist() == [
+        "detected", "detected", "interpolated", "detected", "detected",
+    ]  # fmt: skip
+    np.testing.assert_allclose(found.read_crop(2)[10:30, 10:30].mean((0, 1)), COLOURS["blue"], atol=9)
+
+
+def test_faint_face_is_low_score_and_next_to_nothing_is_no_face(tmp_path):
+    path = clip_of(tmp_path, lambda n: [("red", 40, 40, 40)], frames=1)
+    fates = [
+        extract(path, tmp_path / str(score), PaintedFaceDetector(red=score)).read_ledger()["fate"][0]
+        for score in (0.1, 0.4, 0.6)
+    ]
+    assert fates == [Fate.NO_FACE, Fate.LOW_SCORE, Fate.USED]
+
+
+def test_second_dog_is_counted_and_its_frames_are_not_used(tmp_path):
+    def boxes(n):
+        second = [("blue", 110, 60, 30)] if n < 6 else []
+        return [("red", 20, 20, 60), *second] if n != 7 else [("blue", 110, 60, 30)]
+
+    found = extract(clip_of(tmp_path, boxes), tmp_path)
+    ledger = found.read_ledger()
+    assert found.persistent_faces == 2
+    assert ledger["fate"].tolist() == ["used"] * 7 + ["other_face"]
+    assert (ledger["x1"][:7] < 90).all()
+
+
+def test_video_without_a_face_is_a_result(tmp_path):
+    found = extract(clip_of(tmp_path, lambda n: []), tmp_path)
+    assert set(found.read_ledger()["fate"]) == {"no_face"}
+    assert list(found.iter_crops(4)) == []
+
+
+def test_truncated_video_gives_what_can_be_decoded_and_a_row_that_says_so(tmp_path):
+    whole = write_clip(
+        tmp_path / "whole.mkv",
+        frames=40,
+        size=(160, 120),
+        draw=painter(lambda n: [("red", 40, 40, 40)]),
+    )
+    found = extract(cut_short(whole, 0.5), tmp_path)
+    ledger = found.read_ledger()
+    assert found.damage is not None
+    assert ledger["fate"].iloc[-1] == Fate.DECODE_ERROR
+    assert 0 < (ledger["fate"] == Fate.USED).sum() < 40
+
+
+def test_cached_answer_is_used_and_settings_are_part_of_the_address(tmp_path):
+    path = clip_of(tmp_path, lambda n: [("red", 40, 40, 40)])
+    detector = PaintedFaceDetector()
+    first = extract(path, tmp_path, detector)
+    seen = detector.images_seen
+    assert extract(path, tmp_path, detector).path == first.path
+    assert detector.images_seen == seen
+    assert extract(path, tmp_path, detector, crop=CropConfig(margin=0.1)).path != first.path
+
+
+def test_interrupted_video_leaves_no_file_behind(tmp_path):
+    class Interrupted(PaintedFaceDetector):
+        def detect(self, images_rgb):
+            raise KeyboardInterrupt
+
+    path = clip_of(tmp_path, lambda n: [("red", 40, 40, 40)])
+    with pytest.raises(KeyboardInterrupt):
+        extract(path, tmp_path, Interrupted())
+    assert list((tmp_path / "cache" / "crops").iterdir()) == []
+
+
+def test_large_faces_are_shrunk_to_the_short_side(tmp_path):
+    path = clip_of(tmp_path, lambda n: [("red", 100, 50, 360)], frames=1, size=(640, 480))
+    assert extract(path, tmp_path).read_crop(0).shape == (320, 320, 3)
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ((10, 20, 50, 40), (10, 10, 50, 50)),  # square around the box
+        ((0, 0, 20, 40), (0, 0, 40, 40)),  # moved inside at the left
+        ((80, 30, 100, 70), (60, 30, 100, 70)),  # moved inside at the right
+        ((0, 0, 100, 80), (0, 0, 100, 80)),  # larger than the picture: cut off, not padded
+    ],
+)
+def test_square_is_moved_inside_the_picture(box, expected):
+    assert cut_box(box, width=100, height=80, crop=CropConfig()) == expected
+
+
+def test_box_itself_is_cut_without_square():
+    crop = CropConfig(square=False, margin=0.5)
+    assert cut_box((40, 30, 60, 40), width=100, height=80, crop=crop) == (30, 25, 70, 45)
+
+
+def test_jpeg_keeps_colours_and_shrinking_keeps_the_aspect():
+    image = paint(("red", 40, 40, 40))
+    assert np.abs(decode_jpeg(encode_jpeg(image, quality=95)).astype(int) - image).mean() < 1.5
+    assert shrink(image, max_short_side_px=60).shape == (60, 80, 3)
+    assert shrink(image, max_short_side_px=500) is image
+    assert image[0, 0].tolist() == [GREY] * 3

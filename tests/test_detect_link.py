@@ -1,0 +1,85 @@
+import pytest
+
+from canemo.detect.link import iou, link_faces
+from canemo.records import Face
+
+
+def face(x, y=0.0, side=10.0, score=0.9):
+    return Face((x, y, x + side, y + side), score)
+
+
+def times(n, fps=5):
+    return [i / fps for i in range(n)]
+
+
+def test_iou_of_half_shifted_squares_is_a_third():
+    assert iou((0, 0, 10, 10), (5, 0, 15, 10)) == pytest.approx(1 / 3)
+
+
+def test_iou_of_touching_boxes_is_zero():
+    assert iou((0, 0, 10, 10), (10, 0, 20, 10)) == 0
+
+
+def test_moving_face_stays_one_track():
+    faces = [[face(3.0 * i)] for i in range(6)]
+    linked = link_faces(times(6), faces, max_gap_s=0.5)
+    assert list(linked.faces) == [0, 1, 2, 3, 4, 5]
+    assert linked.persistent_faces == 1
+
+
+def test_short_gap_is_filled_linearly_in_time():
+    faces = [[face(0)], [], [face(4)]]
+    linked = link_faces([0.0, 0.1, 0.4], faces, max_gap_s=0.5)
+    assert linked.faces[1].box_xyxy == pytest.approx((1, 0, 11, 10))
+    assert linked.faces[1].interpolated
+    assert not linked.faces[0].interpolated
+
+
+def test_long_gap_is_left_open():
+    faces = [[face(0)], [], [], [], [face(1)]]
+    linked = link_faces(times(5), faces, max_gap_s=0.5)
+    assert list(linked.faces) == [0, 4]
+
+
+def test_nothing_is_extrapolated_before_the_first_or_after_the_last_detection():
+    linked = link_faces(times(5), [[], [face(0)], [face(0)], [], []], max_gap_s=5)
+    assert list(linked.faces) == [1, 2]
+
+
+def test_larger_clearer_face_is_kept_and_the_other_is_counted():
+    near, far = face(0, side=40), face(100, side=15)
+    linked = link_faces(times(6), [[near, far]] * 6, max_gap_s=0.5)
+    assert {f.box_xyxy for f in linked.faces.values()} == {near.box_xyxy}
+    assert linked.persistent_faces == 2
+
+
+def test_brief_second_face_is_not_persistent():
+    faces = [[face(0, side=40)] for _ in range(12)]
+    faces[3] = [face(0, side=40), face(100, side=15)]
+    assert link_faces(times(12), faces, max_gap_s=0.5).persistent_faces == 1
+
+
+def test_dog_that_comes_back_elsewhere_is_still_the_dog():
+    faces = [[face(0)], [face(0)], [], [], [], [], [face(200)], [face(200)]]
+    linked = link_faces(times(8), faces, max_gap_s=0.5)
+    assert list(linked.faces) == [0, 1, 6, 7]
+
+
+def test_track_does_not_jump_to_the_other_dog_when_its_own_is_missed():
+    left, right = face(0, side=40), face(100, side=28)
+    faces = [[left, right], [left, right], [right], [left, right], [left, right]]
+    linked = link_faces(times(5), faces, max_gap_s=0.5)
+    assert linked.faces[2].box_xyxy == left.box_xyxy
+    assert linked.faces[2].interpolated
+
+
+def test_no_faces_is_a_result():
+    linked = link_faces(times(3), [[], [], []], max_gap_s=0.5)
+    assert linked.faces == {}
+    assert linked.persistent_faces == 0
+
+
+def test_neighbouring_frames_link_however_slow_the_sampling():
+    linked = link_faces([0.0, 2.0, 4.0], [[face(0)], [face(1)], [face(2)]], max_gap_s=0.5)
+    assert linked.persistent_faces == 1
+    assert list(linked.faces) == [0, 1, 2]

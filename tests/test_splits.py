@@ -1,0 +1,88 @@
+import json
+
+import pytest
+
+from canemo.errors import SplitError
+from canemo.splits import Fold, iter_inner_folds, load_split, make_split, save_split
+
+DOGS = [f"dog{i:02d}" for i in range(29)]
+
+
+@pytest.mark.parametrize("kind", ["loso", "kfold:5", "holdout:7", "auto"])
+def test_no_dog_is_on_both_sides(kind):
+    for fold in make_split(DOGS, kind=kind).folds:
+        assert set(fold.train).isdisjoint(fold.test)
+        assert set(fold.train) | set(fold.test) == set(DOGS)
+
+
+def test_loso_tests_each_dog_once():
+    assert [fold.test for fold in make_split(DOGS, kind="loso").folds] == [(dog,) for dog in DOGS]
+
+
+def test_kfold_tests_each_dog_once_in_folds_of_like_size():
+    folds = make_split(DOGS, kind="kfold:5").folds
+    assert sorted(dog for fold in folds for dog in fold.test) == DOGS
+    assert {len(fold.test) for fold in folds} == {5, 6}
+
+
+def test_holdout_is_the_papers_22_and_7():
+    [fold] = make_split(DOGS, kind="holdout:7", seed=3).folds
+    assert (len(fold.train), len(fold.test)) == (22, 7)
+
+
+def test_seed_decides_and_zero_is_a_seed():
+    a, b, c = (make_split(DOGS, kind="holdout:7", seed=s) for s in (0, 0, 1))
+    assert a == b
+    assert a.folds != c.folds
+
+
+def test_auto_is_loso_up_to_40_subjects():
+    assert make_split(DOGS).kind == "loso"
+    assert make_split([f"d{i}" for i in range(41)]).kind == "kfold:10"
+
+
+def test_saved_split_comes_back_equal(tmp_path):
+    split = make_split(["Ödön", "Rex", "Bella"], kind="holdout:1", seed=5)
+    path = save_split(split, tmp_path / "split.json")
+    assert load_split(path) == split
+    assert make_split(["Bella", "Rex", "Ödön"], kind=f"file:{path}") == split
+
+
+def test_saved_split_of_another_study_is_refused(tmp_path):
+    path = save_split(make_split(DOGS), tmp_path / "split.json")
+    with pytest.raises(SplitError, match="'dog28' is not in the study"):
+        make_split(DOGS[:-1], kind=f"file:{path}")
+
+
+def test_split_file_with_a_leak_is_refused(tmp_path):
+    path = tmp_path / "split.json"
+    leak = {"train": ["a", "b"], "test": ["b"]}
+    path.write_text(json.dumps({"schema": 1, "kind": "x", "seed": 0, "folds": [leak]}))
+    with pytest.raises(SplitError, match="'b' is in training and test"):
+        load_split(path)
+
+
+@pytest.mark.parametrize("kind", ["kfold:1", "kfold:30", "kfold:x", "holdout:0", "holdout:29", "odd"])
+def test_impossible_splits_say_what_is_possible(kind):
+    with pytest.raises(SplitError, match=r"from \d+ to \d+|there are auto"):
+        make_split(DOGS, kind=kind)
+
+
+def test_one_dog_cannot_be_split():
+    with pytest.raises(SplitError, match="at least 2"):
+        make_split(["rex", "rex"])
+
+
+def test_fold_refuses_shared_subjects():
+    with pytest.raises(SplitError, match="'a' is in training and test"):
+        Fold(("a", "b"), ("a",))
+
+
+def test_inner_folds_are_disjoint_and_cover_all():
+    held = [frozenset()]
+    for train, validation in iter_inner_folds(DOGS, folds=5, seed=0):
+        assert train.isdisjoint(validation)
+        assert train | validation == set(DOGS)
+        held.append(validation)
+    assert frozenset().union(*held) == set(DOGS)
+    assert sum(map(len, held)) == len(DOGS)
