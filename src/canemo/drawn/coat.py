@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
-from canemo.drawn.dog import Dog, Expression
+from canemo.drawn.dog import Dog, Expression, find_jaw_y
 from canemo.drawn.surface import (
     Floats,
     Grid,
@@ -93,20 +93,20 @@ def paint_sprite(
     """
     hair, tufts = _comb(fur.hair, surface.points), _comb(fur.tufts, surface.points)
     albedo = _colour_coat(dog, surface, tufts, is_body=expression is None)
-    albedo *= (1 + 0.10 * hair + 0.05 * tufts)[..., None]
+    albedo *= (1 + 0.05 * hair + 0.05 * tufts)[..., None]
     gloss = np.full(hair.shape, 0.10, np.float32)
     _colour_bare_parts(dog, surface, albedo, gloss)
     if expression is None:
         _paint_collar(dog, surface, albedo)
     else:
-        _paint_mouth_line(dog, surface, albedo)
+        _paint_mouth_line(dog, surface, albedo, expression.mouth)
         _paint_eyes(dog, surface, albedo, gloss, expression.eyes)
     furry = np.isin(surface.material, (Material.FUR, Material.EAR, Material.JAW))
-    bumps = np.where(furry, 0.006 * hair + 0.012 * tufts, 0)
+    bumps = np.where(furry, 0.003 * hair + 0.006 * tufts, 0)
     rgb = _light(surface, surface.height + bumps, albedo, gloss, light, grid.px_per_unit)
     tips = np.clip(0.7 * hair + 0.3 * tufts, -2, 1)
     ragged = surface.inside + dog.breed.fluff * tips * furry
-    alpha = np.clip(0.5 + ragged * grid.px_per_unit, 0, 1)
+    alpha = np.clip(0.5 + 0.6 * ragged * grid.px_per_unit, 0, 1)
     if expression is not None:
         rgb = _add_eye_lights(dog, surface, rgb, expression.eyes, light)
     rgba = np.concatenate([np.clip(rgb, 0, 1), alpha[..., None]], axis=-1)
@@ -193,7 +193,7 @@ def _paint_collar(dog: Dog, surface: Surface, albedo: Floats) -> None:
     )
 
 
-def _paint_mouth_line(dog: Dog, surface: Surface, albedo: Floats) -> None:
+def _paint_mouth_line(dog: Dog, surface: Surface, albedo: Floats, mouth: float) -> None:
     """Darken the groove below the nose and the edges of the lips, in place."""
     x, y, z = surface.points
     width = dog.breed.muzzle_width
@@ -206,6 +206,8 @@ def _paint_mouth_line(dog: Dog, surface: Surface, albedo: Floats) -> None:
     row = np.sin((x * 0.4 + y) * 75) * np.sin((np.abs(x) - 0.3 * y) * 60)
     dots = smooth_step(0.8, 0.95, row) * muzzle
     albedo *= (1 - 0.3 * front * dots)[..., None]
+    lower_lip = smooth_step(0.04, -0.04, y - find_jaw_y(mouth) + 0.05)
+    albedo *= (1 - 0.8 * lower_lip * (surface.material == Material.JAW))[..., None]
 
 
 def _find_eyes(dog: Dog, surface: Surface) -> tuple[Floats, Floats, Floats]:

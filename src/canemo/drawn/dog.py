@@ -132,6 +132,10 @@ def sample_dog(subject_id: str, breed: Breed, rng: np.random.Generator) -> Dog:
     )
 
 
+JAW_DROP = 0.34
+"""How far the jaw drops when the mouth opens fully [head units]."""
+
+
 def make_head(dog: Dog, expression: Expression) -> list[Part]:
     """Return the parts of the head, ears first so that the face lies over them where they tie."""
     return [
@@ -147,15 +151,15 @@ def _make_skull(dog: Dog) -> list[Part]:
     """Return skull, brows, cheeks and eyeballs."""
     width, eye_x = dog.breed.skull_width, dog.eye_distance
     parts = [
-        Part((0, -0.20, 0.0), (0.78 * width, 0.66, 0.74), blend=0.2),
-        Part((0, 0.26, 0.0), (0.66 * width, 0.56, 0.56), blend=0.4),
-        Part((0, -0.16, 0.46), (0.34, 0.44, 0.28), blend=0.45),
+        Part((0, -0.16, -0.05), (0.76 * width, 0.64, 0.74), blend=0.2),
+        Part((0, 0.24, -0.05), (0.62 * width, 0.52, 0.56), blend=0.4),
+        Part((0, -0.02, 0.34), (0.40, 0.48, 0.34), blend=0.4),
     ]
     for side in (-1, 1):
         parts += [
-            Part((side * 0.42 * width, 0.24, 0.26), (0.33, 0.36, 0.36), blend=0.4),
-            Part((side * 0.36, -0.40, 0.42), (0.20, 0.15, 0.15 * dog.brow), blend=0.35),
-            Part((side * eye_x, -0.07, 0.55), (0.15, 0.13, 0.16), blend=0.15),
+            Part((side * 0.40 * width, 0.22, 0.12), (0.32, 0.40, 0.38), blend=0.45),
+            Part((side * 0.34, -0.28, 0.36), (0.22, 0.16, 0.14 * dog.brow), blend=0.3),
+            Part((side * eye_x, -0.07, 0.51), (0.15, 0.13, 0.15), blend=0.2),
         ]
     return parts
 
@@ -166,16 +170,16 @@ def _make_muzzle(dog: Dog, mouth: float) -> list[Part]:
     tip = _find_muzzle_tip(dog)
     lift = -0.03 * mouth
     parts = [
-        Part((0, 0.30, 0.55), (0.29 * width, 0.30, 0.66 * length), blend=0.35),
-        Part((0, 0.52 + lift, tip - 0.20), (0.30 * width, 0.24, 0.40), blend=0.25),
+        Part((0, 0.32, 0.50), (0.31 * width, 0.34, 0.72 * length), blend=0.35),
+        Part((0, 0.54 + lift, tip - 0.22), (0.33 * width, 0.26, 0.42), blend=0.25),
     ]
     for side in (-1, 1):
-        lip = (side * 0.185 * width, 0.64 + lift, tip - 0.36)
-        parts.append(Part(lip, (0.25 * width, 0.26, 0.50 * length), blend=0.12))
+        lip = (side * 0.19 * width, 0.64 + lift, tip - 0.36)
+        parts.append(Part(lip, (0.28 * width, 0.28, 0.50 * length), blend=0.2))
     nose_y = 0.42 + lift
     parts += [
-        Part((0, nose_y, tip + 0.10), (0.20 * width, 0.125, 0.14), Material.NOSE, 0),
-        Part((0, nose_y + 0.08, tip + 0.09), (0.11 * width, 0.12, 0.11), Material.NOSE, 0.06),
+        Part((0, nose_y, tip + 0.10), (0.225 * width, 0.14, 0.15), Material.NOSE, 0),
+        Part((0, nose_y + 0.08, tip + 0.09), (0.13 * width, 0.14, 0.12), Material.NOSE, 0.06),
     ]
     return parts
 
@@ -185,11 +189,16 @@ def _find_muzzle_tip(dog: Dog) -> float:
     return 0.50 + 0.66 * dog.breed.muzzle_length
 
 
+def find_jaw_y(mouth: float) -> float:
+    """Return how low the lower jaw lies [head units]."""
+    return 0.80 + JAW_DROP * mouth
+
+
 def _make_jaw(dog: Dog, mouth: float) -> list[Part]:
     """Return lower jaw, the dark of the open mouth, tongue and teeth."""
     width, tip = dog.breed.muzzle_width, _find_muzzle_tip(dog)
-    drop = 0.34 * mouth
-    jaw = Part((0, 0.80 + drop, tip - 0.50), (0.27 * width, 0.17, 0.44), Material.JAW, 0.15)
+    drop = JAW_DROP * mouth
+    jaw = Part((0, find_jaw_y(mouth), tip - 0.50), (0.27 * width, 0.17, 0.44), Material.JAW, 0.15)
     throat = Part((0, 0.62 + 0.7 * drop, tip - 0.85), (0.30 * width, 0.30, 0.45), blend=0.2)
     if mouth < 0.08:
         return [throat, jaw]
@@ -223,9 +232,9 @@ def _make_teeth(width: float, tip: float, drop: float) -> list[Part]:
 EAR_BENDS: dict[str, tuple[tuple[Point, Point, Point], ...]] = {
     # base, bend, tip of the right-hand ear: back, at rest, raised
     "drop": (
-        ((0.60, -0.22, -0.25), (0.98, -0.22, -0.50), (0.78, 0.52, -0.55)),
-        ((0.56, -0.52, 0.05), (1.08, -0.62, 0.10), (0.90, 0.44, 0.16)),
-        ((0.50, -0.66, 0.10), (1.18, -0.98, 0.25), (1.10, 0.18, 0.42)),
+        ((0.58, -0.24, -0.25), (0.92, -0.22, -0.55), (0.70, 0.46, -0.60)),
+        ((0.54, -0.50, 0.00), (1.00, -0.56, 0.10), (0.82, 0.42, 0.20)),
+        ((0.50, -0.62, 0.08), (1.14, -0.86, 0.25), (1.04, 0.18, 0.46)),
     ),
     "prick": (
         ((0.58, -0.42, -0.10), (0.94, -0.66, -0.35), (1.30, -0.56, -0.80)),
@@ -240,7 +249,7 @@ EAR_BENDS: dict[str, tuple[tuple[Point, Point, Point], ...]] = {
 }
 
 EAR_WIDTHS = {
-    "drop": (0.20, 0.25, 0.29, 0.32, 0.335, 0.335, 0.32, 0.29, 0.25, 0.19, 0.12),
+    "drop": (0.20, 0.25, 0.29, 0.31, 0.32, 0.31, 0.285, 0.25, 0.20, 0.15, 0.09),
     "prick": (0.33, 0.34, 0.335, 0.32, 0.295, 0.265, 0.23, 0.19, 0.145, 0.095, 0.04),
     "button": (0.30, 0.315, 0.32, 0.32, 0.31, 0.29, 0.26, 0.22, 0.18, 0.13, 0.07),
 }
@@ -298,7 +307,7 @@ def make_body(dog: Dog) -> list[Part]:
     width = dog.breed.body_width
     parts = [
         Part((0, 2.9, -1.35), (1.12 * width, 1.7, 1.0), blend=0.3),
-        Part((0, 0.75, -0.55), (0.72 * width, 1.05, 0.62), blend=0.4),
+        Part((0, 0.75, -0.65), (0.62 * width, 1.15, 0.60), blend=0.4),
         Part((0, 1.85, -0.60), (0.86 * width, 1.25, 0.70), blend=0.5),
     ]
     for side in (-1, 1):
