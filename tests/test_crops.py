@@ -2,13 +2,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import cut_short, write_clip
-from painted import COLOURS, GREY, PaintedFaceDetector, paint, painter
 
 from canemo.config import CropConfig, DetectConfig
 from canemo.crops import cut_box, decode_jpeg, encode_jpeg, extract_crops, shrink
 from canemo.records import Fate, Video
 from canemo.video import Sampling
+from clips import cut_short, write_clip
+from painted import COLOURS, GREY, PaintedFaceDetector, paint, painter
 
 EVERY = Sampling(every_nth=1)
 
@@ -67,16 +67,19 @@ def test_missed_frame_between_two_detections_is_cut_from_its_own_pixels(tmp_path
     assert found.read_ledger()["box_source"].tolist() == [
         "detected", "detected", "interpolated", "detected", "detected",
     ]  # fmt: skip
-    np.testing.assert_allclose(found.read_crop(2)[10:30, 10:30].mean((0, 1)), COLOURS["blue"], atol=9)
+    middle = found.read_crop(2)[10:30, 10:30].mean((0, 1))
+    np.testing.assert_allclose(middle, COLOURS["blue"], atol=9)
 
 
 def test_faint_face_is_low_score_and_next_to_nothing_is_no_face(tmp_path):
     path = clip_of(tmp_path, lambda n: [("red", 40, 40, 40)], frames=1)
-    fates = [
-        extract(path, tmp_path / str(score), PaintedFaceDetector(red=score)).read_ledger()["fate"][0]
-        for score in (0.1, 0.4, 0.6)
+    detectors = [PaintedFaceDetector(red=score) for score in (0.1, 0.4, 0.6)]
+    found = [extract(path, tmp_path / str(d.scores["red"]), d) for d in detectors]
+    assert [each.read_ledger()["fate"][0] for each in found] == [
+        Fate.NO_FACE,
+        Fate.LOW_SCORE,
+        Fate.USED,
     ]
-    assert fates == [Fate.NO_FACE, Fate.LOW_SCORE, Fate.USED]
 
 
 def test_second_dog_is_counted_and_its_frames_are_not_used(tmp_path):

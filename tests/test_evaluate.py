@@ -1,19 +1,18 @@
 import numpy as np
 import pandas as pd
 import pytest
-from worlds import LABELS, draw_features
 
 from canemo.config import EvaluateConfig, ProbeConfig
 from canemo.errors import SplitError
 from canemo.evaluate import (
     evaluate_probe,
-    select_level,
     summarise_chance,
     summarise_level,
     summarise_subjects,
-    tabulate_predictions,
 )
+from canemo.predictions import select_level, tabulate_predictions
 from canemo.splits import Fold, Split, make_split
+from worlds import LABELS, draw_features
 
 PROBE = ProbeConfig(penalties=(0.01, 1.0), inner_folds=3)
 

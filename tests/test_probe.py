@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
-from worlds import LABELS, draw_features
 
 from canemo.probe import average_by_video, choose_penalty, fit_path, fit_probe
+from worlds import LABELS, draw_features
 
 
 def xy(**kwargs):
@@ -62,7 +62,8 @@ def test_three_labels_have_probabilities_that_sum_to_one():
     labels = ("a", "b", "c")
     features = draw_features(effect=4.0, dog_effect=0.2, labels=labels)
     y = features.origin["label"].map({"a": 0, "b": 1, "c": 2}).to_numpy()
-    probability = fit_probe(features.cls, y, labels=labels, penalty=0.01).predict_proba(features.cls)
+    probe = fit_probe(features.cls, y, labels=labels, penalty=0.01)
+    probability = probe.predict_proba(features.cls)
     np.testing.assert_allclose(probability.sum(1), 1)
     assert (probability.argmax(1) == y).mean() > 0.95
 

@@ -62,7 +62,9 @@ def test_split_file_with_a_leak_is_refused(tmp_path):
         load_split(path)
 
 
-@pytest.mark.parametrize("kind", ["kfold:1", "kfold:30", "kfold:x", "holdout:0", "holdout:29", "odd"])
+@pytest.mark.parametrize(
+    "kind", ["kfold:1", "kfold:30", "kfold:x", "holdout:0", "holdout:29", "odd"]
+)
 def test_impossible_splits_say_what_is_possible(kind):
     with pytest.raises(SplitError, match=r"from \d+ to \d+|there are auto"):
         make_split(DOGS, kind=kind)

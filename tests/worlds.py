@@ -33,7 +33,8 @@ def draw_features(
             for f in range(frames):
                 rows.append((f"v{s}_{c}", f"s{s}", labels[label], f, f / 5))
                 vectors.append(clip + 0.3 * rng.normal(size=dim))
-    origin = pd.DataFrame(rows, columns=["video_id", "subject_id", "label", "frame_index", "time_s"])
+    columns = ["video_id", "subject_id", "label", "frame_index", "time_s"]
+    origin = pd.DataFrame(rows, columns=columns)
     cls = np.array(vectors, dtype=np.float32)
     grid = np.repeat(cls[:, None, :], 16, axis=1) * np.arange(16, dtype=np.float32)[None, :, None]
     return Features(origin, cls, 2 * cls, grid)

@@ -13,17 +13,16 @@ from canemo.config import EvaluateConfig, ProbeConfig
 from canemo.errors import SplitError
 from canemo.features import Features, pool
 from canemo.metrics import (
-    Array,
     Predictions,
     compute_confusion,
     compute_macro_f1,
     compute_majority_share,
 )
-from canemo.probe import Probe, average_by_video, choose_penalty, fit_probe
+from canemo.predictions import label_positions, tabulate_predictions
+from canemo.probe import Probe, choose_penalty, fit_probe
 from canemo.splits import Fold, Split
 from canemo.stats import compute_intervals, compute_scores
 
-PROBABILITY = "probability_"
 ProgressFn = Callable[[int, int], None]
 
 
@@ -95,7 +94,7 @@ def fit_nested(
     seed: int,
 ) -> Probe:
     """Fit a probe on all rows given, its penalty chosen in inner folds over their subjects."""
-    y = _label_index(origin, labels)
+    y = label_positions(origin, labels)
     penalty = choose_penalty(
         x,
         y,
@@ -108,34 +107,6 @@ def fit_nested(
         seed=seed,
     )
     return fit_probe(x, y, labels=labels, penalty=penalty, class_weight=probe.class_weight)
-
-
-def tabulate_predictions(
-    origin: pd.DataFrame, probability: Array, *, labels: tuple[str, ...], fold: int | None = None
-) -> pd.DataFrame:
-    """Return one row per frame and one per video: where it came from and what was predicted.
-
-    A video's probabilities are the mean over its frames.
-    """
-    names, means = average_by_video(probability, origin["video_id"].to_numpy())
-    videos = origin.drop_duplicates("video_id").set_index("video_id").loc[list(names)].reset_index()
-    videos = videos.drop(columns=["frame_index", "time_s"])
-    frames = _with_answer(origin.assign(level="frame"), probability, labels)
-    clips = _with_answer(videos.assign(level="video"), means, labels)
-    table = pd.concat([frames, clips], ignore_index=True)
-    table["frame_index"] = table["frame_index"].astype("Int64")
-    return table if fold is None else table.assign(fold=fold)
-
-
-def select_level(table: pd.DataFrame, level: str, labels: tuple[str, ...]) -> Predictions:
-    """Return the predictions of one level (``frame`` or ``video``) as arrays."""
-    rows = table[table["level"] == level]
-    return Predictions(
-        _label_index(rows, labels),
-        rows[[PROBABILITY + label for label in labels]].to_numpy(dtype=float),
-        rows["subject_id"].to_numpy(dtype=object),
-        labels,
-    )
 
 
 def summarise_level(predictions: Predictions, *, evaluate: EvaluateConfig) -> dict[str, Any]:
@@ -177,19 +148,6 @@ def summarise_chance(frames: Predictions, videos: Predictions) -> dict[str, Any]
             "frame": float((frames.label_index == index).mean()),
         }
     }
-
-
-def _with_answer(table: pd.DataFrame, probability: Array, labels: tuple[str, ...]) -> pd.DataFrame:
-    columns = {PROBABILITY + label: probability[:, i] for i, label in enumerate(labels)}
-    answers = np.array(labels, dtype=object)[probability.argmax(axis=1)]
-    return table.assign(**columns, predicted=answers)
-
-
-def _label_index(
-    table: pd.DataFrame, labels: tuple[str, ...]
-) -> np.ndarray[Any, np.dtype[np.int64]]:
-    positions = {label: i for i, label in enumerate(labels)}
-    return np.array([positions[label] for label in table["label"]], dtype=np.int64)
 
 
 def _find_problem(

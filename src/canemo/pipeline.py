@@ -23,19 +23,14 @@ from canemo.detect.protocol import Detector
 from canemo.detect.registry import load_detector
 from canemo.drawn import draw_study
 from canemo.errors import ConfigError, NoFacesError, OutputExistsError, StudyError, VideoOpenError
-from canemo.evaluate import (
-    PROBABILITY,
-    Evaluation,
-    evaluate_probe,
-    fit_nested,
-    tabulate_predictions,
-)
+from canemo.evaluate import Evaluation, evaluate_probe, fit_nested
 from canemo.examples import ExampleCrop, choose_examples
 from canemo.explain.eigencam import map_crops
 from canemo.features import POOLINGS, Features, extract_features, load_features, pool
 from canemo.files import replacing, write_atomically
 from canemo.model import SavedModel, save_model
 from canemo.predict import Model, VideoPrediction, find_videos, name_videos
+from canemo.predictions import PROBABILITY, tabulate_predictions
 from canemo.records import Fate, Study, Video
 from canemo.report.canvas import save_figure
 from canemo.report.figures import draw_timeline

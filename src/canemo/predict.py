@@ -18,11 +18,11 @@ from canemo.crops import CropFile, extract_crops
 from canemo.detect.protocol import Detector
 from canemo.detect.registry import load_detector
 from canemo.errors import ModelError, StudyError, VideoOpenError
-from canemo.evaluate import PROBABILITY
 from canemo.features import extract_features, load_features, pool
 from canemo.model import SavedModel, read_model
-from canemo.records import Fate, Video
+from canemo.predictions import PROBABILITY
 from canemo.proposal import VIDEO_SUFFIXES
+from canemo.records import Fate, Video
 from canemo.video import Sampling
 
 logger = logging.getLogger(__name__)

@@ -14,12 +14,12 @@ from canemo.config import Config
 from canemo.detect.protocol import Detector
 from canemo.evaluate import (
     Evaluation,
-    select_level,
     summarise_chance,
     summarise_level,
     summarise_subjects,
 )
 from canemo.files import write_atomically
+from canemo.predictions import select_level
 from canemo.records import Fate, Study
 from canemo.splits import Split
 

@@ -1,1 +1,1 @@
-"""Finding the dog's face in a frame: detectors, their training and evaluation, linking over time."""
+"""Finding the dog's face in a frame: detectors, training, evaluation, linking over time."""

@@ -66,8 +66,8 @@ def link_faces(
 
     A face continues the track whose last box it overlaps (IoU) or nearly touches (centre distance
     relative to the box) within `max_gap_s`. Tracks that are never there at the same time as the
-    kept one are the same dog seen again and are kept too. Gaps up to `max_gap_s` between two detections
-    of one track are filled by linear interpolation; nothing is ever extrapolated.
+    kept one are the same dog seen again and are kept too. Gaps up to `max_gap_s` between two
+    detections of one track are filled by linear interpolation; nothing is ever extrapolated.
 
     Parameters
     ----------
