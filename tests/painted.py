@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from canemo.records import Face, Image
+from clips import write_clip
 
 COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220)}
 GREY = 128
@@ -53,3 +55,38 @@ class PaintedFaceDetector:
                 box = (float(xs.min()), float(ys.min()), xs.max() + 1.0, ys.max() + 1.0)
                 faces.append(Face(box, score))
         return sorted(faces, key=lambda face: -face.score)
+
+
+def write_painted_study(
+    folder: Path, *, subjects: int = 4, clips: int = 4, frames: int = 5, faces: bool = True
+) -> Path:
+    """Write a study of painted clips: the face has a white chin where the label is anticipation."""
+    rows = ["video_id,path,subject_id,label"]
+    for s in range(subjects):
+        for c in range(clips):
+            label = ("anticipation", "frustration")[c % 2]
+            draw = (
+                _paint_subject(s, chin=label == "anticipation") if faces else painter(lambda n: [])
+            )
+            path = folder / "videos" / f"dog{s} clip{c}.mp4"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_clip(path, frames=frames, rate=5, size=(160, 120), draw=draw)
+            rows.append(f"s{s}c{c},videos/{path.name},dog{s},{label}")
+    (folder / "videos.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return folder
+
+
+def _paint_subject(subject: int, *, chin: bool) -> Callable[[int], Image]:
+    side = 50 + 5 * subject
+
+    def draw(number: int) -> Image:
+        x, y = 20 + 3 * subject + number, 20 + number
+        image = paint(("red", x, y, side))
+        image[y + 8 : y + 14, x + 8 : x + 16] = image[
+            y + 8 : y + 14, x + side - 16 : x + side - 8
+        ] = 20
+        if chin:
+            image[y + side // 2 : y + side - 6, x + 10 : x + side - 10] = 250
+        return image
+
+    return draw

@@ -1,7 +1,8 @@
 """Emotional states of dogs from their faces.
 
 Each command of the command line is one function here: `run(study)`, `load_model(run).predict(...)`
-and so on. Importing canemo is instant: heavy libraries load with the first call.
+and so on; none has the name of a module, which would take its place. Importing canemo is instant:
+heavy libraries load with the first call.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ if TYPE_CHECKING:
     from canemo.drawn import draw_study
     from canemo.errors import CanemoError
     from canemo.pipeline import (
-        crop,
+        crop_study,
         demo,
         doctor,
-        embed,
-        evaluate,
+        embed_study,
         evaluate_detector,
-        explain,
-        predict,
-        report,
+        evaluate_study,
+        explain_run,
+        predict_videos,
+        report_run,
         run,
     )
     from canemo.predict import Model, load_model
@@ -38,24 +39,24 @@ _HOMES = {
     "Model": "predict",
     "Study": "records",
     "check_study": "study",
-    "crop": "pipeline",
+    "crop_study": "pipeline",
     "demo": "pipeline",
     "doctor": "pipeline",
     "draw_study": "drawn",
-    "embed": "pipeline",
-    "evaluate": "pipeline",
+    "embed_study": "pipeline",
     "evaluate_detector": "pipeline",
-    "explain": "pipeline",
+    "evaluate_study": "pipeline",
+    "explain_run": "pipeline",
     "iter_frames": "video",
     "load_backbone": "backbones",
     "load_config": "config",
     "load_detector": "detect.registry",
     "load_model": "predict",
     "load_study": "study",
-    "predict": "pipeline",
+    "predict_videos": "pipeline",
     "probe_video": "video",
     "propose_videos": "study",
-    "report": "pipeline",
+    "report_run": "pipeline",
     "run": "pipeline",
     "write_videos_csv": "study",
 }
@@ -66,24 +67,24 @@ __all__ = [
     "Model",
     "Study",
     "check_study",
-    "crop",
+    "crop_study",
     "demo",
     "doctor",
     "draw_study",
-    "embed",
-    "evaluate",
+    "embed_study",
     "evaluate_detector",
-    "explain",
+    "evaluate_study",
+    "explain_run",
     "iter_frames",
     "load_backbone",
     "load_config",
     "load_detector",
     "load_model",
     "load_study",
-    "predict",
+    "predict_videos",
     "probe_video",
     "propose_videos",
-    "report",
+    "report_run",
     "run",
     "write_videos_csv",
 ]

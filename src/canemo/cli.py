@@ -132,7 +132,7 @@ def crop(
 
     config = _configure(study, settings, fps=fps, every_nth=every_nth, detector=detector)
     with terminal.show_progress() as progress:
-        crops = pipeline.crop(study, config=config, sheet=sheet, progress=progress)
+        crops = pipeline.crop_study(study, config=config, sheet=sheet, progress=progress)
     typer.echo(crops.ledger.groupby("fate").size().to_string())
 
 
@@ -159,7 +159,7 @@ def embed(
         detector=detector,
     )
     with terminal.show_progress() as progress:
-        features = pipeline.embed(study, config=config, progress=progress)
+        features = pipeline.embed_study(study, config=config, progress=progress)
     typer.echo(f"{len(features)} crops, {features.cls.shape[1]} features each")
 
 
@@ -194,7 +194,7 @@ def evaluate(
         seed=seed,
     )
     with terminal.show_progress() as progress:
-        metrics = pipeline.evaluate(study, config=config, progress=progress)
+        metrics = pipeline.evaluate_study(study, config=config, progress=progress)
     typer.echo(json.dumps(metrics, indent=1) if as_json else format_result_block(metrics))
 
 
@@ -252,7 +252,7 @@ def explain(
     from canemo import pipeline, terminal
 
     with terminal.show_progress() as progress:
-        paths = pipeline.explain(run_dir, per_label=per_label, progress=progress)
+        paths = pipeline.explain_run(run_dir, per_label=per_label, progress=progress)
     typer.echo("\n".join(map(str, paths)))
 
 
@@ -261,7 +261,7 @@ def report(run_dir: RunDir) -> None:
     """Write the HTML report of a finished run again."""
     from canemo import pipeline
 
-    typer.echo(pipeline.report(run_dir))
+    typer.echo(pipeline.report_run(run_dir))
 
 
 @app.command()
@@ -279,7 +279,9 @@ def predict(
 
     loaded = load_model(model, weights=weights)
     with terminal.show_progress() as progress:
-        table = pipeline.predict(loaded, paths, out, video=video, force=force, progress=progress)
+        table = pipeline.predict_videos(
+            loaded, paths, out, video=video, force=force, progress=progress
+        )
     typer.echo(table.drop(columns=["path"]).to_string(index=False))
     failed = table[table["status"] == "failed"]
     typer.echo(f"{len(table)} videos, {len(failed)} failed; tables in {out}", err=True)

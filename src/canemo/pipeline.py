@@ -107,7 +107,7 @@ class RunResult:
         return self.folder / "model"
 
 
-def crop(
+def crop_study(
     study_dir: Path,
     *,
     config: Config | None = None,
@@ -144,7 +144,7 @@ def crop(
     return crops
 
 
-def embed(
+def embed_study(
     study_dir: Path, *, config: Config | None = None, progress: Progress = _silent
 ) -> Features:
     """Return the features of every crop of a study; what is cached is not computed again.
@@ -152,7 +152,7 @@ def embed(
     Raises
     ------
     StudyError, NoFacesError
-        As `crop`.
+        As `crop_study`.
     WeightsError
         The backbone's weights cannot be had.
     """
@@ -223,7 +223,7 @@ def run(
     return RunResult(folder, metrics)
 
 
-def evaluate(
+def evaluate_study(
     study_dir: Path, *, config: Config | None = None, progress: Progress = _silent
 ) -> dict[str, Any]:
     """Test a probe on unseen subjects and return what metrics.json would hold; only cache.
@@ -283,7 +283,7 @@ def doctor() -> dict[str, dict[str, str]]:
     }
 
 
-def explain(run_dir: Path, *, per_label: int = 6, progress: Progress = _silent) -> list[Path]:
+def explain_run(run_dir: Path, *, per_label: int = 6, progress: Progress = _silent) -> list[Path]:
     """Draw the example crops and EigenCAM grid of a finished run again, with more examples.
 
     Raises
@@ -298,7 +298,7 @@ def explain(run_dir: Path, *, per_label: int = 6, progress: Progress = _silent) 
     )
 
 
-def report(run_dir: Path) -> Path:
+def report_run(run_dir: Path) -> Path:
     """Write the report of a finished run again and return its path.
 
     Raises
@@ -309,7 +309,7 @@ def report(run_dir: Path) -> Path:
     return write_report(run_dir)
 
 
-def predict(
+def predict_videos(
     model: Model,
     paths: Sequence[Path | str],
     out_dir: Path,

@@ -1,0 +1,116 @@
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from canemo.backbones import load_backbone
+from canemo.config import CropConfig, DetectConfig
+from canemo.crops import extract_crops
+from canemo.errors import ConfigError
+from canemo.features import POOLINGS, extract_features, load_features, pool
+from canemo.records import Video
+from canemo.video import Sampling
+from clips import write_clip
+from painted import PaintedFaceDetector, painter
+from worlds import draw_features
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return load_backbone("efficientnet_lite0")
+
+
+def crops_of(folder, name="clip", frames=5, boxes=lambda n: [("red", 30 + 5 * n, 40, 40)]):
+    path = write_clip(folder / f"{name}.mp4", frames=frames, size=(160, 120), draw=painter(boxes))
+    return extract_crops(
+        Video(name, path, "dog", "frustration"),
+        PaintedFaceDetector(),
+        sampling=Sampling(every_nth=1),
+        detect=DetectConfig(),
+        crop=CropConfig(margin=0.5),
+        cache_dir=folder / "cache",
+    )
+
+
+def test_kept_vectors_are_those_of_the_backbone(tmp_path, backbone):
+    crops = crops_of(tmp_path)
+    path = extract_features(crops, backbone, batch_size=2, cache_dir=tmp_path)
+    features = load_features([(crops, path)])
+    images = [crops.read_crop(i) for i in range(5)]
+    embedding = backbone.embed(images)
+    np.testing.assert_allclose(features.cls, embedding.cls, rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(features.mean, embedding.tokens.mean(1), rtol=2e-3, atol=2e-3)
+    assert features.origin["frame_index"].tolist() == [0, 1, 2, 3, 4]
+    assert features.origin["video_id"].tolist() == ["clip"] * 5
+
+
+def test_grid_is_in_reading_order_and_averages_tokens(tmp_path, backbone):
+    crops = crops_of(tmp_path)
+    path = extract_features(crops, backbone, batch_size=8, cache_dir=tmp_path)
+    grid = load_features([(crops, path)]).grid
+    tokens = backbone.embed([crops.read_crop(i) for i in range(5)]).tokens
+    top_left = tokens.reshape(5, 7, 7, -1)[:, :2, :2].mean((1, 2))
+    bottom_right = tokens.reshape(5, 7, 7, -1)[:, 5:, 5:].mean((1, 2))
+    np.testing.assert_allclose(grid[:, 0], top_left, rtol=4e-3, atol=4e-3)
+    np.testing.assert_allclose(grid[:, 15], bottom_right, rtol=4e-3, atol=4e-3)
+
+
+def test_vectors_are_half_floats_of_fixed_size_on_disk(tmp_path, backbone):
+    path = extract_features(crops_of(tmp_path), backbone, batch_size=8, cache_dir=tmp_path)
+    assert (
+        str(pq.read_schema(path).field("grid").type) == "fixed_size_list<element: halffloat>[20480]"
+    )
+
+
+def test_cache_is_used_and_depends_on_the_backbone(tmp_path, backbone, monkeypatch):
+    crops = crops_of(tmp_path)
+    path = extract_features(crops, backbone, batch_size=8, cache_dir=tmp_path)
+    monkeypatch.setattr(backbone, "embed", None)  # would fail if it were called
+    assert extract_features(crops, backbone, batch_size=8, cache_dir=tmp_path) == path
+    monkeypatch.undo()
+    monkeypatch.setattr(backbone, "weights_sha256", "other")
+    assert extract_features(crops, backbone, batch_size=8, cache_dir=tmp_path) != path
+
+
+def test_video_without_a_face_has_no_rows_and_does_not_shift_the_others(tmp_path, backbone):
+    some = [
+        crops_of(tmp_path, "a", frames=3),
+        crops_of(tmp_path, "b", frames=2, boxes=lambda n: []),
+        crops_of(tmp_path, "c", frames=2, boxes=lambda n: [("blue", 30, 30, 60)]),
+    ]
+    sources = [
+        (crops, extract_features(crops, backbone, batch_size=8, cache_dir=tmp_path))
+        for crops in some
+    ]
+    features = load_features(sources)
+    assert features.origin["video_id"].tolist() == ["a"] * 3 + ["c"] * 2
+    alone = load_features(sources[2:])
+    np.testing.assert_array_equal(features.cls[3:], alone.cls)
+
+
+def test_features_do_not_depend_on_batch_size_beyond_rounding(tmp_path, backbone):
+    crops = crops_of(tmp_path)
+    one, eight = (
+        load_features(
+            [(crops, extract_features(crops, backbone, batch_size=n, cache_dir=tmp_path))]
+        )
+        for n in (1, 8)
+    )
+    cosine = torch.nn.functional.cosine_similarity(torch.tensor(one.cls), torch.tensor(eight.cls))
+    assert cosine.min() > 0.9999
+
+
+def test_poolings_pick_what_they_say():
+    features = draw_features(subjects=2, clips=2, frames=1, dim=3)
+    np.testing.assert_array_equal(pool(features, "cls"), features.cls)
+    np.testing.assert_array_equal(pool(features, "mean"), 2 * features.cls)
+    # cell i of the drawn grid is i times the vector: cells 0-7 are above, 8-15 below
+    np.testing.assert_allclose(pool(features, "upper"), 3.5 * features.cls, rtol=1e-5)
+    np.testing.assert_allclose(pool(features, "lower"), 11.5 * features.cls, rtol=1e-5)
+    assert pool(features, "grid").shape == (4, 48)
+    assert pool(features, "cls_mean").shape == (4, 6)
+
+
+def test_unknown_pooling_lists_those_there_are():
+    with pytest.raises(ConfigError, match=", ".join(POOLINGS)):
+        pool(draw_features(subjects=1, clips=1), "median")

@@ -1,0 +1,254 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import canemo
+from canemo import pipeline
+from canemo.config import load_config
+from canemo.errors import ConfigError, ModelError, NoFacesError, OutputExistsError, StudyError
+from painted import PaintedFaceDetector, write_painted_study
+
+OVERRIDES = {
+    "backbone": {"name": "efficientnet_lite0"},
+    "evaluate": {"resamples": 200},
+    "probe": {"penalties": (0.1, 1.0), "inner_folds": 2},
+}
+
+
+@pytest.fixture(autouse=True)
+def painted_detector(monkeypatch):
+    detector = PaintedFaceDetector()
+    monkeypatch.setattr("canemo.pipeline.load_detector", lambda name: detector)
+    monkeypatch.setattr("canemo.predict.load_detector", lambda name: detector)
+    return detector
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return write_painted_study(tmp_path_factory.mktemp("a study with späces") / "Hunde")
+
+
+@pytest.fixture(scope="module")
+def finished(study):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("canemo.pipeline.load_detector", lambda name: PaintedFaceDetector())
+        return canemo.run(study, config=load_config(study, overrides=OVERRIDES))
+
+
+def test_run_writes_the_whole_contract(finished):
+    names = {path.name for path in finished.folder.iterdir()}
+    assert names == {
+        "config.toml", "split.json", "metrics.json", "frames.parquet", "predictions.parquet",
+        "environment.json", "figures", "report.html", "model",
+    }  # fmt: skip
+    assert json.loads((finished.folder / "metrics.json").read_text()) == finished.metrics
+
+
+def test_planted_cue_is_found_on_dogs_never_seen(finished):
+    assert finished.metrics["levels"]["video"]["accuracy"] >= 0.9
+
+
+def test_counts_add_up(finished):
+    study = finished.metrics["study"]
+    frames = pd.read_parquet(finished.folder / "frames.parquet")
+    assert study["frames"] == len(frames) == sum(study["fates"].values()) == 4 * 4 * 5
+    assert study["labels"] == {"anticipation": 8, "frustration": 8}
+    assert study["labels_by_subject"]["dog2"] == {"anticipation": 2, "frustration": 2}
+    assert sum(map(sum, finished.metrics["levels"]["video"]["confusion"]["counts"])) == 16
+    assert finished.metrics["protocol"]["folds"] == 4
+    assert len(finished.metrics["protocol"]["penalty_chosen"]) == 4
+
+
+def test_numbers_of_metrics_follow_from_the_predictions(finished):
+    table = pd.read_parquet(finished.folder / "predictions.parquet")
+    for level in ("video", "frame"):
+        rows = table[table["level"] == level]
+        accuracy = (rows["predicted"] == rows["label"]).mean()
+        assert finished.metrics["levels"][level]["accuracy"] == pytest.approx(accuracy)
+
+
+def test_running_again_computes_nothing_twice_and_gives_the_same_numbers(
+    study, finished, painted_detector
+):
+    again = canemo.run(study, config=load_config(study, overrides=OVERRIDES))
+    assert painted_detector.images_seen == 0
+    for key in ("study", "protocol", "levels", "subjects", "chance"):
+        assert again.metrics[key] == finished.metrics[key]
+
+
+def test_other_settings_do_not_overwrite_a_run(study, finished):
+    other = load_config(study, overrides={**OVERRIDES, "evaluate": {"seed": 9, "resamples": 200}})
+    with pytest.raises(OutputExistsError, match="--name"):
+        canemo.run(study, config=other)
+
+
+def test_interrupted_run_continues_where_it_stopped(tmp_path, painted_detector, monkeypatch):
+    folder = write_painted_study(tmp_path / "study", subjects=2)
+    config = load_config(folder, overrides=OVERRIDES)
+    real, calls = painted_detector.detect, []
+
+    def interrupted(images):
+        calls.append(len(images))
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return real(images)
+
+    monkeypatch.setattr(painted_detector, "detect", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        canemo.run(folder, config=config)
+    monkeypatch.setattr(painted_detector, "detect", real)
+    seen = painted_detector.images_seen
+    assert not (folder / "runs" / "efficientnet_lite0" / "metrics.json").exists()
+    canemo.run(folder, config=config)
+    assert painted_detector.images_seen - seen == 2 * 4 * 5 - seen
+
+
+def test_model_answers_on_a_training_clip_as_in_the_run(study, finished):
+    model = canemo.load_model(finished.folder)
+    table = pd.read_parquet(finished.model / "training_predictions.parquet")
+    expected = table[table["level"] == "video"].set_index("video_id")["probability_anticipation"]
+    path = study / "videos" / "dog1 clip2.mp4"
+    result = model.predict_video(path)
+    assert result.summary["probability_anticipation"] == pytest.approx(expected["s1c2"], abs=1e-5)
+
+
+def test_predict_writes_tables_and_pictures_and_goes_past_bad_files(study, finished, tmp_path):
+    bad = tmp_path / "bad.mp4"
+    bad.write_text("not a video")
+    out = tmp_path / "out"
+    table = canemo.predict_videos(
+        canemo.load_model(finished.model), [study / "videos", bad], out, video=True
+    )
+    assert table["status"].tolist() == ["ok"] * 16 + ["failed"]
+    assert "bad.mp4" in table["message"].iloc[-1]
+    assert table["predicted"].notna().sum() == 16
+    right = table["path"].str.contains("clip[02]") == (table["predicted"] == "anticipation")
+    assert right[:16].all()
+    assert len(list((out / "timelines").glob("*.png"))) == 16
+    frames = pd.read_csv(out / "frames.csv")
+    pd.testing.assert_series_equal(
+        frames["probability_anticipation"],
+        pd.read_parquet(out / "frames.parquet")["probability_anticipation"],
+    )
+    assert not (out / "cache").exists()
+    info = canemo.probe_video(out / "annotated" / "dog0 clip0.mp4")
+    assert (info.frames, info.width, info.height) == (5, 160, 120)
+    with pytest.raises(OutputExistsError, match="--force"):
+        canemo.predict_videos(canemo.load_model(finished.model), [study / "videos"], out)
+
+
+def test_annotated_copy_keeps_times_and_draws_the_box(study, finished, tmp_path):
+    from canemo.video import Sampling
+
+    source = study / "videos" / "dog3 clip0.mp4"
+    canemo.predict_videos(canemo.load_model(finished.model), [source], tmp_path, video=True)
+    every = Sampling(every_nth=1)
+    before = list(canemo.iter_frames(source, sampling=every))
+    after = list(canemo.iter_frames(tmp_path / "annotated" / source.name, sampling=every))
+    assert [f.time_s for f in after] == pytest.approx([f.time_s for f in before], abs=1e-3)
+    row = pd.read_csv(tmp_path / "frames.csv").iloc[2]
+    edge = after[2].image_rgb[int(row.y0 + 20), int(row.x0)].astype(int)
+    assert edge[0] > 180
+    assert edge[1] > 130  # the yellow of the box, where the face was red
+
+
+def test_model_refuses_another_detector(finished, painted_detector):
+    painted_detector.fingerprint = "painted-2"
+    with pytest.raises(ModelError, match="detector differ"):
+        canemo.load_model(finished.folder)
+
+
+def test_no_model_says_what_to_give(tmp_path):
+    with pytest.raises(ModelError, match="give the `model` folder of a finished run"):
+        canemo.load_model(tmp_path)
+
+
+def test_study_without_any_face_says_what_to_do(tmp_path):
+    folder = write_painted_study(tmp_path / "study", subjects=2, clips=2, faces=False)
+    with pytest.raises(NoFacesError, match=r"20 frames no_face.*train a detector"):
+        canemo.run(folder, config=load_config(folder, overrides=OVERRIDES))
+
+
+def test_unreadable_clip_is_a_row_and_a_warning_not_the_end(tmp_path):
+    folder = write_painted_study(tmp_path / "study", subjects=3)
+    (folder / "videos" / "dog1 clip1.mp4").write_bytes(b"")
+    result = canemo.run(folder, config=load_config(folder, overrides=OVERRIDES))
+    assert any("dog1 clip1.mp4" in line for line in result.metrics["warnings"])
+    assert result.metrics["study"]["fates"]["decode_error"] == 1
+    assert result.metrics["levels"]["video"]["n"] == 11
+    assert "dog1 clip1.mp4" in result.report.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda t: t.replace("frustration", "anticipation"), StudyError, "at least two labels"),
+        (lambda t: t.replace("dog1,", "dog0,"), canemo.CanemoError, "at least 2"),
+    ],
+)
+def test_study_that_allows_no_test_is_refused_before_any_work(
+    tmp_path, painted_detector, change, error, message
+):
+    folder = write_painted_study(tmp_path / "study", subjects=2)
+    table = folder / "videos.csv"
+    table.write_text(change(table.read_text()))
+    with pytest.raises(error, match=message):
+        canemo.run(folder, config=load_config(folder, overrides=OVERRIDES))
+    assert painted_detector.images_seen == 0
+
+
+def test_unknown_positive_label_and_pooling_are_named_before_any_work(study):
+    for section, message in (
+        ({"study": {"positive_label": "joy"}}, "anticipation, frustration"),
+        ({"probe": {"pooling": "median"}}, "cls, mean"),
+    ):
+        config = load_config(study, overrides={**OVERRIDES, **section})
+        with pytest.raises(ConfigError, match=message):
+            canemo.run(study, config=config, name="other")
+
+
+def test_evaluate_gives_the_numbers_of_a_run_without_writing_one(study, finished):
+    metrics = canemo.evaluate_study(study, config=load_config(study, overrides=OVERRIDES))
+    assert metrics["levels"] == finished.metrics["levels"]
+    assert [path.name for path in (study / "runs").iterdir()] == ["efficientnet_lite0"]
+
+
+def test_crop_draws_a_contact_sheet(study, tmp_path):
+    crops = canemo.crop_study(study, sheet=tmp_path / "sheet.png")
+    assert (crops.ledger["fate"] == "used").all()
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_explain_and_report_can_be_made_again(finished):
+    for path in [
+        *canemo.explain_run(finished.folder, per_label=2),
+        canemo.report_run(finished.folder),
+    ]:
+        assert path.stat().st_size > 10_000
+
+
+def test_saved_split_of_one_run_serves_another(study, finished):
+    split = f"file:{finished.folder / 'split.json'}"
+    config = load_config(
+        study, overrides={**OVERRIDES, "evaluate": {"split": split, "resamples": 200}}
+    )
+    metrics = canemo.evaluate_study(study, config=config)
+    assert metrics["levels"] == finished.metrics["levels"]
+
+
+def test_features_are_those_that_were_evaluated(study, finished):
+    features = canemo.embed_study(study, config=load_config(study, overrides=OVERRIDES))
+    assert len(features) == finished.metrics["study"]["crops"]
+    assert np.isfinite(features.cls).all()
+
+
+def test_progress_reaches_the_end_of_every_stage(study):
+    told = {}
+    pipeline.evaluate_study(
+        study,
+        config=load_config(study, overrides=OVERRIDES),
+        progress=lambda stage, done, total: told.update({stage: (done, total)}),
+    )
+    assert told == {"crop": (16, 16), "embed": (16, 16), "evaluate": (4, 4)}
