@@ -1,0 +1,368 @@
+"""The dog-head detector that ships with canemo: a small FCOS, its weights file, its inference."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib import resources
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import timm
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torchvision.models.detection import FCOS
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.fcos import FCOSHead
+from torchvision.models.detection.image_list import ImageList
+from torchvision.ops import FeaturePyramidNetwork, box_iou, clip_boxes_to_image, nms
+
+from canemo.errors import WeightsError
+from canemo.records import Face, Image
+
+STRIDES = (8, 16, 32)
+CHANNELS = 80
+GREY = 114
+ARCHITECTURE = "fcos-tf_efficientnet_lite0-80"
+
+
+@dataclass(frozen=True)
+class DetectorSettings:
+    """What belongs to a set of weights and travels in the weights file.
+
+    `input_size` [px] is the side of the square the images are letterboxed to, `score_threshold` the
+    score from which a box counts as a face, `version` the name of this training.
+    """
+
+    input_size: int = 288
+    score_threshold: float = 0.5
+    version: str = "untrained"
+
+
+class PyramidBackbone(nn.Module):
+    """EfficientNet-Lite0 and a feature pyramid with strides 8, 16 and 32."""
+
+    def __init__(self, channels: int = CHANNELS) -> None:
+        super().__init__()
+        body: Any = timm.create_model(
+            "tf_efficientnet_lite0", features_only=True, out_indices=(2, 3, 4)
+        )
+        self.body = body
+        self.fpn = FeaturePyramidNetwork(body.feature_info.channels(), channels)
+        self.out_channels = channels
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the pyramid's maps by level, finest first."""
+        maps = self.body(images)
+        pyramid: dict[str, Tensor] = self.fpn({str(level): m for level, m in enumerate(maps)})
+        return pyramid
+
+
+def build_network() -> FCOS:
+    """Build the network with random weights.
+
+    Returns
+    -------
+    FCOS
+        Torchvision's, with separable convolutions without normalisation in the heads: they take a
+        third of the time of torchvision's own heads on a CPU.
+    """
+    head = FCOSHead(CHANNELS, num_anchors=1, num_classes=1, num_convs=0)
+    head.classification_head.conv = _separable_tower(CHANNELS, blocks=3)
+    head.regression_head.conv = _separable_tower(CHANNELS, blocks=3)
+    nn.init.constant_(head.regression_head.bbox_reg.bias, 3.0)
+    anchors = AnchorGenerator(
+        sizes=tuple((stride,) for stride in STRIDES), aspect_ratios=((1.0,),) * len(STRIDES)
+    )
+    return FCOS(PyramidBackbone(), num_classes=1, anchor_generator=anchors, head=head)
+
+
+def _separable_tower(channels: int, *, blocks: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for _ in range(blocks):
+        depthwise = nn.Conv2d(channels, channels, 5, padding=2, groups=channels, bias=False)
+        pointwise = nn.Conv2d(channels, channels, 1)
+        nn.init.kaiming_normal_(depthwise.weight, nonlinearity="linear")
+        nn.init.kaiming_normal_(pointwise.weight, nonlinearity="relu")
+        nn.init.zeros_(pointwise.bias)  # type: ignore[arg-type]
+        layers += [depthwise, pointwise, nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+def normalise_pixels(images_rgb: Tensor) -> Tensor:
+    """Turn (N, 3, H, W) uint8 pixels into the network's input, about -1 to 1, channels last."""
+    pixels = images_rgb.to(torch.float32, memory_format=torch.channels_last)
+    return pixels.sub_(127.0).div_(128.0)
+
+
+def run_network(network: FCOS, pixels: Tensor) -> tuple[dict[str, Tensor], list[Tensor], list[int]]:
+    """Run the network on letterboxed images.
+
+    Parameters
+    ----------
+    network
+        From `build_network`.
+    pixels
+        (N, 3, S, S) float32 from `normalise_pixels`.
+
+    Returns
+    -------
+    outputs
+        The head's ``cls_logits``, ``bbox_regression`` and ``bbox_ctrness``, (N, A, ...).
+    anchors
+        N times (A, 4), the cell of each output in pixels.
+    counts
+        How many of the A outputs belong to each level.
+    """
+    maps = list(network.backbone(pixels).values())
+    outputs: dict[str, Tensor] = network.head(maps)
+    size = (pixels.shape[-2], pixels.shape[-1])
+    anchors = network.anchor_generator(ImageList(pixels, [size] * len(pixels)), maps)
+    return outputs, anchors, [m.shape[-2] * m.shape[-1] for m in maps]
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """How an image was placed on the square canvas: canvas pixel = image pixel * scale + offset."""
+
+    scale_x: float
+    scale_y: float
+    offset_x: int
+    offset_y: int
+
+
+def letterbox_image(image_rgb: Image, size: int) -> tuple[Image, Letterbox]:
+    """Resize an image into a square, keeping its aspect, grey around it.
+
+    Parameters
+    ----------
+    image_rgb
+        (H, W, 3) uint8, RGB.
+    size
+        Side of the square [px].
+
+    Returns
+    -------
+    canvas
+        (size, size, 3) uint8, RGB.
+    letterbox
+        The way back to the image's own pixels.
+    """
+    height, width = image_rgb.shape[:2]
+    scale = size / max(height, width)
+    new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
+    resized = PIL.Image.fromarray(np.ascontiguousarray(image_rgb)).resize(
+        (new_width, new_height), PIL.Image.Resampling.BILINEAR, reducing_gap=2.0
+    )
+    offset_x, offset_y = (size - new_width) // 2, (size - new_height) // 2
+    canvas = np.full((size, size, 3), GREY, dtype=np.uint8)
+    canvas[offset_y : offset_y + new_height, offset_x : offset_x + new_width] = np.asarray(resized)
+    return canvas, Letterbox(new_width / width, new_height / height, offset_x, offset_y)
+
+
+def save_network(network: FCOS, path: Path, settings: DetectorSettings) -> None:
+    """Write a network and its settings to one safetensors file.
+
+    Matrices and kernels are stored as float16, vectors (biases, normalisation) as float32.
+    """
+    tensors = {
+        name: (tensor.half() if tensor.ndim > 1 else tensor).contiguous()
+        for name, tensor in network.state_dict().items()
+    }
+    metadata = {"architecture": ARCHITECTURE, "settings": json.dumps(asdict(settings))}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path, metadata=metadata)
+
+
+def load_network(path: Path) -> tuple[FCOS, DetectorSettings]:
+    """Read a file that `save_network` wrote.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be read or holds another architecture.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as exc:
+        raise WeightsError(f"{path}: cannot be read as a safetensors file ({exc}).") from exc
+    if metadata.get("architecture") != ARCHITECTURE:
+        raise WeightsError(
+            f"{path}: holds the architecture {metadata.get('architecture')!r}, {ARCHITECTURE!r} is "
+            "wanted. Give a file made by training/train_head_detector.py of this version."
+        )
+    network = build_network()
+    try:
+        network.load_state_dict(tensors)
+        settings = DetectorSettings(**json.loads(metadata["settings"]))
+    except (RuntimeError, KeyError, TypeError, ValueError) as exc:
+        raise WeightsError(f"{path}: is damaged: {exc}") from exc
+    return network.eval(), settings
+
+
+def fold_batch_norm(network: FCOS) -> FCOS:
+    """Return a copy for inference with every batch normalisation folded into its convolution."""
+    folded = copy.deepcopy(network).eval()
+    for module in folded.modules():
+        children = list(module.named_children())
+        for (name, layer), (next_name, following) in pairwise(children):
+            if isinstance(layer, nn.Conv2d) and isinstance(following, nn.BatchNorm2d):
+                setattr(module, name, fuse_conv_bn_eval(layer, following))
+                setattr(module, next_name, _activation_of(following))
+    return folded.to(memory_format=torch.channels_last)
+
+
+def _activation_of(norm: nn.Module) -> nn.Module:
+    """Return what timm's fused norm-and-activation layer does after the normalisation."""
+    activation = getattr(norm, "act", nn.Identity())
+    return nn.ReLU6(inplace=True) if isinstance(activation, nn.ReLU6) else activation
+
+
+class HeadDetector:
+    """Finds dogs' heads with an FCOS network; a `canemo.detect.protocol.Detector`.
+
+    Parameters
+    ----------
+    network
+        From `load_network` or training; it is copied.
+    settings
+        Input size, default threshold and version.
+    weights_sha256
+        SHA-256 of the weights file.
+    score_floor
+        Fainter boxes are not returned at all.
+    nms_iou
+        Of two boxes that overlap more, the fainter is dropped.
+    vote_iou
+        A kept box becomes the mean, by score, of all boxes that overlap it more than this.
+    batch_size
+        Images that go through the network together.
+
+    Notes
+    -----
+    Boxes follow the loose convention of DogFLW: the whole head with its ears. Heads below about
+    8 % of the image's longer side are not found.
+    """
+
+    name = "dog_head"
+
+    def __init__(
+        self,
+        network: FCOS,
+        settings: DetectorSettings,
+        *,
+        weights_sha256: str,
+        score_floor: float = 0.05,
+        nms_iou: float = 0.5,
+        vote_iou: float = 0.65,
+        batch_size: int = 8,
+    ) -> None:
+        self.settings = settings
+        self.score_threshold = settings.score_threshold
+        self._network = fold_batch_norm(network)
+        self._score_floor, self._nms_iou, self._vote_iou = score_floor, nms_iou, vote_iou
+        self._batch_size = batch_size
+        options: dict[str, Any] = {
+            "settings": asdict(settings),
+            "score_floor": score_floor,
+            "nms_iou": nms_iou,
+            "vote_iou": vote_iou,
+            "weights": weights_sha256,
+        }
+        text = json.dumps(options, sort_keys=True)
+        self.fingerprint = hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+    def detect(self, images_rgb: Sequence[Image]) -> list[list[Face]]:
+        """Return the heads of each image, best score first, down to the score floor.
+
+        Parameters
+        ----------
+        images_rgb
+            N images, each (H, W, 3) uint8, RGB; sizes may differ.
+
+        Returns
+        -------
+        list of list of Face
+            N lists; boxes in pixels of the image given, clipped to it.
+        """
+        faces: list[list[Face]] = []
+        for start in range(0, len(images_rgb), self._batch_size):
+            faces += self._detect_batch(images_rgb[start : start + self._batch_size])
+        return faces
+
+    @torch.inference_mode()
+    def _detect_batch(self, images_rgb: Sequence[Image]) -> list[list[Face]]:
+        placed = [letterbox_image(image, self.settings.input_size) for image in images_rgb]
+        canvases = torch.from_numpy(np.stack([canvas for canvas, _ in placed]))
+        outputs, anchors, _ = run_network(
+            self._network, normalise_pixels(canvases.permute(0, 3, 1, 2))
+        )
+        scores = (outputs["cls_logits"].sigmoid() * outputs["bbox_ctrness"].sigmoid()).sqrt()
+        boxes = self._network.box_coder.decode(outputs["bbox_regression"], torch.stack(anchors))
+        return [
+            self._faces_of(boxes[index], scores[index, :, 0], letterbox, image.shape[:2])
+            for index, ((_, letterbox), image) in enumerate(zip(placed, images_rgb, strict=True))
+        ]
+
+    def _faces_of(
+        self, boxes: Tensor, scores: Tensor, letterbox: Letterbox, image_size: tuple[int, ...]
+    ) -> list[Face]:
+        """Turn one image's boxes on the canvas into faces on the image (height, width)."""
+        faint = scores < self._score_floor
+        boxes, scores = boxes[~faint], scores[~faint]
+        kept = nms(boxes, scores, self._nms_iou)
+        merged = _vote_boxes(boxes[kept], boxes, scores, min_iou=self._vote_iou)
+        offset = torch.tensor([letterbox.offset_x, letterbox.offset_y] * 2)
+        scale = torch.tensor([letterbox.scale_x, letterbox.scale_y] * 2)
+        on_image = clip_boxes_to_image((merged - offset) / scale, (image_size[0], image_size[1]))
+        return [
+            Face((x0, y0, x1, y1), score)
+            for (x0, y0, x1, y1), score in zip(
+                on_image.tolist(), scores[kept].tolist(), strict=True
+            )
+            if x1 > x0 and y1 > y0
+        ]
+
+
+def _vote_boxes(kept: Tensor, boxes: Tensor, scores: Tensor, *, min_iou: float) -> Tensor:
+    """Replace each kept box by the score-weighted mean of the boxes that agree with it."""
+    weights = (box_iou(kept, boxes) >= min_iou) * scores
+    total: Tensor = weights.sum(dim=1, keepdim=True)
+    return torch.matmul(weights, boxes) / total.clamp_min(1e-9)
+
+
+def load_head_detector(weights: Path | None = None) -> HeadDetector:
+    """Load the dog-head detector.
+
+    Parameters
+    ----------
+    weights
+        A file from `save_network`; None takes the weights that ship with canemo.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, damaged or of another architecture.
+    """
+    if weights is not None:
+        return _load_detector(weights)
+    shipped = resources.files("canemo.detect") / "weights" / "dog_head.safetensors"
+    with resources.as_file(shipped) as path:
+        return _load_detector(path)
+
+
+def _load_detector(path: Path) -> HeadDetector:
+    network, settings = load_network(path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return HeadDetector(network, settings, weights_sha256=digest)
