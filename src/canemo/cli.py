@@ -56,10 +56,22 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from canemo import environment
+
+        typer.echo(f"canemo {environment.version()}")
+        raise typer.Exit
+
+
 @app.callback()
 def _start(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, errors only.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
 ) -> None:
     from canemo import terminal
 

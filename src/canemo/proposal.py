@@ -125,7 +125,7 @@ def write_videos_csv(table: pd.DataFrame, folder: Path | str, *, force: bool = F
     if not path.parent.is_dir():
         raise StudyError(f"{path.parent}: there is no such folder; make it first")
     if path.exists() and not force:
-        raise OutputExistsError(f"{path} exists already; move it away, or force its replacement")
+        raise OutputExistsError(f"{path} exists already; move it away, or replace it with --force")
     write_atomically(path, table.to_csv(index=False, lineterminator="\n"))
     return path
 

@@ -114,6 +114,8 @@ def check_study(root: Path | str) -> list[Problem]:
 
 
 def _describe_errors(root: Path, errors: Sequence[Problem]) -> str:
+    if len(errors) == 1:
+        return f"{root}: {errors[0].describe()}"
     shown = [f"  {problem}" for problem in errors[:_SHOWN_PROBLEMS]]
     left = len(errors) - len(shown)
     if left:

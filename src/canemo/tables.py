@@ -53,12 +53,16 @@ class Problem:
     wanted: str
 
     def __str__(self) -> str:
+        return f"{self.severity}: {self.describe()}"
+
+    def describe(self) -> str:
+        """Return place, what was seen and what is wanted in one line, without the severity."""
         place = [self.file]
         if self.row is not None:
             place.append(f"row {self.row}")
         if self.column is not None:
             place.append(f"column {self.column}")
-        return f"{self.severity}: {', '.join(place)}: {self.seen}; {self.wanted}"
+        return f"{', '.join(place)}: {self.seen}; {self.wanted}"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,171 @@
+import errno
+import json
+import shutil
+import sys
+
+import pandas as pd
+import pytest
+
+from canemo import cli
+from painted import PaintedFaceDetector, write_painted_study
+
+FAST = [
+    "--backbone", "efficientnet_lite0",
+    "--set", "evaluate.resamples=200",
+    "--set", "probe.penalties=[1.0]",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def painted_detector(monkeypatch):
+    detector = PaintedFaceDetector()
+    monkeypatch.setattr("canemo.pipeline.load_detector", lambda name: detector)
+    monkeypatch.setattr("canemo.predict.load_detector", lambda name: detector)
+    return detector
+
+
+@pytest.fixture
+def canemo(monkeypatch, capsys):
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["canemo", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        out, err = capsys.readouterr()
+        return caught.value.code or 0, out, err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    return write_painted_study(tmp_path_factory.mktemp("study") / "study", subjects=3, clips=2)
+
+
+@pytest.fixture
+def study(original, tmp_path):
+    return shutil.copytree(original, tmp_path / "study")
+
+
+def test_no_arguments_show_help_and_wrong_ones_exit_2(canemo):
+    assert "Commands" in canemo()[1]
+    code, _, err = canemo("run")
+    assert code == 2
+    assert "STUDY" in err
+
+
+def test_version(canemo):
+    assert canemo("--version")[1].startswith("canemo 0.")
+
+
+def test_run_predict_report_explain(canemo, study, tmp_path):
+    code, out, err = canemo("run", study, *FAST)
+    assert code == 0
+    assert "clips" in out
+    assert "report.html" in out
+    assert "crop" in err  # progress does not mix with the result
+    run = study / "runs" / "efficientnet_lite0"
+    code, _, _ = canemo("predict", run, study / "videos", "--out", tmp_path / "out")
+    assert code == 0
+    assert len(pd.read_csv(tmp_path / "out" / "videos.csv")) == 6
+    assert canemo("report", run)[0] == 0
+    assert canemo("explain", run, "--per-label", 1)[0] == 0
+
+
+def test_run_as_json_is_metrics_json(canemo, study):
+    _, out, _ = canemo("--quiet", "run", study, *FAST, "--json")
+    metrics = study / "runs" / "efficientnet_lite0" / "metrics.json"
+    assert json.loads(out) == json.loads(metrics.read_text())
+
+
+def test_quiet_shows_nothing_but_the_result(canemo, study):
+    assert canemo("--quiet", "crop", study)[2] == ""
+
+
+def test_predict_goes_past_a_bad_file_and_says_so_in_the_exit_code(canemo, study, tmp_path):
+    canemo("run", study, *FAST)
+    (study / "videos" / "broken.mp4").write_bytes(b"")
+    code, _, err = canemo(
+        "predict", study / "runs" / "efficientnet_lite0", study / "videos", "--out", tmp_path / "o"
+    )
+    assert code == 1
+    assert "1 failed" in err
+    assert len(pd.read_csv(tmp_path / "o" / "videos.csv")) == 7
+
+
+def test_check_exits_1_on_errors_and_0_on_none(canemo, study):
+    assert canemo("check", study)[:2] == (0, "no problems found\n")
+    (study / "videos" / "dog0 clip0.mp4").unlink()
+    code, out, _ = canemo("check", study)
+    assert code == 1
+    assert "dog0 clip0.mp4" in out
+    problems = json.loads(canemo("check", study, "--json")[1])
+    assert problems[0]["row"] == 2
+
+
+def test_init_shows_the_table_and_names_what_did_not_match(canemo, study):
+    (study / "videos.csv").unlink()
+    (study / "videos" / "readme first.mp4").write_bytes(b"x")
+    for clip in list((study / "videos").glob("dog*")):
+        dog, number = clip.stem.split(" clip")
+        clip.rename(clip.with_name(f"{dog}_{'ab'[int(number)]}_1.mp4"))
+    code, out, err = canemo("init", study, "--pattern", "{subject_id}_{label}_{take}.mp4")
+    assert code == 0
+    assert "dog2" in out
+    assert "readme first.mp4" in err
+    assert "6 videos" in err
+    code, _, err = canemo("init", study, "--pattern", "{subject_id}_{label}_{take}.mp4")
+    assert code == 1
+    assert "--force" in err
+
+
+def test_stated_failure_is_one_line(canemo, tmp_path):
+    code, out, err = canemo("run", tmp_path)
+    assert (code, out) == (1, "")
+    assert err.startswith("error: ")
+    assert "videos.csv" in err
+    assert "Traceback" not in err
+
+
+def test_setting_must_name_section_key_and_value(canemo, study):
+    code, _, err = canemo("run", study, "--set", "margin=1")
+    assert code == 1
+    assert "SECTION.KEY=VALUE" in err
+    assert "crop.margin" in canemo("run", study, "--set", "crop.margn=1")[2]
+
+
+def test_full_disk_is_one_line_and_what_was_finished_is_kept(canemo, study, monkeypatch):
+    import pyarrow.parquet as pq
+
+    real, written = pq.ParquetWriter.write_table, []
+
+    def until_full(self, table, *args, **kwargs):
+        if len(written) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(table)
+        return real(self, table, *args, **kwargs)
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", until_full)
+    code, _, err = canemo("crop", study)
+    assert code == 1
+    assert "error: No space left on device" in err
+    assert len(list((study / "cache" / "crops").iterdir())) == 3
+    monkeypatch.undo()
+
+
+def test_interrupt_exits_130_and_says_how_to_continue(canemo, study, painted_detector, monkeypatch):
+    def interrupted(images):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(painted_detector, "detect", interrupted)
+    code, _, err = canemo("crop", study)
+    assert code == 130
+    assert "run the same command again to continue" in err
+
+
+def test_doctor_names_backbones_and_where_their_weights_are(canemo):
+    code, out, _ = canemo("doctor", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert found["backbones"]["efficientnet_lite0"].startswith("ready")
+    assert "painted" in found["detectors"]
+    assert "torch" in canemo("doctor")[1]
