@@ -67,7 +67,7 @@ def test_weights_of_another_architecture_name_the_first_tensor_that_differs(tmp_
         WeightsError, match=r"'patch_embed.proj.weight' has shape .*16.*expected.*8"
     ):
         load_backbone("dino_vits8", weights=path)
-    with pytest.raises(WeightsError, match="'conv1.weight' is missing"):
+    with pytest.raises(WeightsError, match=r"'conv1.weight' is missing"):
         load_backbone("resnet50", weights=path)
 
 
@@ -81,7 +81,7 @@ def test_file_that_holds_code_is_refused(tmp_path):
 def test_truncated_file_is_named(tmp_path):
     path = random_weights("vits16", tmp_path / "cut.safetensors")
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(WeightsError, match="cut.safetensors: not a readable weights file"):
+    with pytest.raises(WeightsError, match=r"cut.safetensors: not a readable weights file"):
         load_backbone("vits16", weights=path)
 
 
@@ -90,7 +90,7 @@ def test_missing_file_and_missing_hub_name_the_ways_out(tmp_path, monkeypatch):
         load_backbone("vits16", weights=tmp_path / "nowhere.pth")
     monkeypatch.setattr("canemo.backbones._is_reachable", lambda url: False)
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *args: None)
-    with pytest.raises(WeightsError, match="--weights FILE.*efficientnet_lite0.*focus_vits14"):
+    with pytest.raises(WeightsError, match=r"--weights FILE.*efficientnet_lite0.*focus_vits14"):
         load_backbone("dino_vits8")
     assert find_weights("dino_vits8") == "missing: not in the local cache"
     assert find_weights("efficientnet_lite0").startswith("ready: efficientnet-lite0")

@@ -1,0 +1,72 @@
+"""Docs cannot rot: every command, setting, backbone, fate and public function is in them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import canemo
+from canemo.backbones import BACKBONES
+from canemo.cli import app, detector_app
+from canemo.config import Config
+from canemo.features import POOLINGS
+from canemo.records import Fate
+
+ROOT = Path(__file__).resolve().parents[1]
+SETTINGS = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+STUDY = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
+
+
+def commands():
+    plain = [c.name or c.callback.__name__ for c in app.registered_commands]
+    return plain + [f"detector {c.name}" for c in detector_app.registered_commands]
+
+
+def settings():
+    config = Config()
+    return {
+        f"{section}.{key}": getattr(getattr(config, section), key)
+        for section, part in Config.model_fields.items()
+        for key in type(part.default).model_fields
+    }
+
+
+@pytest.mark.parametrize("command", commands())
+def test_command_is_documented(command):
+    assert f"`canemo {command}" in SETTINGS
+
+
+def test_settings_are_documented_with_their_defaults():
+    rows = dict(re.findall(r"^\| `(\w+\.\w+)` \| ([^|]+) \|", SETTINGS, flags=re.MULTILINE))
+    assert list(rows) == list(settings())
+    for key, default in settings().items():
+        if isinstance(default, bool):
+            assert rows[key] == str(default).lower()
+        elif isinstance(default, int | float):
+            assert float(rows[key]) == default
+        elif isinstance(default, str):
+            assert rows[key] == f"`{default}`"
+        elif isinstance(default, tuple):
+            assert [float(v) for v in rows[key].split(",")] == list(default)
+
+
+@pytest.mark.parametrize("name", [*BACKBONES, *POOLINGS])
+def test_backbones_and_poolings_are_documented(name):
+    assert f"`{name}`" in SETTINGS
+
+
+@pytest.mark.parametrize("fate", list(Fate))
+def test_fates_are_documented(fate):
+    assert f"`{fate}`" in STUDY
+
+
+def test_functions_named_in_docs_exist():
+    named = re.findall(r"`canemo\.(\w+)", SETTINGS)
+    assert named
+    assert set(named) <= set(canemo.__all__)
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/*.md")) + [ROOT / "README.md"])
+def test_links_between_pages_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
