@@ -61,12 +61,12 @@ def test_fates_are_documented(fate):
 
 
 def test_functions_named_in_docs_exist():
-    named = re.findall(r"`canemo\.(\w+)", SETTINGS)
+    named = re.findall(r"`canemo\.(?!toml)(\w+)", SETTINGS)
     assert named
     assert set(named) <= set(canemo.__all__)
 
 
-@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/*.md")) + [ROOT / "README.md"])
+@pytest.mark.parametrize("page", [*sorted(ROOT.glob("docs/*.md")), ROOT / "README.md"])
 def test_links_between_pages_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
