@@ -65,27 +65,27 @@ def write_painted_study(
     for s in range(subjects):
         for c in range(clips):
             label = ("anticipation", "frustration")[c % 2]
-            draw = (
-                _paint_subject(s, chin=label == "anticipation") if faces else painter(lambda n: [])
-            )
             path = folder / "videos" / f"dog{s} clip{c}.mp4"
             path.parent.mkdir(parents=True, exist_ok=True)
+            draw = _paint_clip(s, c, chin=label == "anticipation", face=faces)
             write_clip(path, frames=frames, rate=5, size=(160, 120), draw=draw)
             rows.append(f"s{s}c{c},videos/{path.name},dog{s},{label}")
     (folder / "videos.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     return folder
 
 
-def _paint_subject(subject: int, *, chin: bool) -> Callable[[int], Image]:
+def _paint_clip(subject: int, clip: int, *, chin: bool, face: bool) -> Callable[[int], Image]:
+    """Return a painter; a white mark at the upper edge makes no two clips the same."""
     side = 50 + 5 * subject
 
     def draw(number: int) -> Image:
         x, y = 20 + 3 * subject + number, 20 + number
-        image = paint(("red", x, y, side))
-        image[y + 8 : y + 14, x + 8 : x + 16] = image[
-            y + 8 : y + 14, x + side - 16 : x + side - 8
-        ] = 20
-        if chin:
+        image = paint(*[("red", x, y, side)] if face else [])
+        image[:6, 24 * subject + 6 * clip : 24 * subject + 6 * clip + 4] = 255
+        if face:
+            image[y + 8 : y + 14, x + 8 : x + 16] = 20
+            image[y + 8 : y + 14, x + side - 16 : x + side - 8] = 20
+        if face and chin:
             image[y + side // 2 : y + side - 6, x + 10 : x + side - 10] = 250
         return image
 

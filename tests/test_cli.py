@@ -66,7 +66,7 @@ def test_run_predict_report_explain(canemo, study, tmp_path):
     run = study / "runs" / "efficientnet_lite0"
     code, _, _ = canemo("predict", run, study / "videos", "--out", tmp_path / "out")
     assert code == 0
-    assert len(pd.read_csv(tmp_path / "out" / "videos.csv")) == 6
+    assert len(pd.read_csv(tmp_path / "out" / "predicted_videos.csv")) == 6
     assert canemo("report", run)[0] == 0
     assert canemo("explain", run, "--per-label", 1)[0] == 0
 
@@ -89,7 +89,7 @@ def test_predict_goes_past_a_bad_file_and_says_so_in_the_exit_code(canemo, study
     )
     assert code == 1
     assert "1 failed" in err
-    assert len(pd.read_csv(tmp_path / "o" / "videos.csv")) == 7
+    assert len(pd.read_csv(tmp_path / "o" / "predicted_videos.csv")) == 7
 
 
 def test_check_exits_1_on_errors_and_0_on_none(canemo, study):

@@ -5,6 +5,7 @@ import pytest
 
 from canemo.config import CropConfig, DetectConfig
 from canemo.crops import cut_box, decode_jpeg, encode_jpeg, extract_crops, shrink
+from canemo.errors import VideoOpenError
 from canemo.records import Fate, Video
 from canemo.video import Sampling
 from clips import cut_short, write_clip
@@ -121,7 +122,49 @@ def test_cached_answer_is_used_and_settings_are_part_of_the_address(tmp_path):
     seen = detector.images_seen
     assert extract(path, tmp_path, detector).path == first.path
     assert detector.images_seen == seen
+    assert not first.cached
+    assert extract(path, tmp_path, detector).cached
     assert extract(path, tmp_path, detector, crop=CropConfig(margin=0.1)).path != first.path
+
+
+def test_label_and_name_are_no_part_of_the_address_but_come_with_every_row(tmp_path):
+    path = clip_of(tmp_path, lambda n: [("red", 40, 40, 40)], frames=2)
+    detector = PaintedFaceDetector()
+    first = extract(path, tmp_path, detector)
+    renamed = extract_crops(
+        Video("other", path, "007", "Spaß"),
+        detector,
+        sampling=EVERY,
+        detect=DetectConfig(),
+        crop=CropConfig(),
+        cache_dir=tmp_path / "cache",
+    )
+    assert renamed.path == first.path
+    assert renamed.cached
+    ledger = renamed.read_ledger()
+    assert (
+        ledger[["video_id", "subject_id", "label"]].to_numpy().tolist()
+        == [["other", "007", "Spaß"]] * 2
+    )
+
+
+def test_part_without_a_frame_is_a_row_that_says_so(tmp_path):
+    path = clip_of(tmp_path, lambda n: [("red", 40, 40, 40)])
+    found = extract_crops(
+        Video("clip", path, "dog", "frustration", start_s=50.0),
+        PaintedFaceDetector(),
+        sampling=EVERY,
+        detect=DetectConfig(),
+        crop=CropConfig(),
+        cache_dir=tmp_path / "cache",
+    )
+    assert found.damage == "no frame from start_s=50.0 to end_s=None"
+    assert found.read_ledger()["fate"].tolist() == [Fate.DECODE_ERROR]
+
+
+def test_name_too_long_for_the_disk_is_a_video_that_cannot_be_opened(tmp_path):
+    with pytest.raises(VideoOpenError, match="cannot be read"):
+        extract(tmp_path / ("x" * 300 + ".mp4"), tmp_path)
 
 
 def test_interrupted_video_leaves_no_file_behind(tmp_path):

@@ -36,9 +36,9 @@ def test_short_gap_is_filled_linearly_in_time():
 
 
 def test_long_gap_is_left_open():
-    faces = [[face(0)], [], [], [], [face(1)]]
-    linked = link_faces(times(5), faces, max_gap_s=0.5)
-    assert list(linked.faces) == [0, 4]
+    faces = [[face(0)], [face(0)], [], [], [], [face(1)], [face(1)]]
+    linked = link_faces(times(7), faces, max_gap_s=0.5)
+    assert list(linked.faces) == [0, 1, 5, 6]
 
 
 def test_nothing_is_extrapolated_before_the_first_or_after_the_last_detection():
@@ -63,6 +63,14 @@ def test_dog_that_comes_back_elsewhere_is_still_the_dog():
     faces = [[face(0)], [face(0)], [], [], [], [], [face(200)], [face(200)]]
     linked = link_faces(times(8), faces, max_gap_s=0.5)
     assert list(linked.faces) == [0, 1, 6, 7]
+    assert linked.pieces == 2
+
+
+def test_stray_detection_while_the_dog_is_away_is_not_the_dog():
+    faces = [[face(0)], [face(0)], [face(0)], [], [], [], [face(200)], [], []]
+    linked = link_faces(times(9), faces, max_gap_s=0.5)
+    assert list(linked.faces) == [0, 1, 2]
+    assert linked.pieces == 1
 
 
 def test_track_does_not_jump_to_the_other_dog_when_its_own_is_missed():

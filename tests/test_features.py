@@ -34,7 +34,7 @@ def crops_of(folder, name="clip", frames=5, boxes=lambda n: [("red", 30 + 5 * n,
 
 def test_kept_vectors_are_those_of_the_backbone(tmp_path, backbone):
     crops = crops_of(tmp_path)
-    path = extract_features(crops, backbone, batch_size=2, cache_dir=tmp_path)
+    path = extract_features(crops, backbone, batch_size=2, cache_dir=tmp_path).path
     features = load_features([(crops, path)])
     images = [crops.read_crop(i) for i in range(5)]
     embedding = backbone.embed(images)
@@ -46,7 +46,7 @@ def test_kept_vectors_are_those_of_the_backbone(tmp_path, backbone):
 
 def test_grid_is_in_reading_order_and_averages_tokens(tmp_path, backbone):
     crops = crops_of(tmp_path)
-    path = extract_features(crops, backbone, batch_size=8, cache_dir=tmp_path)
+    path = extract_features(crops, backbone, batch_size=8, cache_dir=tmp_path).path
     grid = load_features([(crops, path)]).grid
     tokens = backbone.embed([crops.read_crop(i) for i in range(5)]).tokens
     top_left = tokens.reshape(5, 7, 7, -1)[:, :2, :2].mean((1, 2))
@@ -56,7 +56,9 @@ def test_grid_is_in_reading_order_and_averages_tokens(tmp_path, backbone):
 
 
 def test_vectors_are_half_floats_of_fixed_size_on_disk(tmp_path, backbone):
-    path = extract_features(crops_of(tmp_path), backbone, batch_size=8, cache_dir=tmp_path)
+    path = extract_features(
+        crops_of(tmp_path), backbone, batch_size=8, cache_dir=tmp_path
+    ).path.path
     assert (
         str(pq.read_schema(path).field("grid").type) == "fixed_size_list<element: halffloat>[20480]"
     )
@@ -64,12 +66,15 @@ def test_vectors_are_half_floats_of_fixed_size_on_disk(tmp_path, backbone):
 
 def test_cache_is_used_and_depends_on_the_backbone(tmp_path, backbone, monkeypatch):
     crops = crops_of(tmp_path)
-    path = extract_features(crops, backbone, batch_size=8, cache_dir=tmp_path)
+    first = extract_features(crops, backbone, batch_size=8, cache_dir=tmp_path)
+    assert (first.rows, first.cached) == (5, False)
     monkeypatch.setattr(backbone, "embed", None)  # would fail if it were called
-    assert extract_features(crops, backbone, batch_size=8, cache_dir=tmp_path) == path
+    again = extract_features(crops, backbone, batch_size=8, cache_dir=tmp_path)
+    assert (again.path, again.cached) == (first.path, True)
     monkeypatch.undo()
     monkeypatch.setattr(backbone, "weights_sha256", "other")
-    assert extract_features(crops, backbone, batch_size=8, cache_dir=tmp_path) != path
+    other = extract_features(crops, backbone, batch_size=8, cache_dir=tmp_path)
+    assert other.path != first.path
 
 
 def test_video_without_a_face_has_no_rows_and_does_not_shift_the_others(tmp_path, backbone):
@@ -79,7 +84,7 @@ def test_video_without_a_face_has_no_rows_and_does_not_shift_the_others(tmp_path
         crops_of(tmp_path, "c", frames=2, boxes=lambda n: [("blue", 30, 30, 60)]),
     ]
     sources = [
-        (crops, extract_features(crops, backbone, batch_size=8, cache_dir=tmp_path))
+        (crops, extract_features(crops, backbone, batch_size=8, cache_dir=tmp_path).path)
         for crops in some
     ]
     features = load_features(sources)
@@ -92,7 +97,7 @@ def test_features_do_not_depend_on_batch_size_beyond_rounding(tmp_path, backbone
     crops = crops_of(tmp_path)
     one, eight = (
         load_features(
-            [(crops, extract_features(crops, backbone, batch_size=n, cache_dir=tmp_path))]
+            [(crops, extract_features(crops, backbone, batch_size=n, cache_dir=tmp_path).path)]
         )
         for n in (1, 8)
     )

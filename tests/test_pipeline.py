@@ -40,7 +40,8 @@ def finished(study):
 def test_run_writes_the_whole_contract(finished):
     names = {path.name for path in finished.folder.iterdir()}
     assert names == {
-        "config.toml", "split.json", "metrics.json", "frames.parquet", "predictions.parquet",
+        "config.toml", "inputs.json", "split.json", "metrics.json", "frames.parquet",
+        "predictions.parquet",
         "environment.json", "figures", "report.html", "model",
     }  # fmt: skip
     assert json.loads((finished.folder / "metrics.json").read_text()) == finished.metrics
@@ -112,6 +113,10 @@ def test_model_answers_on_a_training_clip_as_in_the_run(study, finished):
     path = study / "videos" / "dog1 clip2.mp4"
     result = model.predict_video(path)
     assert result.summary["probability_anticipation"] == pytest.approx(expected["s1c2"], abs=1e-5)
+    frames = table[(table["level"] == "frame") & (table["video_id"] == "s1c2")]
+    np.testing.assert_allclose(
+        result.frames["probability_anticipation"], frames["probability_anticipation"], atol=1e-5
+    )
 
 
 def test_predict_writes_tables_and_pictures_and_goes_past_bad_files(study, finished, tmp_path):
@@ -127,12 +132,12 @@ def test_predict_writes_tables_and_pictures_and_goes_past_bad_files(study, finis
     right = table["path"].str.contains("clip[02]") == (table["predicted"] == "anticipation")
     assert right[:16].all()
     assert len(list((out / "timelines").glob("*.png"))) == 16
-    frames = pd.read_csv(out / "frames.csv")
+    frames = pd.read_csv(out / "predicted_frames.csv")
     pd.testing.assert_series_equal(
         frames["probability_anticipation"],
-        pd.read_parquet(out / "frames.parquet")["probability_anticipation"],
+        pd.read_parquet(out / "predicted_frames.parquet")["probability_anticipation"],
     )
-    assert not (out / "cache").exists()
+    assert not (out / ".canemo-cache").exists()
     info = canemo.probe_video(out / "annotated" / "dog0 clip0.mp4")
     assert (info.frames, info.width, info.height) == (5, 160, 120)
     with pytest.raises(OutputExistsError, match="--force"):
@@ -148,7 +153,9 @@ def test_annotated_copy_keeps_times_and_draws_the_box(study, finished, tmp_path)
     before = list(canemo.iter_frames(source, sampling=every))
     after = list(canemo.iter_frames(tmp_path / "annotated" / source.name, sampling=every))
     assert [f.time_s for f in after] == pytest.approx([f.time_s for f in before], abs=1e-3)
-    row = pd.read_csv(tmp_path / "frames.csv").iloc[2]
+    copy = canemo.probe_video(tmp_path / "annotated" / source.name)
+    assert copy.duration_s == pytest.approx(canemo.probe_video(source).duration_s, abs=0.02)
+    row = pd.read_csv(tmp_path / "predicted_frames.csv").iloc[2]
     edge = after[2].image_rgb[int(row.y0 + 20), int(row.x0)].astype(int)
     assert edge[0] > 180
     assert edge[1] > 130  # the yellow of the box, where the face was red
@@ -167,7 +174,7 @@ def test_no_model_says_what_to_give(tmp_path):
 
 def test_study_without_any_face_says_what_to_do(tmp_path):
     folder = write_painted_study(tmp_path / "study", subjects=2, clips=2, faces=False)
-    with pytest.raises(NoFacesError, match=r"20 frames no_face.*train a detector"):
+    with pytest.raises(NoFacesError, match=r"20 frames no_face.*detector trained on frames"):
         canemo.run(folder, config=load_config(folder, overrides=OVERRIDES))
 
 
@@ -213,6 +220,118 @@ def test_evaluate_gives_the_numbers_of_a_run_without_writing_one(study, finished
     metrics = canemo.evaluate_study(study, config=load_config(study, overrides=OVERRIDES))
     assert metrics["levels"] == finished.metrics["levels"]
     assert [path.name for path in (study / "runs").iterdir()] == ["efficientnet_lite0"]
+
+
+def test_failed_run_leaves_an_earlier_one_as_it_was(study, finished, monkeypatch):
+    before = {p: p.read_bytes() for p in finished.folder.rglob("*") if p.is_file()}
+
+    def fail(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("canemo.pipeline.write_report", fail)
+    other = load_config(study, overrides={**OVERRIDES, "evaluate": {"seed": 9, "resamples": 200}})
+    with pytest.raises(KeyboardInterrupt):
+        canemo.run(study, config=other, force=True)
+    assert {p: p.read_bytes() for p in finished.folder.rglob("*") if p.is_file()} == before
+    assert [path.name for path in (study / "runs").iterdir()] == ["efficientnet_lite0"]
+
+
+def test_changed_tables_do_not_replace_a_run_unasked(tmp_path):
+    folder = write_painted_study(tmp_path / "study", subjects=3, clips=2)
+    config = load_config(folder, overrides=OVERRIDES)
+    canemo.run(folder, config=config)
+    table = (folder / "videos.csv").read_text()
+    (folder / "videos.csv").write_text("\n".join(table.splitlines()[:-1]) + "\n")
+    with pytest.raises(OutputExistsError, match="made from other tables"):
+        canemo.run(folder, config=config)
+    assert canemo.run(folder, config=config, force=True).metrics["study"]["videos"] == 5
+
+
+def test_same_footage_under_two_dogs_is_refused(tmp_path):
+    folder = write_painted_study(tmp_path / "study", subjects=2)
+    twin = folder / "videos" / "twin.mp4"
+    twin.write_bytes((folder / "videos" / "dog0 clip1.mp4").read_bytes())
+    with (folder / "videos.csv").open("a") as table:
+        table.write("twin,videos/twin.mp4,other dog,frustration\n")
+    with pytest.raises(StudyError, match=r"'s0c1' .*'twin' .*same footage"):
+        canemo.run(folder, config=load_config(folder, overrides=OVERRIDES))
+
+
+def test_label_without_any_face_is_named_once(tmp_path):
+    folder = write_painted_study(tmp_path / "study", subjects=2)
+    blank = write_painted_study(tmp_path / "blank", subjects=1, clips=1, faces=False)
+    (folder / "videos" / "blank.mp4").write_bytes(
+        (blank / "videos" / "dog0 clip0.mp4").read_bytes()
+    )
+    with (folder / "videos.csv").open("a") as table:
+        table.write("blank,videos/blank.mp4,dog0,rest\n")
+    with pytest.raises(NoFacesError, match=r"label 'rest' \(5 frames no_face\)"):
+        canemo.run(folder, config=load_config(folder, overrides=OVERRIDES))
+
+
+def test_cost_tells_computed_from_cached(study, finished):
+    first = finished.metrics["cost"]
+    again = canemo.evaluate_study(study, config=load_config(study, overrides=OVERRIDES))["cost"]
+    assert (first["crop"]["items"], first["embed"]["items"]) == (16, 80)
+    assert (again["crop"]["items"], again["crop"]["cached"]) == (0, 16)
+    assert (again["embed"]["items"], again["embed"]["cached"]) == (0, 80)
+
+
+def test_three_labels_with_odd_names_run_to_the_end(tmp_path):
+    folder = write_painted_study(tmp_path / "study", subjects=3, clips=3)
+    table = (folder / "videos.csv").read_text()
+    odd = "rest/`b` é"
+    for s in range(3):
+        table = table.replace(
+            f"dog{s} clip2.mp4,dog{s},anticipation", f"dog{s} clip2.mp4,dog{s},{odd}"
+        )
+    (folder / "videos.csv").write_text(table.replace(",dog1,", ",007,"), encoding="utf-8")
+    result = canemo.run(folder, config=load_config(folder, overrides=OVERRIDES))
+    assert set(result.metrics["study"]["labels"]) == {"anticipation", "frustration", odd}
+    assert [s["subject_id"] for s in result.metrics["subjects"]] == ["007", "dog0", "dog2"]
+    predicted = canemo.load_model(result.model).predict(str(folder / "videos"))
+    assert sum(
+        predicted[0].summary[f"probability_{k}"] for k in result.metrics["study"]["labels"]
+    ) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("pooling", ["cls", "grid", "lower"])
+def test_predict_takes_clips_without_a_face(tmp_path, study, pooling):
+    overrides = {**OVERRIDES, "probe": {"pooling": pooling, "penalties": (1.0,)}}
+    result = canemo.run(study, config=load_config(study, overrides=overrides), name=pooling)
+    blank = write_painted_study(tmp_path / "blank", subjects=1, clips=1, faces=False)
+    paths = [blank / "videos", study / "videos" / "dog0 clip0.mp4"]
+    table = canemo.predict_videos(
+        canemo.load_model(result.model), paths, tmp_path / "out", video=True
+    )
+    assert table["status"].tolist() == ["no_face", "ok"]
+    assert np.isnan(table["probability_anticipation"][0])
+    assert table["predicted"].isna().tolist() == [True, False]
+
+
+def test_predict_into_a_study_leaves_its_tables_alone(study, finished):
+    before = (study / "videos.csv").read_bytes()
+    video = study / "videos" / "dog0 clip0.mp4"
+    canemo.predict_videos(canemo.load_model(finished.model), video, study, force=True)
+    assert (study / "videos.csv").read_bytes() == before
+    assert (study / "cache" / "crops").is_dir()
+
+
+def test_only_bad_files_give_tables_of_the_same_form(finished, tmp_path):
+    bad = tmp_path / "bad.mp4"
+    bad.write_text("not a video")
+    model = canemo.load_model(finished.model)
+    canemo.predict_videos(model, bad, tmp_path / "out")
+    table = pd.read_parquet(tmp_path / "out" / "predicted_videos.parquet")
+    assert table["probability_anticipation"].dtype == float
+    frames = pd.read_parquet(tmp_path / "out" / "predicted_frames.parquet")
+    assert frames["fate"].tolist() == ["decode_error"]
+    assert "probability_frustration" in frames
+
+
+def test_demo_does_not_take_over_a_study(study):
+    with pytest.raises(OutputExistsError):
+        canemo.demo(study)
 
 
 def test_crop_draws_a_contact_sheet(study, tmp_path):

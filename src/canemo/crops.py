@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import io
 import tempfile
+from bisect import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+import av
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -22,9 +24,10 @@ from PIL import Image as PilImage
 from canemo.config import CropConfig, DetectConfig
 from canemo.detect.link import LinkedVideo, link_faces
 from canemo.detect.protocol import Detector
+from canemo.errors import VideoOpenError
 from canemo.files import hash_values, replacing, sha256_file
 from canemo.records import Box, Face, Fate, Frame, Image, Video
-from canemo.video import Sampling, VideoReader
+from canemo.video import LostFrame, Sampling, VideoReader
 
 CROPS_VERSION = 1
 BATCH_FRAMES = 8
@@ -34,9 +37,6 @@ ROW_GROUP = 64
 
 _SCHEMA = pa.schema(
     [
-        ("video_id", pa.string()),
-        ("subject_id", pa.string()),
-        ("label", pa.string()),
         ("frame_index", pa.int64()),
         ("time_s", pa.float64()),
         ("fate", pa.string()),
@@ -46,7 +46,9 @@ _SCHEMA = pa.schema(
         ("jpeg", pa.binary()),
     ]
 )
-LEDGER_COLUMNS = [name for name in _SCHEMA.names if name != "jpeg"]
+ORIGIN_COLUMNS = ["video_id", "subject_id", "label"]
+_STORED_COLUMNS = [name for name in _SCHEMA.names if name != "jpeg"]
+LEDGER_COLUMNS = [*ORIGIN_COLUMNS, *_STORED_COLUMNS]
 
 
 @dataclass(frozen=True)
@@ -55,22 +57,49 @@ class CropFile:
 
     Attributes
     ----------
+    video
+        Whose they are.
     path
-        Parquet file, named by the content it was made from.
+        Parquet file, named by the content it was made from: equal footage, equal file.
     persistent_faces
         Faces that were there for a good part of the video; above 1 the choice is not certain.
+    pieces
+        In how many pieces the face was seen; above 1 that they are one dog is an assumption.
     damage
         What the decoder stumbled over, or None.
+    cached
+        Whether the file was there already.
     """
 
+    video: Video
     path: Path
     persistent_faces: int
+    pieces: int
     damage: str | None
+    cached: bool
 
     def read_ledger(self) -> pd.DataFrame:
         """Return one row per frame that was looked at, without pixels."""
-        ledger: pd.DataFrame = pq.read_table(self.path, columns=LEDGER_COLUMNS).to_pandas()
+        ledger: pd.DataFrame = pq.read_table(self.path, columns=_STORED_COLUMNS).to_pandas()
+        ledger["frame_index"] = ledger["frame_index"].astype("Int64")  # the rest of a file has none
+        for position, name in enumerate(ORIGIN_COLUMNS):
+            ledger.insert(position, name, pd.Series(getattr(self.video, name), ledger.index, str))
         return ledger
+
+    def describe_doubts(self) -> list[str]:
+        """Return what makes it uncertain that the right dog was followed, a line each."""
+        doubts = []
+        if self.persistent_faces > 1:
+            doubts.append(
+                f"{self.persistent_faces} faces are there for a good part of it; check that the "
+                "right dog was kept"
+            )
+        if self.pieces > 1:
+            doubts.append(
+                f"the face was lost and found again, in {self.pieces} pieces; check that they "
+                "are one dog"
+            )
+        return doubts
 
     def iter_crops(self, batch_size: int) -> Iterator[tuple[list[int], list[Image]]]:
         """Yield the frame numbers and crops (H, W, 3) uint8, RGB, up to `batch_size` at a time."""
@@ -125,24 +154,19 @@ def extract_crops(
     """
     key = hash_values(
         version=CROPS_VERSION,
-        video=sha256_file(video.path) if video.path.is_file() else str(video.path),
-        row=(video.video_id, video.subject_id, video.label, video.start_s, video.end_s),
+        decoder=av.__version__,
+        video=_hash_video(video.path),
+        part=(video.start_s, video.end_s),
         sampling=repr(sampling),
         detector=detector.fingerprint,
         detect=detect.model_dump(),
         crop=crop.model_dump(),
     )
     path = cache_dir / "crops" / f"{key}.parquet"
-    if not path.is_file():
+    cached = path.is_file()
+    if not cached:
         _make_crop_file(path, video, detector, sampling=sampling, detect=detect, crop=crop)
-    return open_crop_file(path)
-
-
-def open_crop_file(path: Path) -> CropFile:
-    """Open a crop file that `extract_crops` wrote."""
-    notes = pq.read_schema(path).metadata
-    damage = notes[b"damage"].decode() or None
-    return CropFile(path, int(notes[b"persistent_faces"]), damage)
+    return _open_crop_file(video, path, cached=cached)
 
 
 def cut_box(box: Box, *, width: int, height: int, crop: CropConfig) -> tuple[int, int, int, int]:
@@ -252,8 +276,15 @@ def _make_crop_file(
             [watcher.usable(seen) for seen in watcher.seen],
             max_gap_s=detect.max_gap_s,
         )
-        rows = _iter_rows(watcher, linked, video, reader)
-        notes = {"persistent_faces": str(linked.persistent_faces), "damage": reader.damage or ""}
+        damage = reader.damage
+        if damage is None and not watcher.seen:
+            damage = f"no frame from start_s={video.start_s} to end_s={video.end_s}"
+        rows = _iter_rows(watcher, linked, reader.lost, rest_lost=damage is not None)
+        notes = {
+            "persistent_faces": str(linked.persistent_faces),
+            "pieces": str(linked.pieces),
+            "damage": damage or "",
+        }
         _write_rows(path, rows, notes=notes)
 
 
@@ -310,32 +341,38 @@ class _Watcher:
 
 
 def _iter_rows(
-    watcher: _Watcher, linked: LinkedVideo, video: Video, reader: VideoReader
+    watcher: _Watcher, linked: LinkedVideo, lost: Sequence[LostFrame], *, rest_lost: bool
 ) -> Iterator[dict[str, Any]]:
-    origin = {"video_id": video.video_id, "subject_id": video.subject_id, "label": video.label}
-    for position, seen in enumerate(watcher.seen):
-        row = {**origin, "frame_index": seen.frame_index, "time_s": seen.time_s}
-        yield {**row, **_describe_frame(watcher, linked, position)}
-    lost: list[dict[str, Any]] = [
-        {"frame_index": frame.frame_index, "time_s": frame.time_s} for frame in reader.lost
-    ]
-    if not lost and reader.damage is not None:  # the rest of the file: it has no numbers or times
-        lost = [{"frame_index": watcher.seen[-1].frame_index + 1 if watcher.seen else 0}]
-    for row in lost:
-        yield {**origin, **row, "fate": Fate.DECODE_ERROR}
+    """Yield the rows in order of time; one without number stands for the rest of the file."""
+    after_each: dict[int, list[LostFrame]] = {}
+    for frame in lost:
+        position = bisect([seen.frame_index for seen in watcher.seen], frame.frame_index)
+        after_each.setdefault(position, []).append(frame)
+    for position in range(len(watcher.seen) + 1):
+        for frame in after_each.get(position, ()):
+            place = {"frame_index": frame.frame_index, "time_s": frame.time_s}
+            yield {**place, "fate": Fate.DECODE_ERROR}
+        if position < len(watcher.seen):
+            yield _describe_frame(watcher, linked, position)
+    if rest_lost and not lost:
+        yield {"fate": Fate.DECODE_ERROR}
 
 
 def _describe_frame(watcher: _Watcher, linked: LinkedVideo, position: int) -> dict[str, Any]:
     seen = watcher.seen[position]
+    place = {"frame_index": seen.frame_index, "time_s": seen.time_s}
     face = linked.faces.get(position)
     cut = None
     if face is not None:
         cut = seen.cuts.get(face.box_xyxy) or watcher.bridged_cut(seen, face.box_xyxy)
     if face is None or cut is None:
-        faintest = _describe_face(seen.faces[0].box_xyxy, seen.faces[0].score) if seen.faces else {}
-        return {"fate": watcher.fate_without_crop(seen), **faintest}
+        fate = watcher.fate_without_crop(seen)
+        best = None if fate == Fate.NO_FACE else seen.faces[0]
+        box = {} if best is None else _describe_face(best.box_xyxy, best.score)
+        return {**place, "fate": fate, **box}
     names = ("crop_x0", "crop_y0", "crop_x1", "crop_y1")
     return {
+        **place,
         "fate": Fate.USED,
         **_describe_face(face.box_xyxy, face.score),
         "box_source": "interpolated" if face.interpolated else "detected",
@@ -346,6 +383,28 @@ def _describe_frame(watcher: _Watcher, linked: LinkedVideo, position: int) -> di
 
 def _describe_face(box: Box, score: float) -> dict[str, float]:
     return {**dict(zip(("x0", "y0", "x1", "y1"), box, strict=True)), "score": score}
+
+
+def _hash_video(path: Path) -> str:
+    try:
+        return sha256_file(path)
+    except OSError as exc:
+        raise VideoOpenError(
+            f"{path}: cannot be read ({exc.strerror}); check the path and its permissions",
+            path=path,
+        ) from exc
+
+
+def _open_crop_file(video: Video, path: Path, *, cached: bool) -> CropFile:
+    notes = {key.decode(): value.decode() for key, value in pq.read_schema(path).metadata.items()}
+    return CropFile(
+        video,
+        path,
+        persistent_faces=int(notes["persistent_faces"]),
+        pieces=int(notes["pieces"]),
+        damage=notes["damage"] or None,
+        cached=cached,
+    )
 
 
 def _write_rows(path: Path, rows: Iterable[dict[str, Any]], *, notes: dict[str, str]) -> None:

@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from canemo.config import Config, read_config
-from canemo.errors import ModelError
 from canemo.files import write_atomically
 
 PACKAGES = (
@@ -49,16 +47,6 @@ def describe_environment(*, command: str) -> dict[str, Any]:
 def write_environment(path: Path, *, command: str) -> Path:
     """Write `describe_environment` as JSON."""
     return write_atomically(path, json.dumps(describe_environment(command=command), indent=1))
-
-
-def read_run_config(run_dir: Path) -> Config:
-    """Return the settings of a run; ModelError where `run_dir` is none."""
-    path = run_dir / "config.toml"
-    if not path.is_file():
-        raise ModelError(
-            f"{run_dir}: not a run folder, config.toml is missing; give STUDY/runs/NAME"
-        )
-    return read_config(path)
 
 
 def _processor() -> str:

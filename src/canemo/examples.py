@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from canemo.crops import CropFile
-from canemo.records import Fate, Image
+from canemo.records import Image
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,12 @@ class ExampleCrop:
 
 
 def choose_examples(
-    ledger: pd.DataFrame, files: Mapping[str, CropFile], *, per_label: int = 12
+    used: pd.DataFrame, files: Mapping[str, CropFile], *, per_label: int
 ) -> dict[str, list[ExampleCrop]]:
-    """Return, for each label, the middle crop of up to `per_label` videos, dog after dog."""
-    used = ledger[ledger["fate"] == Fate.USED]
+    """Return, for each label, the middle crop of up to `per_label` videos, dog after dog.
+
+    `used` holds the rows of the ledger that have a crop.
+    """
     return {
         str(label): [_read(files[row.video_id], row) for row in _middle_rows(rows, per_label)]
         for label, rows in used.groupby("label", sort=True)

@@ -55,6 +55,15 @@ class Features:
         return len(self.origin)
 
 
+@dataclass(frozen=True)
+class FeatureFile:
+    """The features of one video: Parquet file, crops in it, whether it was there already."""
+
+    path: Path
+    rows: int
+    cached: bool
+
+
 def _part(rows: slice) -> Callable[[Features], Array]:
     def pool(features: Features) -> Array:
         n, _, d = features.grid.shape
@@ -68,7 +77,7 @@ POOLINGS: dict[str, Callable[[Features], Array]] = {
     "cls": lambda features: features.cls,
     "mean": lambda features: features.mean,
     "cls_mean": lambda features: np.concatenate([features.cls, features.mean], axis=1),
-    "grid": lambda features: features.grid.reshape(len(features), -1),
+    "grid": lambda features: features.grid.reshape(len(features), _size_of(features.grid)),
     "upper": _part(slice(0, 2)),
     "lower": _part(slice(2, 4)),
 }
@@ -84,8 +93,8 @@ def pool(features: Features, pooling: str) -> Array:
 
 def extract_features(
     crops: CropFile, backbone: Backbone, *, batch_size: int, cache_dir: Path
-) -> Path:
-    """Embed every crop of one video, or reuse the cached answer; return the Parquet file.
+) -> FeatureFile:
+    """Embed every crop of one video, or reuse the cached answer.
 
     Batches never span two videos, so a video's features do not depend on its company.
     """
@@ -96,13 +105,17 @@ def extract_features(
         batch_size=batch_size,
     )
     path = cache_dir / "features" / f"{key}.parquet"
-    if path.is_file():
-        return path
+    cached = path.is_file()
+    if not cached:
+        _make_feature_file(path, crops, backbone, batch_size=batch_size)
+    return FeatureFile(path, rows=pq.read_metadata(path).num_rows, cached=cached)
+
+
+def _make_feature_file(path: Path, crops: CropFile, backbone: Backbone, *, batch_size: int) -> None:
     schema = _schema(backbone.feature_dim)
     with replacing(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for frame_index, images in crops.iter_crops(batch_size):
             writer.write_table(_to_table(frame_index, backbone, backbone.embed(images), schema))
-    return path
 
 
 def load_features(sources: Sequence[tuple[CropFile, Path]]) -> Features:
@@ -119,7 +132,11 @@ def load_features(sources: Sequence[tuple[CropFile, Path]]) -> Features:
         np.concatenate([part[name] for part in arrays]) for name in ("cls", "mean", "grid")
     )
     origin = pd.concat(origins, ignore_index=True)
-    return Features(origin, cls, mean, grid.reshape(len(origin), GRID_SIDE**2, -1))
+    return Features(origin, cls, mean, grid.reshape(len(origin), GRID_SIDE**2, cls.shape[1]))
+
+
+def _size_of(vectors: Array) -> int:
+    return int(np.prod(vectors.shape[1:]))  # stated, since -1 fails where there are no rows
 
 
 def _schema(dim: int) -> pa.Schema:

@@ -8,7 +8,10 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -44,3 +47,13 @@ def hash_values(**values: Any) -> str:
     """Return a short content address of JSON-like `values`: equal values, equal address."""
     text = json.dumps(values, sort_keys=True, default=str, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def write_table(table: pd.DataFrame, path: Path) -> Path:
+    """Write a table as CSV or Parquet, by the suffix of `path`, complete or not at all."""
+    with replacing(path) as temporary:
+        if path.suffix == ".csv":
+            table.to_csv(temporary, index=False, encoding="utf-8-sig")
+        else:
+            table.to_parquet(temporary, index=False)
+    return path

@@ -12,7 +12,7 @@ Backbone and detector weights are named by their SHA-256, not copied; a model re
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,9 +105,9 @@ def read_model(folder: Path) -> SavedModel:
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as exc:
         if isinstance(exc, ModelError):
             raise
+        reason = (str(exc) or type(exc).__name__).splitlines()[0]
         raise ModelError(
-            f"{folder}: not a canemo model ({str(exc).splitlines()[0]}); give the `model` folder "
-            "of a finished run"
+            f"{folder}: not a canemo model ({reason}); give the `model` folder of a finished run"
         ) from exc
 
 
@@ -123,32 +123,52 @@ def _make_probe(content: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) ->
 
 
 def _write_card(model: SavedModel) -> str:
-    training, labels = model.training, model.probe.labels
-    conditions = " and ".join(f"`{label}`" for label in labels)
+    training, config = model.training, model.config
     return f"""---
 library_name: canemo
 tags: [animal-behaviour, facial-expression, dog]
 ---
 # Model card
 
-A linear probe on the frozen backbone `{model.config.backbone.name}`, trained by canemo
-{training["canemo"]} on face crops of {training["subjects"]} subjects in {training["videos"]}
-videos.
+A linear probe on the frozen backbone {config.backbone.name}, fitted by canemo {training["canemo"]}
+on face crops of {training["subjects"]} subjects in {training["videos"]} videos.
 
 ## Uses
-Classifies video of a face into the conditions {conditions} it was trained on. It says under which
-condition the footage looks filmed; it does not say what an animal feels, and it is no diagnosis.
+
+Classifies video of a face into the conditions it was trained on:
+
+{_list_labels(model.probe.labels)}
+
+It says under which condition the footage looks filmed. It does not say what an animal feels, and it
+is no diagnosis.
 
 ## Evaluation
-On subjects it had not seen ({training["split"]}): accuracy by video {training["accuracy"]:.3f}
-(95 % interval {training["interval"]}); always answering the most frequent label gives
-{training["majority"]:.3f}. The probe saved here was then fitted on all subjects.
+
+On subjects it had not seen (split: {training["split"]}) the accuracy by video was
+{training["accuracy"]:.3f}, {_describe_interval(training["interval"])}; always answering the most
+frequent label would give {training["majority"]:.3f}. The probe saved here was then fitted on all
+subjects.
 
 ## Limits
-Other breeds, cameras, rooms or ways to induce a condition than those of the study are untested.
+
+Other breeds, cameras, rooms or ways to induce a condition than those of the study are untested. The
+face detector that ships with canemo is for non-commercial research only.
 
 ## Technical details
-Penalty {model.probe.penalty:g}; pooling `{model.config.probe.pooling}`; backbone weights SHA-256
-`{model.backbone_sha256}`; detector `{model.config.detect.detector}`, fingerprint
-`{model.detector_sha256}`.
+
+- penalty {model.probe.penalty:g}, pooling {config.probe.pooling}
+- backbone weights SHA-256 {model.backbone_sha256}
+- detector {Path(config.detect.detector).name}, fingerprint {model.detector_sha256}
 """
+
+
+def _list_labels(labels: Sequence[str]) -> str:
+    return "\n".join(
+        f"    {label}" for label in labels
+    )  # indented: shown as it is, whatever it holds
+
+
+def _describe_interval(interval: Sequence[float] | None) -> str:
+    if interval is None:
+        return "for which no interval could be computed"
+    return f"95 % interval {interval[0]:.3f} to {interval[1]:.3f}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,36 +13,34 @@ from typing import Any
 import pandas as pd
 
 from canemo import environment
-from canemo.annotate import annotate_video
 from canemo.backbones import BACKBONES, Backbone, find_weights, load_backbone
-from canemo.config import Config, format_config, load_config
-from canemo.crops import LEDGER_COLUMNS, CropFile, extract_crops
+from canemo.config import Config, load_config
 from canemo.detect.evaluate import evaluate_detector as measure_detector
 from canemo.detect.protocol import Detector
 from canemo.detect.registry import load_detector
 from canemo.drawn import draw_study
-from canemo.errors import ConfigError, NoFacesError, OutputExistsError, StudyError, VideoOpenError
+from canemo.errors import CanemoError, ConfigError, StudyError
 from canemo.evaluate import Evaluation, evaluate_probe, fit_nested
 from canemo.examples import ExampleCrop, choose_examples
 from canemo.explain.eigencam import map_crops
 from canemo.features import POOLINGS, Features, extract_features, load_features, pool
-from canemo.files import replacing, write_atomically
+from canemo.files import write_table
 from canemo.model import SavedModel, save_model
-from canemo.predict import Model, VideoPrediction, find_videos, name_videos
-from canemo.predictions import PROBABILITY, tabulate_predictions
-from canemo.records import Fate, Study, Video
+from canemo.predict import Model, find_videos, name_videos
+from canemo.prediction_files import draw_prediction, require_vacant, write_predictions
+from canemo.predictions import tabulate_predictions
+from canemo.records import Study
 from canemo.report.canvas import save_figure
-from canemo.report.figures import draw_timeline
 from canemo.report.html import write_report
 from canemo.report.pictures import draw_cam_grid, draw_crop_sheet
 from canemo.run_metrics import compute_metrics, write_metrics
+from canemo.runs import METRICS_FILE, find_run, new_run, read_run_config
 from canemo.splits import Split, make_split, save_split
 from canemo.study import load_study
-from canemo.video import Sampling
-
-logger = logging.getLogger(__name__)
+from canemo.study_crops import StudyCrops, extract_study_crops
 
 DEMO_BACKBONE = "efficientnet_lite0"
+CAMS_PER_LABEL = 6
 
 Progress = Callable[[str, int, int], None]
 """Told (stage, items done, items in all) as work goes on."""
@@ -51,42 +48,6 @@ Progress = Callable[[str, int, int], None]
 
 def _silent(stage: str, done: int, total: int) -> None:
     """Tell nobody."""
-
-
-@dataclass
-class Cost:
-    """Seconds and items of each stage, as metrics.json holds them."""
-
-    stages: dict[str, dict[str, float]] = field(default_factory=dict)
-
-    @contextmanager
-    def measure(self, stage: str, items: int) -> Iterator[None]:
-        """Time the block as `stage`."""
-        start = time.perf_counter()
-        yield
-        self.stages[stage] = {"seconds": time.perf_counter() - start, "items": items}
-
-
-@dataclass(frozen=True)
-class Crops:
-    """The crops of a study.
-
-    Attributes
-    ----------
-    study
-        Whose videos they are.
-    files
-        video_id -> crops and ledger; a video that cannot be opened is not in it.
-    ledger
-        One row per frame that was looked at, and one per video that cannot be opened.
-    warnings
-        One line per video that something must be known of.
-    """
-
-    study: Study
-    files: Mapping[str, CropFile]
-    ledger: pd.DataFrame
-    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -108,13 +69,12 @@ class RunResult:
 
 
 def crop_study(
-    study_dir: Path,
+    study_dir: Path | str,
     *,
     config: Config | None = None,
     sheet: Path | None = None,
-    detector: Detector | None = None,
     progress: Progress = _silent,
-) -> Crops:
+) -> StudyCrops:
     """Find and keep the face crops of every video of a study.
 
     Parameters
@@ -125,27 +85,28 @@ def crop_study(
         Settings; None reads the study's canemo.toml over the defaults.
     sheet
         PNG to draw a contact sheet of example crops into.
-    detector
-        A loaded detector; None loads the one that `config` names.
     progress
         Told how far it is.
 
     Raises
     ------
     StudyError
-        The tables cannot be used.
+        The tables cannot be used, or the same footage is listed twice.
     NoFacesError
-        No frame of any video has a usable face.
+        No frame of any video, or of any with one of the labels, has a usable face.
     """
-    config = config or load_config(study_dir)
-    crops = _crop_all(load_study(study_dir), config, detector=detector, progress=progress)
+    root = Path(study_dir)
+    config = config or load_config(root)
+    detector = load_detector(config.detect.detector)
+    crops = _crop(load_study(root), config, detector, progress)
     if sheet is not None:
-        save_figure(draw_crop_sheet(_captioned(choose_examples(crops.ledger, crops.files))), sheet)
+        examples = choose_examples(crops.used, crops.files, per_label=2 * CAMS_PER_LABEL)
+        save_figure(draw_crop_sheet(_captioned(examples)), sheet)
     return crops
 
 
 def embed_study(
-    study_dir: Path, *, config: Config | None = None, progress: Progress = _silent
+    study_dir: Path | str, *, config: Config | None = None, progress: Progress = _silent
 ) -> Features:
     """Return the features of every crop of a study; what is cached is not computed again.
 
@@ -156,14 +117,30 @@ def embed_study(
     WeightsError
         The backbone's weights cannot be had.
     """
-    config = config or load_config(study_dir)
+    root = Path(study_dir)
+    config = config or load_config(root)
     backbone = _load_backbone(config)
-    crops = _crop_all(load_study(study_dir), config, progress=progress)
-    return _embed_all(crops, backbone, config, cache_dir=study_dir / "cache", progress=progress)
+    crops = _crop(load_study(root), config, load_detector(config.detect.detector), progress)
+    return _embed(crops, backbone, config, progress=progress, cost=Cost())
+
+
+def evaluate_study(
+    study_dir: Path | str, *, config: Config | None = None, progress: Progress = _silent
+) -> dict[str, Any]:
+    """Test a probe on unseen subjects; return what metrics.json would hold, write only the cache.
+
+    Raises
+    ------
+    StudyError, SplitError, NoFacesError, WeightsError
+        As `run`.
+    """
+    root = Path(study_dir)
+    work = _assess(_prepare(root, config or load_config(root)), progress=progress)
+    return {**work.metrics, "cost": work.cost.stages}
 
 
 def run(
-    study_dir: Path,
+    study_dir: Path | str,
     *,
     config: Config | None = None,
     name: str | None = None,
@@ -182,7 +159,7 @@ def run(
     name
         Name of the run folder under ``study_dir/runs``; None takes the backbone's name.
     force
-        Replace a run of that name made with other settings.
+        Replace a run of that name made from other settings or tables.
     command
         What asked for the run, for its records.
     progress
@@ -191,8 +168,9 @@ def run(
     Returns
     -------
     RunResult
-        The run folder with metrics, predictions, report and model. Running again with the same
-        settings does only what is missing and writes the same numbers.
+        The run folder with metrics, predictions, report and model. It appears when it is
+        complete. Running again with the same settings does only what is missing and gives the
+        same numbers.
 
     Raises
     ------
@@ -201,104 +179,43 @@ def run(
     WeightsError
         The backbone's weights cannot be had.
     OutputExistsError
-        A run of that name was made with other settings.
+        A run of that name was made from other settings or tables.
     """
-    config = config or load_config(study_dir)
-    study = load_study(study_dir)
-    _require_runnable(study, config)
-    folder = _open_run_folder(study_dir, name or config.backbone.name, config, force=force)
-    split = make_split(study.subject_ids, kind=config.evaluate.split, seed=config.evaluate.seed)
-    save_split(split, folder / "split.json")
-    work = _assess(study, config, split, progress=progress)
-    cost = work.cost
-    with cost.measure("explain", len(study.labels)):
-        _draw_examples(work.crops, work.backbone, folder / "figures", progress=progress)
-    with cost.measure("model", 1):
-        _save_model(folder / "model", work.features, work.metrics, config, study=study)
-    metrics = {**work.metrics, "cost": cost.stages}
-    _write_results(folder, work, metrics, command=command)
-    progress("report", 0, 1)
-    write_report(folder)
-    progress("report", 1, 1)
-    return RunResult(folder, metrics)
+    root = Path(study_dir)
+    config = config or load_config(root)
+    plan = _prepare(root, config)
+    name = name or config.backbone.name
+    with new_run(root, name, config, force=force) as folder:
+        save_split(plan.split, folder / "split.json")
+        metrics = _fill_run(folder, _assess(plan, progress=progress), command, progress)
+    return RunResult(find_run(root, name), metrics)
 
 
-def evaluate_study(
-    study_dir: Path, *, config: Config | None = None, progress: Progress = _silent
-) -> dict[str, Any]:
-    """Test a probe on unseen subjects and return what metrics.json would hold; only cache.
-
-    Raises
-    ------
-    StudyError, SplitError, NoFacesError, WeightsError
-        As `run`.
-    """
-    config = config or load_config(study_dir)
-    study = load_study(study_dir)
-    _require_runnable(study, config)
-    split = make_split(study.subject_ids, kind=config.evaluate.split, seed=config.evaluate.seed)
-    work = _assess(study, config, split, progress=progress)
-    return {**work.metrics, "cost": work.cost.stages}
-
-
-def demo(folder: Path, *, seed: int = 0, progress: Progress = _silent) -> RunResult:
-    """Draw a small study of dogs into `folder` (unless it is there already) and run it.
-
-    The heads are found by the detector that ships with canemo, the backbone is
-    ``efficientnet_lite0``. The drawings exercise the software; they show nothing about real dogs.
-    """
-    if not (folder / "videos.csv").is_file():
-        draw_study(folder, seed=seed, progress=lambda done, total: progress("draw", done, total))
-    config = load_config(folder, overrides={"backbone": {"name": DEMO_BACKBONE}})
-    return run(folder, config=config, command="canemo demo", force=True, progress=progress)
-
-
-def evaluate_detector(
-    coco: Path,
-    *,
-    images_dir: Path | None = None,
-    detector: str | None = None,
-    category: str | None = None,
-) -> dict[str, Any]:
-    """Return recall, average precision, false positives per image and images per second.
-
-    Raises
-    ------
-    AnnotationError
-        The COCO file or an image cannot be used.
-    """
-    loaded = load_detector(detector or load_config().detect.detector)
-    return measure_detector(loaded, coco, images_dir=images_dir, category=category).to_dict()
-
-
-def doctor() -> dict[str, dict[str, str]]:
-    """Return what is installed and, for each backbone, where its weights are or what is missing."""
-    found = environment.describe_environment(command="")
-    detector = load_detector(load_config().detect.detector)
-    return {
-        "canemo": {key: found[key] for key in ("canemo", "python", "platform", "processor")},
-        "packages": found["packages"],
-        "backbones": {name: find_weights(name) for name in BACKBONES},
-        "detectors": {detector.name: f"ready, threshold {detector.score_threshold:.2f}"},
-    }
-
-
-def explain_run(run_dir: Path, *, per_label: int = 6, progress: Progress = _silent) -> list[Path]:
+def explain_run(
+    run_dir: Path | str, *, per_label: int = 2 * CAMS_PER_LABEL, progress: Progress = _silent
+) -> list[Path]:
     """Draw the example crops and EigenCAM grid of a finished run again, with more examples.
+
+    Returns
+    -------
+    list of Path
+        The pictures, and the report, which is written again with them.
 
     Raises
     ------
     ModelError
         `run_dir` is not a finished run inside a study.
     """
-    config, study_dir = environment.read_run_config(run_dir), run_dir.resolve().parent.parent
-    crops = _crop_all(load_study(study_dir), config, progress=progress)
-    return _draw_examples(
-        crops, _load_backbone(config), run_dir / "figures", per_label=per_label, progress=progress
+    run_dir = Path(run_dir)
+    config, root = read_run_config(run_dir), run_dir.resolve().parent.parent
+    crops = _crop(load_study(root), config, load_detector(config.detect.detector), progress)
+    pictures = _draw_examples(
+        crops, _load_backbone(config), run_dir / "figures", per_label, progress
     )
+    return [*pictures, write_report(run_dir)]
 
 
-def report_run(run_dir: Path) -> Path:
+def report_run(run_dir: Path | str) -> Path:
     """Write the report of a finished run again and return its path.
 
     Raises
@@ -306,13 +223,13 @@ def report_run(run_dir: Path) -> Path:
     ModelError
         `run_dir` is not a finished run.
     """
-    return write_report(run_dir)
+    return write_report(Path(run_dir))
 
 
 def predict_videos(
     model: Model,
-    paths: Sequence[Path | str],
-    out_dir: Path,
+    paths: Path | str | Sequence[Path | str],
+    out_dir: Path | str,
     *,
     video: bool = False,
     force: bool = False,
@@ -327,12 +244,12 @@ def predict_videos(
     paths
         Video files, folders (searched through) or glob patterns.
     out_dir
-        Gets ``frames`` and ``videos`` as CSV and Parquet, ``timelines/*.png`` and, with `video`,
-        ``annotated/*.mp4``.
+        Gets ``predicted_frames`` and ``predicted_videos`` as CSV and Parquet,
+        ``timelines/*.png`` and, with `video`, ``annotated/*.mp4``.
     video
         Also write annotated copies of the videos.
     force
-        Replace the tables of an earlier prediction.
+        Replace an earlier prediction.
     progress
         Told how far it is.
 
@@ -348,28 +265,124 @@ def predict_videos(
     OutputExistsError
         `out_dir` holds an earlier prediction and `force` is not given.
     """
+    out_dir = Path(out_dir)
     named = name_videos(find_videos(paths))
-    if (out_dir / "videos.csv").exists() and not force:
-        raise OutputExistsError(
-            f"{out_dir} holds an earlier prediction; name another folder with --out, or replace it "
-            "with --force"
-        )
-    cache_dir = out_dir / "cache"
-    results: list[VideoPrediction] = []
+    require_vacant(out_dir, force=force)
+    cache_dir = out_dir / ".canemo-cache"  # a stopped prediction continues from it
+    results = []
     for done, (video_id, path) in enumerate(named):
         progress("predict", done, len(named))
-        result = model.predict_video(path, video_id=video_id, cache_dir=cache_dir)
-        results.append(result)
-        if not result.failed:
-            _draw_prediction(result, video_id, path, model, out_dir, video=video)
+        results.append(model.predict_video(path, video_id=video_id, cache_dir=cache_dir))
     progress("predict", len(named), len(named))
-    frames = pd.concat([result.frames for result in results], ignore_index=True)
-    videos = pd.DataFrame([result.summary for result in results])
-    for table, stem in ((frames, "frames"), (videos, "videos")):
-        _write_table(table, out_dir / f"{stem}.parquet")
-        _write_table(table, out_dir / f"{stem}.csv")
+    videos = write_predictions(results, out_dir)
+    for done, result in enumerate(results):
+        progress("draw", done, len(results))
+        draw_prediction(result, out_dir, positive_label=model.positive_label, video=video)
+    progress("draw", len(results), len(results))
     shutil.rmtree(cache_dir, ignore_errors=True)
     return videos
+
+
+def demo(folder: Path | str, *, seed: int = 0, progress: Progress = _silent) -> RunResult:
+    """Draw a small study of dogs into `folder` (unless it is there already) and run it.
+
+    The heads are found by the detector that ships with canemo, the backbone is
+    ``efficientnet_lite0``. The drawings exercise the software; they show nothing about real dogs.
+
+    Raises
+    ------
+    OutputExistsError
+        `folder` holds something else.
+    """
+    folder = Path(folder)
+    if not (folder / "truth.json").is_file():
+        draw_study(folder, seed=seed, progress=lambda done, total: progress("draw", done, total))
+    config = load_config(folder, overrides={"backbone": {"name": DEMO_BACKBONE}})
+    return run(folder, config=config, name="demo", command="canemo demo", progress=progress)
+
+
+def evaluate_detector(
+    coco: Path | str,
+    *,
+    images_dir: Path | None = None,
+    detector: str | None = None,
+    category: str | None = None,
+) -> dict[str, Any]:
+    """Return recall, average precision, false positives per image and images per second.
+
+    Raises
+    ------
+    AnnotationError
+        The COCO file or an image cannot be used.
+    """
+    loaded = load_detector(detector or load_config().detect.detector)
+    found = measure_detector(loaded, Path(coco), images_dir=images_dir, category=category)
+    return found.to_dict()
+
+
+def doctor() -> dict[str, dict[str, str]]:
+    """Return what is installed and, for each backbone, where its weights are or what is missing."""
+    found = environment.describe_environment(command="")
+    return {
+        "canemo": {key: found[key] for key in ("canemo", "python", "platform", "processor")},
+        "packages": found["packages"],
+        "backbones": {name: find_weights(name) for name in BACKBONES},
+        "detectors": _describe_detector(load_config().detect.detector),
+    }
+
+
+# -- between the commands and the stages ----------------------------------------------------------
+
+
+@dataclass
+class Cost:
+    """Seconds and items of each stage, as metrics.json holds them.
+
+    `items` were computed in `seconds`; `cached` were there already.
+    """
+
+    stages: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @contextmanager
+    def measure(self, stage: str) -> Iterator[dict[str, float]]:
+        """Time the block as `stage` and yield its entry, for the numbers of items."""
+        entry: dict[str, float] = {"seconds": 0.0, "items": 1, "cached": 0}
+        start = time.perf_counter()
+        yield entry
+        self.stages[stage] = {**entry, "seconds": time.perf_counter() - start}
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is known before the first frame is read, and all that can be refused by then."""
+
+    study: Study
+    config: Config
+    split: Split
+    detector: Detector
+    backbone: Backbone
+    cost: Cost
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is in hand once the numbers are there."""
+
+    plan: _Plan
+    crops: StudyCrops
+    features: Features
+    evaluation: Evaluation
+    metrics: dict[str, Any]
+    cost: Cost
+
+
+def _prepare(root: Path, config: Config) -> _Plan:
+    study, cost = load_study(root), Cost()
+    _require_runnable(study, config)
+    split = make_split(study.subject_ids, kind=config.evaluate.split, seed=config.evaluate.seed)
+    with cost.measure("load"):
+        detector, backbone = load_detector(config.detect.detector), _load_backbone(config)
+    return _Plan(study, config, split, detector, backbone, cost)
 
 
 def _require_runnable(study: Study, config: Config) -> None:
@@ -389,30 +402,17 @@ def _require_runnable(study: Study, config: Config) -> None:
         )
 
 
-@dataclass(frozen=True)
-class _Work:
-    """What `run` and `evaluate` have in hand once the numbers are there."""
-
-    crops: Crops
-    features: Features
-    evaluation: Evaluation
-    backbone: Backbone
-    metrics: dict[str, Any]
-    cost: Cost
-
-
-def _assess(study: Study, config: Config, split: Split, *, progress: Progress) -> _Work:
-    cost, cache_dir = Cost(), study.root / "cache"
-    with cost.measure("load", 2):
-        detector, backbone = load_detector(config.detect.detector), _load_backbone(config)
-    with cost.measure("crop", len(study.videos)):
-        crops = _crop_all(study, config, detector=detector, progress=progress)
-    with cost.measure("embed", int((crops.ledger["fate"] == Fate.USED).sum())):
-        features = _embed_all(crops, backbone, config, cache_dir=cache_dir, progress=progress)
-    with cost.measure("evaluate", len(split.folds)):
+def _assess(plan: _Plan, *, progress: Progress) -> _Work:
+    study, config, cost = plan.study, plan.config, plan.cost
+    with cost.measure("crop") as entry:
+        crops = _crop(study, config, plan.detector, progress)
+        entry["cached"] = sum(file.cached for file in crops.files.values())
+        entry["items"] = len(crops.files) - entry["cached"]
+    features = _embed(crops, plan.backbone, config, progress=progress, cost=cost)
+    with cost.measure("evaluate") as entry:
         evaluation = evaluate_probe(
             features,
-            split,
+            plan.split,
             labels=study.labels,
             probe=config.probe,
             seed=config.evaluate.seed,
@@ -423,24 +423,35 @@ def _assess(study: Study, config: Config, split: Split, *, progress: Progress) -
             config=config,
             ledger=crops.ledger,
             evaluation=evaluation,
-            split=split,
-            backbone=backbone,
-            detector=detector,
+            split=plan.split,
+            backbone=plan.backbone,
+            detector=plan.detector,
             warnings=crops.warnings,
         )
-    return _Work(crops, features, evaluation, backbone, metrics, cost)
+        entry["items"] = len(plan.split.folds)
+    return _Work(plan, crops, features, evaluation, metrics, cost)
 
 
-def _open_run_folder(study_dir: Path, name: str, config: Config, *, force: bool) -> Path:
-    folder = study_dir / "runs" / name.replace("/", "_").replace(":", "_")
-    wanted, path = format_config(config), folder / "config.toml"
-    if path.is_file() and path.read_text(encoding="utf-8") != wanted and not force:
-        raise OutputExistsError(
-            f"{folder} was made with other settings; give the new run a name with --name, or "
-            "replace the old one with --force"
-        )
-    write_atomically(path, wanted)
-    return folder
+def _fill_run(folder: Path, work: _Work, command: str, progress: Progress) -> dict[str, Any]:
+    with work.cost.measure("explain"):
+        _draw_examples(work.crops, work.plan.backbone, folder / "figures", CAMS_PER_LABEL, progress)
+    with work.cost.measure("model"):
+        _save_model(folder / "model", work)
+    metrics = {**work.metrics, "cost": work.cost.stages}
+    write_table(work.crops.ledger, folder / "frames.parquet")
+    write_table(work.evaluation.predictions, folder / "predictions.parquet")
+    environment.write_environment(folder / "environment.json", command=command)
+    write_metrics(metrics, folder / METRICS_FILE)
+    progress("report", 0, 1)
+    write_report(folder)
+    progress("report", 1, 1)
+    return metrics
+
+
+def _crop(study: Study, config: Config, detector: Detector, progress: Progress) -> StudyCrops:
+    return extract_study_crops(
+        study, config, detector, progress=lambda done, total: progress("crop", done, total)
+    )
 
 
 def _load_backbone(config: Config) -> Backbone:
@@ -448,80 +459,23 @@ def _load_backbone(config: Config) -> Backbone:
     return load_backbone(settings.name, weights=settings.weights, device=settings.device)
 
 
-def _crop_all(
-    study: Study, config: Config, *, detector: Detector | None = None, progress: Progress
-) -> Crops:
-    detector = detector or load_detector(config.detect.detector)
-    sampling = Sampling(every_nth=config.video.every_nth, fps=config.video.fps)
-    files: dict[str, CropFile] = {}
-    ledgers, warnings = [], []
-    for done, video in enumerate(study.videos):
-        progress("crop", done, len(study.videos))
-        try:
-            found = extract_crops(
-                video,
-                detector,
-                sampling=sampling,
-                detect=config.detect,
-                crop=config.crop,
-                cache_dir=study.root / "cache",
-            )
-        except VideoOpenError as exc:
-            ledgers.append(_unopened(video))
-            warnings.append(str(exc))
-            continue
-        files[video.video_id] = found
-        ledgers.append(found.read_ledger())
-        warnings += _warn_about(video, found, ledgers[-1])
-    progress("crop", len(study.videos), len(study.videos))
-    ledger = pd.concat([part for part in ledgers if len(part)], ignore_index=True)
-    if not (ledger["fate"] == Fate.USED).any():
-        raise NoFacesError(
-            f"{study.root}: no usable face in any of {len(study.videos)} videos "
-            f"({_count_fates(ledger)}); look at the clips, lower detect.score_threshold or "
-            "detect.min_side_px, or train a detector on frames of this study"
-        )
-    for line in warnings:
-        logger.warning("%s", line)
-    return Crops(study, files, ledger, tuple(warnings))
-
-
-def _unopened(video: Video) -> pd.DataFrame:
-    row = {"video_id": video.video_id, "subject_id": video.subject_id, "label": video.label}
-    table = pd.DataFrame([{**row, "frame_index": 0, "fate": Fate.DECODE_ERROR.value}])
-    return table.reindex(columns=LEDGER_COLUMNS)
-
-
-def _warn_about(video: Video, found: CropFile, ledger: pd.DataFrame) -> list[str]:
-    lines = []
-    if found.damage is not None:
-        lines.append(f"video {video.video_id!r} ({video.path.name}) is damaged: {found.damage}")
-    if found.persistent_faces > 1:
-        lines.append(
-            f"video {video.video_id!r}: {found.persistent_faces} faces are there for a good part "
-            "of it; check that the right dog was kept"
-        )
-    if not (ledger["fate"] == Fate.USED).any():
-        lines.append(f"video {video.video_id!r} has no usable face: {_count_fates(ledger)}")
-    return lines
-
-
-def _count_fates(ledger: pd.DataFrame) -> str:
-    counts = ledger["fate"].value_counts()
-    return ", ".join(f"{number} frames {fate}" for fate, number in counts.items())
-
-
-def _embed_all(
-    crops: Crops, backbone: Backbone, config: Config, *, cache_dir: Path, progress: Progress
+def _embed(
+    crops: StudyCrops, backbone: Backbone, config: Config, *, progress: Progress, cost: Cost
 ) -> Features:
     sources = []
-    for done, found in enumerate(crops.files.values()):
-        progress("embed", done, len(crops.files))
-        path = extract_features(
-            found, backbone, batch_size=config.backbone.batch_size, cache_dir=cache_dir
-        )
-        sources.append((found, path))
-    progress("embed", len(crops.files), len(crops.files))
+    with cost.measure("embed") as entry:
+        entry["items"] = 0
+        for done, found in enumerate(crops.files.values()):
+            progress("embed", done, len(crops.files))
+            embedded = extract_features(
+                found,
+                backbone,
+                batch_size=config.backbone.batch_size,
+                cache_dir=crops.study.root / "cache",
+            )
+            entry["cached" if embedded.cached else "items"] += embedded.rows
+            sources.append((found, embedded.path))
+        progress("embed", len(crops.files), len(crops.files))
     return load_features(sources)
 
 
@@ -530,94 +484,55 @@ def _captioned(examples: Mapping[str, Sequence[ExampleCrop]]) -> dict[str, list[
 
 
 def _draw_examples(
-    crops: Crops,
-    backbone: Backbone,
-    figures_dir: Path,
-    *,
-    per_label: int = 6,
-    progress: Progress,
+    crops: StudyCrops, backbone: Backbone, figures_dir: Path, per_label: int, progress: Progress
 ) -> list[Path]:
     progress("explain", 0, 1)
-    examples = choose_examples(crops.ledger, crops.files, per_label=2 * per_label)
-    few = {label: some[:per_label] for label, some in examples.items()}
+    examples = choose_examples(crops.used, crops.files, per_label=max(per_label, 12))
+    grid = {}
+    for label, some in examples.items():
+        few = some[:per_label]
+        maps = map_crops([example.image_rgb for example in few], backbone)
+        grid[label] = [(e.caption, e.image_rgb, cam) for e, cam in zip(few, maps, strict=True)]
     paths = [figures_dir / "crops.png", figures_dir / "eigencam.png"]
     save_figure(draw_crop_sheet(_captioned(examples)), paths[0])
-    maps = {label: map_crops([e.image_rgb for e in some], backbone) for label, some in few.items()}
-    grid = {
-        label: [(e.caption, e.image_rgb, cam) for e, cam in zip(some, maps[label], strict=True)]
-        for label, some in few.items()
-    }
     save_figure(draw_cam_grid(grid), paths[1])
     progress("explain", 1, 1)
     return paths
 
 
-def _save_model(
-    folder: Path, features: Features, metrics: Mapping[str, Any], config: Config, *, study: Study
-) -> None:
-    x = pool(features, config.probe.pooling)
+def _save_model(folder: Path, work: _Work) -> None:
+    study, config, origin = work.plan.study, work.plan.config, work.features.origin
+    x = pool(work.features, config.probe.pooling)
     probe = fit_nested(
-        x, features.origin, labels=study.labels, probe=config.probe, seed=config.evaluate.seed
+        x, origin, labels=study.labels, probe=config.probe, seed=config.evaluate.seed
     )
-    protocol, level = metrics["protocol"], metrics["levels"]["video"]
+    protocol, level = work.metrics["protocol"], work.metrics["levels"]["video"]
     training = {
         "canemo": environment.version(),
-        "study": metrics["study"]["name"],
-        "subjects": metrics["study"]["subjects"],
-        "videos": metrics["study"]["videos"],
+        "study": work.metrics["study"]["name"],
+        "subjects": int(origin["subject_id"].nunique()),
+        "videos": int(origin["video_id"].nunique()),
         "split": protocol["split"],
         "accuracy": level["accuracy"],
         "interval": level["interval"]["accuracy"],
-        "majority": metrics["chance"]["majority"]["video"],
+        "majority": work.metrics["chance"]["majority"]["video"],
     }
     saved = SavedModel(
         probe,
         config,
-        protocol["positive_label"],
-        protocol["weights_sha256"],
-        protocol["detector_sha256"],
-        training,
+        positive_label=protocol["positive_label"],
+        backbone_sha256=protocol["weights_sha256"],
+        detector_sha256=protocol["detector_sha256"],
+        training=training,
     )
     save_model(saved, folder)
-    answers = tabulate_predictions(features.origin, probe.predict_proba(x), labels=study.labels)
-    _write_table(answers, folder / "training_predictions.parquet")
+    answers = tabulate_predictions(origin, probe.predict_proba(x), labels=study.labels)
+    write_table(answers, folder / "training_predictions.parquet")
 
 
-def _write_results(folder: Path, work: _Work, metrics: Mapping[str, Any], *, command: str) -> None:
-    _write_table(work.crops.ledger, folder / "frames.parquet")
-    _write_table(work.evaluation.predictions, folder / "predictions.parquet")
-    environment.write_environment(folder / "environment.json", command=command)
-    write_metrics(metrics, folder / "metrics.json")
-
-
-def _draw_prediction(
-    result: VideoPrediction, video_id: str, path: Path, model: Model, out_dir: Path, *, video: bool
-) -> None:
-    column = PROBABILITY + model.positive_label
-    seen = result.frames[result.frames["time_s"].notna()]
-    if seen.empty:
-        return
-    timeline = draw_timeline(
-        seen["time_s"],
-        seen[column],
-        seen["fate"].tolist(),
-        positive_label=model.positive_label,
-        title=path.name,
-    )
-    save_figure(timeline, out_dir / "timelines" / f"{video_id}.png")
-    if video:
-        annotate_video(
-            path,
-            seen,
-            out_dir / "annotated" / f"{video_id}.mp4",
-            positive_label=model.positive_label,
-            column=column,
-        )
-
-
-def _write_table(table: pd.DataFrame, path: Path) -> None:
-    with replacing(path) as temporary:
-        if path.suffix == ".csv":
-            table.to_csv(temporary, index=False, encoding="utf-8-sig")
-        else:
-            table.to_parquet(temporary, index=False)
+def _describe_detector(name: str) -> dict[str, str]:
+    try:
+        detector = load_detector(name)
+    except CanemoError as exc:
+        return {name: f"cannot be used: {exc}"}
+    return {detector.name: f"ready, threshold {detector.score_threshold:.2f}"}

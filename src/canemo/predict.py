@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from canemo.backbones import Backbone, load_backbone
-from canemo.crops import CropFile, extract_crops
+from canemo.crops import LEDGER_COLUMNS, CropFile, extract_crops
 from canemo.detect.protocol import Detector
 from canemo.detect.registry import load_detector
 from canemo.errors import ModelError, StudyError, VideoOpenError
@@ -66,17 +66,20 @@ class Model:
     """
 
     def __init__(self, saved: SavedModel, *, backbone: Backbone, detector: Detector) -> None:
-        _require_same("backbone weights", saved.backbone_sha256, backbone.weights_sha256)
-        _require_same("detector", saved.detector_sha256, detector.fingerprint)
+        _require_same(
+            "backbone weights", "--weights", saved.backbone_sha256, backbone.weights_sha256
+        )
+        _require_same("detector", "--detector", saved.detector_sha256, detector.fingerprint)
         self.saved = saved
         self.labels = saved.probe.labels
         self.positive_label = saved.positive_label
+        self._probability_columns = [PROBABILITY + label for label in self.labels]
         self._backbone = backbone
         self._detector = detector
 
     def predict(
         self,
-        paths: Sequence[Path | str],
+        paths: Path | str | Sequence[Path | str],
         *,
         cache_dir: Path | None = None,
         progress: ProgressFn | None = None,
@@ -126,10 +129,10 @@ class Model:
 
     def _classify(self, video: Video, crops: CropFile, cache_dir: Path) -> VideoPrediction:
         config = self.saved.config
-        path = extract_features(
+        embedded = extract_features(
             crops, self._backbone, batch_size=config.backbone.batch_size, cache_dir=cache_dir
         )
-        features = load_features([(crops, path)])
+        features = load_features([(crops, embedded.path)])
         ledger = crops.read_ledger().drop(columns=["subject_id", "label"])
         ledger.insert(1, "path", str(video.path))
         answers = features.origin[["frame_index"]].copy()
@@ -141,46 +144,53 @@ class Model:
 
     def _summarise(self, video: Video, crops: CropFile, frames: pd.DataFrame) -> dict[str, Any]:
         used = frames[frames["fate"] == Fate.USED]
-        columns = [PROBABILITY + label for label in self.labels]
-        means = [float(used[column].mean()) for column in columns]
+        means = [float(used[column].mean()) for column in self._probability_columns]
         answer = self.labels[int(np.argmax(means))] if len(used) else None
         notes = [] if crops.damage is None else [f"damaged: {crops.damage}"]
-        if crops.persistent_faces > 1:
-            notes.append(f"{crops.persistent_faces} faces are there for a good part of the video")
+        notes += crops.describe_doubts()
         return {
             **_identity(video),
             "status": "ok" if len(used) else "no_face",
             "frames": int((frames["fate"] != Fate.DECODE_ERROR).sum()),
             "faces": len(used),
-            **(dict(zip(columns, means, strict=True)) if len(used) else dict.fromkeys(columns)),
+            **dict(zip(self._probability_columns, means, strict=True)),
             "predicted": answer,
             "message": "; ".join(notes),
         }
 
     def _failure(self, video: Video, message: str) -> dict[str, Any]:
-        columns = [PROBABILITY + label for label in self.labels]
         return {
             **_identity(video),
             "status": "failed",
             "frames": 0,
             "faces": 0,
-            **dict.fromkeys(columns),
+            **dict.fromkeys(self._probability_columns, np.nan),
             "predicted": None,
             "message": message,
         }
 
     def _no_frames(self, video: Video) -> pd.DataFrame:
-        return pd.DataFrame([{**_identity(video), "fate": Fate.DECODE_ERROR.value}])
+        columns = [c for c in LEDGER_COLUMNS if c not in ("subject_id", "label")]
+        row = {**_identity(video), "fate": Fate.DECODE_ERROR.value}
+        empty = pd.DataFrame([row]).reindex(columns=[columns[0], "path", *columns[1:]])
+        probability = dict.fromkeys(self._probability_columns, np.nan)
+        return self._with_answer(empty.assign(**probability))
 
     def _with_answer(self, frames: pd.DataFrame) -> pd.DataFrame:
-        probability = frames[[PROBABILITY + label for label in self.labels]].to_numpy(dtype=float)
+        probability = frames[self._probability_columns].to_numpy(dtype=float)
         known = np.isfinite(probability).all(axis=1)
         best = np.where(known[:, None], probability, 0).argmax(axis=1)
         answers = [self.labels[i] if ok else None for i, ok in zip(best, known, strict=True)]
         return frames.assign(predicted=pd.array(answers, dtype="string"))
 
 
-def load_model(folder: Path | str, *, weights: Path | None = None) -> Model:
+def load_model(
+    folder: Path | str,
+    *,
+    weights: Path | None = None,
+    detector: str | None = None,
+    device: str | None = None,
+) -> Model:
     """Load a trained model with its backbone and detector.
 
     Parameters
@@ -189,6 +199,10 @@ def load_model(folder: Path | str, *, weights: Path | None = None) -> Model:
         A run folder or its `model` folder.
     weights
         The backbone's weights file, where it was trained with one that has moved.
+    detector
+        The detector's weights file, likewise.
+    device
+        Where the backbone runs; None takes the device it was trained on.
 
     Raises
     ------
@@ -200,17 +214,24 @@ def load_model(folder: Path | str, *, weights: Path | None = None) -> Model:
     saved = read_model(Path(folder))
     settings = saved.config.backbone
     backbone = load_backbone(
-        settings.name, weights=weights or settings.weights, device=settings.device
+        settings.name, weights=weights or settings.weights, device=device or settings.device
     )
-    return Model(saved, backbone=backbone, detector=load_detector(saved.config.detect.detector))
+    finder = load_detector(detector or saved.config.detect.detector)
+    return Model(saved, backbone=backbone, detector=finder)
 
 
-def find_videos(paths: Sequence[Path | str]) -> list[Path]:
+def find_videos(paths: Path | str | Sequence[Path | str]) -> list[Path]:
     """Return the video files meant by files, folders (searched through) and glob patterns.
 
     A file named outright is taken whatever its ending. StudyError where nothing is found.
     """
-    found = list(dict.fromkeys(path for given in paths for path in _expand(given)))
+    if isinstance(paths, Path | str):
+        paths = [paths]
+    expanded = {given: list(_expand(given)) for given in paths}
+    for given, videos in expanded.items():
+        if not videos:
+            logger.warning("%s: no video found there", given)
+    found = list(dict.fromkeys(path for videos in expanded.values() for path in videos))
     if not found:
         raise StudyError(
             f"no video found in {', '.join(map(str, paths))}; give video files, or a folder with "
@@ -248,9 +269,9 @@ def _identity(video: Video) -> dict[str, str]:
     return {"video_id": video.video_id, "path": str(video.path)}
 
 
-def _require_same(what: str, wanted: str, found: str) -> None:
+def _require_same(what: str, option: str, wanted: str, found: str) -> None:
     if wanted != found:
         raise ModelError(
             f"the {what} differ from those the model was trained with (expected {wanted[:12]}..., "
-            f"found {found[:12]}...); give the original file with --weights, or train again"
+            f"found {found[:12]}...); give the original file with {option}, or train again"
         )

@@ -58,7 +58,7 @@ def compute_metrics(
         },
         "subjects": summarise_subjects(table[table["level"] == "video"]),
         "chance": summarise_chance(frames, videos),
-        "warnings": [*warnings, *evaluation.warnings],
+        "warnings": [*warnings, *evaluation.warnings, *_warn_about_weights(config)],
     }
 
 
@@ -66,6 +66,15 @@ def write_metrics(metrics: Mapping[str, Any], path: Path) -> Path:
     """Write metrics.json; numbers that are not finite are an error, never NaN in the file."""
     text = json.dumps(metrics, indent=1, ensure_ascii=False, allow_nan=False)
     return write_atomically(path, text)
+
+
+def _warn_about_weights(config: Config) -> list[str]:
+    if config.probe.class_weight != "none":
+        return []
+    return [
+        "labels were not weighted equally: every fold's probabilities lean towards the label its "
+        "training subjects showed more often, so an AUROC pooled over folds can come out too low"
+    ]
 
 
 def _describe_study(study: Study, ledger: pd.DataFrame) -> dict[str, Any]:

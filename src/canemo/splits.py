@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,8 +62,8 @@ def make_split(subject_ids: Sequence[str], *, kind: str = "auto", seed: int = 0)
     subjects = sorted(set(subject_ids))
     if len(subjects) < 2:
         raise SplitError(
-            f"{len(subjects)} subject(s) with usable crops; testing on unseen subjects needs at "
-            "least 2: add videos of other subjects"
+            f"{len(subjects)} subject(s); testing on unseen subjects needs at least 2: add videos "
+            "of other subjects"
         )
     if kind == "auto":
         kind = "loso" if len(subjects) <= MAX_LOSO_SUBJECTS else "kfold:10"
@@ -99,6 +100,8 @@ def load_split(path: Path) -> Split:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        if content["schema"] != SPLIT_SCHEMA:
+            raise SplitError(f"schema {content['schema']}, expected {SPLIT_SCHEMA}")
         folds = tuple(Fold(tuple(f["train"]), tuple(f["test"])) for f in content["folds"])
         return Split(content["kind"], content["seed"], folds)
     except (OSError, ValueError, KeyError, TypeError) as exc:
@@ -142,14 +145,15 @@ def _count(kind: str, argument: str, least: int, most: int) -> int:
 
 
 def _matched(split: Split, subjects: Sequence[str], *, path: Path) -> Split:
+    tested = Counter(s for fold in split.folds for s in fold.test)
+    if tested and max(tested.values()) > 1:
+        raise SplitError(
+            f"{path}: subject {tested.most_common(1)[0][0]!r} is tested in more than one fold; its "
+            "clips would count twice"
+        )
     named = {s for fold in split.folds for s in (*fold.train, *fold.test)}
     unknown, unnamed = sorted(named - set(subjects)), sorted(set(subjects) - named)
     if unknown or unnamed:
         who = f"{unknown[0]!r} is not in the study" if unknown else f"{unnamed[0]!r} is not in it"
         raise SplitError(f"{path}: the split does not fit this study: subject {who}")
-    return split
-
-
-def subjects_by_fold(split: Split) -> Mapping[str, int]:
-    """Return test subject -> number of its first fold."""
-    return {s: i for i, fold in reversed(list(enumerate(split.folds))) for s in fold.test}
+    return Split(f"file:{path.name}", split.seed, split.folds)

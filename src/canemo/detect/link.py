@@ -12,6 +12,7 @@ MIN_IOU = 0.2
 MAX_CENTRE_SHIFT = 0.75
 PERSISTENT_SHARE = 0.25
 PERSISTENT_FRAMES = 3
+FURTHER_PIECE_SHARE = 0.2  # of the detections of the longest piece; shorter ones are strays
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,13 @@ class LinkedVideo:
     persistent_faces
         How many faces were there for a good part of the video, the dog's own included; above 1
         it is not certain that the kept one is the right one.
+    pieces
+        In how many pieces the dog was seen; above 1 that they are one dog is an assumption.
     """
 
     faces: dict[int, TrackedFace]
     persistent_faces: int
+    pieces: int
 
 
 @dataclass
@@ -66,8 +70,9 @@ def link_faces(
 
     A face continues the track whose last box it overlaps (IoU) or nearly touches (centre distance
     relative to the box) within `max_gap_s`. Tracks that are never there at the same time as the
-    kept one are the same dog seen again and are kept too. Gaps up to `max_gap_s` between two
-    detections of one track are filled by linear interpolation; nothing is ever extrapolated.
+    kept one, and are no strays of a few frames, are taken for the same dog seen again. Gaps up to
+    `max_gap_s` between two detections of one track are filled by linear interpolation; nothing is
+    ever extrapolated.
 
     Parameters
     ----------
@@ -85,13 +90,14 @@ def link_faces(
     """
     tracks = _build_tracks(times_s, faces, max_gap_s=max_gap_s)
     if not tracks:
-        return LinkedVideo({}, 0)
+        return LinkedVideo({}, persistent_faces=0, pieces=0)
     kept = _select_tracks(tracks)
     dog: dict[int, TrackedFace] = {}
     for track in kept:
         dog.update(_fill_gaps(track, times_s, max_gap_s=max_gap_s))
-    others = [track for track in tracks if track not in kept]
-    return LinkedVideo(dict(sorted(dog.items())), 1 + sum(_is_persistent(t, dog) for t in others))
+    kept_ids = {id(track) for track in kept}
+    others = sum(_is_persistent(t, dog) for t in tracks if id(t) not in kept_ids)
+    return LinkedVideo(dict(sorted(dog.items())), persistent_faces=1 + others, pieces=len(kept))
 
 
 def iou(a: Box, b: Box) -> float:
@@ -137,10 +143,14 @@ def _affinity(a: Face, b: Face) -> float:
 
 
 def _select_tracks(tracks: Iterable[_Track]) -> list[_Track]:
-    kept: list[_Track] = []
-    for track in sorted(tracks, key=lambda track: -track.evidence):
+    best, *further = sorted(tracks, key=lambda track: -track.evidence)
+    kept = [best]
+    least = max(2, FURTHER_PIECE_SHARE * len(best.faces))
+    for track in further:
         first, last = track.times_s[0], track.times_s[-1]
-        if all(last < other.times_s[0] or first > other.times_s[-1] for other in kept):
+        if len(track.faces) >= least and all(
+            last < other.times_s[0] or first > other.times_s[-1] for other in kept
+        ):
             kept.append(track)
     return kept
 

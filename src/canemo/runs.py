@@ -1,0 +1,82 @@
+"""Run folders: made beside their place and moved there when they are complete."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from canemo.config import Config, format_config, read_config
+from canemo.errors import ModelError, OutputExistsError
+from canemo.files import write_atomically
+
+CONFIG_FILE, METRICS_FILE, INPUTS_FILE = "config.toml", "metrics.json", "inputs.json"
+TABLES = ("videos.csv", "subjects.csv")
+
+
+@contextmanager
+def new_run(study_dir: Path, name: str, config: Config, *, force: bool) -> Iterator[Path]:
+    """Yield an empty folder; when the block ends without error it takes its place in the study.
+
+    On an error or an interrupt the folder is removed and a run that stood there is untouched.
+
+    Raises
+    ------
+    OutputExistsError
+        A run of that name was made from other settings or tables, and `force` is not given.
+    """
+    place = find_run(study_dir, name)
+    wanted = {CONFIG_FILE: format_config(config), INPUTS_FILE: _describe_inputs(study_dir)}
+    if (place / METRICS_FILE).is_file() and not force:
+        for file, text in wanted.items():
+            if not (place / file).is_file() or (place / file).read_text(encoding="utf-8") != text:
+                what = "settings" if file == CONFIG_FILE else "tables"
+                raise OutputExistsError(
+                    f"{place} was made from other {what}; give the new run a name with --name, or "
+                    "replace the old one with --force"
+                )
+    partial = place.with_name(f".{place.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        for file, text in wanted.items():
+            write_atomically(partial / file, text)
+        yield partial
+        _put_in_place(partial, place)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def find_run(study_dir: Path, name: str) -> Path:
+    """Return the folder of the run `name`."""
+    return study_dir / "runs" / name.replace("/", "_").replace(":", "_")
+
+
+def read_run_config(run_dir: Path) -> Config:
+    """Return the settings of a run; ModelError where `run_dir` is none."""
+    path = run_dir / CONFIG_FILE
+    if not path.is_file():
+        raise ModelError(
+            f"{run_dir}: not a run folder, {CONFIG_FILE} is missing; give STUDY/runs/NAME"
+        )
+    return read_config(path)
+
+
+def _describe_inputs(study_dir: Path) -> str:
+    hashes = {
+        name: hashlib.sha256((study_dir / name).read_bytes()).hexdigest()
+        for name in TABLES
+        if (study_dir / name).is_file()
+    }
+    return json.dumps({"sha256": hashes}, indent=1)
+
+
+def _put_in_place(partial: Path, place: Path) -> None:
+    old = place.with_name(f".{place.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if place.exists():
+        place.rename(old)
+    partial.rename(place)
+    shutil.rmtree(old, ignore_errors=True)
