@@ -102,7 +102,7 @@ def sample_pose(rng: np.random.Generator) -> Pose:
     return Pose(
         x=float(rng.uniform(0.36, 0.64)),
         y=float(rng.uniform(0.36, 0.46)),
-        unit=float(rng.uniform(0.155, 0.205)),
+        unit=float(rng.uniform(0.140, 0.185)),
         yaw_deg=float(np.clip(rng.normal(0, 9), -22, 22)),
         pitch_deg=float(rng.uniform(-2, 12)),
         roll_deg=float(np.clip(rng.normal(0, 5), -12, 12)),
@@ -177,12 +177,16 @@ def _draw_head(clip: Clip, fur: Fur, swing: float, eyes: float) -> _Head:
 
 
 def _find_parts(surface: Surface, solid: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
-    """Return masks of the head, the ears on the left and on the right, and the mouth."""
+    """Return masks of the head, the ears on the left and on the right, and the mouth.
+
+    The head ends at the chin: a tongue that hangs out further is not part of it.
+    """
     x, y, z = surface.points
     ears = solid & np.isin(surface.material, (Material.EAR, Material.INNER_EAR))
     inner = (Material.JAW, Material.MOUTH, Material.TONGUE, Material.TEETH)
     mouth = np.isin(surface.material, inner) | ((y > 0.62) & (z > 0.4))
-    return [solid, ears & (x < 0), ears & (x >= 0), solid & mouth]
+    head = solid & (surface.material != Material.TONGUE)
+    return [head, ears & (x < 0), ears & (x >= 0), solid & mouth]
 
 
 def _trace_outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
