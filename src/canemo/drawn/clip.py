@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,12 +127,11 @@ def iter_frames(clip: Clip, *, frames: int, fps: int) -> Iterator[DrawnFrame]:
 
     Notes
     -----
-    The head is raised and lit once for each of three openings of the mouth; frames move, turn and
-    stretch these pictures. The same clip gives the same pixels.
+    The head is raised and lit once for each of three openings of the mouth, and with closed eyes;
+    frames move, turn and stretch these pictures. The same clip gives the same pixels.
     """
     fur = grow_fur(clip.dog.fur_seed)
-    heads = [_draw_head(clip, fur, swing, 1.0) for swing in (-MOUTH_SWING, 0, MOUTH_SWING)]
-    blink = _draw_head(clip, fur, 0, 0.12)
+    draw_head = cache(partial(_draw_head, clip, fur))
     stage = draw_stage(clip, fur)
     rng = np.random.default_rng(clip.noise_seed)
     grain = clip.scene.noise * rng.standard_normal((3, clip.size[1], clip.size[0], 1))
@@ -140,7 +140,7 @@ def iter_frames(clip: Clip, *, frames: int, fps: int) -> Iterator[DrawnFrame]:
         time_s = index / fps
         breath = _sway(clip.pose, 3, time_s)
         is_blink = 0 <= time_s - clip.pose.blink_s < 0.16
-        head = blink if is_blink else heads[1 + round(1.2 * breath)]
+        head = draw_head(round(1.2 * breath), 0.12 if is_blink else 1.0)
         matrix = _find_head_matrix(clip, time_s)
         image = stage.copy()
         _paste(image, head.sprite, matrix)
@@ -161,10 +161,10 @@ def _sway(pose: Pose, which: int, time_s: float) -> float:
     return float(np.sin(2 * np.pi * time_s / pose.periods_s[which] + pose.phases[which]))
 
 
-def _draw_head(clip: Clip, fur: Fur, swing: float, eyes: float) -> _Head:
+def _draw_head(clip: Clip, fur: Fur, swing: int, eyes: float) -> _Head:
     """Return the head at one moment of breathing, larger than in the frame by `OVERSIZE`."""
     mouth = clip.expression.mouth
-    mouth = float(np.clip(mouth + swing * (0.3 + mouth), 0, 1.1))
+    mouth = float(np.clip(mouth + swing * MOUTH_SWING * (0.3 + mouth), 0, 1.1))
     expression = replace(clip.expression, mouth=mouth, eyes=eyes)
     grid = Grid(-1.75, -1.85, 1.75, 1.95, OVERSIZE * clip.pose.unit * clip.size[1])
     turn = make_rotation(clip.pose.yaw_deg, clip.pose.pitch_deg, clip.pose.roll_deg)
