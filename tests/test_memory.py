@@ -1,0 +1,90 @@
+"""Memory does not grow with the length of a video: decode, detect, crop and write stream through."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from clips import write_clip
+
+from canemo.drawn import draw_study
+
+MEASURE = """
+import resource, sys
+from pathlib import Path
+from canemo.backbones import load_backbone
+from canemo.config import CropConfig, DetectConfig
+from canemo.crops import extract_crops
+from canemo.detect.registry import load_detector
+from canemo.features import extract_features
+from canemo.records import Video
+from canemo.video import Sampling
+
+path, cache = Path(sys.argv[1]), Path(sys.argv[2])
+crops = extract_crops(
+    Video("v", path, "s", "l"), load_detector("dog_head"), sampling=Sampling(fps=5),
+    detect=DetectConfig(), crop=CropConfig(), cache_dir=cache,
+)
+extract_features(crops, load_backbone("efficientnet_lite0"), batch_size=32, cache_dir=cache)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def peak_mib(path, cache):
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(path), str(cache)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return float(done.stdout)
+
+
+@pytest.mark.slow
+def test_peak_memory_of_1080p_does_not_grow_with_length(tmp_path):
+    noise = np.random.default_rng(0).integers(90, 160, (1080, 1920, 3), dtype=np.uint8)
+
+    def draw(number):
+        return np.roll(noise, 8 * number, axis=1)
+
+    peaks = []
+    for seconds in (10, 60):
+        path = write_clip(
+            tmp_path / f"{seconds}.mp4",
+            frames=10 * seconds,
+            rate=10,
+            size=(1920, 1080),
+            draw=draw,
+            options={"preset": "ultrafast", "crf": "40"},
+        )
+        peaks.append(peak_mib(path, tmp_path / "cache"))
+    assert peaks[1] < 1.1 * peaks[0]
+    assert peaks[1] < 1500
+
+
+@pytest.mark.slow
+def test_interrupted_process_continues_and_leaves_nothing_half_written(tmp_path):
+    import signal
+    import time
+
+    study = draw_study(tmp_path / "study", subjects=3, clips_per_subject=4, seconds=1.0)
+    command = [
+        sys.executable, "-m", "canemo", "run", str(study), "--backbone", "efficientnet_lite0",
+        "--set", "evaluate.resamples=200",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    crops = study / "cache" / "crops"
+    for _ in range(600):
+        if crops.is_dir() and len(list(crops.glob("[!.]*.parquet"))) >= 3:
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "run the same command again" in err
+    kept = {p: p.stat().st_mtime_ns for p in crops.glob("[!.]*.parquet")}
+    assert len(kept) >= 3
+    assert not list(study.rglob(".*"))
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {p: p.stat().st_mtime_ns for p in kept} == kept
