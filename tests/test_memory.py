@@ -1,13 +1,13 @@
-"""Memory does not grow with the length of a video: decode, detect, crop and write stream through."""
+"""Memory is flat in the length of a video, and what was finished survives an interrupt."""
 
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from clips import write_clip
 
 from canemo.drawn import draw_study
+from clips import write_clip
 
 MEASURE = """
 import resource, sys
