@@ -265,7 +265,7 @@ class HeadDetector:
         weights_sha256: str,
         score_floor: float = 0.05,
         nms_iou: float = 0.5,
-        vote_iou: float = 0.65,
+        vote_iou: float = 0.8,
         batch_size: int = 8,
     ) -> None:
         self.settings = settings
