@@ -13,7 +13,15 @@ from PIL import Image
 from canemo.drawn.coat import Fur, grow_fur, paint_sprite
 from canemo.drawn.dog import Dog, Expression, make_body, make_head
 from canemo.drawn.scene import Scene, sample_scene
-from canemo.drawn.surface import Grid, Material, Surface, make_rotation, raise_surface, smooth_step
+from canemo.drawn.surface import (
+    Grid,
+    Material,
+    Surface,
+    fit_grid,
+    make_rotation,
+    raise_surface,
+    smooth_step,
+)
 from canemo.records import Box
 
 MOUTH_SWING = 0.10
@@ -21,6 +29,9 @@ MOUTH_SWING = 0.10
 
 OVERSIZE = 1.15
 """Size of a head's sprite over its size in the frame, so that turning it does not blur it."""
+
+GRAIN_SHIFT = 97
+"""By how many pixels at most the sensor noise of two frames is shifted."""
 
 BOX_MARGIN = 0.03
 """What a head box adds on each side, as a share of its width and height."""
@@ -134,8 +145,7 @@ def iter_frames(clip: Clip, *, frames: int, fps: int) -> Iterator[DrawnFrame]:
     draw_head = cache(partial(_draw_head, clip, fur))
     stage = draw_stage(clip, fur)
     rng = np.random.default_rng(clip.noise_seed)
-    grain = clip.scene.noise * rng.standard_normal((3, clip.size[1], clip.size[0], 1))
-    grain = np.rint(grain).astype(np.int16)
+    grain = _make_grain(clip, rng)
     for index in range(frames):
         time_s = index / fps
         breath = _sway(clip.pose, 3, time_s)
@@ -144,9 +154,17 @@ def iter_frames(clip: Clip, *, frames: int, fps: int) -> Iterator[DrawnFrame]:
         matrix = _find_head_matrix(clip, time_s)
         image = stage.copy()
         _paste(image, head.sprite, matrix)
-        noise = np.roll(grain[index % 3], tuple(rng.integers(0, 97, 2)), (0, 1))
+        row, column = rng.integers(0, GRAIN_SHIFT, 2)
+        noise = grain[row : row + clip.size[1], column : column + clip.size[0]]
         image_rgb = _expose(image, 1 + 0.02 * _sway(clip.pose, 1, time_s), noise)
         yield DrawnFrame(image_rgb, _place_head(head, matrix, clip.size))
+
+
+def _make_grain(clip: Clip, rng: np.random.Generator) -> NDArray[np.int16]:
+    """Return sensor noise (H, W, 1) larger than a frame, to be cut at another place each time."""
+    width, height = clip.size
+    grain = rng.standard_normal((height + GRAIN_SHIFT, width + GRAIN_SHIFT, 1), np.float32)
+    return np.asarray(np.rint(clip.scene.noise * grain), np.int16)
 
 
 def _expose(image: Image.Image, gain: float, noise: NDArray[np.int16]) -> NDArray[np.uint8]:
@@ -166,9 +184,10 @@ def _draw_head(clip: Clip, fur: Fur, swing: int, eyes: float) -> _Head:
     mouth = clip.expression.mouth
     mouth = float(np.clip(mouth + swing * MOUTH_SWING * (0.3 + mouth), 0, 1.1))
     expression = replace(clip.expression, mouth=mouth, eyes=eyes)
-    grid = Grid(-1.75, -1.85, 1.75, 1.95, OVERSIZE * clip.pose.unit * clip.size[1])
     turn = make_rotation(clip.pose.yaw_deg, clip.pose.pitch_deg, clip.pose.roll_deg)
-    surface = raise_surface(make_head(clip.dog, expression), turn, grid)
+    parts = make_head(clip.dog, expression)
+    grid = fit_grid(parts, turn, OVERSIZE * clip.pose.unit * clip.size[1])
+    surface = raise_surface(parts, turn, grid)
     rgba = paint_sprite(clip.dog, fur, surface, grid, clip.scene.light, expression)
     sprite = _make_sprite(rgba, grid)
     origin_xy = -grid.px_per_unit * np.array([grid.x0, grid.y0])
@@ -273,7 +292,7 @@ def draw_stage(clip: Clip, fur: Fur) -> Image.Image:
     """Return the room with the dog's body and its shadow, but without its head."""
     pose, (width, height) = clip.pose, clip.size
     unit_px = pose.unit * height
-    grid = Grid(-2.1, -0.2, 2.1, 4.7, unit_px)
+    grid = Grid(-2.1, -0.2, 2.1, min(4.7, (1 - pose.y) / pose.unit), unit_px)
     turn = make_rotation(pose.body_yaw_deg, 4)
     surface = raise_surface(make_body(clip.dog), turn, grid)
     rgba = paint_sprite(clip.dog, fur, surface, grid, clip.scene.light, None)

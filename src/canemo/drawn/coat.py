@@ -101,12 +101,12 @@ def paint_sprite(
     else:
         _paint_mouth_line(dog, surface, albedo, expression.mouth)
         _paint_eyes(dog, surface, albedo, gloss, expression.eyes)
-    furry = np.isin(surface.material, (Material.FUR, Material.EAR, Material.JAW))
+    furry = np.isin(surface.material, (Material.FUR, Material.EAR))
     bumps = np.where(furry, 0.003 * hair + 0.006 * tufts, 0)
     rgb = _light(surface, surface.height + bumps, albedo, gloss, light, grid.px_per_unit)
-    tips = np.clip(0.7 * hair + 0.3 * tufts, -2, 1)
-    ragged = surface.inside + dog.breed.fluff * tips * furry
-    alpha = np.clip(0.5 + 0.6 * ragged * grid.px_per_unit, 0, 1)
+    gaps = np.clip(0.7 * hair + 0.3 * tufts, -2, 0.5) - 0.5
+    ragged = surface.inside + 0.7 * dog.breed.fluff * gaps * furry
+    alpha = np.clip(0.7 * ragged * grid.px_per_unit, 0, 1)
     if expression is not None:
         rgb = _add_eye_lights(dog, surface, rgb, expression.eyes, light)
     rgba = np.concatenate([np.clip(rgb, 0, 1), alpha[..., None]], axis=-1)

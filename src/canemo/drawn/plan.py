@@ -50,8 +50,8 @@ def sample_expression(
     `habit` is what one dog always adds to (ears, mouth).
     """
     sign = effect if label == "anticipation" else -effect
-    ears = 0.58 * sign + habit[0] + rng.normal(0, 0.30)
-    mouth = 0.45 - 0.32 * sign + habit[1] + rng.normal(0, 0.17)
+    ears = 0.66 * sign + habit[0] + rng.normal(0, 0.26)
+    mouth = 0.45 - 0.35 * sign + habit[1] + rng.normal(0, 0.15)
     return Expression(float(np.clip(ears, -1, 1)), float(np.clip(mouth, 0, 1)))
 
 

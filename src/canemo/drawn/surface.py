@@ -99,6 +99,24 @@ def make_rotation(yaw_deg: float = 0.0, pitch_deg: float = 0.0, roll_deg: float 
     return np.asarray(np.array(about_y) @ about_x @ about_z, dtype=np.float32)
 
 
+def fit_grid(
+    parts: Sequence[Part], rotation: Floats, px_per_unit: float, *, margin: float = 0.1
+) -> Grid:
+    """Return the smallest window that shows all the parts with a margin [head units]."""
+    bounds = [_find_bounds(part, rotation) for part in parts]
+    x0, y0 = np.min([low for low, _ in bounds], axis=0) - margin
+    x1, y1 = np.max([high for _, high in bounds], axis=0) + margin
+    return Grid(float(x0), float(y0), float(x1), float(y1), px_per_unit)
+
+
+def _find_bounds(part: Part, rotation: Floats) -> tuple[Floats, Floats]:
+    """Return the low and high corner (x, y) of a turned ellipsoid."""
+    centre = (rotation @ np.asarray(part.centre, np.float32))[:2]
+    radii = (rotation @ part.axes * np.asarray(part.radii, np.float32))[:2]
+    reach = np.linalg.norm(radii, axis=1).astype(np.float32)
+    return centre - reach, centre + reach
+
+
 def raise_surface(parts: Sequence[Part], rotation: Floats, grid: Grid) -> Surface:
     """Merge turned parts into one height field; later parts win where heights are equal."""
     x, y = grid.compute_axes()
@@ -123,8 +141,7 @@ def _add_part(
     centre = rotation @ np.asarray(part.centre, np.float32)
     turned = rotation @ part.axes
     form = (turned / np.square(part.radii)) @ turned.T
-    reach = np.sqrt(np.diag(np.linalg.inv(form)))[:2] * 1.25 + 0.02
-    window = _find_window(axes_xy, centre, reach)
+    window = _find_window(axes_xy, *_find_bounds(part, rotation))
     dx, dy = axes_xy[0][:, window[1]] - centre[0], axes_xy[1][window[0]] - centre[1]
     depth = form[2, 2]
     slope = form[0, 2] * dx + form[1, 2] * dy
@@ -140,12 +157,11 @@ def _add_part(
     np.maximum(inside, rim * min(part.radii[0], part.radii[1]), out=inside)
 
 
-def _find_window(
-    axes_xy: tuple[Floats, Floats], centre: Floats, reach: NDArray[np.floating]
-) -> tuple[slice, slice]:
-    """Return the rows and columns within `reach` of `centre`."""
-    columns = np.searchsorted(axes_xy[0][0], [centre[0] - reach[0], centre[0] + reach[0]])
-    rows = np.searchsorted(axes_xy[1][:, 0], [centre[1] - reach[1], centre[1] + reach[1]])
+def _find_window(axes_xy: tuple[Floats, Floats], low: Floats, high: Floats) -> tuple[slice, slice]:
+    """Return the rows and columns around an ellipsoid, with room for blending."""
+    room = 0.125 * (high - low) + 0.02
+    columns = np.searchsorted(axes_xy[0][0], [low[0] - room[0], high[0] + room[0]])
+    rows = np.searchsorted(axes_xy[1][:, 0], [low[1] - room[1], high[1] + room[1]])
     return slice(*map(int, rows)), slice(*map(int, columns))
 
 
