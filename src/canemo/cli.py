@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -339,6 +340,9 @@ def evaluate_detector(
 
 def main() -> None:
     """Run the command line; the one place where a stated failure becomes text."""
+    # Where another program has a core, threads that spin while they wait for each other slow torch
+    # down many times; waiting threads that sleep cost next to nothing. Must precede its import.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except CanemoError as exc:
