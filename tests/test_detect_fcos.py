@@ -32,7 +32,7 @@ from canemo.detect.training import (
     load_training_image,
     train_head_detector,
 )
-from canemo.errors import AnnotationError, WeightsError
+from canemo.errors import AnnotationError, ConfigError, WeightsError
 from canemo.records import Image
 
 HEADS = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "heads"
@@ -151,6 +151,11 @@ def test_shrinking_is_antialiased() -> None:
     stripes[:, ::2] = 255
     canvas, _ = letterbox_image(stripes, 64)
     assert abs(canvas.astype(float) - 127.5).max() < 5
+
+
+def test_input_sizes_off_the_grid_are_refused() -> None:
+    with pytest.raises(ConfigError, match="input_size is 272, a multiple of 32"):
+        DetectorSettings(input_size=272)
 
 
 # ---- weights files
@@ -292,7 +297,7 @@ def test_training_learns_drawn_heads() -> None:
     config = TrainingConfig(
         input_size=128,
         epochs=2,
-        images_per_epoch=120,
+        images_per_epoch=240,
         batch_size=8,
         mosaic_share=0.0,
         ema_decay=0.9,
@@ -339,9 +344,9 @@ def _held_out(folder: str) -> tuple[AnnotatedImage, ...]:
 
 def test_heads_are_found_on_held_out_photographs(detector: HeadDetector) -> None:
     metrics = evaluate_on_images(detector, _held_out("whole_photos"))
-    assert metrics.recall_50 >= 0.95
+    assert metrics.recall_50 >= 0.985
     assert metrics.recall_75 >= 0.75
-    assert metrics.false_positives_per_image <= 0.1
+    assert metrics.false_positives_per_image <= 0.05
 
 
 def test_cats_are_mostly_left_alone(detector: HeadDetector) -> None:

@@ -26,7 +26,7 @@ from torchvision.models.detection.fcos import FCOSHead
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import FeaturePyramidNetwork, box_iou, clip_boxes_to_image, nms
 
-from canemo.errors import WeightsError
+from canemo.errors import ConfigError, WeightsError
 from canemo.records import Face, Image
 
 STRIDES = (8, 16, 32)
@@ -42,11 +42,23 @@ class DetectorSettings:
 
     `input_size` [px] is the side of the square the images are letterboxed to, `score_threshold` the
     score from which a box counts as a face, `version` the name of this training.
+
+    Raises
+    ------
+    ConfigError
+        If `input_size` is no multiple of 32.
     """
 
     input_size: int = 288
     score_threshold: float = 0.5
     version: str = "untrained"
+
+    def __post_init__(self) -> None:
+        if self.input_size < STRIDES[-1] or self.input_size % STRIDES[-1]:
+            raise ConfigError(
+                f"input_size is {self.input_size}, a multiple of {STRIDES[-1]} is wanted: at "
+                "others the feature maps do not lie where the boxes are measured from."
+            )
 
 
 class PyramidBackbone(nn.Module):
