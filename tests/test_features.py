@@ -56,9 +56,7 @@ def test_grid_is_in_reading_order_and_averages_tokens(tmp_path, backbone):
 
 
 def test_vectors_are_half_floats_of_fixed_size_on_disk(tmp_path, backbone):
-    path = extract_features(
-        crops_of(tmp_path), backbone, batch_size=8, cache_dir=tmp_path
-    ).path.path
+    path = extract_features(crops_of(tmp_path), backbone, batch_size=8, cache_dir=tmp_path).path
     assert (
         str(pq.read_schema(path).field("grid").type) == "fixed_size_list<element: halffloat>[20480]"
     )

@@ -95,7 +95,7 @@ class ProbeConfig(_Section):
 
     pooling: str = "cls"
     penalties: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        default=(0.001, 0.01, 0.1, 1.0, 10.0), min_length=1
+        default=(0.01, 0.1, 1.0, 10.0, 100.0), min_length=1
     )
     class_weight: Literal["balanced", "none"] = "balanced"
     inner_folds: int = Field(default=5, ge=2)

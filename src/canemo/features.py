@@ -28,6 +28,7 @@ FEATURES_VERSION = 1
 GRID_SIDE = 4
 
 Array: TypeAlias = NDArray[np.float32]
+Stored: TypeAlias = NDArray[np.float16] | NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -39,17 +40,21 @@ class Features:
     origin
         N rows: video_id, subject_id, label, frame_index, time_s.
     cls
-        (N, D) float32, CLS token or pooled map.
+        (N, D), CLS token or pooled map.
     mean
-        (N, D) float32, mean patch token.
+        (N, D), mean patch token.
     grid
-        (N, 16, D) float32, mean tokens of a 4 x 4 grid over the crop, in reading order.
+        (N, 16, D), mean tokens of a 4 x 4 grid over the crop, in reading order.
+
+    Notes
+    -----
+    The vectors stay float16, as they are stored; `pool` gives float32.
     """
 
     origin: pd.DataFrame
-    cls: Array
-    mean: Array
-    grid: Array
+    cls: Stored
+    mean: Stored
+    grid: Stored
 
     def __len__(self) -> int:
         return len(self.origin)
@@ -68,12 +73,12 @@ def _part(rows: slice) -> Callable[[Features], Array]:
     def pool(features: Features) -> Array:
         n, _, d = features.grid.shape
         square = features.grid.reshape(n, GRID_SIDE, GRID_SIDE, d)
-        return np.asarray(square[:, rows].mean(axis=(1, 2)), dtype=np.float32)
+        return np.asarray(square[:, rows].mean(axis=(1, 2), dtype=np.float32))
 
     return pool
 
 
-POOLINGS: dict[str, Callable[[Features], Array]] = {
+POOLINGS: dict[str, Callable[[Features], Array | Stored]] = {
     "cls": lambda features: features.cls,
     "mean": lambda features: features.mean,
     "cls_mean": lambda features: np.concatenate([features.cls, features.mean], axis=1),
@@ -81,14 +86,14 @@ POOLINGS: dict[str, Callable[[Features], Array]] = {
     "upper": _part(slice(0, 2)),
     "lower": _part(slice(2, 4)),
 }
-"""Name of a pooling -> function from Features to (N, F) float32."""
+"""Name of a pooling -> function from Features to (N, F)."""
 
 
 def pool(features: Features, pooling: str) -> Array:
     """Return one row per crop, (N, F) float32; ConfigError names the poolings there are."""
     if pooling not in POOLINGS:
         raise ConfigError(f"probe.pooling = {pooling!r}; there are {', '.join(POOLINGS)}")
-    return POOLINGS[pooling](features)
+    return np.asarray(POOLINGS[pooling](features), dtype=np.float32)
 
 
 def extract_features(
@@ -135,7 +140,7 @@ def load_features(sources: Sequence[tuple[CropFile, Path]]) -> Features:
     return Features(origin, cls, mean, grid.reshape(len(origin), GRID_SIDE**2, cls.shape[1]))
 
 
-def _size_of(vectors: Array) -> int:
+def _size_of(vectors: Stored) -> int:
     return int(np.prod(vectors.shape[1:]))  # stated, since -1 fails where there are no rows
 
 
@@ -161,8 +166,8 @@ def _to_column(vectors: Tensor) -> pa.FixedSizeListArray:
     return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
 
 
-def _to_array(column: pa.ChunkedArray) -> Array:
+def _to_array(column: pa.ChunkedArray) -> Stored:
     size = column.type.list_size
     parts = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
     flat = np.concatenate(parts) if parts else np.empty(0, np.float16)
-    return flat.astype(np.float32).reshape(-1, size)
+    return np.asarray(flat).reshape(-1, size)

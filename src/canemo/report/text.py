@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from canemo.report.verdict import (
@@ -13,6 +13,8 @@ from canemo.report.verdict import (
     write_first_sentence,
 )
 from canemo.report.wording import MEASURES, count, format_interval, format_measure
+
+SHOWN_WARNINGS = 5
 
 
 def format_result_block(metrics: Mapping[str, Any]) -> str:
@@ -26,8 +28,15 @@ def format_result_block(metrics: Mapping[str, Any]) -> str:
     details = [explain_verdict(metrics), describe_coverage(metrics)]
     parts = [write_first_sentence(metrics), *filter(None, details)]
     parts += [_format_level(metrics, "video", "clip"), _format_level(metrics, "frame", "frame")]
-    parts += [f"Warning: {warning}" for warning in metrics["warnings"]]
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, *_list_warnings(metrics["warnings"])])
+
+
+def _list_warnings(warnings: Sequence[str]) -> list[str]:
+    lines = [f"Warning: {warning}" for warning in warnings[:SHOWN_WARNINGS]]
+    more = len(warnings) - len(lines)
+    if more > 0:
+        lines.append(f"{count(more, 'more warning')}: see the report")
+    return ["\n".join(lines)] if lines else []
 
 
 def _format_level(metrics: Mapping[str, Any], level: str, noun: str) -> str:
