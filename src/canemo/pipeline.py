@@ -41,6 +41,7 @@ from canemo.study_crops import StudyCrops, extract_study_crops
 
 DEMO_BACKBONE = "efficientnet_lite0"
 CAMS_PER_LABEL = 6
+CAM_SCALE = "first principal component of the activations, from 0 to each map's greatest value"
 
 Progress = Callable[[str, int, int], None]
 """Told (stage, items done, items in all) as work goes on."""
@@ -495,7 +496,7 @@ def _draw_examples(
         grid[label] = [(e.caption, e.image_rgb, cam) for e, cam in zip(few, maps, strict=True)]
     paths = [figures_dir / "crops.png", figures_dir / "eigencam.png"]
     save_figure(draw_crop_sheet(_captioned(examples)), paths[0])
-    save_figure(draw_cam_grid(grid), paths[1])
+    save_figure(draw_cam_grid(grid, scale_title=CAM_SCALE), paths[1])
     progress("explain", 1, 1)
     return paths
 

@@ -61,6 +61,7 @@ def extract_study_crops(
     sampling = Sampling(every_nth=config.video.every_nth, fps=config.video.fps)
     files: dict[str, CropFile] = {}
     ledgers, warnings = [], []
+    doubts: dict[str, list[str]] = {}
     for done, video in enumerate(study.videos):
         progress(done, len(study.videos))
         try:
@@ -80,7 +81,10 @@ def extract_study_crops(
         files[video.video_id] = found
         ledgers.append(found.read_ledger())
         warnings += _warn_about(found, ledgers[-1])
+        for doubt in found.describe_doubts():
+            doubts.setdefault(doubt, []).append(video.video_id)
     progress(len(study.videos), len(study.videos))
+    warnings += [f"video {', '.join(names)}: {doubt}" for doubt, names in doubts.items()]
     crops = StudyCrops(study, files, pd.concat(ledgers, ignore_index=True), tuple(warnings))
     _require_faces(crops)
     for line in warnings:
@@ -124,8 +128,7 @@ def _require_faces(crops: StudyCrops) -> None:
 
 
 def _warn_about(found: CropFile, ledger: pd.DataFrame) -> list[str]:
-    name = f"video {found.video.video_id!r}"
-    lines = [f"{name}: {doubt}" for doubt in found.describe_doubts()]
+    name, lines = f"video {found.video.video_id!r}", []
     if found.damage is not None:
         lines.append(f"{name} ({found.video.path.name}) is damaged: {found.damage}")
     if not (ledger["fate"] == Fate.USED).any():
