@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -284,7 +285,17 @@ def test_training_without_a_single_box_is_refused() -> None:
         train_head_detector([empty], TrainingConfig())
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """On so small a network threads wait for each other more than they work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
 def test_training_learns_drawn_heads() -> None:
     places = ((20, 30, 90), (90, 40, 100), (60, 10, 120), (10, 70, 80))
     images = [
