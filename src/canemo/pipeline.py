@@ -40,6 +40,7 @@ from canemo.study import load_study
 from canemo.study_crops import StudyCrops, extract_study_crops
 
 DEMO_BACKBONE = "efficientnet_lite0"
+DEMO_CLIPS_PER_SUBJECT = 9  # "roughly nine times", Boneh-Shitrit et al. 2022, section 2
 CAMS_PER_LABEL = 6
 CAM_SCALE = "first principal component of the activations, from 0 to each map's greatest value"
 
@@ -297,7 +298,12 @@ def demo(folder: Path | str, *, seed: int = 0, progress: Progress = _silent) -> 
     """
     folder = Path(folder)
     if not (folder / "truth.json").is_file():
-        draw_study(folder, seed=seed, progress=lambda done, total: progress("draw", done, total))
+        draw_study(
+            folder,
+            clips_per_subject=DEMO_CLIPS_PER_SUBJECT,
+            seed=seed,
+            progress=lambda done, total: progress("draw", done, total),
+        )
     config = load_config(folder, overrides={"backbone": {"name": DEMO_BACKBONE}})
     return run(folder, config=config, name="demo", command="canemo demo", progress=progress)
 
