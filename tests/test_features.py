@@ -99,7 +99,8 @@ def test_features_do_not_depend_on_batch_size_beyond_rounding(tmp_path, backbone
         )
         for n in (1, 8)
     )
-    cosine = torch.nn.functional.cosine_similarity(torch.tensor(one.cls), torch.tensor(eight.cls))
+    a, b = (torch.tensor(each.cls, dtype=torch.float32) for each in (one, eight))
+    cosine = torch.nn.functional.cosine_similarity(a, b)
     assert cosine.min() > 0.9999
 
 
