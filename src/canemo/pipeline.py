@@ -40,6 +40,7 @@ from canemo.study import load_study
 from canemo.study_crops import StudyCrops, extract_study_crops
 
 DEMO_BACKBONE = "efficientnet_lite0"
+DEMO_EFFECT = 1.6  # drawn dogs show their condition clearly: a demo should find what is there
 DEMO_CLIPS_PER_SUBJECT = 9  # "roughly nine times", Boneh-Shitrit et al. 2022, section 2
 CAMS_PER_LABEL = 6
 CAM_SCALE = "first principal component of the activations, from 0 to each map's greatest value"
@@ -301,6 +302,7 @@ def demo(folder: Path | str, *, seed: int = 0, progress: Progress = _silent) -> 
         draw_study(
             folder,
             clips_per_subject=DEMO_CLIPS_PER_SUBJECT,
+            effect=DEMO_EFFECT,
             seed=seed,
             progress=lambda done, total: progress("draw", done, total),
         )
