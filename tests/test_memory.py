@@ -25,7 +25,7 @@ crops = extract_crops(
     Video("v", path, "s", "l"), load_detector("dog_head"), sampling=Sampling(fps=5),
     detect=DetectConfig(), crop=CropConfig(), cache_dir=cache,
 )
-extract_features(crops, load_backbone("efficientnet_lite0"), batch_size=32, cache_dir=cache)
+extract_features(crops, load_backbone("efficientnet_lite0"), batch_size=16, cache_dir=cache)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 

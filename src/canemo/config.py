@@ -82,7 +82,7 @@ class BackboneConfig(_Section):
 
     name: str = "dino_vits8"
     weights: Path | None = None
-    batch_size: int = Field(default=32, ge=1)
+    batch_size: int = Field(default=16, ge=1)
     device: str = "cpu"
 
 
