@@ -117,7 +117,8 @@ class CropFile:
         indices: list[int] = []
         jpegs: list[bytes] = []
         with pq.ParquetFile(self.path) as file:
-            for part in file.iter_batches(ROW_GROUP, columns=["frame_index", "jpeg"]):
+            for group in range(file.num_row_groups):  # iter_batches() reads ahead to the end
+                part = file.read_row_group(group, columns=["frame_index", "jpeg"])
                 rows = zip(part["frame_index"].to_pylist(), part["jpeg"].to_pylist(), strict=True)
                 for frame_index, jpeg in rows:
                     if jpeg is None:
@@ -409,7 +410,10 @@ def _open_crop_file(video: Video, path: Path, *, cached: bool) -> CropFile:
 
 def _write_rows(path: Path, rows: Iterable[dict[str, Any]], *, notes: dict[str, str]) -> None:
     schema = _SCHEMA.with_metadata(notes)
-    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+    with (
+        replacing(path) as temporary,
+        pq.ParquetWriter(temporary, schema, use_dictionary=False) as writer,
+    ):
         for some in _batches(rows, ROW_GROUP):
             writer.write_table(pa.Table.from_pylist(list(some), schema=schema))
 

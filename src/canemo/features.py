@@ -118,7 +118,10 @@ def extract_features(
 
 def _make_feature_file(path: Path, crops: CropFile, backbone: Backbone, *, batch_size: int) -> None:
     schema = _schema(backbone.feature_dim)
-    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+    with (
+        replacing(path) as temporary,
+        pq.ParquetWriter(temporary, schema, use_dictionary=False) as writer,
+    ):
         for frame_index, images in crops.iter_crops(batch_size):
             writer.write_table(_to_table(frame_index, backbone, backbone.embed(images), schema))
 
