@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from painted import PaintedFaceDetector
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
@@ -12,3 +14,12 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs real photographs and clips beside the checkout, in ../shared/data")
     return folder
+
+
+@pytest.fixture
+def painted_detector(monkeypatch: pytest.MonkeyPatch) -> PaintedFaceDetector:
+    """The detector of painted faces in place of whichever is asked for."""
+    detector = PaintedFaceDetector()
+    monkeypatch.setattr("canemo.pipeline.load_detector", lambda name: detector)
+    monkeypatch.setattr("canemo.predict.load_detector", lambda name: detector)
+    return detector

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from canemo.backbones import BACKBONES, find_backbone, find_weights, load_backbone, package_weights
 from canemo.errors import ConfigError, MissingExtraError, WeightsError
+from canemo.files import sha256_file
 
 # The paper's four: architecture, parameters without a head, feature dimension, grid of tokens.
 PAPER = {
@@ -94,6 +95,16 @@ def test_missing_file_and_missing_hub_name_the_ways_out(tmp_path, monkeypatch):
         load_backbone("dino_vits8")
     assert find_weights("dino_vits8") == "missing: not in the local cache"
     assert find_weights("efficientnet_lite0").startswith("ready: efficientnet-lite0")
+
+
+def test_recorded_hash_is_that_of_the_file_as_it_is_now(tmp_path):
+    path = random_weights("timm:resnet10t", tmp_path / "w.pth")
+    first = load_backbone("timm:resnet10t", weights=path)
+    state = torch.load(path)
+    torch.save({key: value + 1 for key, value in state.items()}, path)
+    second = load_backbone("timm:resnet10t", weights=path)
+    assert second.weights_sha256 == sha256_file(path) != first.weights_sha256
+    assert second.fingerprint != first.fingerprint
 
 
 def test_hub_cache_is_used_without_a_network(tmp_path, monkeypatch):

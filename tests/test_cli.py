@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from canemo import cli
-from painted import PaintedFaceDetector, write_painted_study
+from painted import write_painted_study
 
 FAST = [
     "--backbone", "efficientnet_lite0",
@@ -16,12 +16,7 @@ FAST = [
 ]  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def painted_detector(monkeypatch):
-    detector = PaintedFaceDetector()
-    monkeypatch.setattr("canemo.pipeline.load_detector", lambda name: detector)
-    monkeypatch.setattr("canemo.predict.load_detector", lambda name: detector)
-    return detector
+pytestmark = pytest.mark.usefixtures("painted_detector")
 
 
 @pytest.fixture

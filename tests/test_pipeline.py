@@ -17,12 +17,7 @@ OVERRIDES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def painted_detector(monkeypatch):
-    detector = PaintedFaceDetector()
-    monkeypatch.setattr("canemo.pipeline.load_detector", lambda name: detector)
-    monkeypatch.setattr("canemo.predict.load_detector", lambda name: detector)
-    return detector
+pytestmark = pytest.mark.usefixtures("painted_detector")
 
 
 @pytest.fixture(scope="module")
