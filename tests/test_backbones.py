@@ -89,7 +89,7 @@ def test_truncated_file_is_named(tmp_path):
 def test_missing_file_and_missing_hub_name_the_ways_out(tmp_path, monkeypatch):
     with pytest.raises(WeightsError, match="no such weights file"):
         load_backbone("vits16", weights=tmp_path / "nowhere.pth")
-    monkeypatch.setattr("canemo.backbones._is_reachable", lambda url: False)
+    monkeypatch.setattr("canemo.backbones.is_reachable", lambda url: False)
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *args: None)
     with pytest.raises(WeightsError, match=r"--weights FILE.*efficientnet_lite0.*focus_vits14"):
         load_backbone("dino_vits8")
@@ -109,7 +109,7 @@ def test_recorded_hash_is_that_of_the_file_as_it_is_now(tmp_path):
 
 def test_hub_cache_is_used_without_a_network(tmp_path, monkeypatch):
     path = random_weights("vits16", tmp_path / "model.safetensors")
-    monkeypatch.setattr("canemo.backbones._is_reachable", lambda url: False)
+    monkeypatch.setattr("canemo.backbones.is_reachable", lambda url: False)
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *args: str(path))
     assert load_backbone("vits16").weights_source == "model.safetensors"
 

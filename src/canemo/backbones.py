@@ -9,33 +9,29 @@ from __future__ import annotations
 import importlib.util
 import logging
 import re
-import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 import huggingface_hub
 import numpy as np
 import timm
 import torch
 from PIL import Image as PilImage
-from safetensors.torch import load_file
 from timm.data.config import resolve_model_data_config
 from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from canemo.errors import ConfigError, MissingExtraError, WeightsError
-from canemo.files import hash_values, replacing, sha256_file
+from canemo.files import hash_values, sha256_file
 from canemo.focus_onnx import read_focus_onnx
 from canemo.records import Image
+from canemo.weights import State, fetch_url, first_line, is_marked_random, is_reachable, read_state
 
 logger = logging.getLogger(__name__)
 
 INPUT_SIDE_PX = 224
-State = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -120,6 +116,8 @@ class Backbone:
         Which one it is.
     weights_sha256, weights_source
         SHA-256 of the weights used and where they came from.
+    is_random
+        Whether the weights file says of itself that it holds random tensors.
     feature_dim
         D.
     grid_shape
@@ -127,9 +125,17 @@ class Backbone:
     """
 
     def __init__(
-        self, spec: BackboneSpec, net: nn.Module, *, sha256: str, source: str, device: str = "cpu"
+        self,
+        spec: BackboneSpec,
+        net: nn.Module,
+        *,
+        sha256: str,
+        source: str,
+        device: str = "cpu",
+        is_random: bool = False,
     ) -> None:
         self.spec = spec
+        self.is_random = is_random
         self.weights_sha256 = sha256
         self.weights_source = source
         self.device = torch.device(device)
@@ -261,13 +267,20 @@ def load_backbone(name: str, *, weights: Path | None = None, device: str = "cpu"
     state = (
         read_focus_onnx(path, side_px=INPUT_SIDE_PX)
         if path.suffix == ".onnx"
-        else _read_state(path)
+        else _strip_prefixes(read_state(path))
     )
     if spec.source == "lite0" and not set(state) & set(net.state_dict()):
         state = _in_order_of(net, state, path=path)
     _load_state(net, state, path=path)
     logger.info("backbone %s: weights from %s", spec.name, path)
-    return Backbone(spec, net, sha256=sha256_file(path), source=path.name, device=device)
+    return Backbone(
+        spec,
+        net,
+        sha256=sha256_file(path),
+        source=path.name,
+        device=device,
+        is_random=is_marked_random(path),
+    )
 
 
 def _require_device(device: str) -> None:
@@ -275,12 +288,8 @@ def _require_device(device: str) -> None:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as exc:
         raise ConfigError(
-            f"backbone.device = {device!r} cannot be used here ({_first_line(exc)}); use 'cpu'"
+            f"backbone.device = {device!r} cannot be used here ({first_line(exc)}); use 'cpu'"
         ) from exc
-
-
-def _first_line(exc: Exception) -> str:
-    return (str(exc) or type(exc).__name__).splitlines()[0]
 
 
 def find_backbone(name: str) -> BackboneSpec:
@@ -342,7 +351,7 @@ def _build(spec: BackboneSpec) -> nn.Module:
     except (RuntimeError, TypeError, ValueError, AssertionError) as exc:
         raise ConfigError(
             f"backbone {spec.name!r}: timm cannot build it for crops of {INPUT_SIDE_PX} pixels "
-            f"({_first_line(exc)}); choose another"
+            f"({first_line(exc)}); choose another"
         ) from exc
     return net
 
@@ -350,8 +359,12 @@ def _build(spec: BackboneSpec) -> nn.Module:
 def _locate_weights(spec: BackboneSpec, *, fetch: bool = True) -> Path:
     if spec.source in ("lite0", "focus"):
         return package_weights(spec)
-    locate = _locate_url if spec.source == "url" else _locate_hub
-    return locate(spec, fetch=fetch)
+    if spec.source == "url":
+        path = fetch_url(str(spec.url), fetch=fetch)
+        if path is None:
+            raise _missing(spec)
+        return path
+    return _locate_hub(spec, fetch=fetch)
 
 
 def _locate_hub(spec: BackboneSpec, *, fetch: bool) -> Path:
@@ -364,7 +377,7 @@ def _locate_hub(spec: BackboneSpec, *, fetch: bool) -> Path:
         cached = huggingface_hub.try_to_load_from_cache(repository, filename)
         if isinstance(cached, str):
             return Path(cached)
-    if not fetch or not _is_reachable(huggingface_hub.constants.ENDPOINT):
+    if not fetch or not is_reachable(huggingface_hub.constants.ENDPOINT):
         raise _missing(spec)
     try:
         try:
@@ -373,33 +386,6 @@ def _locate_hub(spec: BackboneSpec, *, fetch: bool) -> Path:
             return Path(huggingface_hub.hf_hub_download(repository, "pytorch_model.bin"))
     except (OSError, huggingface_hub.errors.HfHubHTTPError) as exc:
         raise _missing(spec) from exc
-
-
-def _locate_url(spec: BackboneSpec, *, fetch: bool) -> Path:
-    url = str(spec.url)
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
-    if path.is_file():
-        return path
-    if not fetch or not _is_reachable(url):
-        raise _missing(spec)
-    try:
-        with replacing(path) as temporary:
-            torch.hub.download_url_to_file(url, str(temporary), progress=False)
-    except OSError as exc:
-        raise _missing(spec) from exc
-    return path
-
-
-def _is_reachable(url: str) -> bool:
-    """Ask quickly: the hub client itself retries for most of a minute before it gives up."""
-    if getproxies():
-        return True  # what a proxy reaches cannot be seen from here
-    host = urlsplit(url)
-    try:
-        socket.create_connection((host.hostname or "", host.port or 443), timeout=3).close()
-    except OSError:
-        return False
-    return True
 
 
 def _missing(spec: BackboneSpec) -> WeightsError:
@@ -411,30 +397,10 @@ def _missing(spec: BackboneSpec) -> WeightsError:
     )
 
 
-def _read_state(path: Path) -> State:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as exc:  # unpickling a foreign file can raise anything
-        raise WeightsError(
-            f"{path}: not a readable weights file ({_first_line(exc)}); expected "
-            "safetensors or a torch state dict (files that hold code are refused)"
-        ) from exc
-    return _unwrap(state, path=path)
-
-
-def _unwrap(state: object, *, path: Path) -> State:
-    """Return the bare state dict from the wrappings that checkpoints come in."""
-    while isinstance(state, Mapping):
-        inner = next((state[k] for k in ("state_dict", "model", "teacher") if k in state), None)
-        if not isinstance(inner, Mapping):
-            break
-        state = inner
-    if not isinstance(state, Mapping):
-        raise WeightsError(f"{path}: expected a state dict, found {type(state).__name__}")
+def _strip_prefixes(state: State) -> State:
+    """Return tensors under the names of the bare network; wrappers put theirs before them."""
     prefix = re.compile(r"^(module\.)?(backbone\.)?")
-    return {prefix.sub("", key): value for key, value in state.items() if torch.is_tensor(value)}
+    return {prefix.sub("", key): value for key, value in state.items()}
 
 
 def _load_state(net: nn.Module, state: State, *, path: Path) -> None:

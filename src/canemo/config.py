@@ -1,4 +1,4 @@
-"""Every setting and its default, and how `canemo.toml` and options override it.
+"""Every setting and its default, and how presets, `canemo.toml` and options override it.
 
 The defaults live here and nowhere else. A stage is handed its own section, never the whole.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -17,6 +18,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from canemo.errors import ConfigError
 
 CONFIG_FILE = "canemo.toml"
+PRESETS = ("quick", "paper", "video", "strict")
+
+Method: TypeAlias = Literal[
+    "logistic",
+    "gradient",
+    "sequence_mean",
+    "sequence_attention",
+    "sequence_convolution",
+    "sequence_gru",
+]
+Share: TypeAlias = Annotated[float, Field(gt=0, le=1)]
 
 
 class _Section(BaseModel):
@@ -87,12 +99,16 @@ class BackboneConfig(_Section):
 
 
 class ProbeConfig(_Section):
-    """The linear probe.
+    """What is fitted on the frozen features.
 
+    `method` is ``logistic`` (L2-penalised logistic regression), ``gradient`` (the 2022 paper's
+    linear probe: see `GradientConfig`) or a model of the whole clip: ``sequence_mean``,
+    ``sequence_attention``, ``sequence_convolution``, ``sequence_gru`` (see `SequenceConfig`).
     `penalties` are L2 strengths per sample (loss = mean log loss + penalty / 2 * |w|^2), of which
-    inner folds choose one.
+    inner folds choose one; they belong to ``logistic``.
     """
 
+    method: Method = "logistic"
     pooling: str = "cls"
     penalties: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         default=(0.01, 0.1, 1.0, 10.0, 100.0), min_length=1
@@ -101,11 +117,76 @@ class ProbeConfig(_Section):
     inner_folds: int = Field(default=5, ge=2)
 
 
+class GradientConfig(_Section):
+    """The linear probe of Boneh-Shitrit et al. (2022), section 3.2, and what it leaves open.
+
+    `feed` is ``exact`` (a fresh augmented view of every crop and a backbone pass in every epoch)
+    or ``views:K`` (K cached views per crop, one drawn in every epoch). `learning_rate` None takes
+    1e-4 for CNNs and 5e-6 for transformers.
+    """
+
+    feed: str = Field(default="views:8", pattern=r"^(exact|views:[1-9][0-9]*)$")
+    epochs: int = Field(default=30, ge=1)
+    learning_rate: float | None = Field(default=None, gt=0)
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
+        0.0,
+        0.999,
+    )
+    batch_size: int = Field(default=64, ge=1)
+    loss: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy"
+    initialisation: Literal["uniform", "zeros"] = "uniform"
+
+    @property
+    def views(self) -> int:
+        """How many augmented views of a crop there are: one per epoch where `feed` is exact."""
+        return self.epochs if self.feed == "exact" else int(self.feed.removeprefix("views:"))
+
+
+class AugmentConfig(_Section):
+    """How a crop is changed at random before it is embedded for training.
+
+    `area` is the share of the crop's area that is kept, `aspect` the range of width / height of
+    that part relative to the crop's; `brightness`, `contrast`, `saturation` and `hue` are the
+    strengths of torchvision's ColorJitter.
+    """
+
+    flip: float = Field(default=0.5, ge=0, le=1)
+    area: tuple[Share, Share] = (0.8, 1.0)
+    aspect: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (1.0, 1.0)
+    brightness: float = Field(default=0.2, ge=0, le=1)
+    contrast: float = Field(default=0.2, ge=0, le=1)
+    saturation: float = Field(default=0.2, ge=0, le=1)
+    hue: float = Field(default=0.05, ge=0, le=0.5)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> AugmentConfig:
+        if self.area[0] > self.area[1] or self.aspect[0] > self.aspect[1]:
+            raise ValueError("ranges run from the smaller to the larger value")
+        return self
+
+
+class SequenceConfig(_Section):
+    """Models of a whole clip over cached features, trained with AdamW.
+
+    `hidden` is the width all four work in; `window_s` [s] is how much time around a frame the
+    frame's own probability looks at.
+    """
+
+    hidden: int = Field(default=64, ge=1)
+    epochs: int = Field(default=60, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.05, ge=0)
+    dropout: float = Field(default=0.3, ge=0, lt=1)
+    window_s: float = Field(default=3.0, gt=0)
+
+
 class EvaluateConfig(_Section):
     """How dogs are split and how uncertainty is measured.
 
     `split` is `auto` (leave one subject out up to 40 subjects, else `kfold:10`), `loso`,
-    `kfold:K`, `holdout:N` or `file:PATH`.
+    `kfold:K`, `holdout:N`, `holdout:N:balanced` (test dogs drawn so that labels are shared out
+    alike) or `file:PATH`.
     """
 
     split: str = "auto"
@@ -113,38 +194,61 @@ class EvaluateConfig(_Section):
     resamples: int = Field(default=2000, ge=100)
 
 
-class Config(_Section):
-    """All settings of a run."""
+class CompareConfig(_Section):
+    """What `compare` puts side by side: every backbone with every method, none given twice.
 
+    Empty means the run's own. `weights` holds local weights files by name of backbone.
+    """
+
+    backbones: tuple[str, ...] = ()
+    methods: tuple[Method, ...] = ()
+    weights: dict[str, Path] = {}
+
+
+class Config(_Section):
+    """All settings of a run; `preset` names the one they started from."""
+
+    preset: str | None = None
     study: StudyConfig = StudyConfig()
     video: VideoConfig = VideoConfig()
     detect: DetectConfig = DetectConfig()
     crop: CropConfig = CropConfig()
     backbone: BackboneConfig = BackboneConfig()
     probe: ProbeConfig = ProbeConfig()
+    gradient: GradientConfig = GradientConfig()
+    augment: AugmentConfig = AugmentConfig()
+    sequence: SequenceConfig = SequenceConfig()
+    compare: CompareConfig = CompareConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
 
 
 def load_config(
-    root: Path | None = None, *, overrides: Mapping[str, Mapping[str, Any]] | None = None
+    root: Path | None = None,
+    *,
+    preset: str | None = None,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Config:
-    """Return the defaults, overridden by `root/canemo.toml`, overridden by `overrides`.
+    """Return the settings: each of these overrides the one before it.
+
+    The defaults; the preset that `root/canemo.toml` names; its other keys; `preset`; `overrides`.
 
     Raises
     ------
     ConfigError
-        The file is no TOML, a key is unknown (the nearest known one is named), or a value is
-        impossible.
+        A file is no TOML, a preset or a key is unknown (the nearest known one is named), or a
+        value is impossible.
     """
-    values: dict[str, Any] = {}
     path = None if root is None else root / CONFIG_FILE
+    values: dict[str, Any] = {}
     if root is not None and path is not None and path.is_file():
-        values = _resolve_paths(_read_toml(path), root)
-        _validate(values, source=path)
-    for section, entries in (overrides or {}).items():
-        below = {k: v for k, v in values.get(section, {}).items() if k not in _rivals(entries)}
-        values[section] = {**below, **entries}
-    return _validate(values, source="options")
+        own = _read_toml(path)
+        _validate(own, source=path)
+        own = _resolve_paths(own, root)
+        named = own.get("preset")
+        values = _layer({} if named is None else read_preset(named), own)
+    if preset is not None:
+        values = _layer(values, read_preset(preset))
+    return _validate(_layer(values, overrides or {}), source="options")
 
 
 def read_config(path: Path) -> Config:
@@ -152,16 +256,105 @@ def read_config(path: Path) -> Config:
     return _validate(_read_toml(path), source=path)
 
 
+def read_preset(name: str) -> dict[str, Any]:
+    """Return the settings of a preset, its own name under ``preset``.
+
+    Parameters
+    ----------
+    name
+        One of `PRESETS`, or the path of a TOML file of one's own.
+
+    Raises
+    ------
+    ConfigError
+        There is none of that name, or its file holds an unknown key or an impossible value.
+    """
+    source = f"preset {name}"
+    values = _parse_toml(format_preset(name), source=source)
+    _validate(values, source=source)
+    return {**values, "preset": name}
+
+
+def format_preset(name: str) -> str:
+    """Return a preset's TOML file as it is, comments included."""
+    if name in PRESETS:
+        return (resources.files("canemo") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+    if Path(name).is_file():
+        return Path(name).read_text(encoding="utf-8-sig")
+    near = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.0)[0]
+    raise ConfigError(
+        f"preset {name!r} is unknown, the nearest is {near!r}; there are {', '.join(PRESETS)}, or "
+        "give the path of a TOML file"
+    )
+
+
+def find_departures(config: Config) -> dict[str, Any]:
+    """Return what differs from the preset that `config` started from: key -> value in force.
+
+    What a preset leaves to the study (paths, labels, devices) is no departure.
+    """
+    if config.preset is None:
+        return {}
+    wanted = _flatten(load_config(preset=config.preset))
+    return {
+        key: value
+        for key, value in _flatten(config).items()
+        if value != wanted[key] and key not in _LEFT_TO_THE_STUDY
+    }
+
+
 def format_config(config: Config) -> str:
     """Return `config` as TOML; settings that are None are left out."""
     return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
 
 
+_LEFT_TO_THE_STUDY = frozenset(
+    {
+        "study.positive_label",
+        "detect.detector",
+        "backbone.weights",
+        "backbone.device",
+        "backbone.batch_size",
+        "compare.weights",
+    }
+)
+
+
+def _flatten(config: Config) -> dict[str, Any]:
+    return {
+        f"{section}.{key}": value
+        for section, entries in config.model_dump(mode="json").items()
+        if isinstance(entries, dict)
+        for key, value in entries.items()
+    }
+
+
+def _layer(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `below` with every key that `above` names replaced."""
+    values = dict(below)
+    for section, entries in above.items():
+        if isinstance(entries, Mapping):
+            under = values.get(section, {})
+            kept = {key: value for key, value in under.items() if key not in _rivals(entries)}
+            values[section] = {**kept, **entries}
+        else:
+            values[section] = entries
+    return values
+
+
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as exc:
         raise ConfigError(f"{path}: not valid TOML ({exc}); mend the file") from exc
+    return _parse_toml(text, source=path)
+
+
+def _parse_toml(text: str, *, source: Path | str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigError(f"{source}: not valid TOML ({exc}); mend the file") from exc
 
 
 def _rivals(entries: Mapping[str, Any]) -> set[str]:
@@ -172,11 +365,11 @@ def _rivals(entries: Mapping[str, Any]) -> set[str]:
 
 def _resolve_paths(values: dict[str, Any], root: Path) -> dict[str, Any]:
     """Make the paths of a study's own file independent of where canemo is started."""
-    for section, key in (("backbone", "weights"), ("detect", "detector")):
-        entries = values.get(section)
-        text = entries.get(key) if isinstance(entries, dict) else None
-        if isinstance(entries, dict) and isinstance(text, str) and (root / text).is_file():
-            entries[key] = str((root / text).resolve())
+    weights = values.get("compare", {}).get("weights", {})
+    places = [("weights", values.get("backbone", {})), ("detector", values.get("detect", {}))]
+    for key, entries in [*places, *((name, weights) for name in weights)]:
+        if key in entries and (root / entries[key]).is_file():
+            entries[key] = str((root / entries[key]).resolve())
     return values
 
 
@@ -197,10 +390,11 @@ def _describe(error: Any) -> str:
 
 
 def _known_keys() -> list[str]:
-    sections = Config.model_fields
+    fields = Config.model_fields
     keys = [
         f"{name}.{key}"
-        for name, section in sections.items()
-        for key in type(section.default).model_fields
+        for name, field in fields.items()
+        if isinstance(field.default, _Section)
+        for key in type(field.default).model_fields
     ]
-    return [*sections, *keys]
+    return [*fields, *keys]

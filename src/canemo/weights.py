@@ -1,0 +1,112 @@
+"""Weights files: read without running code in them, checked against their names, fetched."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeAlias
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from canemo.errors import WeightsError
+from canemo.files import replacing, sha256_file
+
+State: TypeAlias = Mapping[str, Tensor]
+RANDOM_MARK = "canemo_random"
+"""Key in a safetensors file's metadata that says: these tensors were drawn, not trained."""
+
+_HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.(pth|pt|safetensors)$")
+
+
+def read_state(path: Path) -> State:
+    """Return the bare state dict of a safetensors file or a torch checkpoint.
+
+    Raises
+    ------
+    WeightsError
+        The file is damaged, holds code, or is not what its name says: where a name ends in a hash
+        (``resnet50-0676ba61.pth``), as torch's hub names files, the content must have it.
+    """
+    verify_name(path)
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as exc:  # unpickling a foreign file can raise anything
+        raise WeightsError(
+            f"{path}: not a readable weights file ({first_line(exc)}); expected "
+            "safetensors or a torch state dict (files that hold code are refused)"
+        ) from exc
+    return _unwrap(state, path=path)
+
+
+def _unwrap(state: object, *, path: Path) -> State:
+    """Return the bare state dict from the wrappings that checkpoints come in."""
+    while isinstance(state, Mapping):
+        inner = next((state[k] for k in ("state_dict", "model", "teacher") if k in state), None)
+        if not isinstance(inner, Mapping):
+            break
+        state = inner
+    if not isinstance(state, Mapping):
+        raise WeightsError(f"{path}: expected a state dict, found {type(state).__name__}")
+    return {key: value for key, value in state.items() if torch.is_tensor(value)}
+
+
+def verify_name(path: Path) -> None:
+    """Compare the content with the SHA-256 (or its start) that a publisher put into the name."""
+    named = _HASH_IN_NAME.search(path.name)
+    blob = path.resolve().name  # the hub's cache names large files by their SHA-256
+    wanted = named[1] if named else blob if re.fullmatch("[0-9a-f]{64}", blob) else ""
+    found = sha256_file(path) if wanted else ""
+    if not found.startswith(wanted):
+        raise WeightsError(
+            f"{path}: its SHA-256 starts with {found[: len(wanted)]}, its publisher gave {wanted}; "
+            "the file is damaged or another one: fetch it again"
+        )
+
+
+def is_marked_random(path: Path) -> bool:
+    """Tell whether a safetensors file says of itself that its tensors are random."""
+    if path.suffix != ".safetensors":
+        return False
+    with safe_open(path, framework="pt") as file:
+        return RANDOM_MARK in (file.metadata() or {})
+
+
+def fetch_url(url: str, *, fetch: bool = True) -> Path | None:
+    """Return a file from torch's hub cache, fetched first if need be; None where it cannot be."""
+    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    if path.is_file():
+        return path
+    if not fetch or not is_reachable(url):
+        return None
+    try:
+        with replacing(path) as temporary:
+            torch.hub.download_url_to_file(url, str(temporary), progress=False)
+    except OSError:
+        return None
+    return path
+
+
+def is_reachable(url: str) -> bool:
+    """Tell quickly whether a host answers; the hub client itself retries for most of a minute."""
+    if getproxies():
+        return True  # what a proxy reaches cannot be seen from here
+    host = urlsplit(url)
+    try:
+        socket.create_connection((host.hostname or "", host.port or 443), timeout=3).close()
+    except OSError:
+        return False
+    return True
+
+
+def first_line(exc: Exception) -> str:
+    """Return the first line of an error's message, or its type."""
+    return (str(exc) or type(exc).__name__).splitlines()[0]
