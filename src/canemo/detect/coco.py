@@ -1,15 +1,29 @@
-"""Read annotation files in COCO's format: boxes on images, nothing else of the format."""
+"""Read annotation files in COCO's format: boxes and outlines on images, nothing else of it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+import logging
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from canemo.detect.annotations.problems import Problems
+from canemo.detect.annotations.shapes import (
+    Polygon,
+    bound_points,
+    clip_box,
+    clip_polygon,
+    pair_up,
+)
 from canemo.errors import AnnotationError
 from canemo.records import Box
+
+__all__ = ["AnnotatedImage", "Polygon", "load_coco"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -17,7 +31,9 @@ class AnnotatedImage:
     """One image of a COCO file and the boxes drawn on it.
 
     `boxes_xyxy` are pixels of the image as stored, clipped to it; `categories` names each box's
-    category; `extra` holds the entry's fields that COCO does not define.
+    category; `extra` holds the entry's fields that COCO does not define. `polygons` has one entry
+    per box: the outlines drawn around the same thing, none where only a box was drawn. Left out,
+    it is filled up with none.
     """
 
     path: Path
@@ -26,6 +42,11 @@ class AnnotatedImage:
     boxes_xyxy: tuple[Box, ...] = ()
     categories: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    polygons: tuple[tuple[Polygon, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.polygons and self.boxes_xyxy:
+            object.__setattr__(self, "polygons", ((),) * len(self.boxes_xyxy))
 
     @property
     def stem(self) -> str:
@@ -34,6 +55,8 @@ class AnnotatedImage:
 
 
 _IMAGE_FIELDS = frozenset({"id", "file_name", "width", "height"})
+# Beyond this, and where it is not a number at all, a coordinate is a mistake.
+_LARGEST_COORDINATE = 1e9
 
 
 def load_coco(
@@ -41,8 +64,9 @@ def load_coco(
     *,
     images_dir: Path | None = None,
     categories: Collection[str] | None = None,
+    skip_invalid: bool = False,
 ) -> tuple[AnnotatedImage, ...]:
-    """Load the images of a COCO file with their boxes.
+    """Load the images of a COCO file with their boxes and outlines.
 
     Parameters
     ----------
@@ -50,10 +74,14 @@ def load_coco(
         JSON file with ``images``, ``annotations`` and ``categories``.
     images_dir
         Folder of the images. None means ``images/`` beside the file where there is such a folder,
-        else the file's own folder.
+        else the file's own folder; an image that is not in ``images/`` but is in the file's own
+        folder is taken from there.
     categories
         Names of the categories to keep; None keeps all. Images that lose all their boxes stay, as
         images without a box.
+    skip_invalid
+        Whether entries that cannot be used are left out, each with a warning in the log, instead
+        of being an error.
 
     Returns
     -------
@@ -63,41 +91,64 @@ def load_coco(
     Raises
     ------
     AnnotationError
-        If the file cannot be read, or an entry is broken or refers to an unknown image or category.
+        If the file cannot be read, has no such category, or has entries that are broken, repeat an
+        id or refer to an unknown image or category. The message lists all such entries.
 
     Notes
     -----
-    Crowd regions (``iscrowd`` = 1) are left out. Image files are not opened.
+    Crowd regions (``iscrowd`` = 1) are left out. Run-length masks count as no outline. An outline
+    without a box gets the smallest box around it. Image files are not opened. Of images that share
+    an id none is kept, as nothing says which of them a box is on.
     """
     content = _read_json(coco_file)
-    names = _category_names(content, coco_file)
+    problems = Problems(coco_file, skip_invalid=skip_invalid)
+    names = _category_names(content, problems)
     _check_wanted(categories, names, coco_file)
-    boxes = _boxes_by_image(content, names, categories, coco_file)
-    folder = images_dir if images_dir is not None else _default_images_dir(coco_file)
+    images = _images_by_id(content, problems)
+    drawn = _drawn_by_image(content, images, names, categories, problems)
+    problems.close()
+    _log_masks(content["annotations"], coco_file)
     return tuple(
-        AnnotatedImage(
-            path=folder / entry["file_name"],
-            width=entry["width"],
-            height=entry["height"],
-            boxes_xyxy=tuple(box for box, _ in boxes[image_id]),
-            categories=tuple(name for _, name in boxes[image_id]),
-            extra={key: value for key, value in entry.items() if key not in _IMAGE_FIELDS},
-        )
-        for image_id, entry in _images_by_id(content, coco_file).items()
+        _annotated_image(_find_image(entry["file_name"], coco_file, images_dir), entry, faces)
+        for entry, faces in ((images[image_id], drawn[image_id]) for image_id in images)
     )
 
 
-def _default_images_dir(coco_file: Path) -> Path:
-    images_dir = coco_file.parent / "images"
-    return images_dir if images_dir.is_dir() else coco_file.parent
+@dataclass(frozen=True)
+class _Drawn:
+    box_xyxy: Box
+    category: str
+    polygons: tuple[Polygon, ...]
+
+
+def _annotated_image(
+    path: Path, entry: Mapping[str, Any], drawn: Sequence[_Drawn]
+) -> AnnotatedImage:
+    return AnnotatedImage(
+        path=path,
+        width=entry["width"],
+        height=entry["height"],
+        boxes_xyxy=tuple(one.box_xyxy for one in drawn),
+        categories=tuple(one.category for one in drawn),
+        extra={key: value for key, value in entry.items() if key not in _IMAGE_FIELDS},
+        polygons=tuple(one.polygons for one in drawn),
+    )
+
+
+def _find_image(file_name: str, coco_file: Path, images_dir: Path | None) -> Path:
+    if images_dir is not None:
+        return images_dir / file_name
+    beside, below = coco_file.parent / file_name, coco_file.parent / "images" / file_name
+    is_below = below.parent.is_dir() and (below.is_file() or not beside.is_file())
+    return below if is_below else beside
 
 
 def _read_json(coco_file: Path) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads(coco_file.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(coco_file.read_text(encoding="utf-8-sig"))
     except OSError as exc:
         raise AnnotationError(f"{coco_file}: cannot be read ({exc.strerror}).") from exc
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise AnnotationError(f"{coco_file}: is not JSON ({exc}).") from exc
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
@@ -105,100 +156,168 @@ def _read_json(coco_file: Path) -> dict[str, Any]:
                 f"{coco_file}: has no list '{key}'. A COCO file has the lists 'images', "
                 "'annotations' and 'categories'; export the boxes in COCO's format."
             )
-        for index, entry in enumerate(content[key]):
-            if not isinstance(entry, dict):
-                raise AnnotationError(
-                    f"{coco_file}: {key}[{index}] is {entry!r}, an object is wanted."
-                )
     return content
 
 
-def _category_names(content: Mapping[str, Any], coco_file: Path) -> dict[int, str]:
-    names = {}
-    for index, entry in enumerate(content["categories"]):
-        where = f"{coco_file}: categories[{index}]"
-        names[_integer(entry, "id", where)] = _text(entry, "name", where)
+def _iter_objects(
+    content: Mapping[str, Any], part: str, problems: Problems
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each entry of a part that is an object, with its place in the file."""
+    for index, entry in enumerate(content[part]):
+        where = f"{part}[{index}]"
+        if isinstance(entry, dict):
+            yield where, entry
+        else:
+            problems.add(f"{where} is {entry!r}, an object is wanted.")
+
+
+def _category_names(content: Mapping[str, Any], problems: Problems) -> dict[int, str | None]:
+    """Return the name of each category id, None where it is broken and already noted."""
+    names: dict[int, str | None] = {}
+    for where, entry in _iter_objects(content, "categories", problems):
+        with problems.gather(where):
+            category_id = _integer(entry, "id")
+            if category_id in names:
+                raise AnnotationError(f"the id {category_id} is taken by an earlier category.")
+            names[category_id] = None
+            names[category_id] = _text(entry, "name")
     return names
 
 
 def _check_wanted(
-    categories: Collection[str] | None, names: Mapping[int, str], coco_file: Path
+    categories: Collection[str] | None, names: Mapping[int, str | None], coco_file: Path
 ) -> None:
-    unknown = sorted(set(categories or ()) - set(names.values()))
+    known = {name for name in names.values() if name is not None}
+    unknown = sorted(set(categories or ()) - known)
     if unknown:
         raise AnnotationError(
-            f"{coco_file}: has no category {unknown[0]!r}; it has {sorted(names.values())}."
+            f"{coco_file}: has no category {unknown[0]!r}; it has {sorted(known)}."
         )
 
 
-def _images_by_id(content: Mapping[str, Any], coco_file: Path) -> dict[int, dict[str, Any]]:
+def _images_by_id(content: Mapping[str, Any], problems: Problems) -> dict[int, dict[str, Any]]:
     images: dict[int, dict[str, Any]] = {}
-    for index, entry in enumerate(content["images"]):
-        where = f"{coco_file}: images[{index}]"
-        image_id = _integer(entry, "id", where)
-        _text(entry, "file_name", where)
-        for key in ("width", "height"):
-            if _integer(entry, key, where) < 1:
-                raise AnnotationError(f"{where}: '{key}' is {entry[key]}, at least 1 is wanted.")
-        if image_id in images:
-            raise AnnotationError(f"{where}: the id {image_id} is taken by an earlier image.")
-        images[image_id] = entry
-    return images
+    shared: set[int] = set()
+    for where, entry in _iter_objects(content, "images", problems):
+        with problems.gather(where):
+            image_id = _integer(entry, "id")
+            if image_id in images:
+                shared.add(image_id)
+                raise AnnotationError(f"the id {image_id} is taken by an earlier image.")
+            _check_image(entry)
+            images[image_id] = entry
+    return {image_id: entry for image_id, entry in images.items() if image_id not in shared}
 
 
-def _boxes_by_image(
+def _check_image(entry: Mapping[str, Any]) -> None:
+    _text(entry, "file_name")
+    for key in ("width", "height"):
+        if _integer(entry, key) < 1:
+            raise AnnotationError(f"'{key}' is {entry[key]}, at least 1 is wanted.")
+
+
+def _drawn_by_image(
     content: Mapping[str, Any],
-    names: Mapping[int, str],
+    images: Mapping[int, Mapping[str, Any]],
+    names: Mapping[int, str | None],
     categories: Collection[str] | None,
-    coco_file: Path,
-) -> dict[int, list[tuple[Box, str]]]:
-    images = _images_by_id(content, coco_file)
-    boxes: dict[int, list[tuple[Box, str]]] = {image_id: [] for image_id in images}
-    for index, entry in enumerate(content["annotations"]):
-        where = f"{coco_file}: annotations[{index}]"
-        image_id = _integer(entry, "image_id", where)
-        category_id = _integer(entry, "category_id", where)
-        if image_id not in images:
-            raise AnnotationError(f"{where}: 'image_id' is {image_id}, which no image has.")
-        if category_id not in names:
-            raise AnnotationError(
-                f"{where}: 'category_id' is {category_id}, which no category has."
-            )
-        wanted = categories is None or names[category_id] in categories
-        if wanted and not entry.get("iscrowd"):
-            box = _clipped_box(entry, images[image_id], where)
-            boxes[image_id].append((box, names[category_id]))
-    return boxes
+    problems: Problems,
+) -> dict[int, list[_Drawn]]:
+    drawn: dict[int, list[_Drawn]] = {image_id: [] for image_id in images}
+    listed = [entry.get("id") for entry in content["images"] if isinstance(entry, dict)]
+    listed_ids = {image_id for image_id in listed if isinstance(image_id, int)}
+    annotation_ids: set[int] = set()
+    for where, entry in _iter_objects(content, "annotations", problems):
+        with problems.gather(where):
+            _check_annotation_id(entry, annotation_ids)
+            image_id = _known(entry, "image_id", listed_ids, "image")
+            name = names[_known(entry, "category_id", names, "category")]
+            # An image or a category that is listed but broken is noted where it is listed.
+            if image_id not in images or name is None:
+                continue
+            if (categories is None or name in categories) and not entry.get("iscrowd"):
+                drawn[image_id].append(_read_drawn(entry, name, images[image_id]))
+    return drawn
 
 
-def _clipped_box(entry: Mapping[str, Any], image: Mapping[str, Any], where: str) -> Box:
-    bbox = entry.get("bbox")
-    if not isinstance(bbox, list) or len(bbox) != 4 or not all(map(_is_number, bbox)):
-        raise AnnotationError(f"{where}: 'bbox' is {bbox!r}, [x, y, width, height] is wanted.")
-    x, y, width, height = (float(value) for value in bbox)
-    x0, y0 = max(x, 0.0), max(y, 0.0)
-    x1, y1 = min(x + width, float(image["width"])), min(y + height, float(image["height"]))
-    if not (x1 > x0 and y1 > y0):
-        raise AnnotationError(
-            f"{where}: 'bbox' {bbox} has no area inside its image of "
-            f"{image['width']} x {image['height']} pixels."
-        )
-    return x0, y0, x1, y1
+def _check_annotation_id(entry: Mapping[str, Any], taken: set[int]) -> None:
+    if entry.get("id") is None:
+        return
+    annotation_id = _integer(entry, "id")
+    if annotation_id in taken:
+        raise AnnotationError(f"the id {annotation_id} is taken by an earlier annotation.")
+    taken.add(annotation_id)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _integer(entry: Mapping[str, Any], key: str, where: str) -> int:
-    value = entry.get(key)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise AnnotationError(f"{where}: '{key}' is {value!r}, a whole number is wanted.")
+def _known(entry: Mapping[str, Any], key: str, known: Collection[Any], noun: str) -> int:
+    value = _integer(entry, key)
+    if value not in known:
+        raise AnnotationError(f"'{key}' is {value}, which no {noun} has.")
     return value
 
 
-def _text(entry: Mapping[str, Any], key: str, where: str) -> str:
+def _read_drawn(entry: Mapping[str, Any], category: str, image: Mapping[str, Any]) -> _Drawn:
+    width, height = image["width"], image["height"]
+    polygons = _read_polygons(entry)
+    box = _read_box(entry, polygons)
+    inside = (clip_polygon(polygon, width=width, height=height) for polygon in polygons)
+    return _Drawn(clip_box(box, width=width, height=height), category, tuple(filter(None, inside)))
+
+
+def _read_box(entry: Mapping[str, Any], polygons: Sequence[Polygon]) -> Box:
+    bbox = entry.get("bbox")
+    if not bbox and polygons:
+        return bound_points(point for polygon in polygons for point in polygon)
+    if not isinstance(bbox, list) or len(bbox) != 4 or not all(map(_is_coordinate, bbox)):
+        raise AnnotationError(f"'bbox' is {bbox!r}, [x, y, width, height] is wanted.")
+    x, y, width, height = (float(value) for value in bbox)
+    return x, y, x + width, y + height
+
+
+def _read_polygons(entry: Mapping[str, Any]) -> tuple[Polygon, ...]:
+    rings = entry.get("segmentation")
+    if not rings or isinstance(rings, dict):
+        return ()
+    if not isinstance(rings, list):
+        raise AnnotationError(f"'segmentation' is {rings!r}, a list of polygons is wanted.")
+    # Some tools leave out the list around a single polygon.
+    rings = rings if isinstance(rings[0], list) else [rings]
+    return tuple(_read_ring(ring) for ring in rings)
+
+
+def _read_ring(ring: object) -> Polygon:
+    if not isinstance(ring, list) or not all(map(_is_coordinate, ring)):
+        raise AnnotationError(f"'segmentation' has {ring!r}, a list of x, y, x, y is wanted.")
+    return pair_up(ring)
+
+
+def _log_masks(annotations: Sequence[Any], coco_file: Path) -> None:
+    kinds = Counter(
+        type(entry.get("segmentation")) for entry in annotations if isinstance(entry, dict)
+    )
+    if kinds[dict]:
+        logger.warning(
+            "%s: %d masks are run-length encoded and not read; their boxes have no outline. "
+            "Export polygons if the outlines matter.",
+            coco_file,
+            kinds[dict],
+        )
+
+
+def _is_coordinate(value: object) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and -_LARGEST_COORDINATE < value < _LARGEST_COORDINATE  # type: ignore[operator]
+
+
+def _integer(entry: Mapping[str, Any], key: str) -> int:
+    value = entry.get(key)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise AnnotationError(f"'{key}' is {value!r}, a whole number is wanted.")
+    return value
+
+
+def _text(entry: Mapping[str, Any], key: str) -> str:
     value = entry.get(key)
     if not isinstance(value, str) or not value:
-        raise AnnotationError(f"{where}: '{key}' is {value!r}, a text is wanted.")
+        raise AnnotationError(f"'{key}' is {value!r}, a text is wanted.")
     return value
