@@ -5,12 +5,15 @@ import pytest
 from canemo.config import EvaluateConfig, ProbeConfig
 from canemo.errors import SplitError
 from canemo.evaluate import (
-    evaluate_probe,
+    evaluate_learner,
     summarise_chance,
     summarise_level,
     summarise_subjects,
 )
+from canemo.features import pool
+from canemo.learners import LogisticLearner, Material
 from canemo.predictions import select_level, tabulate_predictions
+from canemo.probe import average_by_video
 from canemo.splits import Fold, Split, make_split
 from worlds import LABELS, draw_features
 
@@ -19,7 +22,8 @@ PROBE = ProbeConfig(penalties=(0.01, 1.0), inner_folds=3)
 
 def evaluate(features, split=None, probe=PROBE):
     split = split or make_split(features.origin["subject_id"].tolist(), kind="loso")
-    return evaluate_probe(features, split, labels=LABELS, probe=probe, seed=0)
+    material = Material(pool(features, probe.pooling), features.origin, LABELS)
+    return evaluate_learner(LogisticLearner(material, probe), split, seed=0)
 
 
 def accuracy(evaluation, level="video"):
@@ -116,7 +120,8 @@ def test_summaries_count_what_is_there():
         }
     )
     probability = np.array([[0.9, 0.1], [0.7, 0.3], [0.6, 0.4], [0.2, 0.8]])
-    table = tabulate_predictions(origin, probability, labels=LABELS)
+    _, of_videos = average_by_video(probability, origin["video_id"].to_numpy())
+    table = tabulate_predictions(origin, probability, of_videos, labels=LABELS)
     videos = table[table["level"] == "video"]
     assert videos[f"probability_{LABELS[0]}"].tolist() == pytest.approx([0.8, 0.6, 0.2])
     assert summarise_subjects(videos) == [

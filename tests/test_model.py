@@ -33,15 +33,15 @@ def test_saved_model_comes_back_equal_to_the_last_bit(model, tmp_path):
     again = read_model(save_model(model, tmp_path / "model"))
     features = np.random.default_rng(1).normal(size=(7, 5))
     np.testing.assert_array_equal(
-        again.probe.predict_proba(features), model.probe.predict_proba(features)
+        again.classifier.predict_proba(features), model.classifier.predict_proba(features)
     )
     assert again.config == model.config
-    assert dataclasses.replace(again, probe=model.probe) == model
+    assert dataclasses.replace(again, classifier=model.classifier) == model
 
 
 def test_run_folder_is_accepted(model, tmp_path):
     save_model(model, tmp_path / "run" / "model")
-    assert read_model(tmp_path / "run").probe.labels == model.probe.labels
+    assert read_model(tmp_path / "run").classifier.labels == model.classifier.labels
 
 
 def test_no_part_of_a_model_is_a_pickle(model, tmp_path):
@@ -51,7 +51,7 @@ def test_no_part_of_a_model_is_a_pickle(model, tmp_path):
 
 def test_card_says_what_the_model_does_and_does_not_say(model, tmp_path):
     card = (save_model(model, tmp_path) / "README.md").read_text(encoding="utf-8")
-    assert "29 subjects in 248" in card
+    assert "29 subjects in 248 videos" in " ".join(card.split())
     assert "0.810" in card
     assert "does not say what an animal feels" in card
 

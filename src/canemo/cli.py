@@ -5,10 +5,12 @@ Exit codes: 0 done, 1 a stated failure, 2 wrong usage, 130 interrupted.
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,6 +39,10 @@ BackboneName = Annotated[
 ]
 Weights = Annotated[
     Path | None, typer.Option(help="Local weights file of the backbone.", show_default=False)
+]
+PresetName = Annotated[
+    str | None,
+    typer.Option("--preset", help="quick, paper, video, strict, or a TOML file of your own."),
 ]
 Fps = Annotated[float | None, typer.Option(help="Frames per second to look at.")]
 EveryNth = Annotated[int | None, typer.Option(help="Look at every n-th frame (1: all).")]
@@ -134,6 +140,7 @@ def check(study: StudyDir, as_json: Json = False) -> None:
 @app.command()
 def crop(
     study: StudyDir,
+    preset: PresetName = None,
     sheet: Annotated[Path | None, typer.Option(help="PNG for a contact sheet.")] = None,
     fps: Fps = None,
     every_nth: EveryNth = None,
@@ -143,7 +150,9 @@ def crop(
     """Find and keep the face crops of every video."""
     from canemo import pipeline, terminal
 
-    config = _configure(study, settings, fps=fps, every_nth=every_nth, detector=detector)
+    config = _configure(
+        study, settings, preset=preset, fps=fps, every_nth=every_nth, detector=detector
+    )
     with terminal.show_progress() as progress:
         crops = pipeline.crop_study(study, config=config, sheet=sheet, progress=progress)
     typer.echo(crops.ledger.groupby("fate").size().to_string())
@@ -152,6 +161,7 @@ def crop(
 @app.command()
 def embed(
     study: StudyDir,
+    preset: PresetName = None,
     backbone: BackboneName = None,
     weights: Weights = None,
     fps: Fps = None,
@@ -165,6 +175,7 @@ def embed(
     config = _configure(
         study,
         settings,
+        preset=preset,
         backbone=backbone,
         weights=weights,
         fps=fps,
@@ -179,6 +190,7 @@ def embed(
 @app.command()
 def evaluate(
     study: StudyDir,
+    preset: PresetName = None,
     backbone: BackboneName = None,
     weights: Weights = None,
     fps: Fps = None,
@@ -197,6 +209,7 @@ def evaluate(
     config = _configure(
         study,
         settings,
+        preset=preset,
         backbone=backbone,
         weights=weights,
         fps=fps,
@@ -214,6 +227,7 @@ def evaluate(
 @app.command()
 def run(
     study: StudyDir,
+    preset: PresetName = None,
     name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
     backbone: BackboneName = None,
     weights: Weights = None,
@@ -234,6 +248,7 @@ def run(
     config = _configure(
         study,
         settings,
+        preset=preset,
         backbone=backbone,
         weights=weights,
         fps=fps,
@@ -305,6 +320,26 @@ def predict(
 
 
 @app.command()
+def presets(
+    name: Annotated[str | None, typer.Argument(help="Print this one as TOML.")] = None,
+) -> None:
+    """List the presets with what they are for, or print one."""
+    from canemo.config import PRESETS, format_preset
+
+    if name is not None:
+        typer.echo(format_preset(name), nl=False)
+        return
+    for each in PRESETS:
+        lines = format_preset(each).splitlines()
+        about = " ".join(line.lstrip("# ") for line in itertools.takewhile(_is_comment, lines))
+        typer.echo(f"{each}\n{textwrap.indent(textwrap.fill(about, 92), '  ')}\n")
+
+
+def _is_comment(line: str) -> bool:
+    return line.startswith("#")
+
+
+@app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what is installed and which backbones and detectors can be used here."""
     from canemo import pipeline
@@ -361,7 +396,9 @@ def _fail(message: str) -> None:
     sys.exit(1)
 
 
-def _configure(study: Path, settings: list[str] | None, **options: Any) -> Config:
+def _configure(
+    study: Path, settings: list[str] | None, *, preset: str | None = None, **options: Any
+) -> Config:
     from canemo.config import load_config
 
     places = {
@@ -385,7 +422,7 @@ def _configure(study: Path, settings: list[str] | None, **options: Any) -> Confi
     for setting in settings or ():
         section, key, value = _parse_setting(setting)
         overrides.setdefault(section, {})[key] = value
-    return load_config(study, overrides=overrides)
+    return load_config(study, preset=preset, overrides=overrides)
 
 
 def _parse_setting(text: str) -> tuple[str, str, Any]:

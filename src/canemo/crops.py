@@ -268,7 +268,7 @@ def _make_crop_file(
     ):
         spool = _Spool(handle)
         watcher = _Watcher(spool, threshold=threshold, detect=detect, crop=crop)
-        for frames in _batches(reader, BATCH_FRAMES):
+        for frames in iter_batches(reader, BATCH_FRAMES):
             found = detector.detect([frame.image_rgb for frame in frames])
             for frame, faces in zip(frames, found, strict=True):
                 watcher.watch(frame, faces)
@@ -414,7 +414,7 @@ def _write_rows(path: Path, rows: Iterable[dict[str, Any]], *, notes: dict[str, 
         replacing(path) as temporary,
         pq.ParquetWriter(temporary, schema, use_dictionary=False) as writer,
     ):
-        for some in _batches(rows, ROW_GROUP):
+        for some in iter_batches(rows, ROW_GROUP):
             writer.write_table(pa.Table.from_pylist(list(some), schema=schema))
 
 
@@ -425,7 +425,8 @@ def _fit(centre: float, size: float, limit: int) -> tuple[int, int]:
     return first, max(first + 1, min(limit, round(start + size)))
 
 
-def _batches(items: Iterable[Any], size: int) -> Iterator[Sequence[Any]]:
+def iter_batches(items: Iterable[Any], size: int) -> Iterator[Sequence[Any]]:
+    """Yield up to `size` items at a time; nothing is read ahead."""
     batch: list[Any] = []
     for item in items:
         batch.append(item)

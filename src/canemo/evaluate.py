@@ -1,4 +1,4 @@
-"""The evaluation: fit on some dogs, test on others, and put the result into numbers."""
+"""The evaluation: learn from some dogs, test on others, and put the result into numbers."""
 
 from __future__ import annotations
 
@@ -9,21 +9,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from canemo.config import EvaluateConfig, ProbeConfig
+from canemo.config import EvaluateConfig
 from canemo.errors import SplitError
-from canemo.features import Features, pool
+from canemo.gradient import compute_log_loss
+from canemo.learners import Fitted, Learner, Material, Rows
 from canemo.metrics import (
     Predictions,
     compute_confusion,
     compute_macro_f1,
     compute_majority_share,
 )
-from canemo.predictions import label_positions, tabulate_predictions
-from canemo.probe import Probe, choose_penalty, fit_probe
+from canemo.predictions import tabulate_predictions
 from canemo.splits import Fold, Split
 from canemo.stats import compute_intervals, compute_scores
 
 ProgressFn = Callable[[int, int], None]
+
+
+CURVE_COLUMNS = (
+    "fold", "epoch", "train_crops", "train_loss", "train_accuracy",
+    "test_crops", "test_loss", "test_accuracy",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,77 +42,99 @@ class Evaluation:
         One row per frame and one per video (column ``level``), each predicted by a probe that had
         not seen its subject; columns ``probability_LABEL``, ``predicted``, ``fold``.
     penalties
-        The penalty chosen inside each fold.
+        The penalty chosen inside each fold; empty where none is chosen.
+    curves
+        One row per fold and epoch (`CURVE_COLUMNS`), empty where nothing is trained in epochs.
+        The test columns are for looking at afterwards; nothing was chosen by them.
+    train_accuracy
+        By frame, of the final probe on the crops it was fitted on, as they are: the mean over
+        folds, each fold weighing as much as it has crops.
     warnings
         What a reader of the numbers must know.
     """
 
     predictions: pd.DataFrame
     penalties: tuple[float, ...]
+    curves: pd.DataFrame
+    train_accuracy: float
     warnings: tuple[str, ...]
 
 
-def evaluate_probe(
-    features: Features,
-    split: Split,
-    *,
-    labels: tuple[str, ...],
-    probe: ProbeConfig,
-    seed: int,
-    progress: ProgressFn | None = None,
+def evaluate_learner(
+    learner: Learner, split: Split, *, seed: int, progress: ProgressFn | None = None
 ) -> Evaluation:
-    """Fit a probe in every fold, its penalty chosen in inner folds, and predict the test subjects.
+    """Learn in every fold from its training subjects and predict its test subjects.
 
     Raises
     ------
     SplitError
         In no fold do the training subjects show every label.
     """
-    x = pool(features, probe.pooling)
-    owners = features.origin["subject_id"].to_numpy()
-    tables, penalties, warnings = [], [], []
+    material = learner.material
+    owners = material.origin["subject_id"].to_numpy()
+    tables, curves, penalties, warnings = [], [], [], []
+    train_right = train_crops = 0.0
     for number, fold in enumerate(split.folds):
         train, test = np.isin(owners, fold.train), np.isin(owners, fold.test)
-        problem = _find_problem(features.origin[train], test, fold, labels)
+        problem = _find_problem(material.origin[train], test, fold, material.labels)
         if problem is not None:
             warnings.append(f"fold {number}: {problem}")
             continue
-        fitted = fit_nested(x[train], features.origin[train], labels=labels, probe=probe, seed=seed)
-        penalties.append(fitted.penalty)
-        tables.append(
-            tabulate_predictions(
-                features.origin[test], fitted.predict_proba(x[test]), labels=labels, fold=number
-            )
-        )
+        fitted = learner.fit(train, seed=seed)
+        warnings += [text for text in fitted.warnings if text not in warnings]
+        penalties += [] if fitted.penalty is None else [fitted.penalty]
+        curves += _trace_epochs(material, fitted, test, train_crops=int(train.sum()), fold=number)
+        frames, _ = material.predict(fitted.classifier, train)
+        train_right += float((frames.argmax(axis=1) == material.label_index[train]).sum())
+        train_crops += float(train.sum())
+        answers = material.predict(fitted.classifier, test)
+        origin = material.origin[test]
+        tables.append(tabulate_predictions(origin, *answers, labels=material.labels, fold=number))
         if progress is not None:
             progress(number + 1, len(split.folds))
     if not tables:
         raise SplitError(f"no fold can be evaluated; {'; '.join(warnings)}")
-    return Evaluation(pd.concat(tables, ignore_index=True), tuple(penalties), tuple(warnings))
-
-
-def fit_nested(
-    x: np.ndarray[Any, np.dtype[np.float32]],
-    origin: pd.DataFrame,
-    *,
-    labels: tuple[str, ...],
-    probe: ProbeConfig,
-    seed: int,
-) -> Probe:
-    """Fit a probe on all rows given, its penalty chosen in inner folds over their subjects."""
-    y = label_positions(origin, labels)
-    penalty = choose_penalty(
-        x,
-        y,
-        subject_ids=origin["subject_id"].to_numpy(),
-        video_ids=origin["video_id"].to_numpy(),
-        labels=labels,
-        penalties=probe.penalties,
-        class_weight=probe.class_weight,
-        inner_folds=probe.inner_folds,
-        seed=seed,
+    return Evaluation(
+        pd.concat(tables, ignore_index=True),
+        tuple(penalties),
+        pd.DataFrame(curves, columns=list(CURVE_COLUMNS)),
+        train_right / train_crops,
+        tuple(warnings),
     )
-    return fit_probe(x, y, labels=labels, penalty=penalty, class_weight=probe.class_weight)
+
+
+def _trace_epochs(
+    material: Material, fitted: Fitted, test: Rows, *, train_crops: int, fold: int
+) -> list[tuple[float, ...]]:
+    """Return the rows of `CURVE_COLUMNS` of one fold."""
+    x, y = material.x[test], material.label_index[test]
+    return [
+        (
+            fold,
+            epoch.number,
+            train_crops,
+            epoch.loss,
+            epoch.accuracy,
+            len(y),
+            compute_log_loss(epoch.probe, x, y),
+            float((epoch.probe.predict_proba(x).argmax(axis=1) == y).mean()),
+        )
+        for epoch in fitted.epochs
+    ]
+
+
+def average_curves(curves: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per epoch: losses and accuracies averaged over folds, crop by crop."""
+    rows = []
+    for epoch, part in curves.groupby("epoch", sort=True):
+        row: dict[str, Any] = {"epoch": epoch}
+        for side in ("train", "test"):
+            for name in ("loss", "accuracy"):
+                column = f"{side}_{name}"
+                row[column] = float(np.average(part[column], weights=part[f"{side}_crops"]))
+        rows.append(row)
+    names = [name for name in CURVE_COLUMNS if name not in ("fold", "train_crops", "test_crops")]
+    return pd.DataFrame(rows, columns=names)
 
 
 def summarise_level(predictions: Predictions, *, evaluate: EvaluateConfig) -> dict[str, Any]:

@@ -16,13 +16,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from canemo.backbones import Backbone, Embedding
+from canemo.backbones import Backbone
 from canemo.crops import CropFile
 from canemo.errors import ConfigError
 from canemo.files import hash_values, replacing
+from canemo.records import Image
 
 FEATURES_VERSION = 1
 GRID_SIDE = 4
@@ -123,7 +123,22 @@ def _make_feature_file(path: Path, crops: CropFile, backbone: Backbone, *, batch
         pq.ParquetWriter(temporary, schema, use_dictionary=False) as writer,
     ):
         for frame_index, images in crops.iter_crops(batch_size):
-            writer.write_table(_to_table(frame_index, backbone, backbone.embed(images), schema))
+            embedded = compute_features(
+                backbone, images, pd.DataFrame({"frame_index": frame_index})
+            )
+            writer.write_table(_to_table(embedded, schema))
+
+
+def compute_features(
+    backbone: Backbone, images_rgb: Sequence[Image], origin: pd.DataFrame
+) -> Features:
+    """Embed N crops (H, W, 3) uint8, RGB, whose `origin` has N rows; the vectors are float16."""
+    embedding = backbone.embed(images_rgb)
+    n, _, dim = embedding.tokens.shape
+    square = embedding.tokens.transpose(1, 2).reshape(n, dim, *backbone.grid_shape)
+    grid = adaptive_avg_pool2d(square, GRID_SIDE).flatten(2).transpose(1, 2)
+    vectors = (embedding.cls, embedding.tokens.mean(1), grid)
+    return Features(origin, *(vector.numpy().astype(np.float16) for vector in vectors))
 
 
 def load_features(sources: Sequence[tuple[CropFile, Path]]) -> Features:
@@ -135,7 +150,7 @@ def load_features(sources: Sequence[tuple[CropFile, Path]]) -> Features:
         index = table["frame_index"].to_numpy()
         columns = ["video_id", "subject_id", "label", "time_s"]
         origins.append(ledger.loc[index, columns].reset_index())
-        arrays.append({name: _to_array(table[name]) for name in ("cls", "mean", "grid")})
+        arrays.append({name: to_array(table[name]) for name in ("cls", "mean", "grid")})
     cls, mean, grid = (
         np.concatenate([part[name] for part in arrays]) for name in ("cls", "mean", "grid")
     )
@@ -153,23 +168,19 @@ def _schema(dim: int) -> pa.Schema:
     return pa.schema([("frame_index", pa.int64()), *vectors])
 
 
-def _to_table(
-    frame_index: Sequence[int], backbone: Backbone, embedding: Embedding, schema: pa.Schema
-) -> pa.Table:
-    n, _, dim = embedding.tokens.shape
-    square = embedding.tokens.transpose(1, 2).reshape(n, dim, *backbone.grid_shape)
-    grid = adaptive_avg_pool2d(square, GRID_SIDE).flatten(2).transpose(1, 2)
-    vectors = (embedding.cls, embedding.tokens.mean(1), grid.flatten(1))
-    columns = [pa.array(frame_index, pa.int64()), *map(_to_column, vectors)]
-    return pa.Table.from_arrays(columns, schema=schema)
+def _to_table(features: Features, schema: pa.Schema) -> pa.Table:
+    vectors = (features.cls, features.mean, features.grid.reshape(len(features), -1))
+    frame_index = pa.array(features.origin["frame_index"], pa.int64())
+    return pa.Table.from_arrays([frame_index, *map(to_column, vectors)], schema=schema)
 
 
-def _to_column(vectors: Tensor) -> pa.FixedSizeListArray:
-    flat = pa.array(vectors.numpy().astype(np.float16).ravel())
-    return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
+def to_column(vectors: Stored) -> pa.FixedSizeListArray:
+    """Return (N, F) vectors as a column of N lists."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
 
 
-def _to_array(column: pa.ChunkedArray) -> Stored:
+def to_array(column: pa.ChunkedArray) -> Stored:
+    """Return a column of N lists as (N, F) vectors."""
     size = column.type.list_size
     parts = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
     flat = np.concatenate(parts) if parts else np.empty(0, np.float16)

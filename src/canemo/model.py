@@ -3,7 +3,8 @@
 ```
 model/
   model.json          settings, labels, fingerprints, what it was trained on
-  probe.safetensors   mean, scale, coef, intercept (float64)
+  probe.safetensors   mean, scale, coef, intercept (float64); of a model of the whole clip:
+                      mean, scale and its layers under state.* (float32)
   README.md           model card
 ```
 Backbone and detector weights are named by their SHA-256, not copied; a model refuses others.
@@ -15,7 +16,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from safetensors import SafetensorError
@@ -25,8 +26,12 @@ from canemo.config import Config
 from canemo.errors import ModelError
 from canemo.files import write_atomically
 from canemo.probe import Probe
+from canemo.sequence import SequenceProbe
 
 MODEL_SCHEMA = 1
+_LAYER = "state."
+
+Classifier: TypeAlias = Probe | SequenceProbe
 MODEL_FILE, PROBE_FILE, CARD_FILE = "model.json", "probe.safetensors", "README.md"
 
 
@@ -36,7 +41,7 @@ class SavedModel:
 
     Attributes
     ----------
-    probe
+    classifier
         Fitted on every subject of the study.
     config
         The settings of the run, so that new video is treated as the study's was.
@@ -48,7 +53,7 @@ class SavedModel:
         Numbers of the study it was trained on and what unseen subjects gave, for the card.
     """
 
-    probe: Probe
+    classifier: Classifier
     config: Config
     positive_label: str
     backbone_sha256: str
@@ -58,15 +63,13 @@ class SavedModel:
 
 def save_model(model: SavedModel, folder: Path) -> Path:
     """Write the model into `folder`; `model.json` last, so that its presence means complete."""
-    probe = model.probe
-    arrays = {name: getattr(probe, name) for name in ("mean", "scale", "coef", "intercept")}
-    write_atomically(folder / PROBE_FILE, save(arrays))
+    write_atomically(folder / PROBE_FILE, save(_list_arrays(model.classifier)))
     write_atomically(folder / CARD_FILE, _write_card(model))
     content = {
         "schema": MODEL_SCHEMA,
-        "labels": list(probe.labels),
+        "labels": list(model.classifier.labels),
         "positive_label": model.positive_label,
-        "penalty": probe.penalty,
+        **_describe_classifier(model.classifier),
         "backbone_sha256": model.backbone_sha256,
         "detector_sha256": model.detector_sha256,
         "config": model.config.model_dump(mode="json", exclude_none=True),
@@ -95,7 +98,7 @@ def read_model(folder: Path) -> SavedModel:
                 "model again with this version of canemo"
             )
         return SavedModel(
-            _make_probe(content, arrays),
+            _make_classifier(content, arrays),
             Config.model_validate(content["config"]),
             content["positive_label"],
             content["backbone_sha256"],
@@ -111,14 +114,33 @@ def read_model(folder: Path) -> SavedModel:
         ) from exc
 
 
-def _make_probe(content: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Probe:
-    return Probe(
-        tuple(content["labels"]),
-        arrays["mean"],
-        arrays["scale"],
-        arrays["coef"],
-        arrays["intercept"],
-        content["penalty"],
+def _list_arrays(classifier: Classifier) -> dict[str, np.ndarray]:
+    shared = {"mean": classifier.mean, "scale": classifier.scale}
+    if isinstance(classifier, Probe):
+        return {**shared, "coef": classifier.coef, "intercept": classifier.intercept}
+    layers = {f"{_LAYER}{name}": np.asarray(v) for name, v in classifier.state.items()}
+    return {**shared, **layers}
+
+
+def _describe_classifier(classifier: Classifier) -> dict[str, Any]:
+    if isinstance(classifier, Probe):
+        return {"penalty": classifier.penalty}
+    return {name: getattr(classifier, name) for name in ("head", "hidden", "window_s")}
+
+
+def _make_classifier(content: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Classifier:
+    labels, mean, scale = tuple(content["labels"]), arrays["mean"], arrays["scale"]
+    if "head" not in content:
+        return Probe(labels, mean, scale, arrays["coef"], arrays["intercept"], content["penalty"])
+    layers = {n.removeprefix(_LAYER): v for n, v in arrays.items() if n.startswith(_LAYER)}
+    return SequenceProbe(
+        labels,
+        content["head"],
+        content["hidden"],
+        content["window_s"],
+        mean=mean,
+        scale=scale,
+        state=layers,
     )
 
 
@@ -130,14 +152,15 @@ tags: [animal-behaviour, facial-expression, dog]
 ---
 # Model card
 
-A linear probe on the frozen backbone {config.backbone.name}, fitted by canemo {training["canemo"]}
-on face crops of {training["subjects"]} subjects in {training["videos"]} videos.
+{_name_classifier(model.classifier)} on the frozen backbone {config.backbone.name}, fitted by
+canemo {training["canemo"]} on face crops of {training["subjects"]} subjects in
+{training["videos"]} videos.
 
 ## Uses
 
 Classifies video of a face into the conditions it was trained on:
 
-{_list_labels(model.probe.labels)}
+{_list_labels(model.classifier.labels)}
 
 It says under which condition the footage looks filmed. It does not say what an animal feels, and it
 is no diagnosis.
@@ -156,10 +179,21 @@ face detector that ships with canemo is for non-commercial research only.
 
 ## Technical details
 
-- penalty {model.probe.penalty:g}, pooling {config.probe.pooling}
+- method {config.probe.method}, pooling {config.probe.pooling}
+- {_name_settings(model.classifier)}
 - backbone weights SHA-256 {model.backbone_sha256}
 - detector {Path(config.detect.detector).name}, fingerprint {model.detector_sha256}
 """
+
+
+def _name_classifier(classifier: Classifier) -> str:
+    if isinstance(classifier, Probe):
+        return "A linear probe"
+    return f"A model of the whole clip ({classifier.head})"
+
+
+def _name_settings(classifier: Classifier) -> str:
+    return ", ".join(f"{k} {v}" for k, v in _describe_classifier(classifier).items())
 
 
 def _list_labels(labels: Sequence[str]) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from canemo import environment
@@ -20,11 +22,12 @@ from canemo.detect.protocol import Detector
 from canemo.detect.registry import load_detector
 from canemo.drawn import draw_study
 from canemo.errors import CanemoError, ConfigError, StudyError
-from canemo.evaluate import Evaluation, evaluate_probe, fit_nested
+from canemo.evaluate import Evaluation, evaluate_learner
 from canemo.examples import ExampleCrop, choose_examples
 from canemo.explain.eigencam import map_crops
-from canemo.features import POOLINGS, Features, extract_features, load_features, pool
+from canemo.features import POOLINGS, Features, extract_features, load_features
 from canemo.files import write_table
+from canemo.learners import Learner, make_learner
 from canemo.model import SavedModel, save_model
 from canemo.predict import Model, find_videos, name_videos
 from canemo.prediction_files import draw_prediction, require_vacant, write_predictions
@@ -38,6 +41,7 @@ from canemo.runs import METRICS_FILE, find_run, new_run, read_run_config
 from canemo.splits import Split, make_split, save_split
 from canemo.study import load_study
 from canemo.study_crops import StudyCrops, extract_study_crops
+from canemo.views import StudyViews
 
 DEMO_BACKBONE = "efficientnet_lite0"
 DEMO_EFFECT = 1.6  # drawn dogs show their condition clearly: a demo should find what is there
@@ -379,7 +383,7 @@ class _Work:
 
     plan: _Plan
     crops: StudyCrops
-    features: Features
+    learner: Learner
     evaluation: Evaluation
     metrics: dict[str, Any]
     cost: Cost
@@ -388,10 +392,22 @@ class _Work:
 def _prepare(root: Path, config: Config) -> _Plan:
     study, cost = load_study(root), Cost()
     _require_runnable(study, config)
-    split = make_split(study.subject_ids, kind=config.evaluate.split, seed=config.evaluate.seed)
+    split = _split(study, config)
     with cost.measure("load"):
         detector, backbone = load_detector(config.detect.detector), _load_backbone(config)
     return _Plan(study, config, split, detector, backbone, cost)
+
+
+def _split(study: Study, config: Config) -> Split:
+    labels: dict[str, Counter[str]] = defaultdict(Counter)
+    for video in study.videos:
+        labels[video.subject_id][video.label] += 1
+    return make_split(
+        study.subject_ids,
+        kind=config.evaluate.split,
+        seed=config.evaluate.seed,
+        labels=labels,
+    )
 
 
 def _require_runnable(study: Study, config: Config) -> None:
@@ -418,12 +434,12 @@ def _assess(plan: _Plan, *, progress: Progress) -> _Work:
         entry["cached"] = sum(file.cached for file in crops.files.values())
         entry["items"] = len(crops.files) - entry["cached"]
     features = _embed(crops, plan.backbone, config, progress=progress, cost=cost)
+    views = _offer_views(crops, plan.backbone, config, progress)
+    learner = make_learner(features, labels=study.labels, config=config, views=views)
     with cost.measure("evaluate") as entry:
-        evaluation = evaluate_probe(
-            features,
+        evaluation = evaluate_learner(
+            learner,
             plan.split,
-            labels=study.labels,
-            probe=config.probe,
             seed=config.evaluate.seed,
             progress=lambda done, total: progress("evaluate", done, total),
         )
@@ -438,7 +454,23 @@ def _assess(plan: _Plan, *, progress: Progress) -> _Work:
             warnings=crops.warnings,
         )
         entry["items"] = len(plan.split.folds)
-    return _Work(plan, crops, features, evaluation, metrics, cost)
+    return _Work(plan, crops, learner, evaluation, metrics, cost)
+
+
+def _offer_views(
+    crops: StudyCrops, backbone: Backbone, config: Config, progress: Progress
+) -> StudyViews:
+    return StudyViews(
+        crops.files,
+        backbone,
+        pooling=config.probe.pooling,
+        augment=config.augment,
+        gradient=config.gradient,
+        seed=config.evaluate.seed,
+        batch_size=config.backbone.batch_size,
+        cache_dir=crops.study.root / "cache",
+        progress=lambda done, total: progress("augment", done, total),
+    )
 
 
 def _fill_run(folder: Path, work: _Work, command: str, progress: Progress) -> dict[str, Any]:
@@ -449,6 +481,8 @@ def _fill_run(folder: Path, work: _Work, command: str, progress: Progress) -> di
     metrics = {**work.metrics, "cost": work.cost.stages}
     write_table(work.crops.ledger, folder / "frames.parquet")
     write_table(work.evaluation.predictions, folder / "predictions.parquet")
+    if len(work.evaluation.curves):
+        write_table(work.evaluation.curves, folder / "curves.parquet")
     environment.write_environment(folder / "environment.json", command=command)
     write_metrics(metrics, folder / METRICS_FILE)
     progress("report", 0, 1)
@@ -510,24 +544,22 @@ def _draw_examples(
 
 
 def _save_model(folder: Path, work: _Work) -> None:
-    study, config, origin = work.plan.study, work.plan.config, work.features.origin
-    x = pool(work.features, config.probe.pooling)
-    probe = fit_nested(
-        x, origin, labels=study.labels, probe=config.probe, seed=config.evaluate.seed
-    )
+    config, material = work.plan.config, work.learner.material
+    everyone = np.ones(len(material.origin), dtype=bool)
+    classifier = work.learner.fit(everyone, seed=config.evaluate.seed).classifier
     protocol, level = work.metrics["protocol"], work.metrics["levels"]["video"]
     training = {
         "canemo": environment.version(),
         "study": work.metrics["study"]["name"],
-        "subjects": int(origin["subject_id"].nunique()),
-        "videos": int(origin["video_id"].nunique()),
+        "subjects": int(material.origin["subject_id"].nunique()),
+        "videos": int(material.origin["video_id"].nunique()),
         "split": protocol["split"],
         "accuracy": level["accuracy"],
         "interval": level["interval"]["accuracy"],
         "majority": work.metrics["chance"]["majority"]["video"],
     }
     saved = SavedModel(
-        probe,
+        classifier,
         config,
         positive_label=protocol["positive_label"],
         backbone_sha256=protocol["weights_sha256"],
@@ -535,8 +567,9 @@ def _save_model(folder: Path, work: _Work) -> None:
         training=training,
     )
     save_model(saved, folder)
-    answers = tabulate_predictions(origin, probe.predict_proba(x), labels=study.labels)
-    write_table(answers, folder / "training_predictions.parquet")
+    answers = material.predict(classifier, everyone)
+    table = tabulate_predictions(material.origin, *answers, labels=material.labels)
+    write_table(table, folder / "training_predictions.parquet")
 
 
 def _describe_detector(name: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from canemo.backbones import Backbone, load_backbone
 from canemo.crops import LEDGER_COLUMNS, CropFile, extract_crops
@@ -71,7 +72,7 @@ class Model:
         )
         _require_same("detector", "--detector", saved.detector_sha256, detector.fingerprint)
         self.saved = saved
-        self.labels = saved.probe.labels
+        self.labels = saved.classifier.labels
         self.positive_label = saved.positive_label
         self._probability_columns = [PROBABILITY + label for label in self.labels]
         self._backbone = backbone
@@ -136,15 +137,26 @@ class Model:
         ledger = crops.read_ledger().drop(columns=["subject_id", "label"])
         ledger.insert(1, "path", str(video.path))
         answers = features.origin[["frame_index"]].copy()
-        probability = self.saved.probe.predict_proba(pool(features, config.probe.pooling))
+        of_frames, of_video = self.saved.classifier.predict(
+            pool(features, config.probe.pooling),
+            video_ids=features.origin["video_id"].to_numpy(dtype=object),
+            time_s=features.origin["time_s"].to_numpy(dtype=float),
+        )
         for column, label in enumerate(self.labels):
-            answers[PROBABILITY + label] = probability[:, column]
+            answers[PROBABILITY + label] = of_frames[:, column]
         frames = self._with_answer(ledger.merge(answers, on="frame_index", how="left"))
-        return VideoPrediction(frames, self._summarise(video, crops, frames))
+        return VideoPrediction(frames, self._summarise(video, crops, frames, of_video))
 
-    def _summarise(self, video: Video, crops: CropFile, frames: pd.DataFrame) -> dict[str, Any]:
+    def _summarise(
+        self,
+        video: Video,
+        crops: CropFile,
+        frames: pd.DataFrame,
+        of_video: NDArray[np.floating],
+    ) -> dict[str, Any]:
+        """Return the video's row; `of_video` is (1, K), or (0, K) where no face was used."""
         used = frames[frames["fate"] == Fate.USED]
-        means = [float(used[column].mean()) for column in self._probability_columns]
+        means = of_video[0].tolist() if len(used) else [np.nan] * len(self.labels)
         answer = self.labels[int(np.argmax(means))] if len(used) else None
         notes = [] if crops.damage is None else [f"damaged: {crops.damage}"]
         notes += crops.describe_doubts()

@@ -8,25 +8,34 @@ import numpy as np
 import pandas as pd
 
 from canemo.metrics import Array, Predictions
-from canemo.probe import average_by_video
 
 PROBABILITY = "probability_"
 """Start of the columns that hold the probability of a label."""
 
 
 def tabulate_predictions(
-    origin: pd.DataFrame, probability: Array, *, labels: tuple[str, ...], fold: int | None = None
+    origin: pd.DataFrame,
+    frames: Array,
+    videos: Array,
+    *,
+    labels: tuple[str, ...],
+    fold: int | None = None,
 ) -> pd.DataFrame:
     """Return one row per frame and one per video: where it came from and what was predicted.
 
-    A video's probabilities are the mean over its frames.
+    Parameters
+    ----------
+    origin
+        N rows, one per frame: video_id, subject_id, label, frame_index, time_s.
+    frames, videos
+        (N, K) and (V, K) probabilities; videos in order of first appearance in `origin`.
+    labels, fold
+        The K labels; the fold for the column of that name.
     """
-    names, means = average_by_video(probability, origin["video_id"].to_numpy())
-    videos = origin.drop_duplicates("video_id").set_index("video_id").loc[list(names)].reset_index()
-    videos = videos.drop(columns=["frame_index", "time_s"])
-    frames = _with_answer(origin.assign(level="frame"), probability, labels)
-    clips = _with_answer(videos.assign(level="video"), means, labels)
-    table = pd.concat([frames, clips], ignore_index=True)
+    clips = origin.drop_duplicates("video_id").drop(columns=["frame_index", "time_s"])
+    by_frame = _with_answer(origin.assign(level="frame"), frames, labels)
+    by_video = _with_answer(clips.assign(level="video"), videos, labels)
+    table = pd.concat([by_frame, by_video], ignore_index=True)
     table["frame_index"] = table["frame_index"].astype("Int64")
     return table if fold is None else table.assign(fold=fold)
 

@@ -52,6 +52,20 @@ class Probe:
         second = expit(logits[:, 0])
         return np.stack([1 - second, second], axis=1)
 
+    def predict(
+        self,
+        features: NDArray[np.floating],
+        *,
+        video_ids: NDArray[np.object_],
+        time_s: NDArray[np.floating],
+    ) -> tuple[Array, Array]:
+        """Return the probabilities of each frame, (N, K), and of each clip, (V, K).
+
+        A clip's are the mean over its frames; clips are in order of first appearance.
+        """
+        frames = self.predict_proba(features)
+        return frames, average_by_video(frames, video_ids)[1]
+
 
 def fit_probe(
     features: NDArray[np.floating],

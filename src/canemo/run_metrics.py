@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from canemo.backbones import Backbone
-from canemo.config import Config
+from canemo.config import Config, find_departures
 from canemo.detect.protocol import Detector
 from canemo.evaluate import (
     Evaluation,
@@ -19,6 +19,7 @@ from canemo.evaluate import (
     summarise_subjects,
 )
 from canemo.files import write_atomically
+from canemo.gradient import choose_learning_rate
 from canemo.predictions import select_level
 from canemo.records import Fate, Study
 from canemo.splits import Split
@@ -51,6 +52,7 @@ def compute_metrics(
             "weights_source": backbone.weights_source,
             "detector": detector.name,
             "detector_sha256": detector.fingerprint,
+            **_describe_training(config, backbone),
         },
         "levels": {
             "video": summarise_level(videos, evaluate=config.evaluate),
@@ -58,7 +60,14 @@ def compute_metrics(
         },
         "subjects": summarise_subjects(table[table["level"] == "video"]),
         "chance": summarise_chance(frames, videos),
-        "warnings": [*warnings, *evaluation.warnings, *_warn_about_weights(config)],
+        "training": {"frame_accuracy": evaluation.train_accuracy},
+        "warnings": [
+            *warnings,
+            *evaluation.warnings,
+            *_warn_about_weights(config),
+            *_warn_about_backbone(backbone),
+            *_warn_about_detector(config, detector),
+        ],
     }
 
 
@@ -74,6 +83,25 @@ def _warn_about_weights(config: Config) -> list[str]:
     return [
         "labels were not weighted equally: every fold's probabilities lean towards the label its "
         "training subjects showed more often, so an AUROC pooled over folds can come out too low"
+    ]
+
+
+def _warn_about_backbone(backbone: Backbone) -> list[str]:
+    if not backbone.is_random:
+        return []
+    return [
+        f"the weights file of {backbone.spec.name} ({backbone.weights_source}) says of itself that "
+        "its tensors are random: the run shows cost and architecture, no figure of it is a result"
+    ]
+
+
+def _warn_about_detector(config: Config, detector: Detector) -> list[str]:
+    if config.preset != "paper" or detector.name == "mask_rcnn":
+        return []
+    return [
+        "the 2022 paper crops with a Mask R-CNN trained on about 200 frames of its own study; this "
+        f"run used {detector.name} (`canemo frames` picks frames to annotate, `canemo detector "
+        "train` trains one, --detector uses it)"
     ]
 
 
@@ -99,7 +127,8 @@ def _describe_protocol(
 ) -> dict[str, Any]:
     rate, nth = config.video.fps, config.video.every_nth
     return {
-        "preset": None,
+        "preset": config.preset,
+        "preset_departures": find_departures(config),
         "engine": "torch",
         "precision": "float32",
         "pooling": config.probe.pooling,
@@ -107,12 +136,25 @@ def _describe_protocol(
         "folds": len(split.folds),
         "seed": config.evaluate.seed,
         "positive_label": config.study.positive_label or study.labels[0],
-        "penalties": list(config.probe.penalties),
+        "method": config.probe.method,
+        "penalties": list(config.probe.penalties) if evaluation.penalties else [],
         "penalty_chosen": list(evaluation.penalties),
         "class_weight": None if config.probe.class_weight == "none" else config.probe.class_weight,
         "sampling": f"{rate:g} frames per second" if nth is None else f"every {nth} frame(s)",
         "resamples": config.evaluate.resamples,
     }
+
+
+def _describe_training(config: Config, backbone: Backbone) -> dict[str, Any]:
+    if config.probe.method == "gradient":
+        rate = choose_learning_rate(config.gradient, is_cnn=backbone.is_cnn)
+        return {
+            "gradient": {**config.gradient.model_dump(mode="json"), "learning_rate": rate},
+            "augment": config.augment.model_dump(mode="json"),
+        }
+    if config.probe.method.startswith("sequence"):
+        return {"sequence": config.sequence.model_dump(mode="json")}
+    return {}
 
 
 def _counts(values: pd.Series) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from canemo.files import write_atomically
 
 SPLIT_SCHEMA = 1
 MAX_LOSO_SUBJECTS = 40
+BALANCED_DRAWS = 1000
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,13 @@ class Split:
     folds: tuple[Fold, ...]
 
 
-def make_split(subject_ids: Sequence[str], *, kind: str = "auto", seed: int = 0) -> Split:
+def make_split(
+    subject_ids: Sequence[str],
+    *,
+    kind: str = "auto",
+    seed: int = 0,
+    labels: Mapping[str, Mapping[str, int]] | None = None,
+) -> Split:
     """Divide subjects into folds.
 
     Parameters
@@ -50,9 +57,13 @@ def make_split(subject_ids: Sequence[str], *, kind: str = "auto", seed: int = 0)
         The S distinct subjects.
     kind
         ``loso`` (leave one subject out), ``kfold:K``, ``holdout:N`` (N test subjects, once),
-        ``file:PATH`` (a saved split) or ``auto`` (loso up to 40 subjects, else kfold:10).
+        ``holdout:N:balanced`` (of many draws the one whose test subjects' clips come nearest to
+        the study's shares of labels), ``file:PATH`` (a saved split) or ``auto`` (loso up to 40
+        subjects, else kfold:10).
     seed
         Decides who goes where in ``kfold`` and ``holdout``.
+    labels
+        subject -> label -> clips; only ``balanced`` looks at it.
 
     Raises
     ------
@@ -75,10 +86,15 @@ def make_split(subject_ids: Sequence[str], *, kind: str = "auto", seed: int = 0)
     elif name == "kfold":
         groups = _kfold(subjects, _count(kind, argument, 2, len(subjects)), seed=seed)
     elif name == "holdout":
-        groups = [_shuffled(subjects, seed)[: _count(kind, argument, 1, len(subjects) - 1)]]
+        number, _, how = argument.partition(":")
+        size = _count(kind, number, 1, len(subjects) - 1)
+        if how not in ("", "balanced"):
+            raise SplitError(f"split {kind!r}: after the number only ':balanced' may follow")
+        groups = [_draw_test(subjects, size, seed=seed, labels=labels if how else None)]
     else:
         raise SplitError(
-            f"split {kind!r} is unknown; there are auto, loso, kfold:K, holdout:N, file:PATH"
+            f"split {kind!r} is unknown; there are auto, loso, kfold:K, holdout:N, "
+            "holdout:N:balanced, file:PATH"
         )
     return Split(kind, seed, tuple(_fold(subjects, group) for group in groups))
 
@@ -133,6 +149,26 @@ def _kfold(subjects: Sequence[str], k: int, *, seed: int) -> list[list[str]]:
 def _shuffled(subjects: Sequence[str], seed: int) -> list[str]:
     order = np.random.default_rng(seed).permutation(len(subjects))
     return [subjects[i] for i in order]
+
+
+def _draw_test(
+    subjects: Sequence[str],
+    size: int,
+    *,
+    seed: int,
+    labels: Mapping[str, Mapping[str, int]] | None,
+) -> list[str]:
+    """Draw the test subjects; with `labels`, the draw whose label shares are nearest to all."""
+    if labels is None:
+        return _shuffled(subjects, seed)[:size]
+    names = sorted({label for counts in labels.values() for label in counts})
+    table = np.array([[labels[s].get(name, 0) for name in names] for s in subjects], dtype=float)
+    whole = table.sum(axis=0) / table.sum()
+    rng = np.random.default_rng(seed)
+    draws = [rng.permutation(len(subjects))[:size] for _ in range(BALANCED_DRAWS)]
+    parts = [table[rows].sum(axis=0) for rows in draws]
+    distance = [np.abs(part / part.sum() - whole).sum() for part in parts]
+    return [subjects[i] for i in draws[int(np.argmin(distance))]]
 
 
 def _count(kind: str, argument: str, least: int, most: int) -> int:

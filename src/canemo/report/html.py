@@ -30,6 +30,7 @@ REPORT_FILE = "report.html"
 
 _SETTINGS = {
     "preset": "Preset",
+    "preset_departures": "Departs from the preset in",
     "sampling": "Frames",
     "detector": "Face detector",
     "detector_sha256": "Detector, SHA-256",
@@ -45,6 +46,10 @@ _SETTINGS = {
     "seed": "Seed",
     "positive_label": "Positive label",
     "class_weight": "Class weight",
+    "method": "Method",
+    "gradient": "Training",
+    "augment": "Augmentation",
+    "sequence": "Training",
     "penalties": "Penalties offered",
     "penalty_chosen": "Penalty chosen, by fold",
     "resamples": "Resamples of dogs",
@@ -99,6 +104,7 @@ def render_report(run: RunRecord) -> str:
             if text
         ],
         standing=str(judge(compare_with_chance(metrics))),
+        reads_clips=metrics["protocol"].get("method", "").startswith("sequence"),
         majority_label=metrics["chance"]["majority"]["label"],
         split_words=wording.describe_split(
             metrics["protocol"]["split"], metrics["protocol"]["folds"]
@@ -211,6 +217,8 @@ def _show(value: Any) -> str:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_show(each)}" for key, each in value.items()) or "–"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return _show_sequence(value)
     return f"{value:g}" if isinstance(value, float) else str(value)

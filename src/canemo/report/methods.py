@@ -87,6 +87,11 @@ def _state_backbone(protocol: Mapping[str, Any]) -> str:
 
 
 def _state_probe(protocol: Mapping[str, Any]) -> str:
+    method = protocol.get("method", "logistic")
+    if method == "gradient":
+        return _state_gradient(protocol)
+    if method.startswith("sequence"):
+        return _state_sequence(protocol)
     weighting = (
         "with classes weighted equally"
         if protocol["class_weight"] == "balanced"
@@ -96,6 +101,34 @@ def _state_probe(protocol: Mapping[str, Any]) -> str:
     return (
         "A linear probe (logistic regression with L2 penalty) was trained on the standardised "
         f"embeddings {weighting}; {penalty}."
+    )
+
+
+def _state_gradient(protocol: Mapping[str, Any]) -> str:
+    settings, augment = protocol["gradient"], protocol["augment"]
+    views = (
+        "a fresh view in every epoch"
+        if settings["feed"] == "exact"
+        else f"one of {settings['feed'].removeprefix('views:')} views per crop in every epoch"
+    )
+    return (
+        f"A linear layer was trained on the embeddings for {settings['epochs']} epochs with Adam "
+        f"(betas {settings['betas'][0]:g} and {settings['betas'][1]:g}, learning rate "
+        f"{settings['learning_rate']:g}, batches of {settings['batch_size']}, "
+        f"{settings['loss'].replace('_', '-')} loss) on augmented crops: horizontal flips, colour "
+        f"jitter and random parts of {augment['area'][0]:.0%} to {augment['area'][1]:.0%} of the "
+        f"crop, {views}. The last epoch was taken."
+    )
+
+
+def _state_sequence(protocol: Mapping[str, Any]) -> str:
+    kind = protocol["method"].removeprefix("sequence_")
+    settings = protocol["sequence"]
+    return (
+        f"A model of the whole clip ({kind} over time, {settings['hidden']} hidden units) was "
+        f"trained on the standardised embeddings for {settings['epochs']} epochs with AdamW "
+        f"(learning rate {settings['learning_rate']:g}, weight decay "
+        f"{settings['weight_decay']:g}). The last epoch was taken."
     )
 
 
@@ -116,9 +149,17 @@ def _state_split(protocol: Mapping[str, Any]) -> str:
     return (
         f"Performance was measured on dogs that took no part in training: "
         f"{describe_split(protocol['split'], protocol['folds'])}, seed {protocol['seed']}. "
-        "The clip was the unit of analysis: the probabilities of its frames were averaged, and the "
-        "clip was assigned to the condition with the highest mean probability. Intervals are 95 % "
-        f"percentile intervals from {resamples} bootstrap resamples of dogs."
+        f"The clip was the unit of analysis: {_state_clip(protocol)} Intervals are 95 % percentile "
+        f"intervals from {resamples} bootstrap resamples of dogs."
+    )
+
+
+def _state_clip(protocol: Mapping[str, Any]) -> str:
+    if protocol.get("method", "logistic").startswith("sequence"):
+        return "the model read it as a whole and assigned it to the most probable condition."
+    return (
+        "the probabilities of its frames were averaged, and the clip was assigned to the condition "
+        "with the highest mean probability."
     )
 
 
