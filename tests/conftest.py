@@ -20,6 +20,7 @@ def shared_data() -> Path:
 def painted_detector(monkeypatch: pytest.MonkeyPatch) -> PaintedFaceDetector:
     """The detector of painted faces in place of whichever is asked for."""
     detector = PaintedFaceDetector()
-    monkeypatch.setattr("canemo.pipeline.load_detector", lambda name: detector)
+    for module in ("pipeline", "assessment"):
+        monkeypatch.setattr(f"canemo.{module}.load_detector", lambda name: detector)
     monkeypatch.setattr("canemo.predict.load_detector", lambda name: detector)
     return detector

@@ -28,7 +28,8 @@ def study(tmp_path_factory):
 @pytest.fixture(scope="module")
 def finished(study):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("canemo.pipeline.load_detector", lambda name: PaintedFaceDetector())
+        for module in ("pipeline", "assessment"):
+            patch.setattr(f"canemo.{module}.load_detector", lambda name: PaintedFaceDetector())
         return canemo.run(study, config=load_config(study, overrides=OVERRIDES))
 
 

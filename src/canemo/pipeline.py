@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,46 +12,45 @@ import numpy as np
 import pandas as pd
 
 from canemo import environment
-from canemo.backbones import BACKBONES, Backbone, find_weights, load_backbone
+from canemo.assessment import (
+    Cost,
+    Progress,
+    Work,
+    assess,
+    crop_videos,
+    embed_crops,
+    load_configured_backbone,
+    prepare,
+    silent,
+)
+from canemo.backbones import BACKBONES, Backbone, find_weights
 from canemo.config import Config, load_config
 from canemo.detect.evaluate import evaluate_detector as measure_detector
-from canemo.detect.protocol import Detector
 from canemo.detect.registry import load_detector
 from canemo.drawn import draw_study
-from canemo.errors import CanemoError, ConfigError, StudyError
-from canemo.evaluate import Evaluation, evaluate_learner
+from canemo.errors import CanemoError
 from canemo.examples import ExampleCrop, choose_examples
 from canemo.explain.eigencam import map_crops
-from canemo.features import POOLINGS, Features, extract_features, load_features
+from canemo.features import Features
 from canemo.files import write_table
-from canemo.learners import Learner, make_learner
 from canemo.model import SavedModel, save_model
 from canemo.predict import Model, find_videos, name_videos
 from canemo.prediction_files import draw_prediction, require_vacant, write_predictions
 from canemo.predictions import tabulate_predictions
-from canemo.records import Study
 from canemo.report.canvas import save_figure
 from canemo.report.html import write_report
 from canemo.report.pictures import draw_cam_grid, draw_crop_sheet
-from canemo.run_metrics import compute_metrics, write_metrics
+from canemo.run_metrics import write_metrics
 from canemo.runs import METRICS_FILE, find_run, new_run, read_run_config
-from canemo.splits import Split, make_split, save_split
+from canemo.splits import save_split
 from canemo.study import load_study
-from canemo.study_crops import StudyCrops, extract_study_crops
-from canemo.views import StudyViews
+from canemo.study_crops import StudyCrops
 
 DEMO_BACKBONE = "efficientnet_lite0"
 DEMO_EFFECT = 1.6  # drawn dogs show their condition clearly: a demo should find what is there
 DEMO_CLIPS_PER_SUBJECT = 9  # "roughly nine times", Boneh-Shitrit et al. 2022, section 2
 CAMS_PER_LABEL = 6
 CAM_SCALE = "first principal component of the activations, from 0 to each map's greatest value"
-
-Progress = Callable[[str, int, int], None]
-"""Told (stage, items done, items in all) as work goes on."""
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +76,7 @@ def crop_study(
     *,
     config: Config | None = None,
     sheet: Path | None = None,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> StudyCrops:
     """Find and keep the face crops of every video of a study.
 
@@ -105,7 +101,7 @@ def crop_study(
     root = Path(study_dir)
     config = config or load_config(root)
     detector = load_detector(config.detect.detector)
-    crops = _crop(load_study(root), config, detector, progress)
+    crops = crop_videos(load_study(root), config, detector, progress=progress, cost=Cost())
     if sheet is not None:
         examples = choose_examples(crops.used, crops.files, per_label=2 * CAMS_PER_LABEL)
         save_figure(draw_crop_sheet(_captioned(examples)), sheet)
@@ -113,7 +109,7 @@ def crop_study(
 
 
 def embed_study(
-    study_dir: Path | str, *, config: Config | None = None, progress: Progress = _silent
+    study_dir: Path | str, *, config: Config | None = None, progress: Progress = silent
 ) -> Features:
     """Return the features of every crop of a study; what is cached is not computed again.
 
@@ -126,13 +122,19 @@ def embed_study(
     """
     root = Path(study_dir)
     config = config or load_config(root)
-    backbone = _load_backbone(config)
-    crops = _crop(load_study(root), config, load_detector(config.detect.detector), progress)
-    return _embed(crops, backbone, config, progress=progress, cost=Cost())
+    backbone = load_configured_backbone(config)
+    crops = crop_videos(
+        load_study(root),
+        config,
+        load_detector(config.detect.detector),
+        progress=progress,
+        cost=Cost(),
+    )
+    return embed_crops(crops, backbone, config, progress=progress, cost=Cost())
 
 
 def evaluate_study(
-    study_dir: Path | str, *, config: Config | None = None, progress: Progress = _silent
+    study_dir: Path | str, *, config: Config | None = None, progress: Progress = silent
 ) -> dict[str, Any]:
     """Test a probe on unseen subjects; return what metrics.json would hold, write only the cache.
 
@@ -142,7 +144,7 @@ def evaluate_study(
         As `run`.
     """
     root = Path(study_dir)
-    work = _assess(_prepare(root, config or load_config(root)), progress=progress)
+    work = assess(prepare(root, config or load_config(root)), progress=progress)
     return {**work.metrics, "cost": work.cost.stages}
 
 
@@ -153,7 +155,7 @@ def run(
     name: str | None = None,
     force: bool = False,
     command: str = "canemo.run",
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> RunResult:
     """Do everything: crops, features, evaluation on unseen subjects, model, pictures, report.
 
@@ -190,16 +192,16 @@ def run(
     """
     root = Path(study_dir)
     config = config or load_config(root)
-    plan = _prepare(root, config)
+    plan = prepare(root, config)
     name = name or config.backbone.name
     with new_run(root, name, config, force=force) as folder:
         save_split(plan.split, folder / "split.json")
-        metrics = _fill_run(folder, _assess(plan, progress=progress), command, progress)
+        metrics = _fill_run(folder, assess(plan, progress=progress), command, progress)
     return RunResult(find_run(root, name), metrics)
 
 
 def explain_run(
-    run_dir: Path | str, *, per_label: int = 2 * CAMS_PER_LABEL, progress: Progress = _silent
+    run_dir: Path | str, *, per_label: int = 2 * CAMS_PER_LABEL, progress: Progress = silent
 ) -> list[Path]:
     """Draw the example crops and EigenCAM grid of a finished run again, with more examples.
 
@@ -215,9 +217,15 @@ def explain_run(
     """
     run_dir = Path(run_dir)
     config, root = read_run_config(run_dir), run_dir.resolve().parent.parent
-    crops = _crop(load_study(root), config, load_detector(config.detect.detector), progress)
+    crops = crop_videos(
+        load_study(root),
+        config,
+        load_detector(config.detect.detector),
+        progress=progress,
+        cost=Cost(),
+    )
     pictures = _draw_examples(
-        crops, _load_backbone(config), run_dir / "figures", per_label, progress
+        crops, load_configured_backbone(config), run_dir / "figures", per_label, progress
     )
     return [*pictures, write_report(run_dir)]
 
@@ -240,7 +248,7 @@ def predict_videos(
     *,
     video: bool = False,
     force: bool = False,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> pd.DataFrame:
     """Classify videos and write what came out.
 
@@ -290,7 +298,7 @@ def predict_videos(
     return videos
 
 
-def demo(folder: Path | str, *, seed: int = 0, progress: Progress = _silent) -> RunResult:
+def demo(folder: Path | str, *, seed: int = 0, progress: Progress = silent) -> RunResult:
     """Draw a small study of dogs into `folder` (unless it is there already) and run it.
 
     The heads are found by the detector that ships with canemo, the backbone is
@@ -344,136 +352,7 @@ def doctor() -> dict[str, dict[str, str]]:
     }
 
 
-# -- between the commands and the stages ----------------------------------------------------------
-
-
-@dataclass
-class Cost:
-    """Seconds and items of each stage, as metrics.json holds them.
-
-    `items` were computed in `seconds`; `cached` were there already.
-    """
-
-    stages: dict[str, dict[str, float]] = field(default_factory=dict)
-
-    @contextmanager
-    def measure(self, stage: str) -> Iterator[dict[str, float]]:
-        """Time the block as `stage` and yield its entry, for the numbers of items."""
-        entry: dict[str, float] = {"seconds": 0.0, "items": 1, "cached": 0}
-        start = time.perf_counter()
-        yield entry
-        self.stages[stage] = {**entry, "seconds": time.perf_counter() - start}
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What is known before the first frame is read, and all that can be refused by then."""
-
-    study: Study
-    config: Config
-    split: Split
-    detector: Detector
-    backbone: Backbone
-    cost: Cost
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What is in hand once the numbers are there."""
-
-    plan: _Plan
-    crops: StudyCrops
-    learner: Learner
-    evaluation: Evaluation
-    metrics: dict[str, Any]
-    cost: Cost
-
-
-def _prepare(root: Path, config: Config) -> _Plan:
-    study, cost = load_study(root), Cost()
-    _require_runnable(study, config)
-    split = _split(study, config)
-    with cost.measure("load"):
-        detector, backbone = load_detector(config.detect.detector), _load_backbone(config)
-    return _Plan(study, config, split, detector, backbone, cost)
-
-
-def _split(study: Study, config: Config) -> Split:
-    labels: dict[str, Counter[str]] = defaultdict(Counter)
-    for video in study.videos:
-        labels[video.subject_id][video.label] += 1
-    return make_split(
-        study.subject_ids,
-        kind=config.evaluate.split,
-        seed=config.evaluate.seed,
-        labels=labels,
-    )
-
-
-def _require_runnable(study: Study, config: Config) -> None:
-    if len(study.labels) < 2:
-        raise StudyError(
-            f"{study.root / 'videos.csv'}: all videos have the label {study.labels[0]!r}; expected "
-            "at least two labels to tell apart"
-        )
-    positive = config.study.positive_label
-    if positive is not None and positive not in study.labels:
-        raise ConfigError(
-            f"study.positive_label = {positive!r}; the labels are {', '.join(study.labels)}"
-        )
-    if config.probe.pooling not in POOLINGS:
-        raise ConfigError(
-            f"probe.pooling = {config.probe.pooling!r}; there are {', '.join(POOLINGS)}"
-        )
-
-
-def _assess(plan: _Plan, *, progress: Progress) -> _Work:
-    study, config, cost = plan.study, plan.config, plan.cost
-    with cost.measure("crop") as entry:
-        crops = _crop(study, config, plan.detector, progress)
-        entry["cached"] = sum(file.cached for file in crops.files.values())
-        entry["items"] = len(crops.files) - entry["cached"]
-    features = _embed(crops, plan.backbone, config, progress=progress, cost=cost)
-    views = _offer_views(crops, plan.backbone, config, progress)
-    learner = make_learner(features, labels=study.labels, config=config, views=views)
-    with cost.measure("evaluate") as entry:
-        evaluation = evaluate_learner(
-            learner,
-            plan.split,
-            seed=config.evaluate.seed,
-            progress=lambda done, total: progress("evaluate", done, total),
-        )
-        metrics = compute_metrics(
-            study=study,
-            config=config,
-            ledger=crops.ledger,
-            evaluation=evaluation,
-            split=plan.split,
-            backbone=plan.backbone,
-            detector=plan.detector,
-            warnings=crops.warnings,
-        )
-        entry["items"] = len(plan.split.folds)
-    return _Work(plan, crops, learner, evaluation, metrics, cost)
-
-
-def _offer_views(
-    crops: StudyCrops, backbone: Backbone, config: Config, progress: Progress
-) -> StudyViews:
-    return StudyViews(
-        crops.files,
-        backbone,
-        pooling=config.probe.pooling,
-        augment=config.augment,
-        gradient=config.gradient,
-        seed=config.evaluate.seed,
-        batch_size=config.backbone.batch_size,
-        cache_dir=crops.study.root / "cache",
-        progress=lambda done, total: progress("augment", done, total),
-    )
-
-
-def _fill_run(folder: Path, work: _Work, command: str, progress: Progress) -> dict[str, Any]:
+def _fill_run(folder: Path, work: Work, command: str, progress: Progress) -> dict[str, Any]:
     with work.cost.measure("explain"):
         _draw_examples(work.crops, work.plan.backbone, folder / "figures", CAMS_PER_LABEL, progress)
     with work.cost.measure("model"):
@@ -489,37 +368,6 @@ def _fill_run(folder: Path, work: _Work, command: str, progress: Progress) -> di
     write_report(folder)
     progress("report", 1, 1)
     return metrics
-
-
-def _crop(study: Study, config: Config, detector: Detector, progress: Progress) -> StudyCrops:
-    return extract_study_crops(
-        study, config, detector, progress=lambda done, total: progress("crop", done, total)
-    )
-
-
-def _load_backbone(config: Config) -> Backbone:
-    settings = config.backbone
-    return load_backbone(settings.name, weights=settings.weights, device=settings.device)
-
-
-def _embed(
-    crops: StudyCrops, backbone: Backbone, config: Config, *, progress: Progress, cost: Cost
-) -> Features:
-    sources = []
-    with cost.measure("embed") as entry:
-        entry["items"] = 0
-        for done, found in enumerate(crops.files.values()):
-            progress("embed", done, len(crops.files))
-            embedded = extract_features(
-                found,
-                backbone,
-                batch_size=config.backbone.batch_size,
-                cache_dir=crops.study.root / "cache",
-            )
-            entry["cached" if embedded.cached else "items"] += embedded.rows
-            sources.append((found, embedded.path))
-        progress("embed", len(crops.files), len(crops.files))
-    return load_features(sources)
 
 
 def _captioned(examples: Mapping[str, Sequence[ExampleCrop]]) -> dict[str, list[tuple[str, Any]]]:
@@ -543,7 +391,7 @@ def _draw_examples(
     return paths
 
 
-def _save_model(folder: Path, work: _Work) -> None:
+def _save_model(folder: Path, work: Work) -> None:
     config, material = work.plan.config, work.learner.material
     everyone = np.ones(len(material.origin), dtype=bool)
     classifier = work.learner.fit(everyone, seed=config.evaluate.seed).classifier

@@ -7,6 +7,7 @@ and draws one of them in every epoch. Both are the same code with another number
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,8 +47,8 @@ class StudyViews:
         How views are made, and how many.
     seed, batch_size, cache_dir
         What draws the views; crops per pass; where they are kept.
-    made, cached
-        How many views were embedded and how many were there already.
+    made, cached, seconds
+        How many views were embedded, how many were there already, and the time both took [s].
     """
 
     files: Mapping[str, CropFile]
@@ -61,6 +62,7 @@ class StudyViews:
     progress: ProgressFn | None = None
     made: int = 0
     cached: int = 0
+    seconds: float = 0.0
     _loaded: dict[str, Array] = field(default_factory=dict)
 
     def feed(self, video_ids: Sequence[str]) -> Callable[[int], NDArray[np.float16]]:
@@ -87,11 +89,13 @@ class StudyViews:
         return features_of
 
     def _load(self, video_ids: Sequence[str]) -> list[Array]:
+        start = time.perf_counter()
         for done, video_id in enumerate(video_ids):
             if video_id not in self._loaded:
                 self._loaded[video_id] = self._extract(self.files[video_id])
                 if self.progress is not None:
                     self.progress(done + 1, len(video_ids))
+        self.seconds += time.perf_counter() - start
         return [self._loaded[video_id] for video_id in video_ids]
 
     def _extract(self, crops: CropFile) -> Array:

@@ -1,0 +1,230 @@
+"""From a study to its numbers: what `run`, `evaluate` and `compare` have in common."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from canemo.backbones import Backbone, load_backbone
+from canemo.config import Config
+from canemo.detect.protocol import Detector
+from canemo.detect.registry import load_detector
+from canemo.errors import ConfigError, StudyError
+from canemo.evaluate import Evaluation, evaluate_learner
+from canemo.features import POOLINGS, Features, extract_features, load_features
+from canemo.learners import Learner, make_learner
+from canemo.records import Study
+from canemo.run_metrics import compute_metrics
+from canemo.splits import Split, make_split
+from canemo.study import load_study
+from canemo.study_crops import StudyCrops, extract_study_crops
+from canemo.views import StudyViews
+
+Progress = Callable[[str, int, int], None]
+"""Told (stage, items done, items in all) as work goes on."""
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+@dataclass
+class Cost:
+    """Seconds and items of each stage, as metrics.json holds them.
+
+    `items` were computed in `seconds`; `cached` were there already.
+    """
+
+    stages: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @contextmanager
+    def measure(self, stage: str) -> Iterator[dict[str, float]]:
+        """Time the block as `stage` and yield its entry, for the numbers of items."""
+        entry: dict[str, float] = {"seconds": 0.0, "items": 1, "cached": 0}
+        start = time.perf_counter()
+        yield entry
+        self.stages[stage] = {**entry, "seconds": time.perf_counter() - start}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is known before the first frame is read, and all that can be refused by then."""
+
+    study: Study
+    config: Config
+    split: Split
+    detector: Detector
+    backbone: Backbone
+    cost: Cost
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is in hand once the numbers are there."""
+
+    plan: Plan
+    crops: StudyCrops
+    learner: Learner
+    evaluation: Evaluation
+    metrics: dict[str, Any]
+    cost: Cost
+
+
+def prepare(root: Path, config: Config) -> Plan:
+    """Load all that a run needs; what can be refused is refused here."""
+    study, cost = load_study(root), Cost()
+    require_runnable(study, config)
+    split = split_subjects(study, config)
+    with cost.measure("load"):
+        detector, backbone = load_detector(config.detect.detector), load_configured_backbone(config)
+    return Plan(study, config, split, detector, backbone, cost)
+
+
+def split_subjects(study: Study, config: Config) -> Split:
+    """Return the folds that ``evaluate.split`` asks for."""
+    labels: dict[str, Counter[str]] = defaultdict(Counter)
+    for video in study.videos:
+        labels[video.subject_id][video.label] += 1
+    return make_split(
+        study.subject_ids,
+        kind=config.evaluate.split,
+        seed=config.evaluate.seed,
+        labels=labels,
+    )
+
+
+def require_runnable(study: Study, config: Config) -> None:
+    """Refuse a study with one label, and settings that do not fit it."""
+    if len(study.labels) < 2:
+        raise StudyError(
+            f"{study.root / 'videos.csv'}: all videos have the label {study.labels[0]!r}; expected "
+            "at least two labels to tell apart"
+        )
+    positive = config.study.positive_label
+    if positive is not None and positive not in study.labels:
+        raise ConfigError(
+            f"study.positive_label = {positive!r}; the labels are {', '.join(study.labels)}"
+        )
+    if config.probe.pooling not in POOLINGS:
+        raise ConfigError(
+            f"probe.pooling = {config.probe.pooling!r}; there are {', '.join(POOLINGS)}"
+        )
+
+
+def assess(plan: Plan, *, progress: Progress) -> Work:
+    """Crop, embed, learn and test on unseen subjects, and put the result into numbers."""
+    study, config, cost = plan.study, plan.config, plan.cost
+    crops = crop_videos(study, config, plan.detector, progress=progress, cost=cost)
+    features = embed_crops(crops, plan.backbone, config, progress=progress, cost=cost)
+    learner, evaluation = test_learner(
+        features,
+        plan.split,
+        config,
+        offer_views(crops, plan.backbone, config, progress),
+        progress=progress,
+        cost=cost,
+    )
+    metrics = compute_metrics(
+        study=study,
+        config=config,
+        ledger=crops.ledger,
+        evaluation=evaluation,
+        split=plan.split,
+        backbone=plan.backbone,
+        detector=plan.detector,
+        warnings=crops.warnings,
+    )
+    return Work(plan, crops, learner, evaluation, metrics, cost)
+
+
+def test_learner(
+    features: Features,
+    split: Split,
+    config: Config,
+    views: StudyViews,
+    *,
+    progress: Progress,
+    cost: Cost,
+) -> tuple[Learner, Evaluation]:
+    """Learn as ``probe.method`` says in every fold and predict the subjects left out of it."""
+    labels = tuple(sorted(features.origin["label"].unique()))
+    learner = make_learner(features, labels=labels, config=config, views=views)
+    with cost.measure("evaluate") as entry:
+        evaluation = evaluate_learner(
+            learner,
+            split,
+            seed=config.evaluate.seed,
+            progress=lambda done, total: progress("evaluate", done, total),
+        )
+        entry["items"] = len(split.folds)
+    if views.made or views.cached:
+        seconds = views.seconds
+        cost.stages["evaluate"]["seconds"] -= seconds
+        cost.stages["augment"] = {
+            "seconds": seconds,
+            "items": views.made,
+            "cached": views.cached,
+        }
+    return learner, evaluation
+
+
+def offer_views(
+    crops: StudyCrops, backbone: Backbone, config: Config, progress: Progress
+) -> StudyViews:
+    """Return the augmented views of a study's crops; none is made before it is asked for."""
+    return StudyViews(
+        crops.files,
+        backbone,
+        pooling=config.probe.pooling,
+        augment=config.augment,
+        gradient=config.gradient,
+        seed=config.evaluate.seed,
+        batch_size=config.backbone.batch_size,
+        cache_dir=crops.study.root / "cache",
+        progress=lambda done, total: progress("augment", done, total),
+    )
+
+
+def crop_videos(
+    study: Study, config: Config, detector: Detector, *, progress: Progress, cost: Cost
+) -> StudyCrops:
+    """Find and keep the face crops of every video of a study."""
+    with cost.measure("crop") as entry:
+        crops = extract_study_crops(
+            study, config, detector, progress=lambda done, total: progress("crop", done, total)
+        )
+        entry["cached"] = sum(file.cached for file in crops.files.values())
+        entry["items"] = len(crops.files) - entry["cached"]
+    return crops
+
+
+def load_configured_backbone(config: Config) -> Backbone:
+    """Load the backbone that the settings name."""
+    settings = config.backbone
+    return load_backbone(settings.name, weights=settings.weights, device=settings.device)
+
+
+def embed_crops(
+    crops: StudyCrops, backbone: Backbone, config: Config, *, progress: Progress, cost: Cost
+) -> Features:
+    """Return the features of every crop; what is cached is not computed again."""
+    sources = []
+    with cost.measure("embed") as entry:
+        entry["items"] = 0
+        for done, found in enumerate(crops.files.values()):
+            progress("embed", done, len(crops.files))
+            embedded = extract_features(
+                found,
+                backbone,
+                batch_size=config.backbone.batch_size,
+                cache_dir=crops.study.root / "cache",
+            )
+            entry["cached" if embedded.cached else "items"] += embedded.rows
+            sources.append((found, embedded.path))
+        progress("embed", len(crops.files), len(crops.files))
+    return load_features(sources)
