@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from canemo.detect.fcos import load_head_detector
+from canemo.detect import fcos, mask_rcnn
 from canemo.detect.protocol import Detector
-from canemo.errors import ConfigError
+from canemo.errors import ConfigError, WeightsError
 
 SHIPPED = "dog_head"
 
 
 def load_detector(name: str) -> Detector:
     """Return the detector `name`: ``dog_head``, or the path of a weights file.
+
+    The file says of itself whether it holds a head detector or a Mask R-CNN.
 
     Raises
     ------
@@ -22,10 +24,23 @@ def load_detector(name: str) -> Detector:
         The file is no detector weights.
     """
     if name == SHIPPED:
-        return load_head_detector()
+        return fcos.load_head_detector()
     path = Path(name)
     if path.is_file():
-        return load_head_detector(path)
+        return _load_file(path)
     raise ConfigError(
         f"detector {name!r}: there is {SHIPPED!r}, or give the path of a weights file"
+    )
+
+
+def _load_file(path: Path) -> Detector:
+    architecture = mask_rcnn.read_metadata(path).get("architecture")
+    if architecture == fcos.ARCHITECTURE:
+        return fcos.load_head_detector(path)
+    if architecture in mask_rcnn.ARCHITECTURES.values():
+        return mask_rcnn.load_mask_rcnn(path)
+    known = [fcos.ARCHITECTURE, *mask_rcnn.ARCHITECTURES.values()]
+    raise WeightsError(
+        f"{path}: is no detector: it holds the architecture {architecture!r}, one of {known} is "
+        "wanted. Give a file that a training of canemo's detectors wrote."
     )

