@@ -287,8 +287,8 @@ def _pick_another(
     free = free[[given[clip] == least for clip in clips[free]]]
     # At equal looks, the one furthest away in time: frames are in the order of clips and time.
     apart = np.abs(free[:, None] - np.array(picked)).min(axis=1)
-    unlike = np.linalg.norm(vectors[free][:, None] - vectors[list(picked)], axis=2).min(axis=1)
-    return int(free[np.lexsort((apart, unlike))[-1]])
+    alike = (vectors[free] @ vectors[list(picked)].T).max(axis=1).round(5)
+    return int(free[np.lexsort((-apart, alike))[0]])
 
 
 # -- writing --------------------------------------------------------------------------------------
