@@ -118,8 +118,8 @@ class Backbone:
         SHA-256 of the weights used and where they came from.
     is_random
         Whether the weights file says of itself that it holds random tensors.
-    feature_dim
-        D.
+    feature_dim, parameters
+        D, and how many numbers the network holds.
     grid_shape
         Rows and columns of the patch tokens.
     """
@@ -141,6 +141,7 @@ class Backbone:
         self.device = torch.device(device)
         self.net = net.eval().requires_grad_(requires_grad=False).to(self.device)
         self.feature_dim = int(cast(int, net.num_features))
+        self.parameters = sum(each.numel() for each in net.parameters())
         self._prefix_tokens = int(getattr(net, "num_prefix_tokens", 0))
         settings: dict[str, Any] = resolve_model_data_config(net)  # type: ignore[no-untyped-call]
         self._mean = torch.tensor(settings["mean"]).view(1, 3, 1, 1)

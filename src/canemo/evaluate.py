@@ -142,7 +142,7 @@ def summarise_level(predictions: Predictions, *, evaluate: EvaluateConfig) -> di
     intervals = compute_intervals(predictions, resamples=evaluate.resamples, seed=evaluate.seed)
     return {
         "n": len(predictions.label_index),
-        **{name: _number(value) for name, value in compute_scores(predictions).items()},
+        **{name: finite_or_none(value) for name, value in compute_scores(predictions).items()},
         "macro_f1": compute_macro_f1(predictions),
         "confusion": {
             "labels": list(predictions.labels),
@@ -192,5 +192,6 @@ def _find_problem(
     return None
 
 
-def _number(value: float) -> float | None:
+def finite_or_none(value: float) -> float | None:
+    """Return the number as JSON can hold it: None where it is not finite."""
     return float(value) if np.isfinite(value) else None

@@ -56,8 +56,14 @@ _SETTINGS = {
 }
 
 
+_ALTS = {
+    "crops.png": "Sheet of example face crops, grouped by condition.",
+    "eigencam.png": "Face crops, each with its EigenCAM map laid over it, by condition.",
+}
+
+
 @dataclass(frozen=True)
-class _Picture:
+class Picture:
     """One figure: its data address, what it shows in words, its width [% of the text]."""
 
     address: str
@@ -84,14 +90,7 @@ def write_report(run_dir: Path) -> Path:
 def render_report(run: RunRecord) -> str:
     """Return the report as one HTML page, every text of the study escaped."""
     metrics = run.metrics
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("template.html.j2").render(
+    return open_template("run.html.j2").render(
         study=metrics["study"],
         protocol=metrics["protocol"],
         warnings=metrics["warnings"],
@@ -124,6 +123,18 @@ def render_report(run: RunRecord) -> str:
         percent=_format_percent,
         group_digits=wording.group_digits,
     )
+
+
+def open_template(name: str) -> jinja2.Template:
+    """Return a page template beside this file; every text put into it is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)
 
 
 def _format_percent(share: float | None) -> str:
@@ -232,7 +243,7 @@ def _show_sequence(values: Sequence[Any]) -> str:
     return ", ".join(f"{text} ({shown.count(text)} times)" for text in dict.fromkeys(shown))
 
 
-def _draw_pictures(run: RunRecord) -> dict[str, _Picture]:
+def _draw_pictures(run: RunRecord) -> dict[str, Picture]:
     """Return the figures of the report by name; those that the run has no data for are absent."""
     metrics, study = run.metrics, run.metrics["study"]
     majority = metrics["chance"]["majority"]
@@ -260,27 +271,27 @@ def _draw_pictures(run: RunRecord) -> dict[str, _Picture]:
         ),
         "confusion": (figures.draw_confusion(confusion), _describe_confusion(confusion)),
     }
-    drawn = {name: _embed_figure(*chart) for name, chart in charts.items()}
-    found = {name: _embed_file(path) for name, path in run.pictures.items()}
+    drawn = {name: embed_figure(*chart) for name, chart in charts.items()}
+    found = {
+        name: embed_file(path, _ALTS.get(name, path.stem)) for name, path in run.pictures.items()
+    }
     return {name: picture for name, picture in (drawn | found).items() if picture is not None}
 
 
-def _embed_figure(figure: Figure | None, alt: str) -> _Picture | None:
+def embed_figure(figure: Figure | None, alt: str) -> Picture | None:
+    """Return a chart as a picture as wide as it was drawn; None where there is no chart."""
     if figure is None:
         return None
-    return _Picture(_data_address(render_png(figure)), alt, _width_percent(figure))
+    return Picture(_data_address(render_png(figure)), alt, _width_percent(figure))
 
 
 def _width_percent(figure: Figure) -> int:
     return round(100 * figure.get_figwidth() / CHART_WIDTH_IN)
 
 
-def _embed_file(path: Path) -> _Picture:
-    alts = {
-        "crops.png": "Sheet of example face crops, grouped by condition.",
-        "eigencam.png": "Face crops, each with its EigenCAM map laid over it, by condition.",
-    }
-    return _Picture(_data_address(path.read_bytes()), alts.get(path.name, path.stem), 100)
+def embed_file(path: Path, alt: str) -> Picture:
+    """Return a PNG file as a picture as wide as the text."""
+    return Picture(_data_address(path.read_bytes()), alt, 100)
 
 
 def _data_address(png: bytes) -> str:

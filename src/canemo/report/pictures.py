@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -85,6 +84,51 @@ def draw_cam_grid(
     return set_literal_text(figure)
 
 
+def draw_model_cams(
+    rows: Mapping[str, Sequence[tuple[str, Image, Sequence[NDArray[np.floating[Any]]]]]],
+    *,
+    models: Sequence[str],
+    scale_title: str = "activation, each map scaled from its least (0) to its greatest value (1)",
+) -> Figure:
+    """Draw maps of several models on the same crops: a line per crop, the crop on the left.
+
+    Parameters
+    ----------
+    rows
+        By label, triples of a caption, a crop (H, W, 3) uint8, RGB, and one map (h, w), 0 to 1, per
+        model. As figure 4 of Boneh-Shitrit et al. (2022), with one example or several per label.
+    models
+        Names of the columns, in the order of the maps.
+    scale_title
+        What the colours mean. One scale from 0 to 1 holds for all maps.
+    """
+    cells = {
+        label: [
+            cell
+            for row, (caption, image, cams) in enumerate(lines)
+            for cell in _model_cells(row, caption, image, cams, models)
+        ]
+        for label, lines in rows.items()
+    }
+    figure = _lay_out(cells, columns=max(len(models) + 1, 4), bottom_in=_SCALE_IN)
+    _add_scale(figure, scale_title)
+    return set_literal_text(figure)
+
+
+def _model_cells(
+    row: int,
+    caption: str,
+    image: Image,
+    cams: Sequence[NDArray[np.floating[Any]]],
+    models: Sequence[str],
+) -> list[_Cell]:
+    maps = [
+        _Cell(overlay_cam(image, cam), model, row, column)
+        for column, (model, cam) in enumerate(zip(models, cams, strict=True), start=1)
+    ]
+    return [_Cell(image, caption, row, 0), *maps]
+
+
 def overlay_cam(image_rgb: Image, cam: NDArray[np.floating[Any]]) -> Image:
     """Lay a map over an image: the greater the value, the more its colour covers the image.
 
@@ -135,7 +179,9 @@ def _lay_out(cells: Mapping[str, Sequence[_Cell]], *, columns: int, bottom_in: f
     """Place pictures on a sheet of page width, one block with a heading per label."""
     side = (PAGE_WIDTH_IN + _GAP_IN) / columns - _GAP_IN
     line = side + _CAPTION_IN + _GAP_IN
-    lines = {label: math.ceil(len(group) / columns) for label, group in cells.items()}
+    lines = {
+        label: max((cell.row for cell in group), default=-1) + 1 for label, group in cells.items()
+    }
     height = sum(_HEADING_IN + n * line for n in lines.values()) + bottom_in or _HEADING_IN
     figure = Figure(figsize=(PAGE_WIDTH_IN, height), facecolor="white")
     top = height

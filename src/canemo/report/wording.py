@@ -45,8 +45,10 @@ def describe_split(split: str, folds: int) -> str:
         return f"leave one dog out, {count(folds, 'fold')}"
     if kind == "kfold":
         return f"{folds}-fold cross-validation by dog"
-    if kind == "holdout" and detail.isdigit():
-        return f"{count(int(detail), 'dog')} held out"
+    number, _, how = detail.partition(":")
+    if kind == "holdout" and number.isdigit():
+        balance = ", drawn so that labels are shared out alike" if how == "balanced" else ""
+        return f"{count(int(number), 'dog')} held out{balance}"
     if kind == "file":
         return f"a saved split by dog, {count(folds, 'fold')}"
     return f"{split}, {count(folds, 'fold')}"

@@ -1,0 +1,239 @@
+"""Several backbones or methods side by side on the same crops, dogs and folds: comparison.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from canemo.backbones import Backbone
+from canemo.config import Config, Method, find_departures
+from canemo.evaluate import (
+    Evaluation,
+    average_curves,
+    finite_or_none,
+    summarise_chance,
+    summarise_level,
+)
+from canemo.files import write_atomically
+from canemo.predictions import select_level
+from canemo.records import Study
+from canemo.splits import Split
+from canemo.stats import compare_pair
+
+COMPARISON_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One line of a comparison: a backbone and a method, under the `name` it is shown by."""
+
+    name: str
+    backbone: str
+    method: Method
+    weights: Path | None
+
+    def configure(self, config: Config) -> Config:
+        """Return the settings with this entrant's backbone, weights and method."""
+        backbone = config.backbone.model_copy(
+            update={"name": self.backbone, "weights": self.weights}
+        )
+        probe = config.probe.model_copy(update={"method": self.method})
+        return config.model_copy(update={"backbone": backbone, "probe": probe})
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an entrant came to; `facts` describe it, `cost` is by stage as in metrics.json."""
+
+    entrant: Entrant
+    facts: Mapping[str, Any]
+    evaluation: Evaluation
+    cost: Mapping[str, Mapping[str, float]]
+
+
+def list_entrants(config: Config) -> list[Entrant]:
+    """Return every backbone with every method; what is not listed is the run's own."""
+    backbones = config.compare.backbones or (config.backbone.name,)
+    methods = config.compare.methods or (config.probe.method,)
+    own = {config.backbone.name: config.backbone.weights} if config.backbone.weights else {}
+    weights: dict[str, Path | None] = {**own, **config.compare.weights}
+    return [
+        Entrant(
+            _name(backbone, method, backbones, methods), backbone, method, weights.get(backbone)
+        )
+        for backbone in dict.fromkeys(backbones)
+        for method in dict.fromkeys(methods)
+    ]
+
+
+def describe_entrant(entrant: Entrant, backbone: Backbone) -> dict[str, Any]:
+    """Return what is to be known of an entrant beside its numbers."""
+    return {
+        "name": entrant.name,
+        "backbone": entrant.backbone,
+        "backbone_note": backbone.spec.note,
+        "method": entrant.method,
+        "feature_dim": backbone.feature_dim,
+        "parameters": backbone.parameters,
+        "weights_source": backbone.weights_source,
+        "weights_sha256": backbone.weights_sha256,
+        "random_weights": backbone.is_random,
+    }
+
+
+def compute_comparison(
+    results: Sequence[Result],
+    *,
+    missing: Mapping[str, str],
+    study: Study,
+    study_facts: Mapping[str, Any],
+    config: Config,
+    split: Split,
+    warnings: Sequence[str],
+) -> dict[str, Any]:
+    """Return what comparison.json holds.
+
+    Parameters
+    ----------
+    results
+        One per entrant that could be tested, all on the same crops and folds.
+    missing
+        Name of an entrant -> why it could not be had.
+    study, study_facts
+        The study, and what metrics.json says of it.
+    config, split
+        The settings all share and the folds.
+    warnings
+        What a reader of the numbers must know.
+    """
+    first = results[0].evaluation.predictions
+    frames, videos = (select_level(first, level, study.labels) for level in ("frame", "video"))
+    own = {text for result in results for text in result.evaluation.warnings}
+    return {
+        "schema": COMPARISON_SCHEMA,
+        "study": study_facts,
+        "protocol": {
+            "preset": config.preset,
+            "preset_departures": find_departures(config),
+            "split": split.kind,
+            "folds": len(split.folds),
+            "train_subjects": [len(fold.train) for fold in split.folds],
+            "test_subjects": [len(fold.test) for fold in split.folds],
+            "seed": config.evaluate.seed,
+            "resamples": config.evaluate.resamples,
+            "positive_label": config.study.positive_label or study.labels[0],
+        },
+        "chance": summarise_chance(frames, videos),
+        "models": [_summarise(result, study, config) for result in results],
+        "missing": [{"name": name, "reason": reason} for name, reason in missing.items()],
+        "pairs": _compare_pairs(results, study, config),
+        "warnings": [*warnings, *sorted(own), *_warn_about_random(results)],
+    }
+
+
+def write_comparison(content: Mapping[str, Any], path: Path) -> Path:
+    """Write comparison.json; numbers that are not finite are an error, never NaN in the file."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    return write_atomically(path, text)
+
+
+def tabulate_models(content: Mapping[str, Any]) -> pd.DataFrame:
+    """Return table 1 of the paper and what it lacks, one row per model, missing ones included."""
+    rows = []
+    for model in content["models"]:
+        video, frame = model["video"], model["frame"]
+        interval = video["interval"]["accuracy"] or (None, None)
+        best = model["best_epoch"] or {}
+        rows.append(
+            {
+                "model": model["name"],
+                "status": "random weights" if model["random_weights"] else "ok",
+                "train_accuracy": model["train_accuracy"],
+                "validation_accuracy": frame["accuracy"],
+                "best_epoch": best.get("epoch"),
+                "best_epoch_validation_accuracy": best.get("test_accuracy"),
+                "clip_accuracy": video["accuracy"],
+                "clip_accuracy_low": interval[0],
+                "clip_accuracy_high": interval[1],
+                "clip_balanced_accuracy": video["balanced_accuracy"],
+                "clip_auroc": video["auroc"],
+                "majority_share": content["chance"]["majority"]["video"],
+            }
+        )
+    rows += [{"model": each["name"], "status": "missing"} for each in content["missing"]]
+    return pd.DataFrame(rows)
+
+
+def gather_curves(results: Sequence[Result]) -> pd.DataFrame:
+    """Return the curves of all entrants, averaged over folds, with a column ``model``."""
+    parts = [
+        average_curves(result.evaluation.curves).assign(model=result.entrant.name)
+        for result in results
+        if len(result.evaluation.curves)
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _name(backbone: str, method: str, backbones: Sequence[str], methods: Sequence[str]) -> str:
+    if len(methods) == 1:
+        return backbone
+    return method if len(backbones) == 1 else f"{backbone} {method}"
+
+
+def _summarise(result: Result, study: Study, config: Config) -> dict[str, Any]:
+    table, curves = result.evaluation.predictions, average_curves(result.evaluation.curves)
+    levels = {
+        level: summarise_level(select_level(table, level, study.labels), evaluate=config.evaluate)
+        for level in ("video", "frame")
+    }
+    epochs: list[dict[str, Any]] = json.loads(curves.to_json(orient="records"))
+    return {
+        **result.facts,
+        "train_accuracy": result.evaluation.train_accuracy,
+        "last_epoch": epochs[-1] if epochs else None,
+        "best_epoch": max(epochs, key=lambda epoch: epoch["test_accuracy"], default=None),
+        **levels,
+        "cost": result.cost,
+    }
+
+
+def _compare_pairs(results: Sequence[Result], study: Study, config: Config) -> list[dict[str, Any]]:
+    """Return every pair, at the level of clips, the one further up the list first."""
+    settings = config.evaluate
+    videos = {
+        result.entrant.name: select_level(result.evaluation.predictions, "video", study.labels)
+        for result in results
+    }
+    pairs = []
+    for first, second in combinations(videos, 2):
+        found = compare_pair(
+            videos[first], videos[second], resamples=settings.resamples, seed=settings.seed
+        )
+        pairs.append(
+            {
+                "first": first,
+                "second": second,
+                "difference": {k: finite_or_none(v) for k, v in found.difference.items()},
+                "interval": {k: list(v) if v else None for k, v in found.interval.items()},
+                "p": found.p,
+                "flips": found.flips,
+                "exact": found.exact,
+            }
+        )
+    return pairs
+
+
+def _warn_about_random(results: Sequence[Result]) -> list[str]:
+    names = [r.entrant.name for r in results if r.facts["random_weights"]]
+    if not names:
+        return []
+    return [
+        f"{', '.join(names)}: the weights file says of itself that its tensors are random; the "
+        "line shows cost and architecture, no figure in it is a result"
+    ]

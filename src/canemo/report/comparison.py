@@ -1,0 +1,184 @@
+"""The report of a comparison: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from canemo.errors import ModelError
+from canemo.files import write_atomically
+from canemo.report import comparison_figures, figures, wording
+from canemo.report.html import REPORT_FILE, embed_figure, embed_file, open_template
+
+_PICTURES = {
+    "crops.png": "Sheet of example face crops, grouped by condition.",
+    "eigencam.png": "Face crops, each with the EigenCAM map of every model beside it.",
+}
+
+
+def write_comparison_report(folder: Path) -> Path:
+    """Write `folder/report.html` from the files of a comparison, and return its path.
+
+    Raises
+    ------
+    ModelError
+        `folder` is not a finished comparison.
+    """
+    try:
+        content = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
+        environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+        config_toml = (folder / "config.toml").read_text(encoding="utf-8")
+    except (OSError, ValueError) as exc:
+        raise ModelError(f"{folder}: not a finished comparison ({exc})") from exc
+    curves = folder / "curves.parquet"
+    pictures = _draw_pictures(
+        content, pd.read_parquet(curves) if curves.is_file() else pd.DataFrame()
+    )
+    found = {
+        name: embed_file(folder / "figures" / name, alt)
+        for name, alt in _PICTURES.items()
+        if (folder / "figures" / name).is_file()
+    }
+    page = open_template("comparison.html.j2").render(
+        content=content,
+        study=content["study"],
+        protocol=content["protocol"],
+        majority=content["chance"]["majority"],
+        models=[_describe_model(model) for model in content["models"]],
+        missing=content["missing"],
+        pairs=[_describe_pair(pair) for pair in content["pairs"]],
+        has_epochs=any(model["best_epoch"] for model in content["models"]),
+        first_sentence=wording.join_units(write_comparison_sentence(content)),
+        split_words=wording.describe_split(
+            content["protocol"]["split"], content["protocol"]["folds"]
+        ),
+        departures=", ".join(
+            f"{key} = {value}" for key, value in content["protocol"]["preset_departures"].items()
+        ),
+        environment=environment,
+        config_toml=config_toml,
+        pictures=pictures | found,
+        paper=wording.PAPER,
+        paper_url=wording.PAPER_URL,
+        count=wording.count,
+        quote=wording.quote,
+        percent=lambda share: wording.join_units(wording.format_percent(share)),
+        group_digits=wording.group_digits,
+    )
+    return write_atomically(folder / REPORT_FILE, page)
+
+
+def write_comparison_sentence(content: Mapping[str, Any]) -> str:
+    """Return what the comparison found, in one sentence that claims no more than it may."""
+    real = [model for model in content["models"] if not model["random_weights"]]
+    if not real:
+        return "Every line rests on random weights: this page shows cost and architecture only."
+    best = max(real, key=lambda model: model["video"]["accuracy"])
+    accuracy = wording.format_percent(best["video"]["accuracy"])
+    interval = wording.format_interval("accuracy", best["video"]["interval"]["accuracy"])
+    text = (
+        f"{best['name']} classified {accuracy} of the clips of unseen dogs into the condition "
+        f"they were filmed in (95 % interval {interval})"
+    )
+    names = {model["name"] for model in real}
+    pairs = [p for p in content["pairs"] if best["name"] in (p["first"], p["second"])]
+    apart = [_other(p, best["name"]) for p in pairs if _is_apart(p)]
+    alike = [
+        _other(p, best["name"])
+        for p in pairs
+        if not _is_apart(p) and _other(p, best["name"]) in names
+    ]
+    apart = [name for name in apart if name in names]
+    if apart:
+        text += f"; its lead over {wording.join_words(apart)} is larger than chance allows"
+    if alike:
+        text += f"; from {wording.join_words(alike)} these dogs cannot tell it apart"
+    return text + "."
+
+
+def _is_apart(pair: Mapping[str, Any]) -> bool:
+    """Tell whether interval and test both say that two models differ."""
+    interval = pair["interval"]["accuracy"]
+    if interval is None or pair["p"] is None:
+        return False
+    return bool((interval[0] > 0 or interval[1] < 0) and pair["p"] < 0.05)
+
+
+def _other(pair: Mapping[str, Any], name: str) -> str:
+    return str(pair["second"] if pair["first"] == name else pair["first"])
+
+
+def _describe_model(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the cells of a model's line in the tables, as text."""
+    video, best, last = model["video"], model["best_epoch"], model["last_epoch"]
+    show = {
+        name: (
+            wording.format_measure(name, video[name]),
+            wording.format_interval(name, video["interval"][name]),
+        )
+        for name in ("accuracy", "balanced_accuracy", "auroc")
+    }
+    seconds = {stage: entry["seconds"] for stage, entry in model["cost"].items()}
+    return {
+        **model,
+        "train": wording.format_percent((last or model)["train_accuracy"]),
+        "last": wording.format_percent(model["frame"]["accuracy"]),
+        "best": wording.format_percent(best["test_accuracy"]) if best else "–",
+        "best_number": int(best["epoch"]) if best else None,
+        "clips": show,
+        "seconds": wording.format_seconds(sum(seconds.values())),
+    }
+
+
+def _describe_pair(pair: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **pair,
+        "cells": [
+            _signed_cell(name, pair["difference"][name], pair["interval"][name])
+            for name in ("accuracy", "balanced_accuracy", "auroc")
+        ],
+        "p_text": "–" if pair["p"] is None else f"{pair['p']:.3f}",
+    }
+
+
+def _signed(measure: str, value: float | None) -> str:
+    if value is None:
+        return "–"
+    if measure == "auroc":
+        return f"{value:+.3f}"
+    return f"{100 * value:+.1f}"
+
+
+def _signed_cell(
+    measure: str, value: float | None, interval: tuple[float, float] | None
+) -> tuple[str, str]:
+    ends = [] if interval is None else [_signed(measure, end) for end in interval]
+    return _signed(measure, value), " to ".join(ends) or "–"
+
+
+def _draw_pictures(content: Mapping[str, Any], curves: pd.DataFrame) -> dict[str, Any]:
+    majority = content["chance"]["majority"]
+    charts = {
+        "subjects": (
+            figures.draw_subjects(content["study"].get("subjects_table")),
+            "Bar charts of the number of dogs by age and by sex.",
+        ),
+        "curves": (
+            comparison_figures.draw_curves(curves, majority=majority["frame"]),
+            "Loss and accuracy by epoch of every model, on training and on validation dogs.",
+        ),
+        "models": (
+            comparison_figures.draw_model_intervals(content["models"], majority=majority["video"]),
+            "Accuracy by clip of every model with its 95 % interval.",
+        ),
+        "pairs": (
+            comparison_figures.draw_pair_differences(content["pairs"]),
+            "Difference in accuracy of every pair of models with its 95 % interval.",
+        ),
+    }
+    drawn = {name: embed_figure(*chart) for name, chart in charts.items()}
+    return {name: picture for name, picture in drawn.items() if picture is not None}
