@@ -16,12 +16,14 @@ from canemo.detect.annotations.shapes import (
     bound_points,
     clip_box,
     clip_polygon,
+    compute_area,
     pair_up,
 )
 from canemo.errors import AnnotationError
+from canemo.files import write_atomically
 from canemo.records import Box
 
-__all__ = ["AnnotatedImage", "Polygon", "load_coco"]
+__all__ = ["AnnotatedImage", "Polygon", "load_coco", "read_coco", "write_coco"]
 
 logger = logging.getLogger(__name__)
 
@@ -100,18 +102,70 @@ def load_coco(
     without a box gets the smallest box around it. Image files are not opened. Of images that share
     an id none is kept, as nothing says which of them a box is on.
     """
-    content = _read_json(coco_file)
     problems = Problems(coco_file, skip_invalid=skip_invalid)
+    images = read_coco(coco_file, problems, images_dir=images_dir, categories=categories)
+    problems.close()
+    return images
+
+
+def read_coco(
+    coco_file: Path,
+    problems: Problems,
+    *,
+    images_dir: Path | None = None,
+    categories: Collection[str] | None = None,
+) -> tuple[AnnotatedImage, ...]:
+    """Read the usable part of a COCO file and note the rest in `problems`; see `load_coco`."""
+    content = _read_json(coco_file)
     names = _category_names(content, problems)
     _check_wanted(categories, names, coco_file)
     images = _images_by_id(content, problems)
     drawn = _drawn_by_image(content, images, names, categories, problems)
-    problems.close()
     _log_masks(content["annotations"], coco_file)
     return tuple(
         _annotated_image(_find_image(entry["file_name"], coco_file, images_dir), entry, faces)
         for entry, faces in ((images[image_id], drawn[image_id]) for image_id in images)
     )
+
+
+def write_coco(coco_file: Path, images: Sequence[AnnotatedImage]) -> Path:
+    """Write images, boxes and outlines to a COCO file, complete or not at all.
+
+    The path of each image is written as its file name, as it is; coordinates are rounded to 1/1000
+    pixel. `load_coco` reads the same images from the file.
+    """
+    names = sorted({name for image in images for name in image.categories})
+    entries: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for image_id, image in enumerate(images, start=1):
+        size = {"width": image.width, "height": image.height}
+        entries.append({**image.extra, "id": image_id, "file_name": image.path.as_posix(), **size})
+        drawn = zip(image.boxes_xyxy, image.categories, image.polygons, strict=True)
+        for box, name, polygons in drawn:
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": names.index(name) + 1,
+                    **_describe_drawn(box, polygons),
+                }
+            )
+    categories = [{"id": number, "name": name} for number, name in enumerate(names, start=1)]
+    content = {"images": entries, "annotations": annotations, "categories": categories}
+    return write_atomically(coco_file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def _describe_drawn(box: Box, polygons: Sequence[Polygon]) -> dict[str, Any]:
+    x0, y0, x1, y1 = box
+    areas = [compute_area(polygon) for polygon in polygons]
+    return {
+        "bbox": [round(value, 3) for value in (x0, y0, x1 - x0, y1 - y0)],
+        "area": round(sum(areas) if areas else (x1 - x0) * (y1 - y0), 3),
+        "segmentation": [
+            [round(value, 3) for point in polygon for value in point] for polygon in polygons
+        ],
+        "iscrowd": 0,
+    }
 
 
 @dataclass(frozen=True)
