@@ -158,13 +158,14 @@ def test_window_of_one_frame_and_window_of_the_whole_clip(ragged):
 @pytest.mark.parametrize("head", HEADS)
 def test_seed_decides_everything_and_nothing_else_is_touched(head, ragged):
     x, y, time_s = ragged.x.copy(), ragged.y.copy(), ragged.time_s.copy()
-    random_state = torch.get_rng_state()
+    random_state, threads = torch.get_rng_state(), torch.get_num_threads()
     probe, again = ragged.fit(head, seed=4), ragged.fit(head, seed=4)
     other = ragged.fit(head, seed=5)
     frames, _ = ragged.predict(probe)
     np.testing.assert_array_equal(frames, ragged.predict(again)[0])
     assert not np.array_equal(frames, ragged.predict(other)[0])
     assert torch.equal(random_state, torch.get_rng_state())
+    assert torch.get_num_threads() == threads
     for now, before in ((ragged.x, x), (ragged.y, y), (ragged.time_s, time_s)):
         np.testing.assert_array_equal(now, before)
 

@@ -80,7 +80,7 @@ class SequenceProbe:
         """
         clips = _sort_by_clip(video_ids, time_s)
         net = self._load_net()
-        with torch.inference_mode():
+        with _one_thread(), torch.inference_mode():
             x = _standardise(features[clips.order], self.mean, self.scale)
             hidden = net.embed(x)
             windows = _answer(net, hidden, _windows(clips, self.window_s))
@@ -139,7 +139,7 @@ def fit_sequence(
     x = np.asarray(features)[clips.order]
     mean, scale = _measure(x)
     truth = torch.from_numpy(label_index[clips.order][clips.spans.start])
-    with _own_random_numbers(seed):
+    with _one_thread(), _own_random_numbers(seed):
         net = _Net(
             head,
             features=x.shape[1],
@@ -230,6 +230,17 @@ def _standardise(x: NDArray[np.floating], mean: Array32, scale: Array32) -> Tens
 
 
 # -- training and answering -----------------------------------------------------------------------
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch compute on one thread: in many small products threads only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextmanager
