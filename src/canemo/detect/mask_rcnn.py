@@ -32,6 +32,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign, clip_boxes_to_image
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+from torchvision.ops.poolers import initLevelMapper
 
 from canemo.detect.fcos import PyramidBackbone, fold_batch_norm
 from canemo.detect.training import load_imagenet_backbone
@@ -131,7 +132,11 @@ def build_network(body: str) -> MaskRCNN:
         takes about a sixth of the time on a CPU.
     """
     check_body(body)
-    return _build_resnet() if body == "resnet50" else _build_lite()
+    network = _build_resnet() if body == "resnet50" else _build_lite()
+    _fix_pooling_scales(network, first_level=2 if body == "resnet50" else 3)
+    # As torchvision draws it, the last layer starts so sure that its loss drowns all others.
+    nn.init.normal_(network.roi_heads.mask_predictor.mask_fcn_logits.weight, std=1e-3)
+    return network
 
 
 def _build_resnet() -> MaskRCNN:
@@ -160,6 +165,18 @@ def _build_lite() -> MaskRCNN:
         mask_predictor=MaskRCNNPredictor(channels, channels, 2),
         **_SAMPLING,
     )
+
+
+def _fix_pooling_scales(network: MaskRCNN, *, first_level: int) -> None:
+    """Tell the pooling that its maps have strides 2 ** `first_level` and up.
+
+    Torchvision takes the strides from the first image it happens to see, and is wrong by a factor
+    of two for all later ones where that image was small and the border around it wide.
+    """
+    for pool in (network.roi_heads.box_roi_pool, network.roi_heads.mask_roi_pool):
+        last_level = first_level + len(pool.featmap_names) - 1
+        pool.scales = [2.0**-level for level in range(first_level, last_level + 1)]
+        pool.map_levels = initLevelMapper(first_level, last_level)
 
 
 def resize_image(image_rgb: Image, short_side_px: int, long_side_px: int) -> Image:
