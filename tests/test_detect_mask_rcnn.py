@@ -494,7 +494,9 @@ def test_the_rate_rises_and_falls() -> None:
     assert compute_rate(0, 1, warm_up_share=0.0) == 1.0
 
 
-@pytest.mark.parametrize("changes", [{"epochs": 0}, {"held_out_share": 1.5}, {"scale_jitter": 1}])
+@pytest.mark.parametrize(
+    "changes", [{"epochs": 0}, {"held_out_share": 1.5}, {"scale_jitter": 1}, {"short_side_px": 9}]
+)
 def test_impossible_trainings_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(
         ConfigError, match=f"{next(iter(changes))} is {next(iter(changes.values()))}"
@@ -569,13 +571,13 @@ def test_training_learns_drawn_faces_of_dogs_it_was_not_shown(tmp_path: Path) ->
 
 
 TINY = MaskRCNNTraining(
-    epochs=3, short_side_px=64, long_side_px=96, held_out_share=0.3, learning_rate=1e-3
+    epochs=3, batch_size=1, short_side_px=64, long_side_px=96, learning_rate=1e-3
 )
 
 
 @pytest.fixture(scope="module")
 def tiny_set(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[AnnotatedImage], list[str]]:
-    return _draw_faces(tmp_path_factory.mktemp("drawn"), images=6, subjects=3, outlined=4)
+    return _draw_faces(tmp_path_factory.mktemp("drawn"), images=4, subjects=2, outlined=3)
 
 
 def _train(
@@ -596,12 +598,12 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(
     caplog.set_level(logging.INFO)
     steps: list[tuple[int, int]] = []
     whole = _train(tiny_set, tmp_path / "whole.safetensors", progress=lambda *s: steps.append(s))
-    assert "2 of 6 boxes have no polygon: the whole box counts as the face's mask" in caplog.text
+    assert "1 of 4 boxes have no polygon: the whole box counts as the face's mask" in caplog.text
     images = whole.train_counts.images
     assert steps[-1] == (3 * images, 3 * images)
     assert not set(whole.train_subjects) & set(whole.held_out_subjects)
-    assert {*whole.train_subjects, *whole.held_out_subjects} == {"dog0", "dog1", "dog2"}
-    assert whole.train_counts.boxes + whole.held_out_counts.boxes == 6
+    assert {*whole.train_subjects, *whole.held_out_subjects} == {"dog0", "dog1"}
+    assert whole.train_counts.boxes + whole.held_out_counts.boxes == 4
 
     def interrupt(done: int, total: int) -> None:
         if done > 2 * images:
@@ -645,6 +647,9 @@ def test_other_weights_are_not_overwritten_and_other_checkpoints_not_used(
     other = MaskRCNNTraining(epochs=1, short_side_px=48, long_side_px=64, seed=1)
     with pytest.raises(OutputExistsError):
         _train(tiny_set, out, other)
+    (tmp_path / "faces.json").write_text('{"images": []}', encoding="utf-8")
+    with pytest.raises(OutputExistsError, match=r"faces\.json: exists"):
+        _train(tiny_set, tmp_path / "faces.safetensors", other)
 
 
 def test_a_damaged_checkpoint_is_said(

@@ -44,6 +44,7 @@ from canemo.errors import (
 )
 from canemo.files import hash_values, replacing, sha256_file, write_atomically
 from canemo.records import Box, Image
+from canemo.weights import first_line
 
 _LOG = logging.getLogger(__name__)
 
@@ -103,6 +104,11 @@ class MaskRCNNTraining:
             value = getattr(self, name)
             if not least <= value <= most:
                 raise ConfigError(f"{name} is {value}, {least} to {most} is wanted.")
+        MaskRCNNSettings(
+            short_side_px=self.short_side_px,
+            long_side_px=self.long_side_px,
+            score_threshold=self.score_threshold,
+        )
 
 
 @dataclass(frozen=True)
@@ -365,7 +371,7 @@ def train_mask_rcnn(
     device
         A torch device, e.g. ``"cpu"`` or ``"cuda"``.
     force
-        Overwrite weights of another training.
+        Overwrite files of another training.
     progress
         Called after each batch.
 
@@ -376,7 +382,7 @@ def train_mask_rcnn(
     ConfigError
         If `out` is no ``.safetensors`` file.
     OutputExistsError
-        If `out` holds something else, and not `force`.
+        If the weights or the history file is there from something else, and not `force`.
     SplitError
         If fewer than two subjects have a box.
     WeightsError
@@ -440,26 +446,31 @@ def _plan(
 
 def _finished_record(out: Path, key: str) -> TrainingRecord | None:
     """Return the record of a completed training of this key, if its files are there unchanged."""
-    history = out.with_suffix(".json")
-    if not (out.is_file() and history.is_file()):
+    record = _read_history(out.with_suffix(".json"))
+    if record is None or record.key != key or len(record.epochs) < record.config.epochs:
         return None
+    return record if out.is_file() and sha256_file(out) == record.weights_sha256 else None
+
+
+def _read_history(path: Path) -> TrainingRecord | None:
+    """Read a history file; None where there is none or it is something else."""
     try:
-        content = json.loads(history.read_text(encoding="utf-8"))
-        record = _record_of(content)
+        return _record_of(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    complete = len(record.epochs) == record.config.epochs
-    unchanged = complete and record.key == key and sha256_file(out) == record.weights_sha256
-    return record if unchanged else None
 
 
 def _check_out(out: Path, key: str, *, force: bool) -> None:
-    """Refuse to overwrite anything but weights of this very training."""
-    if out.exists() and not force and not _is_of(out, key):
-        raise OutputExistsError(
-            f"{out}: exists, and other images, settings or starting weights made it. Give another "
-            "name, or force to overwrite it."
-        )
+    """Refuse to overwrite anything but files of this very training."""
+    history = out.with_suffix(".json")
+    record = _read_history(history)
+    ours = {out: _is_of(out, key), history: record is not None and record.key == key}
+    for path, is_ours in ours.items():
+        if path.exists() and not is_ours and not force:
+            raise OutputExistsError(
+                f"{path}: exists, and other images, settings or starting weights made it. Give "
+                "another name for the weights, or force to overwrite it."
+            )
 
 
 def _is_of(out: Path, key: str) -> bool:
@@ -568,7 +579,8 @@ class _Run:
             resumed = _record_of(json.loads(state["history"]))
         except Exception as exc:  # unpickling a damaged file can raise anything
             raise WeightsError(
-                f"{self.checkpoint}: is damaged ({exc}); delete it to train from the beginning."
+                f"{self.checkpoint}: is damaged ({first_line(exc)}); delete it to train from "
+                "the beginning."
             ) from exc
         _LOG.info("going on after epoch %d of %d", len(resumed.epochs), resumed.config.epochs)
         return resumed
