@@ -49,6 +49,10 @@ EveryNth = Annotated[int | None, typer.Option(help="Look at every n-th frame (1:
 DetectorName = Annotated[
     str | None, typer.Option("--detector", help="dog_head, or a trained weights file.")
 ]
+MethodName = Annotated[
+    str | None,
+    typer.Option("--method", help="logistic, gradient, or sequence_mean, _attention, ..."),
+]
 Pooling = Annotated[str | None, typer.Option(help="cls, mean, cls_mean, grid, upper or lower.")]
 SplitKind = Annotated[
     str | None, typer.Option("--split", help="loso, kfold:K, holdout:N or file:split.json.")
@@ -60,6 +64,9 @@ Settings = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. --set crop.margin=0.1."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+SkipInvalid = Annotated[
+    bool, typer.Option("--skip-invalid", help="Leave out what cannot be used; it is named.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 
 
@@ -196,6 +203,7 @@ def evaluate(
     fps: Fps = None,
     every_nth: EveryNth = None,
     detector: DetectorName = None,
+    method: MethodName = None,
     pooling: Pooling = None,
     split: SplitKind = None,
     seed: Seed = None,
@@ -215,6 +223,7 @@ def evaluate(
         fps=fps,
         every_nth=every_nth,
         detector=detector,
+        method=method,
         pooling=pooling,
         split=split,
         seed=seed,
@@ -234,6 +243,7 @@ def run(
     fps: Fps = None,
     every_nth: EveryNth = None,
     detector: DetectorName = None,
+    method: MethodName = None,
     pooling: Pooling = None,
     split: SplitKind = None,
     seed: Seed = None,
@@ -254,6 +264,7 @@ def run(
         fps=fps,
         every_nth=every_nth,
         detector=detector,
+        method=method,
         pooling=pooling,
         split=split,
         seed=seed,
@@ -269,6 +280,76 @@ def run(
             progress=progress,
         )
     _print_result(result, as_json=as_json)
+
+
+@app.command()
+def compare(
+    study: StudyDir,
+    preset: PresetName = None,
+    name: Annotated[str | None, typer.Option(help="Name of the folder of results.")] = None,
+    backbone: Annotated[
+        list[str] | None, typer.Option("--backbone", help="One to compare; give it repeatedly.")
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option("--method", help="logistic, gradient, sequence_...; give it repeatedly."),
+    ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option("--weights", metavar="BACKBONE=FILE", help="Local weights of a backbone."),
+    ] = None,
+    fps: Fps = None,
+    every_nth: EveryNth = None,
+    detector: DetectorName = None,
+    split: SplitKind = None,
+    seed: Seed = None,
+    settings: Settings = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Train several backbones or methods on identical crops and dogs, side by side."""
+    from canemo import pipeline, terminal
+    from canemo.report.text import format_comparison
+
+    config = _configure(
+        study,
+        settings,
+        preset=preset,
+        backbones=backbone,
+        methods=method,
+        weights_by_name=_parse_weights(weights),
+        fps=fps,
+        every_nth=every_nth,
+        detector=detector,
+        split=split,
+        seed=seed,
+    )
+    with terminal.show_progress() as progress:
+        result = pipeline.compare_models(
+            study,
+            config=config,
+            name=name,
+            force=force,
+            command=terminal.command_line(),
+            progress=progress,
+        )
+    if as_json:
+        typer.echo(json.dumps(result.comparison, indent=1))
+    else:
+        typer.echo(format_comparison(result.comparison))
+        typer.echo(f"\nreport: {result.report}")
+
+
+def _parse_weights(pairs: list[str] | None) -> dict[str, str] | None:
+    if not pairs:
+        return None
+    found = {}
+    for pair in pairs:
+        name, equals, file = pair.partition("=")
+        if not equals:
+            raise ConfigError(f"--weights {pair!r}: expected BACKBONE=FILE")
+        found[name] = str(Path(file).resolve())
+    return found
 
 
 @app.command()
@@ -353,24 +434,127 @@ def doctor(as_json: Json = False) -> None:
         typer.echo("\n".join(f"  {key:<20} {value}" for key, value in entries.items()))
 
 
+@app.command()
+def frames(
+    study: StudyDir,
+    pick: Annotated[int, typer.Option(min=1, help="How many frames.")] = 200,
+    out: Annotated[Path | None, typer.Option(help="Where they go (STUDY/faces).")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the choice.")] = 0,
+    force: Force = False,
+) -> None:
+    """Pick diverse frames to draw faces on, and write them with an empty COCO file."""
+    from canemo import detectors, terminal
+
+    with terminal.show_progress() as progress:
+        coco, picked = detectors.pick_study_frames(
+            study, out, number=pick, seed=seed, force=force, progress=progress
+        )
+    dogs = len({frame.subject_id for frame in picked})
+    clips = len({frame.video_id for frame in picked})
+    typer.echo(f"{len(picked)} frames of {dogs} subjects in {clips} videos: {coco}")
+
+
+@detector_app.command("import")
+def import_faces(
+    source: Annotated[Path, typer.Argument(help="What the tool exported: a file or a folder.")],
+    study: StudyDir,
+    kind: Annotated[
+        str | None, typer.Option("--format", help="coco, voc, via, cvat, label_studio (told).")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the images.")] = None,
+    frame_rate: Annotated[
+        float | None, typer.Option(help="At which Label Studio counted frames [1/s].")
+    ] = None,
+    step: Annotated[int, typer.Option(min=1, help="Take every n-th interpolated frame.")] = 5,
+    skip_invalid: SkipInvalid = False,
+    force: Force = False,
+) -> None:
+    """Bring boxes and polygons drawn in another tool into a study, as its faces.json."""
+    from canemo import detectors
+
+    found = detectors.import_faces(
+        source,
+        study,
+        kind=_parse_kind(kind),
+        images_dir=images,
+        frame_rate=frame_rate,
+        step=step,
+        skip_invalid=skip_invalid,
+        force=force,
+    )
+    typer.echo(
+        f"{found.images} images, {found.boxes} boxes ({found.polygons} with a polygon) in "
+        f"{found.coco_file}; {len(found.skipped)} left out"
+    )
+
+
+@detector_app.command("train")
+def train_detector(
+    target: Annotated[Path, typer.Argument(metavar="STUDY", help="Study, or COCO file.")],
+    model: Annotated[str, typer.Option(help="mask_rcnn.")] = "mask_rcnn",
+    out: Annotated[Path | None, typer.Option(help="The weights file to write.")] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the images.")] = 15,
+    short_side: Annotated[int, typer.Option(help="Images are resized to it [pixels].")] = 480,
+    weights: Annotated[Path | None, typer.Option(help="Weights file to start from.")] = None,
+    body: Annotated[str | None, typer.Option(help="resnet50 or efficientnet_lite0.")] = None,
+    category: Annotated[str | None, typer.Option(help="Use only this category.")] = None,
+    each_image_a_subject: Annotated[
+        bool, typer.Option("--each-image-a-subject", help="No two images show the same one.")
+    ] = False,
+    skip_invalid: SkipInvalid = False,
+    seed: Annotated[int, typer.Option(help="Of split and order.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    force: Force = False,
+) -> None:
+    """Train a Mask R-CNN on annotated frames of your own, tested on subjects kept aside."""
+    from canemo import detectors, terminal
+    from canemo.detect.mask_rcnn_training import MaskRCNNTraining
+
+    with terminal.show_progress() as progress:
+        trained = detectors.train_detector(
+            target,
+            model=model,
+            out=out,
+            training=MaskRCNNTraining(epochs=epochs, short_side_px=short_side, seed=seed),
+            weights=weights,
+            body=body,
+            category=category,
+            each_image_a_subject=each_image_a_subject,
+            skip_invalid=skip_invalid,
+            device=device,
+            force=force,
+            progress=progress,
+        )
+    typer.echo(terminal.format_training(trained.record))
+    typer.echo(f"use it with --detector {trained.weights}")
+
+
 @detector_app.command("evaluate")
 def evaluate_detector(
     coco: Annotated[Path, typer.Option(help="COCO file with face boxes.")],
     images: Annotated[Path | None, typer.Option(help="Folder of its images.")] = None,
-    detector: DetectorName = None,
+    detector: Annotated[
+        list[str] | None,
+        typer.Option("--detector", help="dog_head or a weights file; give it repeatedly."),
+    ] = None,
     category: Annotated[str | None, typer.Option(help="Count only this category.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure recall, average precision, false positives and speed on annotated images."""
-    from canemo import pipeline
+    """Measure detectors side by side on annotated images: recall, AP, false positives, time."""
+    from canemo import detectors, terminal
 
-    numbers = pipeline.evaluate_detector(
-        coco, images_dir=images, detector=detector, category=category
+    found = detectors.evaluate_detectors(
+        coco, detectors=detector or [], images_dir=images, category=category
     )
-    if as_json:
-        typer.echo(json.dumps(numbers, indent=1))
-    else:
-        typer.echo("\n".join(f"{key:<28} {value}" for key, value in numbers.items()))
+    typer.echo(json.dumps(found, indent=1) if as_json else terminal.format_columns(found))
+
+
+def _parse_kind(kind: str | None) -> Any:
+    from canemo.detect.annotations.kinds import KINDS
+
+    if kind is not None and kind not in KINDS:
+        raise ConfigError(f"--format {kind!r} is unknown; there are {', '.join(KINDS)}")
+    return kind
 
 
 def main() -> None:
@@ -411,6 +595,10 @@ def _configure(
         "split": ("evaluate", "split"),
         "seed": ("evaluate", "seed"),
         "positive": ("study", "positive_label"),
+        "method": ("probe", "method"),
+        "backbones": ("compare", "backbones"),
+        "methods": ("compare", "methods"),
+        "weights_by_name": ("compare", "weights"),
     }
     overrides: dict[str, dict[str, Any]] = {}
     for option, value in options.items():

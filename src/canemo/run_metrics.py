@@ -43,7 +43,7 @@ def compute_metrics(
     frames, videos = (select_level(table, level, study.labels) for level in ("frame", "video"))
     return {
         "schema": METRICS_SCHEMA,
-        "study": _describe_study(study, ledger),
+        "study": describe_study(study, ledger),
         "protocol": {
             **_describe_protocol(study, config, split, evaluation),
             "backbone": backbone.spec.name,
@@ -66,7 +66,7 @@ def compute_metrics(
             *evaluation.warnings,
             *_warn_about_weights(config),
             *_warn_about_backbone(backbone),
-            *_warn_about_detector(config, detector),
+            *warn_about_detector(config, detector),
         ],
     }
 
@@ -95,7 +95,8 @@ def _warn_about_backbone(backbone: Backbone) -> list[str]:
     ]
 
 
-def _warn_about_detector(config: Config, detector: Detector) -> list[str]:
+def warn_about_detector(config: Config, detector: Detector) -> list[str]:
+    """Say where a run under the preset ``paper`` finds faces in another way than the paper."""
     if config.preset != "paper" or detector.name == "mask_rcnn":
         return []
     return [
@@ -105,7 +106,8 @@ def _warn_about_detector(config: Config, detector: Detector) -> list[str]:
     ]
 
 
-def _describe_study(study: Study, ledger: pd.DataFrame) -> dict[str, Any]:
+def describe_study(study: Study, ledger: pd.DataFrame) -> dict[str, Any]:
+    """Return what metrics.json says of a study and of what became of its frames."""
     videos = pd.DataFrame([(v.subject_id, v.label) for v in study.videos], columns=["s", "label"])
     by_label = {str(k): _counts(rows["fate"]) for k, rows in ledger.groupby("label")}
     return {

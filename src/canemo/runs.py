@@ -1,4 +1,4 @@
-"""Run folders: made beside their place and moved there when they are complete."""
+"""Folders of results: made beside their place and moved there when they are complete."""
 
 from __future__ import annotations
 
@@ -14,12 +14,18 @@ from canemo.errors import ModelError, OutputExistsError
 from canemo.files import write_atomically
 
 CONFIG_FILE, METRICS_FILE, INPUTS_FILE = "config.toml", "metrics.json", "inputs.json"
+COMPARISON_FILE = "comparison.json"
 TABLES = ("videos.csv", "subjects.csv")
+_HOMES = {METRICS_FILE: "runs", COMPARISON_FILE: "comparisons"}
 
 
 @contextmanager
-def new_run(study_dir: Path, name: str, config: Config, *, force: bool) -> Iterator[Path]:
+def new_run(
+    study_dir: Path, name: str, config: Config, *, force: bool, result: str = METRICS_FILE
+) -> Iterator[Path]:
     """Yield an empty folder; when the block ends without error it takes its place in the study.
+
+    `result` is the file whose presence means complete; it also decides where the folder goes.
 
     On an error or an interrupt the folder is removed and a run that stood there is untouched.
 
@@ -28,9 +34,9 @@ def new_run(study_dir: Path, name: str, config: Config, *, force: bool) -> Itera
     OutputExistsError
         A run of that name was made from other settings or tables, and `force` is not given.
     """
-    place = find_run(study_dir, name)
+    place = find_run(study_dir, name, result=result)
     wanted = {CONFIG_FILE: format_config(config), INPUTS_FILE: _describe_inputs(study_dir)}
-    if (place / METRICS_FILE).is_file() and not force:
+    if (place / result).is_file() and not force:
         for file, text in wanted.items():
             if not (place / file).is_file() or (place / file).read_text(encoding="utf-8") != text:
                 what = "settings" if file == CONFIG_FILE else "tables"
@@ -49,9 +55,9 @@ def new_run(study_dir: Path, name: str, config: Config, *, force: bool) -> Itera
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def find_run(study_dir: Path, name: str) -> Path:
-    """Return the folder of the run `name`."""
-    return study_dir / "runs" / name.replace("/", "_").replace(":", "_")
+def find_run(study_dir: Path, name: str, *, result: str = METRICS_FILE) -> Path:
+    """Return the folder of the run (or comparison) `name`."""
+    return study_dir / _HOMES[result] / name.replace("/", "_").replace(":", "_")
 
 
 def read_run_config(run_dir: Path) -> Config:

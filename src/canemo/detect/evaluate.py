@@ -29,7 +29,8 @@ class DetectionMetrics:
     boxes that score at least `score_threshold`; `false_positives_per_image` counts such boxes that
     find no face at IoU 0.5. `average_precision_50` and `average_precision` (mean over IoU 0.50 to
     0.95) use all boxes. Figures that need a face are NaN where there is none. `images_per_second`
-    is the detector alone, from pixels to boxes; decoding the image files does not count.
+    and `seconds_per_image` are the detector alone, from pixels to boxes; decoding the image files
+    does not count.
     """
 
     detector: str
@@ -42,6 +43,7 @@ class DetectionMetrics:
     average_precision: float
     false_positives_per_image: float
     images_per_second: float
+    seconds_per_image: float
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures as plain values for JSON, NaN as None."""
@@ -151,6 +153,7 @@ def compute_detection_metrics(
         average_precision=float(np.mean(precisions)),
         false_positives_per_image=false_positives / len(found),
         images_per_second=len(found) / seconds if seconds else float("nan"),
+        seconds_per_image=seconds / len(found),
     )
 
 

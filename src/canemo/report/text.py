@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from canemo.report.comparison import write_comparison_sentence
 from canemo.report.verdict import (
     Comparison,
     compare_with_chance,
@@ -29,6 +30,50 @@ def format_result_block(metrics: Mapping[str, Any]) -> str:
     parts = [write_first_sentence(metrics), *filter(None, details)]
     parts += [_format_level(metrics, "video", "clip"), _format_level(metrics, "frame", "frame")]
     return "\n\n".join([*parts, *_list_warnings(metrics["warnings"])])
+
+
+def format_comparison(content: Mapping[str, Any]) -> str:
+    """Return a comparison as a sentence and two small tables: the models, and their differences.
+
+    Parameters
+    ----------
+    content
+        The content of ``comparison.json``.
+    """
+    heading = (
+        f"{'model':<28}{'train':>8}{'val.':>8}{'best*':>8}{'clips':>9}   {'95 % interval':<16}"
+    )
+    lines = [heading, *map(_format_model, content["models"])]
+    lines += [f"{each['name']:<28}missing: {each['reason']}" for each in content["missing"]]
+    majority = content["chance"]["majority"]
+    shares = [format_measure("accuracy", majority[level]) for level in ("frame", "video")]
+    lines.append(f"{'always ' + majority['label']:<28}{'':>8}{shares[0]:>8}{'':>8}{shares[1]:>9}")
+    notes = "train, val., best: accuracy by frame; clips: accuracy by clip of unseen dogs."
+    if any(model["best_epoch"] for model in content["models"]):
+        notes += "\n* best epoch on the test dogs, not chosen; val. is the last epoch, which is."
+    parts = [write_comparison_sentence(content), "\n".join(lines), notes]
+    parts += ["\n".join(map(_format_pair, content["pairs"]))] if content["pairs"] else []
+    return "\n\n".join([*parts, *_list_warnings(content["warnings"])])
+
+
+def _format_model(model: Mapping[str, Any]) -> str:
+    video, best, last = model["video"], model["best_epoch"] or {}, model["last_epoch"] or model
+    cells = [last["train_accuracy"], model["frame"]["accuracy"], best.get("test_accuracy")]
+    shown = "".join(f"{format_measure('accuracy', cell):>8}" for cell in cells)
+    clips = format_measure("accuracy", video["accuracy"])
+    interval = format_interval("accuracy", video["interval"]["accuracy"])
+    mark = "  random weights: no result" if model["random_weights"] else ""
+    return f"{model['name']:<28}{shown}{clips:>9}   {interval:<16}{mark}"
+
+
+def _format_pair(pair: Mapping[str, Any]) -> str:
+    difference, interval = pair["difference"]["accuracy"], pair["interval"]["accuracy"]
+    ends = "–" if interval is None else f"{100 * interval[0]:+.1f} to {100 * interval[1]:+.1f}"
+    p = "–" if pair["p"] is None else f"{pair['p']:.3f}"
+    return (
+        f"{pair['first']} minus {pair['second']}: {100 * difference:+.1f} points by clip "
+        f"(95 % interval {ends}; sign-flip p {p})"
+    )
 
 
 def _list_warnings(warnings: Sequence[str]) -> list[str]:

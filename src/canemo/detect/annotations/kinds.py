@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from canemo.detect.annotations.source import read_json, read_text
 from canemo.detect.annotations.via import PROJECT_KEY, SHAPE_COLUMN
@@ -12,6 +12,8 @@ from canemo.errors import AnnotationError
 
 AnnotationKind: TypeAlias = Literal["coco", "voc", "via", "cvat", "label_studio"]
 """The formats that can be imported."""
+
+KINDS: tuple[AnnotationKind, ...] = get_args(AnnotationKind)
 
 
 def guess_kind(source: Path) -> AnnotationKind:
