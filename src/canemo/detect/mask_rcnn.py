@@ -21,7 +21,7 @@ import numpy as np
 import PIL.Image
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torchvision.models import ResNet50_Weights
 from torchvision.models.detection import MaskRCNN, MaskRCNN_ResNet50_FPN_Weights
@@ -37,7 +37,7 @@ from torchvision.ops.poolers import initLevelMapper
 from canemo.detect.fcos import PyramidBackbone, fold_batch_norm
 from canemo.detect.training import load_imagenet_backbone
 from canemo.errors import ConfigError, WeightsError
-from canemo.files import replacing, sha256_file
+from canemo.files import sha256_file, write_atomically
 from canemo.records import Face, Image
 from canemo.weights import State, fetch_url, is_marked_random, read_state, verify_name
 
@@ -246,13 +246,25 @@ def stored_tensors(network: MaskRCNN) -> dict[str, Tensor]:
 
 
 def save_network(network: MaskRCNN, path: Path, settings: MaskRCNNSettings) -> None:
-    """Write a network and its settings to one safetensors file, complete or not at all."""
+    """Write a network and its settings to one safetensors file, complete or not at all.
+
+    Equal networks and settings give equal files.
+    """
     metadata = {
         "architecture": ARCHITECTURES[settings.body],
         "settings": json.dumps(asdict(settings)),
     }
-    with replacing(path) as temporary:
-        save_file(stored_tensors(network), temporary, metadata=metadata)
+    write_atomically(path, _sort_metadata(save(stored_tensors(network), metadata)))
+
+
+def _sort_metadata(content: bytes) -> bytes:
+    """Sort the metadata in a safetensors file, which the library writes in an order by chance."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the tensors behind it stay aligned
+    return len(text).to_bytes(8, "little") + text + content[start:]
 
 
 def read_metadata(path: Path) -> dict[str, str]:
