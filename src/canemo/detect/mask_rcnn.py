@@ -129,7 +129,7 @@ def build_network(body: str) -> MaskRCNN:
     body
         ``resnet50``: torchvision's `maskrcnn_resnet50_fpn` with frozen batch normalisation.
         ``efficientnet_lite0``: a pyramid of 128 channels without stride 4, and smaller heads; it
-        takes about a sixth of the time on a CPU.
+        takes about an eighth of the time on a CPU.
     """
     check_body(body)
     network = _build_resnet() if body == "resnet50" else _build_lite()
