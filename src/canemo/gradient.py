@@ -20,7 +20,8 @@ Feed: TypeAlias = Callable[[int], NDArray[np.floating]]
 """Epoch, from 0 -> (N, F) features of the N training crops as that epoch sees them."""
 
 CNN_LEARNING_RATE, TRANSFORMER_LEARNING_RATE = 1e-4, 5e-6
-STILL_FALLING = 0.01  # of the loss per epoch, over the last fifth of the epochs
+STILL_FALLING = 0.05  # of the whole fall of the loss, in the last fifth of the epochs
+NOTICEABLE = 0.002  # of the loss
 
 
 @dataclass(frozen=True)
@@ -114,12 +115,13 @@ def _to_tensor(features: NDArray[np.floating]) -> Tensor:
 
 
 def is_still_falling(epochs: Sequence[Epoch]) -> bool:
-    """Tell whether the training loss still fell noticeably when training stopped."""
+    """Tell whether the training loss still fell noticeably in the last fifth of the epochs."""
     span = max(1, len(epochs) // 5)
     if len(epochs) <= span:
         return False
-    before, after = epochs[-1 - span].loss, epochs[-1].loss
-    return (before - after) / max(before, 1e-12) > STILL_FALLING * span
+    late = epochs[-1 - span].loss - epochs[-1].loss
+    whole = epochs[0].loss - epochs[-1].loss
+    return late > STILL_FALLING * whole and late > NOTICEABLE * epochs[-1].loss
 
 
 def compute_log_loss(
