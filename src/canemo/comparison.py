@@ -13,9 +13,9 @@ import pandas as pd
 
 from canemo.backbones import Backbone
 from canemo.config import Config, Method, find_departures
+from canemo.curves import average_curves
 from canemo.evaluate import (
     Evaluation,
-    average_curves,
     finite_or_none,
     summarise_chance,
     summarise_level,

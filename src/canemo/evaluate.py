@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from canemo.config import EvaluateConfig
+from canemo.curves import CURVE_COLUMNS
 from canemo.errors import SplitError
 from canemo.gradient import compute_log_loss
 from canemo.learners import Fitted, Learner, Material, Rows
@@ -24,12 +25,6 @@ from canemo.splits import Fold, Split
 from canemo.stats import compute_intervals, compute_scores
 
 ProgressFn = Callable[[int, int], None]
-
-
-CURVE_COLUMNS = (
-    "fold", "epoch", "train_crops", "train_loss", "train_accuracy",
-    "test_crops", "test_loss", "test_accuracy",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -121,20 +116,6 @@ def _trace_epochs(
         )
         for epoch in fitted.epochs
     ]
-
-
-def average_curves(curves: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per epoch: losses and accuracies averaged over folds, crop by crop."""
-    rows = []
-    for epoch, part in curves.groupby("epoch", sort=True):
-        row: dict[str, Any] = {"epoch": epoch}
-        for side in ("train", "test"):
-            for name in ("loss", "accuracy"):
-                column = f"{side}_{name}"
-                row[column] = float(np.average(part[column], weights=part[f"{side}_crops"]))
-        rows.append(row)
-    names = [name for name in CURVE_COLUMNS if name not in ("fold", "train_crops", "test_crops")]
-    return pd.DataFrame(rows, columns=names)
 
 
 def summarise_level(predictions: Predictions, *, evaluate: EvaluateConfig) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from canemo.errors import ModelError
 from canemo.files import write_atomically
 from canemo.report import comparison_figures, figures, wording
 from canemo.report.html import REPORT_FILE, embed_figure, embed_file, open_template
+from canemo.report.run_folder import read_curves
 
 _PICTURES = {
     "crops.png": "Sheet of example face crops, grouped by condition.",
@@ -34,10 +35,7 @@ def write_comparison_report(folder: Path) -> Path:
         config_toml = (folder / "config.toml").read_text(encoding="utf-8")
     except (OSError, ValueError) as exc:
         raise ModelError(f"{folder}: not a finished comparison ({exc})") from exc
-    curves = folder / "curves.parquet"
-    pictures = _draw_pictures(
-        content, pd.read_parquet(curves) if curves.is_file() else pd.DataFrame()
-    )
+    pictures = _draw_pictures(content, read_curves(folder))
     found = {
         name: embed_file(folder / "figures" / name, alt)
         for name, alt in _PICTURES.items()

@@ -11,10 +11,12 @@ from typing import Any
 import jinja2
 from matplotlib.figure import Figure
 
+from canemo.curves import average_curves
 from canemo.files import write_atomically
 from canemo.records import Fate
 from canemo.report import figures, wording
 from canemo.report.canvas import CHART_WIDTH_IN, render_png
+from canemo.report.comparison_figures import draw_curves
 from canemo.report.methods import write_methods
 from canemo.report.run_folder import RunRecord, read_run
 from canemo.report.verdict import (
@@ -269,6 +271,7 @@ def _draw_pictures(run: RunRecord) -> dict[str, Picture]:
             ),
             _describe_subjects(metrics["subjects"]),
         ),
+        "curves": (_draw_curves(run), "Loss and accuracy by epoch, in training and validation."),
         "confusion": (figures.draw_confusion(confusion), _describe_confusion(confusion)),
     }
     drawn = {name: embed_figure(*chart) for name, chart in charts.items()}
@@ -276,6 +279,13 @@ def _draw_pictures(run: RunRecord) -> dict[str, Picture]:
         name: embed_file(path, _ALTS.get(name, path.stem)) for name, path in run.pictures.items()
     }
     return {name: picture for name, picture in (drawn | found).items() if picture is not None}
+
+
+def _draw_curves(run: RunRecord) -> Figure | None:
+    if run.curves.empty:
+        return None
+    curves = average_curves(run.curves).assign(model=run.metrics["protocol"]["backbone"])
+    return draw_curves(curves, majority=run.metrics["chance"]["majority"]["frame"])
 
 
 def embed_figure(figure: Figure | None, alt: str) -> Picture | None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from canemo.errors import ModelError
 
@@ -30,13 +32,15 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {
 class RunRecord:
     """A finished run: `metrics.json`, `environment.json`, the text of `config.toml`, pictures.
 
-    `pictures` are the PNG files under `figures/` by name, e.g. ``"crops.png"``.
+    `pictures` are the PNG files under `figures/` by name, e.g. ``"crops.png"``; `curves` the rows
+    of `curves.parquet`, none where nothing was trained in epochs.
     """
 
     metrics: Mapping[str, Any]
     environment: Mapping[str, Any]
     config_toml: str
     pictures: Mapping[str, Path]
+    curves: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def read_run(run_dir: Path) -> RunRecord:
@@ -54,7 +58,14 @@ def read_run(run_dir: Path) -> RunRecord:
         environment=_read_json(run_dir, "environment.json"),
         config_toml=_read_text(run_dir, "config.toml"),
         pictures={path.name: path for path in sorted((run_dir / "figures").glob("*.png"))},
+        curves=read_curves(run_dir),
     )
+
+
+def read_curves(run_dir: Path) -> pd.DataFrame:
+    """Return the rows of `curves.parquet`, an empty table where there is none."""
+    path = run_dir / "curves.parquet"
+    return pd.read_parquet(path) if path.is_file() else pd.DataFrame()
 
 
 def _read_text(run_dir: Path, name: str) -> str:
