@@ -301,7 +301,7 @@ def load_backbone(name: str, *, weights: Path | None = None, device: str = "cpu"
         raise WeightsError(f"{weights}: no such weights file; give an existing file to --weights")
     _require_device(device)
     path = weights or _locate_weights(spec)
-    net = _build(spec)
+    net = build_network(spec)
     state = (
         read_focus_onnx(path, side_px=INPUT_SIDE_PX)
         if path.suffix == ".onnx"
@@ -379,7 +379,14 @@ def package_weights(spec: BackboneSpec) -> Path:
     return files[0]
 
 
-def _build(spec: BackboneSpec) -> nn.Module:
+def build_network(spec: BackboneSpec) -> nn.Module:
+    """Build the network of a backbone with random weights and no head.
+
+    Raises
+    ------
+    ConfigError
+        timm cannot build it for the size of our crops, or builds another one.
+    """
     sized: dict[str, Any] = {"img_size": INPUT_SIDE_PX}
     try:
         try:

@@ -401,6 +401,27 @@ def predict(
 
 
 @app.command()
+def bench(
+    backbone: Annotated[
+        list[str] | None, typer.Option("--backbone", help="One to time; give it repeatedly.")
+    ] = None,
+    preset: Annotated[str, typer.Option(help="A preset with the method gradient.")] = "paper",
+    crops: Annotated[int, typer.Option(min=1000, help="Face crops of the drawn study.")] = 19392,
+    as_json: Json = False,
+) -> None:
+    """Measure what a study of the paper's size costs here: time and memory, no video needed."""
+    from canemo import terminal
+    from canemo.bench import measure_cost
+
+    with terminal.show_progress() as progress:
+        lines = measure_cost(backbone or [], preset=preset, crops=crops, progress=progress)
+    if as_json:
+        typer.echo(json.dumps([line.to_dict() for line in lines], indent=1))
+    else:
+        typer.echo(terminal.format_costs(lines))
+
+
+@app.command()
 def presets(
     name: Annotated[str | None, typer.Argument(help="Print this one as TOML.")] = None,
 ) -> None:

@@ -24,6 +24,7 @@ from rich.progress import (
 )
 
 if TYPE_CHECKING:
+    from canemo.bench import Measurement
     from canemo.detect.mask_rcnn_training import TrainingRecord
 
 _console = Console(stderr=True)
@@ -98,6 +99,19 @@ def format_training(record: TrainingRecord) -> str:
         for e in record.epochs
     ]
     return "\n".join(lines)
+
+
+def format_costs(lines: Sequence[Measurement]) -> str:
+    """Return measurements as a table, and what embedding a study of that size would take."""
+    heading = (
+        f"{'stage':<7}{'backbone':<22}{'items':>8}{'seconds':>10}{'per s':>10}{'peak MiB':>10}"
+    )
+    rows = [
+        f"{line.stage:<7}{line.what:<22}{line.items:>8}{line.seconds:>10.2f}"
+        f"{line.items_per_second:>10.1f}{line.peak_mib or float('nan'):>10.0f}  {line.note}"
+        for line in lines
+    ]
+    return "\n".join([heading, *rows])
 
 
 def _show(value: Any) -> str:

@@ -8,7 +8,7 @@ and draws one of them in every epoch. Both are the same code with another number
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -30,6 +30,8 @@ from canemo.records import Image
 VIEWS_VERSION = 1
 
 Array: TypeAlias = NDArray[np.float16]
+ViewBatch: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], Array]
+"""Frame numbers (n,), numbers of the view (n,) and vectors (n, F)."""
 ProgressFn: TypeAlias = Callable[[int, int], None]
 
 
@@ -98,8 +100,8 @@ class StudyViews:
         self.seconds += time.perf_counter() - start
         return [self._loaded[video_id] for video_id in video_ids]
 
-    def _extract(self, crops: CropFile) -> Array:
-        """Return the (n, views, F) features of one video, from the cache if they are there."""
+    def path_of(self, crops: CropFile) -> Path:
+        """Return where the views of one video are kept."""
         key = hash_values(
             version=VIEWS_VERSION,
             crops=crops.path.stem,
@@ -110,10 +112,14 @@ class StudyViews:
             seed=self.seed,
             batch_size=self.batch_size,
         )
-        path = self.cache_dir / "views" / f"{key}.parquet"
+        return self.cache_dir / "views" / f"{key}.parquet"
+
+    def _extract(self, crops: CropFile) -> Array:
+        """Return the (n, views, F) features of one video, from the cache if they are there."""
+        path = self.path_of(crops)
         made = not path.is_file()
         if made:
-            self._make(path, crops)
+            write_views(path, self._embed(crops))
         vectors = to_array(pq.read_table(path, columns=["vector"])["vector"]).astype(np.float16)
         if made:
             self.made += len(vectors)
@@ -121,24 +127,12 @@ class StudyViews:
             self.cached += len(vectors)
         return vectors.reshape(-1, self.gradient.views, vectors.shape[1])
 
-    def _make(self, path: Path, crops: CropFile) -> None:
-        writer: pq.ParquetWriter | None = None
-        with replacing(path) as temporary:
-            for items in iter_batches(self._iter_views(crops), self.batch_size):
-                origin = pd.DataFrame([(frame, view) for frame, view, _ in items])
-                features = compute_features(self.backbone, [image for *_, image in items], origin)
-                vectors = pool(features, self.pooling).astype(np.float16)
-                table = pa.table(
-                    {
-                        "frame_index": pa.array(origin[0], pa.int64()),
-                        "view": pa.array(origin[1], pa.int32()),
-                        "vector": to_column(vectors),
-                    }
-                )
-                writer = writer or pq.ParquetWriter(temporary, table.schema, use_dictionary=False)
-                writer.write_table(table)
-            if writer is not None:
-                writer.close()
+    def _embed(self, crops: CropFile) -> Iterator[ViewBatch]:
+        for items in iter_batches(self._iter_views(crops), self.batch_size):
+            origin = pd.DataFrame([(frame, view) for frame, view, _ in items])
+            features = compute_features(self.backbone, [image for *_, image in items], origin)
+            vectors = pool(features, self.pooling).astype(np.float16)
+            yield origin[0].to_numpy(), origin[1].to_numpy(), vectors
 
     def _iter_views(self, crops: CropFile) -> Iterator[tuple[int, int, Image]]:
         """Yield frame, view and picture; a view depends on seed, footage, frame and its number."""
@@ -152,3 +146,21 @@ class StudyViews:
                         view,
                         augment_crop(image, self.augment, side_px=INPUT_SIDE_PX, seed=seed),
                     )
+
+
+def write_views(path: Path, batches: Iterable[ViewBatch]) -> Path:
+    """Write the views of one video: frame by frame, and view by view within a frame."""
+    writer: pq.ParquetWriter | None = None
+    with replacing(path) as temporary:
+        for frame_index, view, vectors in batches:
+            columns = [
+                pa.array(frame_index, pa.int64()),
+                pa.array(view, pa.int32()),
+                to_column(vectors),
+            ]
+            table = pa.table(columns, names=["frame_index", "view", "vector"])
+            writer = writer or pq.ParquetWriter(temporary, table.schema, use_dictionary=False)
+            writer.write_table(table)
+        if writer is not None:
+            writer.close()
+    return path

@@ -1,0 +1,198 @@
+"""What a study of the paper's size costs on this machine: drawn features, real code paths."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from canemo.assessment import Progress, silent
+from canemo.backbones import Backbone, build_network, find_backbone, load_backbone
+from canemo.config import Config, load_config
+from canemo.crops import CropFile
+from canemo.errors import MissingExtraError, WeightsError
+from canemo.evaluate import evaluate_learner
+from canemo.gradient import choose_learning_rate
+from canemo.learners import GradientLearner, Material
+from canemo.records import Video
+from canemo.splits import make_split
+from canemo.views import StudyViews, write_views
+
+REFERENCE_SUBJECTS, REFERENCE_CLIPS, REFERENCE_CROPS = 29, 248, 19_392
+"""The data of Boneh-Shitrit et al. (2022), section 2: 12,569 + 6,823 frames."""
+
+LABELS = ("anticipation", "frustration")
+TIMED_CROPS = 32
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One line: `items` took `seconds`; `peak_mib` is the most memory the process has held so far.
+
+    `note` says what the line rests on.
+    """
+
+    stage: str
+    what: str
+    items: int
+    seconds: float
+    peak_mib: float | None
+    note: str = ""
+
+    @property
+    def items_per_second(self) -> float:
+        """How many items a second."""
+        return self.items / self.seconds if self.seconds else float("nan")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {**asdict(self), "items_per_second": self.items_per_second}
+
+
+def measure_cost(
+    backbones: Sequence[str] = (),
+    *,
+    preset: str = "paper",
+    crops: int = REFERENCE_CROPS,
+    progress: Progress = silent,
+) -> list[Measurement]:
+    """Measure what a comparison of backbones costs here, without any video.
+
+    Parameters
+    ----------
+    backbones
+        Names; none means the preset's. Where weights cannot be had a network of random numbers
+        takes the time instead, which is the same.
+    preset
+        A preset with the method ``gradient``.
+    crops
+        Size of the study; the reference is the paper's.
+    progress
+        Told how far it is.
+
+    Returns
+    -------
+    list of Measurement
+        For each backbone, the embedding of a batch of crops (``embed``) and the probe stage at full
+        size on cached views (``probe``): reading the views, training every epoch, testing.
+
+    Raises
+    ------
+    ConfigError
+        There is no such backbone or preset.
+    """
+    config = load_config(preset=preset)
+    names = list(backbones) or list(config.compare.backbones)
+    lines = []
+    for done, name in enumerate(names):
+        progress("bench", done, len(names))
+        backbone, note = _load_or_draw(name)
+        lines.append(_time_embedding(backbone, config, note))
+        lines.append(_time_probe(backbone, config, crops))
+    progress("bench", len(names), len(names))
+    return lines
+
+
+def _load_or_draw(name: str) -> tuple[Backbone, str]:
+    try:
+        return load_backbone(name), ""
+    except (WeightsError, MissingExtraError):
+        spec = find_backbone(name)
+        net = build_network(spec)
+        drawn = Backbone(spec, net, sha256="", source="drawn", is_random=True)
+        return drawn, "random weights: time only"
+
+
+def _time_embedding(backbone: Backbone, config: Config, note: str) -> Measurement:
+    rng = np.random.default_rng(0)
+    images = list(rng.integers(0, 256, (TIMED_CROPS, 224, 224, 3), dtype=np.uint8))
+    size = config.backbone.batch_size
+    backbone.embed(images[:size])
+    start = time.perf_counter()
+    for first in range(0, TIMED_CROPS, size):
+        backbone.embed(images[first : first + size])
+    seconds = time.perf_counter() - start
+    return Measurement("embed", backbone.spec.name, TIMED_CROPS, seconds, measure_peak_mib(), note)
+
+
+def _time_probe(backbone: Backbone, config: Config, crops: int) -> Measurement:
+    origin = _draw_origin(crops)
+    with tempfile.TemporaryDirectory(prefix="canemo-bench-") as folder:
+        views = _draw_views(origin, backbone, config, Path(folder))
+        x = np.random.default_rng(0).normal(size=(crops, backbone.feature_dim))
+        material = Material(x.astype(np.float32), origin, LABELS)
+        rate = choose_learning_rate(config.gradient, is_cnn=backbone.is_cnn)
+        learner = GradientLearner(material, config.probe, config.gradient, rate, views)
+        split = make_split(list(origin["subject_id"].unique()), kind=config.evaluate.split)
+        start = time.perf_counter()
+        evaluate_learner(learner, split, seed=config.evaluate.seed)
+        seconds = time.perf_counter() - start
+    note = f"{config.gradient.epochs} epochs, {config.gradient.feed}, drawn features"
+    return Measurement("probe", backbone.spec.name, crops, seconds, measure_peak_mib(), note)
+
+
+def _draw_origin(crops: int) -> pd.DataFrame:
+    """Return crops of clips of dogs, a third of the clips with the first label, as in the paper."""
+    clip = np.sort(np.arange(crops) % REFERENCE_CLIPS)
+    frame = np.concatenate([np.arange(n) for n in np.bincount(clip, minlength=REFERENCE_CLIPS)])
+    return pd.DataFrame(
+        {
+            "video_id": [f"clip{c:03}" for c in clip],
+            "subject_id": [f"dog{c % REFERENCE_SUBJECTS:02}" for c in clip],
+            "label": [LABELS[0] if c // REFERENCE_SUBJECTS % 3 == 0 else LABELS[1] for c in clip],
+            "frame_index": frame,
+            "time_s": frame / 25,
+        }
+    )
+
+
+def _draw_views(
+    origin: pd.DataFrame, backbone: Backbone, config: Config, folder: Path
+) -> StudyViews:
+    """Fill the cache as a run would leave it, with drawn numbers."""
+    files = dict(_iter_crop_files(origin, folder))
+    views = StudyViews(
+        files,
+        backbone,
+        pooling=config.probe.pooling,
+        augment=config.augment,
+        gradient=config.gradient,
+        seed=config.evaluate.seed,
+        batch_size=config.backbone.batch_size,
+        cache_dir=folder,
+    )
+    rng = np.random.default_rng(0)
+    k, dim = config.gradient.views, backbone.feature_dim
+    for video_id, rows in origin.groupby("video_id", sort=False):
+        frames = np.repeat(rows["frame_index"].to_numpy(), k)
+        vectors = rng.standard_normal((len(frames), dim), dtype=np.float32).astype(np.float16)
+        number = np.tile(np.arange(k), len(rows))
+        write_views(views.path_of(files[str(video_id)]), [(frames, number, vectors)])
+    return views
+
+
+def _iter_crop_files(origin: pd.DataFrame, folder: Path) -> Iterator[tuple[str, CropFile]]:
+    for number, rows in enumerate(origin.drop_duplicates("video_id").itertuples()):
+        video = Video(str(rows.video_id), folder, str(rows.subject_id), str(rows.label))
+        path = folder / f"{number:024x}.parquet"
+        yield (
+            video.video_id,
+            CropFile(video, path, persistent_faces=1, pieces=1, damage=None, cached=True),
+        )
+
+
+def measure_peak_mib() -> float | None:
+    """Return the most memory this process has held [MiB]; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
