@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from canemo.backbones import load_backbone
+    from canemo.bench import measure_cost
     from canemo.config import Config, load_config
     from canemo.detect.registry import load_detector
     from canemo.detectors import (
@@ -61,6 +62,7 @@ _HOMES = {
     "load_detector": "detect.registry",
     "load_model": "predict",
     "load_study": "study",
+    "measure_cost": "bench",
     "pick_study_frames": "detectors",
     "predict_videos": "pipeline",
     "probe_video": "video",
@@ -93,6 +95,7 @@ __all__ = [
     "load_detector",
     "load_model",
     "load_study",
+    "measure_cost",
     "pick_study_frames",
     "predict_videos",
     "probe_video",

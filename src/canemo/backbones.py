@@ -19,15 +19,24 @@ import numpy as np
 import timm
 import torch
 from PIL import Image as PilImage
+from safetensors.torch import save_file
 from timm.data.config import resolve_model_data_config
 from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from canemo.errors import ConfigError, MissingExtraError, WeightsError
-from canemo.files import hash_values, sha256_file
+from canemo.files import hash_values, replacing, sha256_file
 from canemo.focus_onnx import read_focus_onnx
 from canemo.records import Image
-from canemo.weights import State, fetch_url, first_line, is_marked_random, is_reachable, read_state
+from canemo.weights import (
+    RANDOM_MARK,
+    State,
+    fetch_url,
+    first_line,
+    is_marked_random,
+    is_reachable,
+    read_state,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -400,6 +409,20 @@ def build_network(spec: BackboneSpec) -> nn.Module:
         ) from exc
     _require_architecture(spec, net)
     return net
+
+
+def write_random_weights(name: str, path: Path, *, seed: int = 0) -> Path:
+    """Write a weights file of random numbers that says so of itself, to try a backbone's cost.
+
+    Every run, table and report that uses it says that no figure of it is a result.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        state = build_network(find_backbone(name)).state_dict()
+    tensors = {key: tensor.contiguous() for key, tensor in state.items()}
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={RANDOM_MARK: "true"})
+    return path
 
 
 def describe_architecture(net: nn.Module) -> Architecture:

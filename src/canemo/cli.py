@@ -531,6 +531,7 @@ def train_detector(
     from canemo import detectors, terminal
     from canemo.detect.mask_rcnn_training import MaskRCNNTraining
 
+    terminal.log_epochs()
     with terminal.show_progress() as progress:
         trained = detectors.train_detector(
             target,

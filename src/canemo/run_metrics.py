@@ -64,7 +64,7 @@ def compute_metrics(
         "warnings": [
             *warnings,
             *evaluation.warnings,
-            *_warn_about_weights(config),
+            *_warn_about_weights(config, split),
             *_warn_about_backbone(backbone),
             *warn_about_detector(config, detector),
         ],
@@ -77,8 +77,8 @@ def write_metrics(metrics: Mapping[str, Any], path: Path) -> Path:
     return write_atomically(path, text)
 
 
-def _warn_about_weights(config: Config) -> list[str]:
-    if config.probe.class_weight != "none":
+def _warn_about_weights(config: Config, split: Split) -> list[str]:
+    if config.probe.class_weight != "none" or len(split.folds) == 1:
         return []
     return [
         "labels were not weighted equally: every fold's probabilities lean towards the label its "

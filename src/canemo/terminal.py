@@ -41,6 +41,12 @@ def start_logging(level: int, *, progress: bool) -> None:
     logger.setLevel(level)
 
 
+def log_epochs() -> None:
+    """Let trainings of detectors say how each epoch went, unless nothing is to be said at all."""
+    if not _quiet:
+        logging.getLogger("canemo.detect").setLevel(logging.INFO)
+
+
 @contextmanager
 def show_progress() -> Iterator[Callable[[str, int, int], None]]:
     """Yield a function of (stage, done, total) that draws one bar per stage."""
