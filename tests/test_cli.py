@@ -10,7 +10,7 @@ from canemo import cli
 from painted import write_painted_study
 
 FAST = [
-    "--backbone", "efficientnet_lite0",
+    "--set", "backbone.name=efficientnet_lite0",
     "--set", "evaluate.resamples=200",
     "--set", "probe.penalties=[1.0]",
 ]  # fmt: skip
@@ -164,3 +164,53 @@ def test_doctor_names_backbones_and_where_their_weights_are(canemo):
     assert found["backbones"]["efficientnet_lite0"].startswith("ready")
     assert "painted" in found["detectors"]
     assert "torch" in canemo("doctor")[1]
+
+
+def test_presets_are_listed_and_printed(canemo):
+    _, out, _ = canemo("presets")
+    assert [line for line in out.splitlines() if line and line[0] != " "] == [
+        "quick",
+        "paper",
+        "video",
+        "strict",
+    ]
+    assert "betas = [0.0, 0.999]" in canemo("presets", "paper")[1]
+    code, _, err = canemo("presets", "papre")
+    assert code == 1
+    assert "nearest is 'paper'" in err
+
+
+def test_preset_with_too_few_dogs_for_its_split_says_how_many_are_wanted(canemo, study):
+    code, _, err = canemo("run", study, "--preset", "paper", *FAST)
+    assert code == 1
+    assert "split 'holdout:7': expected a whole number from 1 to 2" in err
+
+
+def test_compare_two_methods(canemo, study):
+    code, out, _ = canemo(
+        "compare", study, *FAST, "--method", "logistic", "--method", "sequence_mean",
+        "--set", "sequence.epochs=5",
+    )  # fmt: skip
+    assert code == 0
+    assert "logistic minus sequence_mean" in out
+    assert (study / "comparisons" / "models" / "report.html").is_file()
+    content = json.loads((study / "comparisons" / "models" / "comparison.json").read_text())
+    assert [model["name"] for model in content["models"]] == ["logistic", "sequence_mean"]
+
+
+def test_compare_names_what_is_wrong_with_its_options(canemo, study):
+    code, _, err = canemo("compare", study, "--weights", "nonsense")
+    assert code == 1
+    assert "expected BACKBONE=FILE" in err
+    code, _, err = canemo("compare", study, "--method", "magic")
+    assert code == 1
+    assert "compare.methods.0 = 'magic'" in err
+
+
+def test_frames_and_unknown_import_format(canemo, study, tmp_path):
+    code, out, _ = canemo("frames", study, "--pick", "6", "--out", tmp_path / "faces")
+    assert code == 0
+    assert "6 frames of 3 subjects" in out
+    code, _, err = canemo("detector", "import", tmp_path, study, "--format", "yolo")
+    assert code == 1
+    assert "'yolo' is unknown" in err
