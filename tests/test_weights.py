@@ -80,7 +80,7 @@ def test_what_is_no_state_dict_is_named(tmp_path):
         read_state(write(tmp_path / "w.pth", [1, 2]))
 
 
-def test_directory_or_missing_file_is_no_traceback(tmp_path):
+def test_missing_file_is_no_traceback(tmp_path):
     with pytest.raises(WeightsError, match="not a readable weights file"):
         read_state(tmp_path / "nowhere.pth")
 
