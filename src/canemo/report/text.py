@@ -53,17 +53,19 @@ def format_comparison(content: Mapping[str, Any]) -> str:
         notes += "\n* best epoch on the test dogs, not chosen; val. is the last epoch, which is."
     parts = [write_comparison_sentence(content), "\n".join(lines), notes]
     parts += ["\n".join(map(_format_pair, content["pairs"]))] if content["pairs"] else []
+    reasons = dict.fromkeys(each["reason"] for each in content["missing"])
+    parts += ["\n".join(f"Missing: {reason}" for reason in reasons)] if reasons else []
     return "\n\n".join([*parts, *_list_warnings(content["warnings"])])
 
 
-def _format_model(model: Mapping[str, Any]) -> str:
+def _format_model(model: Mapping[str, Any], width: int) -> str:
     video, best, last = model["video"], model["best_epoch"] or {}, model["last_epoch"] or model
     cells = [last["train_accuracy"], model["frame"]["accuracy"], best.get("test_accuracy")]
     shown = "".join(f"{format_measure('accuracy', cell):>8}" for cell in cells)
     clips = format_measure("accuracy", video["accuracy"])
     interval = format_interval("accuracy", video["interval"]["accuracy"])
     mark = "  random weights: no result" if model["random_weights"] else ""
-    return f"{model['name']:<28}{shown}{clips:>9}   {interval:<16}{mark}"
+    return f"{model['name']:<{width}}{shown}{clips:>9}   {interval}{mark}"
 
 
 def _format_pair(pair: Mapping[str, Any]) -> str:
