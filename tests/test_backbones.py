@@ -1,15 +1,27 @@
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import timm
 import torch
+import torch.nn.functional as F
+import torchvision
 from PIL import Image as PilImage
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
-from canemo.backbones import BACKBONES, find_backbone, find_weights, load_backbone, package_weights
+from canemo.backbones import (
+    BACKBONES,
+    INPUT_SIDE_PX,
+    Architecture,
+    find_backbone,
+    find_weights,
+    load_backbone,
+    package_weights,
+)
 from canemo.errors import ConfigError, MissingExtraError, WeightsError
 from canemo.files import sha256_file
+from canemo.weights import RANDOM_MARK
 
 # The paper's four: architecture, parameters without a head, feature dimension, grid of tokens.
 PAPER = {
@@ -231,3 +243,276 @@ def test_focus_vit_answers_as_its_own_onnx_file(shared_data):
     cosine = torch.nn.functional.cosine_similarity
     assert cosine(ours.cls, theirs[:, 0]).min() > 0.9999
     assert cosine(ours.tokens, theirs[:, 1:], dim=-1).min() > 0.999
+
+
+# -- the paper's networks against what is published about them -------------------------------------
+
+VITS = ("vits16", "dino_vits8", "dino_vits16")
+RESNETS = ("resnet50", "dino_resnet50")
+# ViT-S of Touvron et al. (2021), table 1: 12 blocks, 6 heads of 64.
+BLOCKS, HEADS = 12, 6
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def weighted(one_thread, tmp_path_factory):
+    """Return name -> weights file and backbone: no tensor at a value that hides its absence."""
+    built = {}
+
+    def build(name):
+        if name not in built:
+            path = tmp_path_factory.mktemp("weights") / f"{name}.safetensors"
+            save_file(draw_state(name), path)
+            built[name] = path, load_backbone(name, weights=path)
+        return built[name]
+
+    return build
+
+
+def draw_state(name):
+    torch.manual_seed(11)
+    if name in RESNETS:  # the names and shapes of torchvision's own network
+        net = torchvision.models.resnet50(weights=None)
+        state = {k: v for k, v in net.state_dict().items() if not k.startswith("fc.")}
+        return {key: _draw_like(key, value) for key, value in state.items()}
+    side = 8 if name.endswith("8") else 16
+    d, tokens = 384, (224 // side) ** 2 + 1
+    shapes = {
+        "cls_token": (1, 1, d), "pos_embed": (1, tokens, d),
+        "patch_embed.proj.weight": (d, 3, side, side), "patch_embed.proj.bias": (d,),
+        "norm.weight": (d,), "norm.bias": (d,),
+    }  # fmt: skip
+    for block in range(BLOCKS):
+        for part, shape in {
+            "norm1": (d,), "attn.qkv": (3 * d, d), "attn.proj": (d, d),
+            "norm2": (d,), "mlp.fc1": (4 * d, d), "mlp.fc2": (d, 4 * d),
+        }.items():  # fmt: skip
+            shapes[f"blocks.{block}.{part}.weight"] = shape
+            shapes[f"blocks.{block}.{part}.bias"] = shape[:1]
+    # A faint start lets the epsilon of the first norms matter.
+    faint = ("cls_token", "pos_embed", "patch_embed.proj.weight", "patch_embed.proj.bias")
+    state = {}
+    for key, shape in shapes.items():
+        if key in faint:
+            state[key] = 0.002 * torch.randn(shape)
+        elif "norm" in key and key.endswith("weight"):
+            state[key] = 0.5 + torch.rand(shape)
+        else:
+            state[key] = 0.03 * torch.randn(shape)
+    return state
+
+
+def _draw_like(key, value):
+    if key.endswith("num_batches_tracked"):
+        return value
+    if key.endswith(
+        ("running_var", "bn1.weight", "bn2.weight", "bn3.weight", "downsample.1.weight")
+    ):
+        return 0.5 + torch.rand_like(value)
+    if value.ndim == 4:
+        return value
+    return 0.1 * torch.randn_like(value)
+
+
+def plain_vit(state, pixels, *, eps=1e-6, gelu="none", scaled=True, qkv_bias=True, last_norm=True):
+    """Return (N, D) class tokens of a ViT written out from Dosovitskiy et al. (2021), eq. 1-4.
+
+    Pre-norm blocks, heads side by side in the channels, q, k and v in that order.
+    """
+    n, d = len(pixels), state["cls_token"].shape[2]
+    kernel = state["patch_embed.proj.weight"]
+    side = kernel.shape[2]
+    patches = F.unfold(pixels, side, stride=side).transpose(1, 2)  # (N, P, 3 side^2)
+    x = patches @ kernel.reshape(d, -1).T + state["patch_embed.proj.bias"]
+    x = torch.cat([state["cls_token"].expand(n, 1, d), x], dim=1) + state["pos_embed"]
+
+    def norm(x, name):
+        mean = x.mean(dim=2, keepdim=True)
+        variance = ((x - mean) ** 2).mean(dim=2, keepdim=True)
+        x = (x - mean) / torch.sqrt(variance + eps)
+        return x * state[f"{name}.weight"] + state[f"{name}.bias"]
+
+    def linear(x, name, *, bias=True):
+        x = x @ state[f"{name}.weight"].T
+        return x + state[f"{name}.bias"] if bias else x
+
+    for block in (f"blocks.{i}" for i in range(BLOCKS)):
+        parts = linear(norm(x, f"{block}.norm1"), f"{block}.attn.qkv", bias=qkv_bias).split(d, 2)
+        width = d // HEADS
+        heads = []
+        for head in range(HEADS):
+            q, k, v = (part[:, :, head * width : (head + 1) * width] for part in parts)
+            scores = q @ k.transpose(1, 2) / (width**0.5 if scaled else 1)
+            heads.append(torch.softmax(scores, dim=2) @ v)
+        x = x + linear(torch.cat(heads, dim=2), f"{block}.attn.proj")
+        hidden = F.gelu(linear(norm(x, f"{block}.norm2"), f"{block}.mlp.fc1"), approximate=gelu)
+        x = x + linear(hidden, f"{block}.mlp.fc2")
+    return (norm(x, "norm") if last_norm else x)[:, 0]
+
+
+@pytest.mark.parametrize("name", VITS)
+def test_vit_is_the_one_written_out_from_the_paper(weighted, name):
+    path, backbone = weighted(name)
+    images = [photo(1)]
+    with torch.inference_mode():
+        expected = plain_vit(load_file(path), backbone.prepare(images))
+    found = backbone.embed(images).cls
+    assert expected.std() > 0.5
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"eps": 1e-5}, {"gelu": "tanh"}, {"scaled": False}, {"qkv_bias": False},
+        {"last_norm": False},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_comparison_would_see_a_network_that_is_slightly_another(weighted, fault):
+    path, backbone = weighted("vits16")
+    images = [photo(1)]
+    with torch.inference_mode():
+        wrong = plain_vit(load_file(path), backbone.prepare(images), **fault)
+    assert (backbone.embed(images).cls - wrong).abs().max() > 3e-4
+
+
+@pytest.mark.parametrize("name", RESNETS)
+def test_resnet_is_torchvisions_own(weighted, name):
+    path, backbone = weighted(name)
+    net = torchvision.models.resnet50(weights=None)
+    net.fc = torch.nn.Identity()
+    net.load_state_dict(load_file(path))
+    images = [photo(1), photo(2, (60, 80))]
+    with torch.inference_mode():
+        expected = net.eval()(backbone.prepare(images))  # after its own average pooling
+    assert expected.std() > 1e-3
+    scale = float(expected.abs().max())
+    torch.testing.assert_close(backbone.embed(images).cls, expected, rtol=1e-4, atol=1e-5 * scale)
+
+
+def test_pixels_are_normalised_as_in_training():
+    # ImageNet's mean and deviation for torchvision's and DINO's networks, halves for AugReg's.
+    imagenet = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    halves = ([0.5] * 3, [0.5] * 3)
+    for name in PAPER:
+        mean, std = halves if name == "vits16" else imagenet
+        settings = timm.get_pretrained_cfg(BACKBONES[name].timm_name)
+        assert (list(settings.mean), list(settings.std)) == (mean, std), name
+
+
+@pytest.mark.parametrize("name", ["vits16", "dino_vits8", "resnet50"])
+def test_input_of_a_backbone_is_normalised_so(weighted, name):
+    _, backbone = weighted(name)
+    white = backbone.prepare([np.full((40, 30, 3), 255, np.uint8)])
+    assert white.shape == (1, 3, INPUT_SIDE_PX, INPUT_SIDE_PX)
+    imagenet = [(1 - m) / s for m, s in ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))]
+    expected = [1.0] * 3 if name == "vits16" else imagenet
+    assert white[0].mean(dim=(1, 2)).tolist() == pytest.approx(expected, rel=1e-5)
+
+
+def test_cls_token_is_taken_and_patch_tokens_are_the_rest(weighted):
+    _, backbone = weighted("vits16")
+    embedding = backbone.embed([photo(1)])
+    assert embedding.tokens.shape == (1, 196, 384)
+    assert (embedding.tokens - embedding.cls[:, None]).abs().amax(dim=2).min() > 1e-3
+
+
+def test_patch_sizes_of_the_two_vits_show_in_two_tensors(weighted):
+    sixteen, eight = (load_file(weighted(name)[0]) for name in ("vits16", "dino_vits8"))
+    assert sixteen.keys() == eight.keys()
+    differing = {key for key in eight if eight[key].shape != sixteen[key].shape}
+    assert differing == {"pos_embed", "patch_embed.proj.weight"}
+    assert [s["patch_embed.proj.weight"].shape[2] for s in (sixteen, eight)] == [16, 8]
+    assert [s["pos_embed"].shape[1] for s in (sixteen, eight)] == [1 + 14**2, 1 + 28**2]
+
+
+def test_weights_of_the_other_patch_size_name_the_first_tensor(weighted):
+    path, _ = weighted("vits16")
+    with pytest.raises(
+        WeightsError,
+        match=r"'patch_embed.proj.weight' has shape \(384, 3, 16, 16\), expected \(384, 3, 8, 8\)",
+    ):
+        load_backbone("dino_vits8", weights=path)
+
+
+def test_weights_of_a_like_network_are_refused_by_name(weighted, tmp_path):
+    state = load_file(weighted("resnet50")[0])
+    save_file(
+        {k: v for k, v in state.items() if k != "layer3.2.bn2.bias"}, tmp_path / "a.safetensors"
+    )
+    with pytest.raises(WeightsError, match=r"'layer3.2.bn2.bias' is missing"):
+        load_backbone("resnet50", weights=tmp_path / "a.safetensors")
+    save_file({**state, "layer5.0.bn1.bias": torch.zeros(4)}, tmp_path / "b.safetensors")
+    with pytest.raises(WeightsError, match=r"'layer5.0.bn1.bias' is not part"):
+        load_backbone("resnet50", weights=tmp_path / "b.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "built_instead"),
+    [
+        ("dino_vits8", "vit_small_patch16_224.dino"),  # as many features, another patch
+        ("vits16", "vit_tiny_patch16_224.augreg_in21k_ft_in1k"),  # narrower
+        ("dino_vits16", "vit_small_patch16_dinov3.lvd1689m"),  # same width and patch
+        ("resnet50", "resnet26"),  # as many features, fewer layers
+    ],
+)
+def test_network_that_is_not_the_named_one_is_refused(monkeypatch, tmp_path, name, built_instead):
+    spec = replace(BACKBONES[name], timm_name=built_instead)
+    monkeypatch.setitem(BACKBONES, name, spec)
+    path = tmp_path / "w.pth"
+    torch.save({}, path)
+    with pytest.raises(ConfigError, match=rf"{name}.*builds Architecture.*expected Architecture"):
+        load_backbone(name, weights=path)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"parameters": 21_665_665}, {"feature_dim": 385}, {"patch_px": 14}], ids=str
+)
+def test_every_number_of_an_architecture_is_compared(monkeypatch, tmp_path, wrong):
+    known = Architecture(parameters=21_665_664, feature_dim=384, patch_px=16)
+    spec = BACKBONES["vits16"]
+    assert spec.architecture == known
+    monkeypatch.setitem(BACKBONES, "vits16", replace(spec, architecture=replace(known, **wrong)))
+    torch.save({}, tmp_path / "w.pth")
+    with pytest.raises(ConfigError, match="expected Architecture"):
+        load_backbone("vits16", weights=tmp_path / "w.pth")
+
+
+def test_every_network_of_the_paper_states_what_it_must_be():
+    for name, (parameters, dim, (rows, _)) in PAPER.items():
+        patch = None if name in RESNETS else INPUT_SIDE_PX // rows
+        assert BACKBONES[name].architecture == Architecture(parameters, dim, patch)
+
+
+def test_random_weights_are_known_as_such(tmp_path):
+    state = timm.create_model("test_resnet", num_classes=0).state_dict()
+    for mark in (True, False):
+        path = tmp_path / f"{mark}.safetensors"
+        save_file(state, path, metadata={RANDOM_MARK: "yes"} if mark else None)
+        assert load_backbone("timm:test_resnet", weights=path).is_random == mark
+
+
+def test_position_embedding_of_another_size_is_resampled(weighted, tmp_path):
+    # A checkpoint trained at 112 pixels: a smooth field of positions stays the same field.
+    state = load_file(weighted("vits16")[0])
+    ramp = torch.linspace(-1, 1, 7)
+    grid = torch.zeros(1, 7, 7, 384)
+    grid[..., 0], grid[..., 1] = ramp[:, None], ramp[None, :]
+    small = torch.cat([state["pos_embed"][:, :1], grid.reshape(1, 49, 384)], dim=1)
+    save_file({**state, "pos_embed": small}, tmp_path / "small.safetensors")
+    other = load_backbone("vits16", weights=tmp_path / "small.safetensors")
+    resampled = other.net.pos_embed.detach()
+    torch.testing.assert_close(resampled[:, 0], state["pos_embed"][:, 0])
+    field = resampled[0, 1:].reshape(14, 14, 384)
+    centres = (torch.arange(14) + 0.5) / 14 * 7 - 0.5  # of the fine cells, in coarse ones
+    inner = slice(3, -3)
+    torch.testing.assert_close(field[inner, 5, 0], (centres / 3 - 1)[inner], atol=0.02, rtol=0)
+    torch.testing.assert_close(field[5, inner, 1], (centres / 3 - 1)[inner], atol=0.02, rtol=0)
