@@ -48,6 +48,7 @@ def write_comparison_report(folder: Path) -> Path:
         majority=content["chance"]["majority"],
         models=[_describe_model(model) for model in content["models"]],
         missing=content["missing"],
+        reasons=list(dict.fromkeys(each["reason"] for each in content["missing"])),
         pairs=[_describe_pair(pair) for pair in content["pairs"]],
         has_epochs=any(model["best_epoch"] for model in content["models"]),
         first_sentence=wording.join_units(write_comparison_sentence(content)),
@@ -55,7 +56,9 @@ def write_comparison_report(folder: Path) -> Path:
             content["protocol"]["split"], content["protocol"]["folds"]
         ),
         departures=", ".join(
-            f"{key} = {value}" for key, value in content["protocol"]["preset_departures"].items()
+            f"{key} = {_show(value)}"
+            for key, value in content["protocol"]["preset_departures"].items()
+            if value is not None
         ),
         environment=environment,
         config_toml=config_toml,
@@ -96,6 +99,10 @@ def write_comparison_sentence(content: Mapping[str, Any]) -> str:
     if alike:
         text += f"; from {wording.join_words(alike)} these dogs cannot tell it apart"
     return text + "."
+
+
+def _show(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _is_apart(pair: Mapping[str, Any]) -> bool:

@@ -52,7 +52,7 @@ def draw_curves(curves: pd.DataFrame, *, majority: float) -> Figure | None:
     accuracy.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %", decimals=0))
     for axes, title in ((loss, "loss (log loss by frame)"), (accuracy, "accuracy by frame")):
         axes.set_xlabel("epoch")
-        axes.set_title(title, loc="left")
+        axes.set_title(title, loc="left", fontsize=8)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         style_axes(axes, grid="y")
     _add_line_legend(figure, colours)
@@ -73,7 +73,7 @@ def draw_model_intervals(models: Sequence[Mapping[str, Any]], *, majority: float
     _name_rows(axes, [model["name"] for model in models])
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %", decimals=0))
-    axes.set_xlabel("accuracy by clip; line: 95 % interval, resampling dogs; dashed: majority")
+    axes.set_xlabel("accuracy by clip")
     return set_literal_text(figure)
 
 
@@ -81,7 +81,7 @@ def draw_pair_differences(pairs: Sequence[Mapping[str, Any]]) -> Figure | None:
     """Draw each pair's difference in accuracy by clip with its interval; None without pairs."""
     if not pairs:
         return None
-    figure = new_figure(0.75 + 0.28 * len(pairs))
+    figure = new_figure(0.75 + 0.28 * len(pairs), width_in=6.7)
     axes = figure.add_subplot()
     for y, pair in enumerate(pairs):
         interval = pair["interval"]["accuracy"]
@@ -89,8 +89,8 @@ def draw_pair_differences(pairs: Sequence[Mapping[str, Any]]) -> Figure | None:
             axes.hlines(y, *interval, color=ACCENT, linewidth=2.2)
         axes.scatter([pair["difference"]["accuracy"]], [y], s=26, color=ACCENT, zorder=4)
     axes.axvline(0, color=INK, linewidth=1)
-    _name_rows(axes, [f"{shorten(p['first'], 20)} – {shorten(p['second'], 20)}" for p in pairs])
-    axes.set_xlabel("difference in accuracy by clip, first minus second; line: 95 % interval")
+    _name_rows(axes, [f"{shorten(p['first'], 30)} – {shorten(p['second'], 30)}" for p in pairs])
+    axes.set_xlabel("difference in accuracy by clip")
     return set_literal_text(figure)
 
 
@@ -102,7 +102,7 @@ def _draw_pair(axes: Axes, part: pd.DataFrame, name: str, colour: str) -> None:
 
 
 def _name_rows(axes: Axes, names: Sequence[str]) -> None:
-    axes.set_yticks(range(len(names)), labels=[shorten(name, 44) for name in names])
+    axes.set_yticks(range(len(names)), labels=[shorten(name, 64) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     style_axes(axes, grid="x")
     axes.tick_params(axis="y", length=0)

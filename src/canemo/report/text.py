@@ -40,14 +40,15 @@ def format_comparison(content: Mapping[str, Any]) -> str:
     content
         The content of ``comparison.json``.
     """
-    heading = (
-        f"{'model':<28}{'train':>8}{'val.':>8}{'best*':>8}{'clips':>9}   {'95 % interval':<16}"
-    )
-    lines = [heading, *map(_format_model, content["models"])]
-    lines += [f"{each['name']:<28}missing: {each['reason']}" for each in content["missing"]]
     majority = content["chance"]["majority"]
+    always = f"always {majority['label']}"
+    names = [each["name"] for each in (*content["models"], *content["missing"])]
+    width = max(map(len, [*names, always])) + 2
+    lines = [f"{'model':<{width}}{'train':>8}{'val.':>8}{'best*':>8}{'clips':>9}   95 % interval"]
+    lines += [_format_model(model, width) for model in content["models"]]
+    lines += [f"{each['name']:<{width}}missing" for each in content["missing"]]
     shares = [format_measure("accuracy", majority[level]) for level in ("frame", "video")]
-    lines.append(f"{'always ' + majority['label']:<28}{'':>8}{shares[0]:>8}{'':>8}{shares[1]:>9}")
+    lines.append(f"{always:<{width}}{'':>8}{shares[0]:>8}{'':>8}{shares[1]:>9}")
     notes = "train, val., best: accuracy by frame; clips: accuracy by clip of unseen dogs."
     if any(model["best_epoch"] for model in content["models"]):
         notes += "\n* best epoch on the test dogs, not chosen; val. is the last epoch, which is."
