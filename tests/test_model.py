@@ -4,10 +4,11 @@ import json
 import numpy as np
 import pytest
 
-from canemo.config import load_config
+from canemo.config import SequenceConfig, load_config
 from canemo.errors import ModelError
 from canemo.model import SavedModel, read_model, save_model
 from canemo.probe import Probe
+from canemo.sequence import HEADS, SequenceProbe, fit_sequence
 
 
 @pytest.fixture
@@ -75,3 +76,81 @@ def test_model_of_another_version_says_what_to_do(model, tmp_path):
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 99}))
     with pytest.raises(ModelError, match="schema 99, expected 1; train the model again"):
         read_model(tmp_path)
+
+
+# -- models of the whole clip -----------------------------------------------------------------------
+
+
+def clips(seed=0, videos=6, frames=5, features=4):
+    rng = np.random.default_rng(seed)
+    return {
+        "features": rng.normal(size=(videos * frames, features)).astype(np.float32),
+        "video_ids": np.repeat([f"v{i}" for i in range(videos)], frames).astype(object),
+        "time_s": np.tile(np.arange(frames) / 5, videos),
+    }
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_saved_model_of_a_clip_answers_to_the_last_bit_as_before(model, tmp_path, head):
+    settings = SequenceConfig(hidden=5, epochs=3, window_s=0.7)
+    rows = clips()
+    classifier = fit_sequence(
+        **rows,
+        label_index=np.repeat([0, 1, 0, 1, 0, 1], 5),
+        labels=model.classifier.labels,
+        head=head,
+        settings=settings,
+    )
+    saved = dataclasses.replace(model, classifier=classifier)
+    folder = save_model(saved, tmp_path / "model")
+    again = read_model(folder)
+    assert isinstance(again.classifier, SequenceProbe)
+    assert (again.classifier.head, again.classifier.hidden) == (head, 5)
+    assert again.classifier.window_s == 0.7
+    assert dataclasses.replace(again, classifier=classifier) == saved
+    new = clips(seed=1)
+    before, after = classifier.predict(**new), again.classifier.predict(**new)
+    for a, b in zip(before, after, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert np.ptp(after[0]) > 0.01
+    assert {p.suffix for p in folder.iterdir()} == {".json", ".safetensors", ".md"}
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert f"A model of the whole clip ({head})" in card
+    assert "window_s 0.7" in card
+
+
+def test_model_of_a_clip_that_lacks_a_tensor_is_named(model, tmp_path):
+    classifier = fit_sequence(
+        **clips(),
+        label_index=np.repeat([0, 1, 0, 1, 0, 1], 5),
+        labels=("a", "b"),
+        head="gru",
+        settings=SequenceConfig(hidden=5, epochs=1),
+    )
+    path = save_model(dataclasses.replace(model, classifier=classifier), tmp_path) / "model.json"
+    content = json.loads(path.read_text())
+    del content["window_s"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(ModelError, match="not a canemo model"):
+        read_model(tmp_path)
+
+
+def test_linear_probe_written_before_there_were_models_of_a_clip_still_reads(model, tmp_path):
+    # What version 0.1.0 wrote, key by key.
+    folder = save_model(model, tmp_path)
+    content = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    assert set(content) == {
+        "schema", "labels", "positive_label", "penalty", "backbone_sha256", "detector_sha256",
+        "config", "training",
+    }  # fmt: skip
+    assert (content["schema"], content["penalty"]) == (1, 0.1)
+    for section in ("gradient", "augment", "sequence", "compare"):
+        del content["config"][section]
+    del content["config"]["probe"]["method"]
+    (folder / "model.json").write_text(json.dumps(content), encoding="utf-8")
+    again = read_model(folder)
+    features = np.random.default_rng(1).normal(size=(7, 5))
+    np.testing.assert_array_equal(
+        again.classifier.predict_proba(features), model.classifier.predict_proba(features)
+    )
+    assert again.config == model.config

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 
 from canemo.errors import SplitError
@@ -98,3 +99,90 @@ def test_inner_folds_are_disjoint_and_cover_all():
         held.append(validation)
     assert frozenset().union(*held) == set(DOGS)
     assert sum(map(len, held)) == len(DOGS)
+
+
+# -- test dogs drawn so that labels are shared out alike --------------------------------------------
+
+# Three dogs hold nearly all of the label "rare": a plain draw gets far too many of it or none.
+UNEVEN = {dog: {"common": 8} for dog in DOGS} | {
+    "dog03": {"rare": 30}, "dog11": {"rare": 30, "common": 2}, "dog20": {"rare": 20, "common": 10},
+}  # fmt: skip
+
+
+def distance(fold, labels):
+    """Return how far the label shares of the test dogs are from the whole, 0 to 2."""
+    names = sorted({name for counts in labels.values() for name in counts})
+
+    def shares(dogs):
+        counts = np.array([sum(labels[dog].get(name, 0) for dog in dogs) for name in names])
+        return counts / counts.sum()
+
+    return float(np.abs(shares(fold.test) - shares(labels)).sum())
+
+
+@pytest.mark.parametrize("size", [3, 7])
+def test_balanced_test_dogs_have_shares_nearer_to_the_whole(size):
+    plain, balanced = [], []
+    for seed in range(20):
+        for found, kind in ((plain, f"holdout:{size}"), (balanced, f"holdout:{size}:balanced")):
+            [fold] = make_split(DOGS, kind=kind, seed=seed, labels=UNEVEN).folds
+            assert len(fold.test) == size
+            assert set(fold.train) == set(DOGS) - set(fold.test)
+            found.append(distance(fold, UNEVEN))
+    assert all(b <= a + 1e-12 for a, b in zip(plain, balanced, strict=True))
+    assert np.mean(balanced) < 0.35 * np.mean(plain)
+
+
+def test_balanced_draw_finds_the_only_pair_that_fits():
+    labels = {"a": {"x": 9}, "b": {"x": 9}, "c": {"y": 5}, "d": {"x": 9}, "e": {"y": 5}}
+    # Of the whole 27 of 37 are x; one dog of each label in the test gives 9 of 14, no pair nearer.
+    for seed in range(5):
+        [fold] = make_split("abcde", kind="holdout:2:balanced", seed=seed, labels=labels).folds
+        assert {next(iter(labels[dog])) for dog in fold.test} == {"x", "y"}
+
+
+def test_balanced_draw_is_seeded_and_does_not_depend_on_order():
+    kind = "holdout:7:balanced"
+    a = make_split(DOGS, kind=kind, seed=3, labels=UNEVEN)
+    backwards = dict(reversed(UNEVEN.items()))
+    assert make_split(DOGS[::-1], kind=kind, seed=3, labels=backwards) == a
+    others = {make_split(DOGS, kind=kind, seed=s, labels=UNEVEN).folds for s in range(6)}
+    assert len(others) > 3
+
+
+def test_plain_holdout_does_not_look_at_labels():
+    one = make_split(DOGS, kind="holdout:7", seed=2, labels=UNEVEN)
+    assert one == make_split(DOGS, kind="holdout:7", seed=2)
+
+
+def test_holdout_over_seeds_tests_every_dog_about_as_often():
+    tested = [
+        dog for s in range(300) for dog in make_split(DOGS, kind="holdout:7", seed=s).folds[0].test
+    ]
+    counts = np.array([tested.count(dog) for dog in DOGS])
+    assert counts.min() > 0.6 * counts.mean()
+    assert counts.max() < 1.4 * counts.mean()
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("holdout:3:foo", r"'holdout:3:foo': after the number only ':balanced' may follow"),
+        ("holdout:3:balanced:again", "after the number only ':balanced' may follow"),
+        ("holdout:29", r"'holdout:29': expected a whole number from 1 to 28"),
+        ("holdout:29:balanced", "expected a whole number from 1 to 28"),
+        ("holdout:balanced", "expected a whole number from 1 to 28"),
+        ("holdout:-1", "expected a whole number from 1 to 28"),
+        ("loso:3", "'loso:3' is unknown; there are auto"),
+    ],
+)
+def test_impossible_holdouts_name_what_is_wrong(kind, message):
+    with pytest.raises(SplitError, match=message):
+        make_split(DOGS, kind=kind, labels=UNEVEN)
+
+
+def test_balanced_split_comes_back_equal(tmp_path):
+    split = make_split(DOGS, kind="holdout:7:balanced", seed=4, labels=UNEVEN)
+    path = save_split(split, tmp_path / "split.json")
+    assert load_split(path) == split
+    assert make_split(DOGS, kind=f"file:{path}").folds == split.folds

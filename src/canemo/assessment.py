@@ -121,7 +121,7 @@ def assess(plan: Plan, *, progress: Progress) -> Work:
     study, config, cost = plan.study, plan.config, plan.cost
     crops = crop_videos(study, config, plan.detector, progress=progress, cost=cost)
     features = embed_crops(crops, plan.backbone, config, progress=progress, cost=cost)
-    learner, evaluation = test_learner(
+    learner, evaluation = evaluate_features(
         features,
         plan.split,
         config,
@@ -142,7 +142,7 @@ def assess(plan: Plan, *, progress: Progress) -> Work:
     return Work(plan, crops, learner, evaluation, metrics, cost)
 
 
-def test_learner(
+def evaluate_features(
     features: Features,
     split: Split,
     config: Config,

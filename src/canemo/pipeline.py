@@ -20,13 +20,13 @@ from canemo.assessment import (
     assess,
     crop_videos,
     embed_crops,
+    evaluate_features,
     load_configured_backbone,
     offer_views,
     prepare,
     require_runnable,
     silent,
     split_subjects,
-    test_learner,
 )
 from canemo.backbones import BACKBONES, Backbone, find_weights
 from canemo.comparison import (
@@ -494,7 +494,7 @@ def _test_entrants(
     for entrant in entrants:
         cost, own = Cost(dict(shared.stages)), entrant.configure(config)
         views = offer_views(crops, backbone, own, tell)
-        _, evaluation = test_learner(features, split, own, views, progress=tell, cost=cost)
+        _, evaluation = evaluate_features(features, split, own, views, progress=tell, cost=cost)
         facts = describe_entrant(entrant, backbone)
         results.append(Result(entrant, facts, evaluation, cost.stages))
     return results
