@@ -78,7 +78,7 @@ def test_model_of_another_version_says_what_to_do(model, tmp_path):
         read_model(tmp_path)
 
 
-# -- models of the whole clip -----------------------------------------------------------------------
+# -- models of the whole clip ----------------------------------------------------------------------
 
 
 def clips(seed=0, videos=6, frames=5, features=4):
@@ -119,7 +119,7 @@ def test_saved_model_of_a_clip_answers_to_the_last_bit_as_before(model, tmp_path
     assert "window_s 0.7" in card
 
 
-def test_model_of_a_clip_that_lacks_a_tensor_is_named(model, tmp_path):
+def test_model_of_a_clip_that_lacks_a_setting_is_named(model, tmp_path):
     classifier = fit_sequence(
         **clips(),
         label_index=np.repeat([0, 1, 0, 1, 0, 1], 5),

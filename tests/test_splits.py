@@ -1,4 +1,5 @@
 import json
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -101,7 +102,7 @@ def test_inner_folds_are_disjoint_and_cover_all():
     assert sum(map(len, held)) == len(DOGS)
 
 
-# -- test dogs drawn so that labels are shared out alike --------------------------------------------
+# -- test dogs drawn so that labels are shared out alike -------------------------------------------
 
 # Three dogs hold nearly all of the label "rare": a plain draw gets far too many of it or none.
 UNEVEN = {dog: {"common": 8} for dog in DOGS} | {
@@ -130,7 +131,16 @@ def test_balanced_test_dogs_have_shares_nearer_to_the_whole(size):
             assert set(fold.train) == set(DOGS) - set(fold.test)
             found.append(distance(fold, UNEVEN))
     assert all(b <= a + 1e-12 for a, b in zip(plain, balanced, strict=True))
-    assert np.mean(balanced) < 0.35 * np.mean(plain)
+    assert np.mean(balanced) < {3: 0.6, 7: 0.35}[size] * np.mean(plain)
+
+
+def test_balanced_draw_of_few_dogs_is_as_near_as_any_can_be():
+    best = min(distance(Fold(("",), test), UNEVEN) for test in combinations(DOGS, 3))
+    found = [
+        make_split(DOGS, kind="holdout:3:balanced", seed=seed, labels=UNEVEN).folds[0]
+        for seed in range(5)
+    ]
+    assert [distance(fold, UNEVEN) for fold in found] == pytest.approx([best] * 5)
 
 
 def test_balanced_draw_finds_the_only_pair_that_fits():
