@@ -1,0 +1,9 @@
+"""The command line: parse, call the pipeline, print. Results go to stdout, the rest to stderr.
+
+Exit codes: 0 done, 1 a stated failure, 2 wrong usage, 130 interrupted.
+"""
+
+from canemo.cli import detector_commands, study_commands, support_commands
+from canemo.cli.app import app, detector_app, main
+
+__all__ = ["app", "detector_app", "detector_commands", "main", "study_commands", "support_commands"]

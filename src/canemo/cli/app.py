@@ -1,0 +1,69 @@
+"""The program itself: its name, its global options, and how errors become text."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from canemo.errors import CanemoError
+
+app = typer.Typer(
+    name="canemo",
+    help="Emotional states of dogs from their faces: videos of known dogs in, a classifier "
+    "tested on dogs it has never seen and a report out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+detector_app = typer.Typer(help="Work with face detectors.", no_args_is_help=True)
+app.add_typer(detector_app, name="detector")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from canemo import environment
+
+        typer.echo(f"canemo {environment.version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _start(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, errors only.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    from canemo import terminal
+
+    level = logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING
+    terminal.start_logging(level, progress=not quiet)
+
+
+def main() -> None:
+    """Run the command line; the one place where a stated failure becomes text."""
+    # Where another program has a core, threads that spin while they wait for each other slow torch
+    # down many times; waiting threads that sleep cost next to nothing. Must precede its import.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        app()
+    except CanemoError as exc:
+        _fail(str(exc))
+    except OSError as exc:
+        where = f"{exc.filename}: " if exc.filename else ""
+        _fail(f"{where}{exc.strerror or exc}; what was finished is kept, run again to continue")
+    except SystemExit as exc:
+        if exc.code == 130:
+            typer.echo("interrupted; run the same command again to continue", err=True)
+        raise
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"error: {message}", err=True)
+    sys.exit(1)

@@ -1,0 +1,122 @@
+"""Commands about face detectors: annotations in, training, measuring."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from canemo.cli.app import detector_app
+from canemo.cli.options import (
+    Force,
+    Json,
+    SkipInvalid,
+    StudyDir,
+)
+from canemo.errors import ConfigError
+
+
+@detector_app.command("import")
+def import_faces(
+    source: Annotated[Path, typer.Argument(help="What the tool exported: a file or a folder.")],
+    study: StudyDir,
+    kind: Annotated[
+        str | None, typer.Option("--format", help="coco, voc, via, cvat, label_studio (told).")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the images.")] = None,
+    frame_rate: Annotated[
+        float | None, typer.Option(help="At which Label Studio counted frames [1/s].")
+    ] = None,
+    step: Annotated[int, typer.Option(min=1, help="Take every n-th interpolated frame.")] = 5,
+    skip_invalid: SkipInvalid = False,
+    force: Force = False,
+) -> None:
+    """Bring boxes and polygons drawn in another tool into a study, as its faces.json."""
+    from canemo import detectors
+
+    found = detectors.import_faces(
+        source,
+        study,
+        kind=_parse_kind(kind),
+        images_dir=images,
+        frame_rate=frame_rate,
+        step=step,
+        skip_invalid=skip_invalid,
+        force=force,
+    )
+    typer.echo(
+        f"{found.images} images, {found.boxes} boxes ({found.polygons} with a polygon) in "
+        f"{found.coco_file}; {len(found.skipped)} left out"
+    )
+
+
+@detector_app.command("train")
+def train_detector(
+    target: Annotated[Path, typer.Argument(metavar="STUDY", help="Study, or COCO file.")],
+    model: Annotated[str, typer.Option(help="mask_rcnn.")] = "mask_rcnn",
+    out: Annotated[Path | None, typer.Option(help="The weights file to write.")] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the images.")] = 15,
+    short_side: Annotated[int, typer.Option(help="Images are resized to it [pixels].")] = 480,
+    weights: Annotated[Path | None, typer.Option(help="Weights file to start from.")] = None,
+    body: Annotated[str | None, typer.Option(help="resnet50 or efficientnet_lite0.")] = None,
+    category: Annotated[str | None, typer.Option(help="Use only this category.")] = None,
+    each_image_a_subject: Annotated[
+        bool, typer.Option("--each-image-a-subject", help="No two images show the same one.")
+    ] = False,
+    skip_invalid: SkipInvalid = False,
+    seed: Annotated[int, typer.Option(help="Of split and order.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    force: Force = False,
+) -> None:
+    """Train a Mask R-CNN on annotated frames of your own, tested on subjects kept aside."""
+    from canemo import detectors, terminal
+    from canemo.detect.mask_rcnn_training import MaskRCNNTraining
+
+    terminal.log_epochs()
+    with terminal.show_progress() as progress:
+        trained = detectors.train_detector(
+            target,
+            model=model,
+            out=out,
+            training=MaskRCNNTraining(epochs=epochs, short_side_px=short_side, seed=seed),
+            weights=weights,
+            body=body,
+            category=category,
+            each_image_a_subject=each_image_a_subject,
+            skip_invalid=skip_invalid,
+            device=device,
+            force=force,
+            progress=progress,
+        )
+    typer.echo(terminal.format_training(trained.record))
+    typer.echo(f"use it with --detector {trained.weights}")
+
+
+@detector_app.command("evaluate")
+def evaluate_detector(
+    coco: Annotated[Path, typer.Option(help="COCO file with face boxes.")],
+    images: Annotated[Path | None, typer.Option(help="Folder of its images.")] = None,
+    detector: Annotated[
+        list[str] | None,
+        typer.Option("--detector", help="dog_head or a weights file; give it repeatedly."),
+    ] = None,
+    category: Annotated[str | None, typer.Option(help="Count only this category.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure detectors side by side on annotated images: recall, AP, false positives, time."""
+    from canemo import detectors, terminal
+
+    found = detectors.evaluate_detectors(
+        coco, detectors=detector or [], images_dir=images, category=category
+    )
+    typer.echo(json.dumps(found, indent=1) if as_json else terminal.format_columns(found))
+
+
+def _parse_kind(kind: str | None) -> Any:
+    from canemo.detect.annotations.kinds import KINDS
+
+    if kind is not None and kind not in KINDS:
+        raise ConfigError(f"--format {kind!r} is unknown; there are {', '.join(KINDS)}")
+    return kind

@@ -1,0 +1,109 @@
+"""The options that commands share, and how they become settings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from canemo.errors import ConfigError
+
+if TYPE_CHECKING:
+    from canemo.config import Config
+
+StudyDir = Annotated[Path, typer.Argument(metavar="STUDY", help="Folder with videos.csv.")]
+RunDir = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, STUDY/runs/NAME.")]
+BackboneName = Annotated[
+    str | None, typer.Option("--backbone", help="Frozen network, e.g. dino_vits8, timm:NAME.")
+]
+Weights = Annotated[
+    Path | None, typer.Option(help="Local weights file of the backbone.", show_default=False)
+]
+PresetName = Annotated[
+    str | None,
+    typer.Option("--preset", help="quick, paper, video, strict, or a TOML file of your own."),
+]
+Fps = Annotated[float | None, typer.Option(help="Frames per second to look at.")]
+EveryNth = Annotated[int | None, typer.Option(help="Look at every n-th frame (1: all).")]
+DetectorName = Annotated[
+    str | None, typer.Option("--detector", help="dog_head, or a trained weights file.")
+]
+MethodName = Annotated[
+    str | None,
+    typer.Option("--method", help="logistic, gradient, or sequence_mean, _attention, ..."),
+]
+Pooling = Annotated[str | None, typer.Option(help="cls, mean, cls_mean, grid, upper or lower.")]
+SplitKind = Annotated[
+    str | None, typer.Option("--split", help="loso, kfold:K, holdout:N or file:split.json.")
+]
+Seed = Annotated[int | None, typer.Option(help="Seed of splits and resampling.")]
+Positive = Annotated[str | None, typer.Option(help="The label whose probability is shown.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. --set crop.margin=0.1."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+SkipInvalid = Annotated[
+    bool, typer.Option("--skip-invalid", help="Leave out what cannot be used; it is named.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+
+
+def configure(
+    study: Path, settings: list[str] | None, *, preset: str | None = None, **options: Any
+) -> Config:
+    """Return the settings of a study, overridden by the options that were given."""
+    from canemo.config import load_config
+
+    places = {
+        "backbone": ("backbone", "name"),
+        "weights": ("backbone", "weights"),
+        "fps": ("video", "fps"),
+        "every_nth": ("video", "every_nth"),
+        "detector": ("detect", "detector"),
+        "pooling": ("probe", "pooling"),
+        "split": ("evaluate", "split"),
+        "seed": ("evaluate", "seed"),
+        "positive": ("study", "positive_label"),
+        "method": ("probe", "method"),
+        "backbones": ("compare", "backbones"),
+        "methods": ("compare", "methods"),
+        "weights_by_name": ("compare", "weights"),
+    }
+    overrides: dict[str, dict[str, Any]] = {}
+    for option, value in options.items():
+        section, key = places[option]
+        if option in ("weights", "detector") and value is not None and Path(value).exists():
+            value = str(Path(value).resolve())  # so that the run and its model can move
+        if value is not None:
+            overrides.setdefault(section, {})[key] = value
+    for setting in settings or ():
+        section, key, value = _parse_setting(setting)
+        overrides.setdefault(section, {})[key] = value
+    return load_config(study, preset=preset, overrides=overrides)
+
+
+def _parse_setting(text: str) -> tuple[str, str, Any]:
+    name, equals, value = text.partition("=")
+    section, dot, key = name.strip().partition(".")
+    if not (equals and dot):
+        raise ConfigError(f"--set {text!r}: expected SECTION.KEY=VALUE, e.g. crop.margin=0.1")
+    try:
+        return section, key, json.loads(value)
+    except json.JSONDecodeError:
+        return section, key, value
+
+
+def parse_weights(pairs: list[str] | None) -> dict[str, str] | None:
+    """Return the files by name of backbone from texts like ``NAME=FILE``."""
+    if not pairs:
+        return None
+    found = {}
+    for pair in pairs:
+        name, equals, file = pair.partition("=")
+        if not equals:
+            raise ConfigError(f"--weights {pair!r}: expected BACKBONE=FILE")
+        found[name] = str(Path(file).resolve())
+    return found

@@ -1,0 +1,356 @@
+"""Commands about a study, its runs and its models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from canemo.cli.app import app
+from canemo.cli.options import (
+    BackboneName,
+    DetectorName,
+    EveryNth,
+    Force,
+    Fps,
+    Json,
+    MethodName,
+    Pooling,
+    Positive,
+    PresetName,
+    RunDir,
+    Seed,
+    Settings,
+    SplitKind,
+    StudyDir,
+    Weights,
+    configure,
+    parse_weights,
+)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where the drawn study goes.")] = Path(
+        "demo_study"
+    ),
+    seed: Annotated[int, typer.Option(help="Seed of the drawing.")] = 0,
+) -> None:
+    """Draw a small study of dogs as real video files, run it, and say where the report is."""
+    from canemo import pipeline, terminal
+
+    with terminal.show_progress() as progress:
+        result = pipeline.demo(folder, seed=seed, progress=progress)
+    _print_result(result)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder with video files, nested or not.")],
+    pattern: Annotated[
+        str, typer.Option(help="How file names are made, e.g. '{subject_id}_{label}_{take}.mp4'.")
+    ],
+    force: Force = False,
+) -> None:
+    """Write videos.csv from the names of the files, and show what was understood."""
+    from canemo.study import propose_videos, write_videos_csv
+
+    proposal = propose_videos(folder, pattern)
+    typer.echo(proposal.table.to_string(index=False))
+    for name in proposal.unmatched:
+        typer.echo(f"did not match: {name}", err=True)
+    path = write_videos_csv(proposal.table, folder, force=force)
+    typer.echo(
+        f"{len(proposal.table)} videos in {path}, {len(proposal.unmatched)} left out", err=True
+    )
+
+
+@app.command()
+def check(study: StudyDir, as_json: Json = False) -> None:
+    """Name every problem of a study at once."""
+    from canemo import terminal
+    from canemo.study import check_study
+
+    problems = check_study(study)
+    if as_json:
+        typer.echo(json.dumps([terminal.to_record(p) for p in problems], indent=1))
+    else:
+        typer.echo("\n".join(map(str, problems)) or "no problems found")
+    if any(problem.severity == "error" for problem in problems):
+        raise typer.Exit(1)
+
+
+@app.command()
+def crop(
+    study: StudyDir,
+    preset: PresetName = None,
+    sheet: Annotated[Path | None, typer.Option(help="PNG for a contact sheet.")] = None,
+    fps: Fps = None,
+    every_nth: EveryNth = None,
+    detector: DetectorName = None,
+    settings: Settings = None,
+) -> None:
+    """Find and keep the face crops of every video."""
+    from canemo import pipeline, terminal
+
+    config = configure(
+        study, settings, preset=preset, fps=fps, every_nth=every_nth, detector=detector
+    )
+    with terminal.show_progress() as progress:
+        crops = pipeline.crop_study(study, config=config, sheet=sheet, progress=progress)
+    typer.echo(crops.ledger.groupby("fate").size().to_string())
+
+
+@app.command()
+def embed(
+    study: StudyDir,
+    preset: PresetName = None,
+    backbone: BackboneName = None,
+    weights: Weights = None,
+    fps: Fps = None,
+    every_nth: EveryNth = None,
+    detector: DetectorName = None,
+    settings: Settings = None,
+) -> None:
+    """Embed every face crop with a frozen backbone."""
+    from canemo import pipeline, terminal
+
+    config = configure(
+        study,
+        settings,
+        preset=preset,
+        backbone=backbone,
+        weights=weights,
+        fps=fps,
+        every_nth=every_nth,
+        detector=detector,
+    )
+    with terminal.show_progress() as progress:
+        features = pipeline.embed_study(study, config=config, progress=progress)
+    typer.echo(f"{len(features)} crops, {features.cls.shape[1]} features each")
+
+
+@app.command()
+def evaluate(
+    study: StudyDir,
+    preset: PresetName = None,
+    backbone: BackboneName = None,
+    weights: Weights = None,
+    fps: Fps = None,
+    every_nth: EveryNth = None,
+    detector: DetectorName = None,
+    method: MethodName = None,
+    pooling: Pooling = None,
+    split: SplitKind = None,
+    seed: Seed = None,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Test a linear probe on dogs it has not seen; writes nothing but the cache."""
+    from canemo import pipeline, terminal
+    from canemo.report.text import format_result_block
+
+    config = configure(
+        study,
+        settings,
+        preset=preset,
+        backbone=backbone,
+        weights=weights,
+        fps=fps,
+        every_nth=every_nth,
+        detector=detector,
+        method=method,
+        pooling=pooling,
+        split=split,
+        seed=seed,
+    )
+    with terminal.show_progress() as progress:
+        metrics = pipeline.evaluate_study(study, config=config, progress=progress)
+    typer.echo(json.dumps(metrics, indent=1) if as_json else format_result_block(metrics))
+
+
+@app.command()
+def run(
+    study: StudyDir,
+    preset: PresetName = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
+    backbone: BackboneName = None,
+    weights: Weights = None,
+    fps: Fps = None,
+    every_nth: EveryNth = None,
+    detector: DetectorName = None,
+    method: MethodName = None,
+    pooling: Pooling = None,
+    split: SplitKind = None,
+    seed: Seed = None,
+    positive: Positive = None,
+    settings: Settings = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Do everything: crops, features, evaluation on unseen dogs, model, pictures, report."""
+    from canemo import pipeline, terminal
+
+    config = configure(
+        study,
+        settings,
+        preset=preset,
+        backbone=backbone,
+        weights=weights,
+        fps=fps,
+        every_nth=every_nth,
+        detector=detector,
+        method=method,
+        pooling=pooling,
+        split=split,
+        seed=seed,
+        positive=positive,
+    )
+    with terminal.show_progress() as progress:
+        result = pipeline.run(
+            study,
+            config=config,
+            name=name,
+            force=force,
+            command=terminal.command_line(),
+            progress=progress,
+        )
+    _print_result(result, as_json=as_json)
+
+
+@app.command()
+def compare(
+    study: StudyDir,
+    preset: PresetName = None,
+    name: Annotated[str | None, typer.Option(help="Name of the folder of results.")] = None,
+    backbone: Annotated[
+        list[str] | None, typer.Option("--backbone", help="One to compare; give it repeatedly.")
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option("--method", help="logistic, gradient, sequence_...; give it repeatedly."),
+    ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option("--weights", metavar="BACKBONE=FILE", help="Local weights of a backbone."),
+    ] = None,
+    fps: Fps = None,
+    every_nth: EveryNth = None,
+    detector: DetectorName = None,
+    split: SplitKind = None,
+    seed: Seed = None,
+    settings: Settings = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Train several backbones or methods on identical crops and dogs, side by side."""
+    from canemo import pipeline, terminal
+    from canemo.report.text import format_comparison
+
+    config = configure(
+        study,
+        settings,
+        preset=preset,
+        backbones=backbone,
+        methods=method,
+        weights_by_name=parse_weights(weights),
+        fps=fps,
+        every_nth=every_nth,
+        detector=detector,
+        split=split,
+        seed=seed,
+    )
+    with terminal.show_progress() as progress:
+        result = pipeline.compare_models(
+            study,
+            config=config,
+            name=name,
+            force=force,
+            command=terminal.command_line(),
+            progress=progress,
+        )
+    if as_json:
+        typer.echo(json.dumps(result.comparison, indent=1))
+    else:
+        typer.echo(format_comparison(result.comparison))
+        typer.echo(f"\nreport: {result.report}")
+
+
+@app.command()
+def explain(
+    run_dir: RunDir,
+    per_label: Annotated[int, typer.Option(min=1, help="How many crops of each label.")] = 12,
+) -> None:
+    """Draw the example crops and EigenCAM maps of a finished run again."""
+    from canemo import pipeline, terminal
+
+    with terminal.show_progress() as progress:
+        paths = pipeline.explain_run(run_dir, per_label=per_label, progress=progress)
+    typer.echo("\n".join(map(str, paths)))
+
+
+@app.command()
+def report(run_dir: RunDir) -> None:
+    """Write the HTML report of a finished run again."""
+    from canemo import pipeline
+
+    typer.echo(pipeline.report_run(run_dir))
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Run or model folder.")],
+    paths: Annotated[list[str], typer.Argument(help="Video files, folders, glob patterns.")],
+    out: Annotated[Path, typer.Option(help="Where the results go.")] = Path("predictions"),
+    video: Annotated[bool, typer.Option("--video", help="Also write annotated MP4 files.")] = False,
+    weights: Weights = None,
+    detector: DetectorName = None,
+    device: Annotated[str | None, typer.Option(help="Where the backbone runs: cpu, cuda.")] = None,
+    force: Force = False,
+) -> None:
+    """Classify new video: one row per frame, one per video, a timeline for each."""
+    from canemo import pipeline, terminal
+    from canemo.predict import load_model
+
+    loaded = load_model(model, weights=weights, detector=detector, device=device)
+    with terminal.show_progress() as progress:
+        table = pipeline.predict_videos(
+            loaded, paths, out, video=video, force=force, progress=progress
+        )
+    typer.echo(table.drop(columns=["path"]).to_string(index=False))
+    failed = table[table["status"] == "failed"]
+    typer.echo(f"{len(table)} videos, {len(failed)} failed; tables in {out}", err=True)
+    if len(failed):
+        raise typer.Exit(1)
+
+
+@app.command()
+def frames(
+    study: StudyDir,
+    pick: Annotated[int, typer.Option(min=1, help="How many frames.")] = 200,
+    out: Annotated[Path | None, typer.Option(help="Where they go (STUDY/faces).")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the choice.")] = 0,
+    force: Force = False,
+) -> None:
+    """Pick diverse frames to draw faces on, and write them with an empty COCO file."""
+    from canemo import detectors, terminal
+
+    with terminal.show_progress() as progress:
+        coco, picked = detectors.pick_study_frames(
+            study, out, number=pick, seed=seed, force=force, progress=progress
+        )
+    dogs = len({frame.subject_id for frame in picked})
+    clips = len({frame.video_id for frame in picked})
+    typer.echo(f"{len(picked)} frames of {dogs} subjects in {clips} videos: {coco}")
+
+
+def _print_result(result: Any, *, as_json: bool = False) -> None:
+    from canemo.report.text import format_result_block
+
+    if as_json:
+        typer.echo(json.dumps(result.metrics, indent=1))
+    else:
+        typer.echo(format_result_block(result.metrics))
+        typer.echo(f"\nreport: {result.report}\nmodel:  {result.model}")
