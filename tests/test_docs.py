@@ -8,7 +8,7 @@ import pytest
 import canemo
 from canemo.backbones import BACKBONES
 from canemo.cli import app, detector_app
-from canemo.config import Config
+from canemo.config import PRESETS, Config
 from canemo.features import POOLINGS
 from canemo.records import Fate
 
@@ -30,6 +30,22 @@ def settings():
         if section != "preset"
         for key in type(part.default).model_fields
     }
+
+
+def test_intervals_of_the_papers_table_come_from_the_code_beside_them(capsys):
+    page = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
+    exec(compile(code, "paper.md", "exec"), {})  # the page's own code
+    *models, dogs = capsys.readouterr().out.splitlines()
+    for line in models:
+        name, clips, interval = re.fullmatch(r"(\w+): (.*), (.*)", line).groups()
+        assert f"| {clips} | {interval} |" in page, name
+    assert dogs.removeprefix("dogs: ") in page.replace("\n", " ")
+
+
+def test_presets_are_documented():
+    for name in PRESETS:
+        assert f"| `{name}` |" in SETTINGS
 
 
 @pytest.mark.parametrize("command", commands())
