@@ -132,7 +132,7 @@ def test_paper_preset_holds_what_the_paper_states():
     config = load_config(preset="paper")
     assert (config.video.every_nth, config.video.fps) == (1, None)
     assert (config.crop.square, config.crop.margin) == (False, 0.0)  # squeezed, nothing added
-    assert config.detect.max_gap_s == 0  # no face where none was found
+    assert config.detect.follow is False
     assert config.probe.method == "gradient"
     assert config.gradient.epochs == 30
     assert config.gradient.betas == (0.0, 0.999)

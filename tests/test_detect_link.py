@@ -1,6 +1,7 @@
+import numpy as np
 import pytest
 
-from canemo.detect.link import iou, link_faces
+from canemo.detect.link import iou, link_faces, pick_faces
 from canemo.records import Face
 
 
@@ -91,3 +92,30 @@ def test_neighbouring_frames_link_however_slow_the_sampling():
     linked = link_faces([0.0, 2.0, 4.0], [[face(0)], [face(1)], [face(2)]], max_gap_s=0.5)
     assert linked.persistent_faces == 1
     assert list(linked.faces) == [0, 1, 2]
+
+
+def test_without_following_each_frame_gives_its_best_face_whatever_is_around_it():
+    near, far = Face((10.0, 10.0, 60.0, 60.0), 0.7), Face((90.0, 10.0, 110.0, 30.0), 0.9)
+    faces = [[near], [], [near, far], [], [far], [near], []]
+    picked = pick_faces(faces)
+    assert {position: face.box_xyxy for position, face in picked.faces.items()} == {
+        0: near.box_xyxy,
+        2: far.box_xyxy,
+        4: far.box_xyxy,
+        5: near.box_xyxy,
+    }
+    assert not any(face.interpolated for face in picked.faces.values())
+    assert picked.persistent_faces == 1
+
+
+def test_without_following_no_detected_face_is_lost_to_misses_of_the_detector():
+    rng = np.random.default_rng(0)
+    face = Face((10.0, 10.0, 60.0, 60.0), 0.8)
+    faces = [[face] if rng.random() > 0.4 else [] for _ in range(300)]
+    assert len(pick_faces(faces).faces) == sum(map(bool, faces))
+
+
+def test_without_following_two_faces_side_by_side_are_still_told_of():
+    left, right = Face((0.0, 0.0, 50.0, 50.0), 0.9), Face((80.0, 0.0, 130.0, 50.0), 0.8)
+    assert pick_faces([[left, right]] * 6).persistent_faces == 2
+    assert pick_faces([[], []]).persistent_faces == 0

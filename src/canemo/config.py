@@ -66,13 +66,15 @@ class DetectConfig(_Section):
 
     `detector` is `dog_head` or the path of trained weights; `score_threshold` None means the
     detector's own; gaps up to `max_gap_s` [s] between two detections are bridged; faces whose
-    shorter side is under `min_side_px` [pixels] are too small.
+    shorter side is under `min_side_px` [pixels] are too small. `follow` False links nothing: each
+    frame gives the face with the best score, by itself, as in the 2022 paper.
     """
 
     detector: str = "dog_head"
     score_threshold: float | None = Field(default=None, ge=0, le=1)
     max_gap_s: float = Field(default=0.5, ge=0)
     min_side_px: float = Field(default=24.0, ge=1)
+    follow: bool = True
 
 
 class CropConfig(_Section):

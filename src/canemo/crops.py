@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from PIL import Image as PilImage
 
 from canemo.config import CropConfig, DetectConfig
-from canemo.detect.link import LinkedVideo, link_faces
+from canemo.detect.link import LinkedVideo, link_faces, pick_faces
 from canemo.detect.protocol import Detector
 from canemo.errors import VideoOpenError
 from canemo.files import hash_values, replacing, sha256_file
@@ -160,8 +160,9 @@ def extract_crops(
         part=(video.start_s, video.end_s),
         sampling=repr(sampling),
         detector=detector.fingerprint,
-        detect=detect.model_dump(),
+        detect=detect.model_dump(exclude={"follow"}),
         crop=crop.model_dump(),
+        **({} if detect.follow else {"follow": False}),  # what was followed before keeps its key
     )
     path = cache_dir / "crops" / f"{key}.parquet"
     cached = path.is_file()
@@ -272,10 +273,12 @@ def _make_crop_file(
             found = detector.detect([frame.image_rgb for frame in frames])
             for frame, faces in zip(frames, found, strict=True):
                 watcher.watch(frame, faces)
-        linked = link_faces(
-            [seen.time_s for seen in watcher.seen],
-            [watcher.usable(seen) for seen in watcher.seen],
-            max_gap_s=detect.max_gap_s,
+        usable = [watcher.usable(seen) for seen in watcher.seen]
+        times_s = [seen.time_s for seen in watcher.seen]
+        linked = (
+            link_faces(times_s, usable, max_gap_s=detect.max_gap_s)
+            if detect.follow
+            else pick_faces(usable)
         )
         damage = reader.damage
         if damage is None and not watcher.seen:
@@ -300,7 +303,7 @@ class _Watcher:
         self.crop = crop
         self._threshold = threshold
         self._min_side_px = detect.min_side_px
-        self._max_gap_s = detect.max_gap_s
+        self._max_gap_s = detect.max_gap_s if detect.follow else 0.0
         self._last_face_s = -np.inf
 
     def usable(self, seen: _Seen) -> list[Face]:

@@ -100,6 +100,29 @@ def link_faces(
     return LinkedVideo(dict(sorted(dog.items())), persistent_faces=1 + others, pieces=len(kept))
 
 
+def pick_faces(faces: Sequence[Sequence[Face]]) -> LinkedVideo:
+    """Keep the face with the best score of each frame, whatever the frames around it show.
+
+    Parameters
+    ----------
+    faces
+        For each of the T frames, the faces whose score reached the threshold.
+    """
+    best = {
+        position: max(here, key=lambda face: face.score)
+        for position, here in enumerate(faces)
+        if here
+    }
+    most = max(map(len, faces), default=0)
+    shared = sum(len(here) > 1 for here in faces)
+    crowded = shared >= max(PERSISTENT_FRAMES, PERSISTENT_SHARE * len(best))
+    return LinkedVideo(
+        {position: TrackedFace(face.box_xyxy, face.score) for position, face in best.items()},
+        persistent_faces=most if crowded else min(most, 1),
+        pieces=min(most, 1),
+    )
+
+
 def iou(a: Box, b: Box) -> float:
     """Return the intersection over union of two boxes, 0 to 1."""
     width = min(a[2], b[2]) - max(a[0], b[0])
