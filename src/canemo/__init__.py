@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from canemo.backbones import load_backbone
     from canemo.bench import measure_cost
+    from canemo.comparing import compare_models
     from canemo.config import Config, load_config
     from canemo.detect.registry import load_detector
     from canemo.detectors import (
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from canemo.drawn import draw_study
     from canemo.errors import CanemoError
     from canemo.pipeline import (
-        compare_models,
         crop_study,
         demo,
         doctor,
@@ -46,7 +46,7 @@ _HOMES = {
     "Model": "predict",
     "Study": "records",
     "check_study": "study",
-    "compare_models": "pipeline",
+    "compare_models": "comparing",
     "crop_study": "pipeline",
     "demo": "pipeline",
     "doctor": "pipeline",

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from canemo.backbones import Backbone, load_backbone
 from canemo.config import Config
+from canemo.crops import CropFile
 from canemo.detect.protocol import Detector
 from canemo.detect.registry import load_detector
-from canemo.errors import ConfigError, StudyError
+from canemo.errors import ConfigError, SplitError, StudyError
 from canemo.evaluate import Evaluation, evaluate_learner
-from canemo.features import POOLINGS, Features, extract_features, load_features
-from canemo.learners import Learner, make_learner
+from canemo.features import extract_features, load_pooled, require_pooling
+from canemo.learners import Learner, Material, make_learner
+from canemo.progress import Progress
 from canemo.records import Study
 from canemo.run_metrics import compute_metrics
 from canemo.splits import Split, make_split
@@ -25,12 +27,8 @@ from canemo.study import load_study
 from canemo.study_crops import StudyCrops, extract_study_crops
 from canemo.views import StudyViews
 
-Progress = Callable[[str, int, int], None]
-"""Told (stage, items done, items in all) as work goes on."""
-
-
-def silent(stage: str, done: int, total: int) -> None:
-    """Tell nobody."""
+Sources: TypeAlias = Sequence[tuple[CropFile, Path]]
+"""The crops and the features file of each video."""
 
 
 @dataclass
@@ -90,12 +88,20 @@ def split_subjects(study: Study, config: Config) -> Split:
     labels: dict[str, Counter[str]] = defaultdict(Counter)
     for video in study.videos:
         labels[video.subject_id][video.label] += 1
-    return make_split(
+    split = make_split(
         study.subject_ids,
         kind=config.evaluate.split,
         seed=config.evaluate.seed,
         labels=labels,
     )
+    shown = [{name for dog in fold.train for name in labels[dog]} for fold in split.folds]
+    if all(names < set(study.labels) for names in shown):
+        lacking = sorted(set(study.labels) - shown[0])
+        raise SplitError(
+            f"split {config.evaluate.split!r}: no fold has training subjects with every label (in "
+            f"the first, none shows {lacking[0]!r}); choose another --split or --seed"
+        )
+    return split
 
 
 def require_runnable(study: Study, config: Config) -> None:
@@ -110,9 +116,11 @@ def require_runnable(study: Study, config: Config) -> None:
         raise ConfigError(
             f"study.positive_label = {positive!r}; the labels are {', '.join(study.labels)}"
         )
-    if config.probe.pooling not in POOLINGS:
+    require_pooling(config.probe.pooling)
+    if config.gradient.loss == "binary_cross_entropy" and len(study.labels) > 2:
         raise ConfigError(
-            f"probe.pooling = {config.probe.pooling!r}; there are {', '.join(POOLINGS)}"
+            f"gradient.loss = 'binary_cross_entropy' with {len(study.labels)} labels; use "
+            "'cross_entropy'"
         )
 
 
@@ -120,9 +128,9 @@ def assess(plan: Plan, *, progress: Progress) -> Work:
     """Crop, embed, learn and test on unseen subjects, and put the result into numbers."""
     study, config, cost = plan.study, plan.config, plan.cost
     crops = crop_videos(study, config, plan.detector, progress=progress, cost=cost)
-    features = embed_crops(crops, plan.backbone, config, progress=progress, cost=cost)
+    sources = embed_crops(crops, plan.backbone, config, progress=progress, cost=cost)
     learner, evaluation = evaluate_features(
-        features,
+        load_material(sources, study, config),
         plan.split,
         config,
         offer_views(crops, plan.backbone, config, progress),
@@ -142,8 +150,14 @@ def assess(plan: Plan, *, progress: Progress) -> Work:
     return Work(plan, crops, learner, evaluation, metrics, cost)
 
 
+def load_material(sources: Sources, study: Study, config: Config) -> Material:
+    """Return what is learned from: the pooled features of every crop."""
+    origin, x = load_pooled(sources, config.probe.pooling)
+    return Material(x, origin, study.labels)
+
+
 def evaluate_features(
-    features: Features,
+    material: Material,
     split: Split,
     config: Config,
     views: StudyViews,
@@ -152,8 +166,7 @@ def evaluate_features(
     cost: Cost,
 ) -> tuple[Learner, Evaluation]:
     """Learn as ``probe.method`` says in every fold and predict the subjects left out of it."""
-    labels = tuple(sorted(features.origin["label"].unique()))
-    learner = make_learner(features, labels=labels, config=config, views=views)
+    learner = make_learner(material, config=config, views=views)
     with cost.measure("evaluate") as entry:
         evaluation = evaluate_learner(
             learner,
@@ -211,8 +224,8 @@ def load_configured_backbone(config: Config) -> Backbone:
 
 def embed_crops(
     crops: StudyCrops, backbone: Backbone, config: Config, *, progress: Progress, cost: Cost
-) -> Features:
-    """Return the features of every crop; what is cached is not computed again."""
+) -> Sources:
+    """Embed every crop and return the files; what is cached is not computed again."""
     sources = []
     with cost.measure("embed") as entry:
         entry["items"] = 0
@@ -227,4 +240,4 @@ def embed_crops(
             entry["cached" if embedded.cached else "items"] += embedded.rows
             sources.append((found, embedded.path))
         progress("embed", len(crops.files), len(crops.files))
-    return load_features(sources)
+    return sources

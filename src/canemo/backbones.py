@@ -36,6 +36,7 @@ from canemo.weights import (
     is_marked_random,
     is_reachable,
     read_state,
+    require_device,
 )
 
 logger = logging.getLogger(__name__)
@@ -194,7 +195,8 @@ class Backbone:
         self._std = torch.tensor(settings["std"]).view(1, 3, 1, 1)
         blank = [np.zeros((INPUT_SIDE_PX, INPUT_SIDE_PX, 3), np.uint8)]
         with torch.inference_mode():
-            self.is_cnn = self._forward_features(blank).ndim == 4
+            found = self._forward_features(blank)
+        self.is_cnn = found.ndim == 4 and found.shape[1] == self.feature_dim
         if self.is_cnn:
             self.net = self.net.to(memory_format=torch.channels_last)
         side = round(self.embed(blank).tokens.shape[1] ** 0.5)
@@ -308,7 +310,7 @@ def load_backbone(name: str, *, weights: Path | None = None, device: str = "cpu"
     spec = find_backbone(name)
     if weights is not None and not weights.is_file():
         raise WeightsError(f"{weights}: no such weights file; give an existing file to --weights")
-    _require_device(device)
+    require_device(device, setting="backbone.device")
     path = weights or _locate_weights(spec)
     net = build_network(spec)
     state = (
@@ -328,15 +330,6 @@ def load_backbone(name: str, *, weights: Path | None = None, device: str = "cpu"
         device=device,
         is_random=is_marked_random(path),
     )
-
-
-def _require_device(device: str) -> None:
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as exc:
-        raise ConfigError(
-            f"backbone.device = {device!r} cannot be used here ({first_line(exc)}); use 'cpu'"
-        ) from exc
 
 
 def find_backbone(name: str) -> BackboneSpec:
@@ -519,6 +512,8 @@ def _fit_pos_embed(net: nn.Module, state: State) -> State:
         return state
     prefix = int(getattr(net, "num_prefix_tokens", 1))
     rows = round((wanted.shape[1] - prefix) ** 0.5)
+    if found.ndim != 3 or round((found.shape[1] - prefix) ** 0.5) ** 2 != found.shape[1] - prefix:
+        return state  # no square grid with as many other tokens: another architecture
     resized = resample_abs_pos_embed(found, [rows, rows], num_prefix_tokens=prefix)
     return {**state, "pos_embed": resized}
 

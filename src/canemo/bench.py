@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from canemo.assessment import Progress, silent
 from canemo.backbones import Backbone, build_network, find_backbone, load_backbone
 from canemo.config import Config, load_config
 from canemo.crops import CropFile
@@ -21,6 +20,7 @@ from canemo.errors import MissingExtraError, WeightsError
 from canemo.evaluate import evaluate_learner
 from canemo.gradient import choose_learning_rate
 from canemo.learners import GradientLearner, Material
+from canemo.progress import Progress, silent
 from canemo.records import Video
 from canemo.splits import make_split
 from canemo.views import StudyViews, write_views

@@ -12,8 +12,9 @@ from typing import Any
 import pandas as pd
 
 from canemo.backbones import Backbone
-from canemo.config import Config, Method, find_departures
+from canemo.config import Config, Method
 from canemo.curves import average_curves
+from canemo.errors import ConfigError
 from canemo.evaluate import (
     Evaluation,
     finite_or_none,
@@ -24,7 +25,7 @@ from canemo.files import write_atomically
 from canemo.predictions import select_level
 from canemo.records import Study
 from canemo.splits import Split
-from canemo.stats import compare_pair
+from canemo.stats import adjust_holm, compare_pair
 
 COMPARISON_SCHEMA = 1
 
@@ -58,9 +59,21 @@ class Result:
 
 
 def list_entrants(config: Config) -> list[Entrant]:
-    """Return every backbone with every method; what is not listed is the run's own."""
+    """Return every backbone with every method; what is not listed is the run's own.
+
+    Raises
+    ------
+    ConfigError
+        Weights were given for a backbone that is not compared.
+    """
     backbones = config.compare.backbones or (config.backbone.name,)
     methods = config.compare.methods or (config.probe.method,)
+    unknown = sorted(set(config.compare.weights) - set(backbones))
+    if unknown:
+        raise ConfigError(
+            f"weights were given for {unknown[0]!r}, which is not compared; compared are "
+            f"{', '.join(backbones)}"
+        )
     own = {config.backbone.name: config.backbone.weights} if config.backbone.weights else {}
     weights: dict[str, Path | None] = {**own, **config.compare.weights}
     return [
@@ -93,6 +106,7 @@ def compute_comparison(
     missing: Mapping[str, str],
     study: Study,
     study_facts: Mapping[str, Any],
+    protocol: Mapping[str, Any],
     config: Config,
     split: Split,
     warnings: Sequence[str],
@@ -107,33 +121,32 @@ def compute_comparison(
         Name of an entrant -> why it could not be had.
     study, study_facts
         The study, and what metrics.json says of it.
-    config, split
-        The settings all share and the folds.
+    protocol, config, split
+        What all share, as metrics.json says it; the settings and the folds.
     warnings
         What a reader of the numbers must know.
     """
     first = results[0].evaluation.predictions
     frames, videos = (select_level(first, level, study.labels) for level in ("frame", "video"))
-    own = {text for result in results for text in result.evaluation.warnings}
+    own = [
+        f"{result.entrant.name}: {text}"
+        for result in results
+        for text in result.evaluation.warnings
+    ]
     return {
         "schema": COMPARISON_SCHEMA,
         "study": study_facts,
         "protocol": {
-            "preset": config.preset,
-            "preset_departures": find_departures(config),
-            "split": split.kind,
-            "folds": len(split.folds),
+            **protocol,
             "train_subjects": [len(fold.train) for fold in split.folds],
             "test_subjects": [len(fold.test) for fold in split.folds],
-            "seed": config.evaluate.seed,
-            "resamples": config.evaluate.resamples,
-            "positive_label": config.study.positive_label or study.labels[0],
+            "tested_subjects": len(set(videos.subject_ids)),
         },
         "chance": summarise_chance(frames, videos),
         "models": [_summarise(result, study, config) for result in results],
         "missing": [{"name": name, "reason": reason} for name, reason in missing.items()],
         "pairs": _compare_pairs(results, study, config),
-        "warnings": [*warnings, *sorted(own), *_warn_about_random(results)],
+        "warnings": [*warnings, *own, *_warn_about_random(results)],
     }
 
 
@@ -154,7 +167,7 @@ def tabulate_models(content: Mapping[str, Any]) -> pd.DataFrame:
             {
                 "model": model["name"],
                 "status": "random weights" if model["random_weights"] else "ok",
-                "train_accuracy": model["train_accuracy"],
+                "train_accuracy": (model["last_epoch"] or model)["train_accuracy"],
                 "validation_accuracy": frame["accuracy"],
                 "best_epoch": best.get("epoch"),
                 "best_epoch_validation_accuracy": best.get("test_accuracy"),
@@ -204,13 +217,17 @@ def _summarise(result: Result, study: Study, config: Config) -> dict[str, Any]:
 
 
 def _compare_pairs(results: Sequence[Result], study: Study, config: Config) -> list[dict[str, Any]]:
-    """Return every pair, at the level of clips, the one further up the list first."""
+    """Return every pair, at the level of clips, the one further up the list first.
+
+    Pairs with random weights show a difference and no p value: there is nothing to test.
+    """
     settings = config.evaluate
     videos = {
         result.entrant.name: select_level(result.evaluation.predictions, "video", study.labels)
         for result in results
     }
-    pairs = []
+    random = {result.entrant.name for result in results if result.facts["random_weights"]}
+    pairs: list[dict[str, Any]] = []
     for first, second in combinations(videos, 2):
         found = compare_pair(
             videos[first], videos[second], resamples=settings.resamples, seed=settings.seed
@@ -219,13 +236,20 @@ def _compare_pairs(results: Sequence[Result], study: Study, config: Config) -> l
             {
                 "first": first,
                 "second": second,
+                "random_weights": bool(random & {first, second}),
                 "difference": {k: finite_or_none(v) for k, v in found.difference.items()},
                 "interval": {k: list(v) if v else None for k, v in found.interval.items()},
-                "p": found.p,
+                "p": None if random & {first, second} else found.p,
                 "flips": found.flips,
                 "exact": found.exact,
             }
         )
+    tested = [pair for pair in pairs if pair["p"] is not None]
+    adjusted = adjust_holm([pair["p"] for pair in tested])
+    for pair in pairs:
+        pair["p_holm"] = None
+    for pair, p in zip(tested, adjusted, strict=True):
+        pair["p_holm"] = p
     return pairs
 
 

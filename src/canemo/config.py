@@ -100,6 +100,9 @@ class BackboneConfig(_Section):
     device: str = "cpu"
 
 
+ClassWeight: TypeAlias = Literal["balanced", "none"]
+
+
 class ProbeConfig(_Section):
     """What is fitted on the frozen features.
 
@@ -115,7 +118,7 @@ class ProbeConfig(_Section):
     penalties: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         default=(0.01, 0.1, 1.0, 10.0, 100.0), min_length=1
     )
-    class_weight: Literal["balanced", "none"] = "balanced"
+    class_weight: ClassWeight = "balanced"
     inner_folds: int = Field(default=5, ge=2)
 
 
@@ -247,7 +250,9 @@ def load_config(
         _validate(own, source=path)
         own = _resolve_paths(own, root)
         named = own.get("preset")
-        values = _layer({} if named is None else read_preset(named), own)
+        if named is not None and (root / named).is_file():
+            named = str(root / named)
+        values = {**_layer({} if named is None else read_preset(named), own), "preset": named}
     if preset is not None:
         values = _layer(values, read_preset(preset))
     return _validate(_layer(values, overrides or {}), source="options")
@@ -274,6 +279,8 @@ def read_preset(name: str) -> dict[str, Any]:
     source = f"preset {name}"
     values = _parse_toml(format_preset(name), source=source)
     _validate(values, source=source)
+    if "preset" in values:
+        raise ConfigError(f"{source}: a preset cannot start from another; write out its settings")
     return {**values, "preset": name}
 
 
@@ -282,7 +289,7 @@ def format_preset(name: str) -> str:
     if name in PRESETS:
         return (resources.files("canemo") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
     if Path(name).is_file():
-        return Path(name).read_text(encoding="utf-8-sig")
+        return _read_text(Path(name))
     near = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.0)[0]
     raise ConfigError(
         f"preset {name!r} is unknown, the nearest is {near!r}; there are {', '.join(PRESETS)}, or "
@@ -345,11 +352,14 @@ def _layer(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    return _parse_toml(_read_text(path), source=path)
+
+
+def _read_text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as exc:
         raise ConfigError(f"{path}: not valid TOML ({exc}); mend the file") from exc
-    return _parse_toml(text, source=path)
 
 
 def _parse_toml(text: str, *, source: Path | str) -> dict[str, Any]:
@@ -360,9 +370,13 @@ def _parse_toml(text: str, *, source: Path | str) -> dict[str, Any]:
 
 
 def _rivals(entries: Mapping[str, Any]) -> set[str]:
-    """Return the keys that lose their say where one of a pair is given anew."""
+    """Return the keys that lose their say where one of a pair is given anew.
+
+    A frame rate replaces "every n-th" and the other way round; weights given for one backbone are
+    not those of another that is named after them.
+    """
     pair = {"fps", "every_nth"}
-    return pair if pair & set(entries) else set()
+    return (pair if pair & set(entries) else set()) | ({"weights"} if "name" in entries else set())
 
 
 def _resolve_paths(values: dict[str, Any], root: Path) -> dict[str, Any]:

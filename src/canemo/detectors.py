@@ -8,7 +8,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from canemo.assessment import Progress, silent
 from canemo.backbones import load_backbone
 from canemo.config import load_config
 from canemo.detect.annotations.importing import FACES_JSON, ImportResult, import_annotations
@@ -21,6 +20,7 @@ from canemo.detect.mask_rcnn_training import MaskRCNNTraining, TrainingRecord, t
 from canemo.detect.registry import load_detector
 from canemo.errors import ConfigError
 from canemo.picking import PickedFrame, pick_frames, write_picked
+from canemo.progress import Progress, silent
 from canemo.records import Study
 from canemo.study import load_study
 from canemo.video import Sampling

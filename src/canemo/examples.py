@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,13 @@ def choose_examples(
         str(label): [_read(files[row.video_id], row) for row in _middle_rows(rows, per_label)]
         for label, rows in used.groupby("label", sort=True)
     }
+
+
+def captioned(
+    examples: Mapping[str, Sequence[ExampleCrop]],
+) -> dict[str, list[tuple[str, Image]]]:
+    """Return captions and pictures by label, as the figures take them."""
+    return {label: [(e.caption, e.image_rgb) for e in some] for label, some in examples.items()}
 
 
 def _middle_rows(rows: pd.DataFrame, number: int) -> list[pd.Series]:

@@ -89,11 +89,20 @@ POOLINGS: dict[str, Callable[[Features], Array | Stored]] = {
 """Name of a pooling -> function from Features to (N, F)."""
 
 
+_STORED_IN = {"cls": ("cls",), "mean": ("mean",), "cls_mean": ("cls", "mean")}
+_ALL_STORED = ("cls", "mean", "grid")
+
+
 def pool(features: Features, pooling: str) -> Array:
     """Return one row per crop, (N, F) float32; ConfigError names the poolings there are."""
+    require_pooling(pooling)
+    return np.asarray(POOLINGS[pooling](features), dtype=np.float32)
+
+
+def require_pooling(pooling: str) -> None:
+    """Raise ConfigError, which names the poolings there are, where there is none of that name."""
     if pooling not in POOLINGS:
         raise ConfigError(f"probe.pooling = {pooling!r}; there are {', '.join(POOLINGS)}")
-    return np.asarray(POOLINGS[pooling](features), dtype=np.float32)
 
 
 def extract_features(
@@ -143,19 +152,42 @@ def compute_features(
 
 def load_features(sources: Sequence[tuple[CropFile, Path]]) -> Features:
     """Load the features of many videos, in the order given, rows in order of time."""
-    origins, arrays = [], []
-    for crops, path in sources:
-        table = pq.read_table(path)
-        ledger = crops.read_ledger().set_index("frame_index")
-        index = table["frame_index"].to_numpy()
-        columns = ["video_id", "subject_id", "label", "time_s"]
-        origins.append(ledger.loc[index, columns].reset_index())
-        arrays.append({name: to_array(table[name]) for name in ("cls", "mean", "grid")})
-    cls, mean, grid = (
-        np.concatenate([part[name] for part in arrays]) for name in ("cls", "mean", "grid")
+    parts = [_read_features(crops, path, _ALL_STORED) for crops, path in sources]
+    return Features(
+        pd.concat([part.origin for part in parts], ignore_index=True),
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in _ALL_STORED),
     )
-    origin = pd.concat(origins, ignore_index=True)
-    return Features(origin, cls, mean, grid.reshape(len(origin), GRID_SIDE**2, cls.shape[1]))
+
+
+def load_pooled(
+    sources: Sequence[tuple[CropFile, Path]], pooling: str
+) -> tuple[pd.DataFrame, Array]:
+    """Load where the crops of many videos come from and their pooled features, (N, F) float32.
+
+    Only what the pooling needs is read: the vectors of a large study would fill a laptop's memory.
+    """
+    require_pooling(pooling)
+    columns = _STORED_IN.get(pooling, _ALL_STORED)
+    parts = [_read_features(crops, path, columns) for crops, path in sources]
+    pooled = [pool(part, pooling) for part in parts]
+    return pd.concat([part.origin for part in parts], ignore_index=True), np.concatenate(pooled)
+
+
+def _read_features(crops: CropFile, path: Path, columns: Sequence[str]) -> Features:
+    """Read the features of one video; what is not among `columns` comes without values."""
+    table = pq.read_table(path, columns=["frame_index", *columns])
+    ledger = crops.read_ledger().set_index("frame_index")
+    index = table["frame_index"].to_numpy()
+    origin = ledger.loc[index, ["video_id", "subject_id", "label", "time_s"]].reset_index()
+    arrays = {name: to_array(table[name]) for name in columns}
+    nothing = np.empty((len(origin), 0), np.float16)
+    grid = arrays.get("grid", nothing)
+    return Features(
+        origin,
+        arrays.get("cls", nothing),
+        arrays.get("mean", nothing),
+        grid.reshape(len(origin), GRID_SIDE**2, grid.shape[1] // GRID_SIDE**2),
+    )
 
 
 def _size_of(vectors: Stored) -> int:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
 
-from canemo.config import GradientConfig
+from canemo.config import ClassWeight, GradientConfig
 from canemo.errors import ConfigError
-from canemo.probe import ClassWeight, Probe
+from canemo.probe import Probe
 
 Feed: TypeAlias = Callable[[int], NDArray[np.floating]]
 """Epoch, from 0 -> (N, F) features of the N training crops as that epoch sees them."""
@@ -28,8 +28,8 @@ NOTICEABLE = 0.002  # of the loss
 class Epoch:
     """How the training stood at the end of an epoch; `number` counts from 1.
 
-    `loss` and `accuracy` are means over the epoch's own augmented crops, taken before each step,
-    as a training loop prints them.
+    `loss` (log loss, unweighted) and `accuracy` are means over the epoch's own augmented crops,
+    taken before each step, as a training loop prints them.
     """
 
     number: int
@@ -100,11 +100,13 @@ def fit_gradient(
         loss, right = 0.0, 0
         for rows in torch.split(order, settings.batch_size):
             logits = layer(x[rows])
-            step_loss = _compute_loss(logits, target[rows], weight)
+            losses = _compute_losses(logits, target[rows])
             optimizer.zero_grad(set_to_none=True)
-            step_loss.backward()  # type: ignore[no-untyped-call]
+            # Divided by the number of crops: dividing by the sum of their weights, as torch does,
+            # would undo the weights wherever a batch holds one label only.
+            (losses * weight[target[rows]]).mean().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            loss += step_loss.item() * len(rows)
+            loss += losses.sum().item()
             right += int((_answer(logits) == target[rows]).sum())
         epochs.append(Epoch(number + 1, loss / len(x), right / len(x), _to_probe(layer, labels)))
     return epochs
@@ -132,11 +134,6 @@ def compute_log_loss(
     return float(-np.log(np.clip(probability, 1e-12, 1)).mean())
 
 
-def compute_logit(probe: Probe, features: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return (N,) evidence for the second of two labels."""
-    return np.asarray((features - probe.mean) / probe.scale @ probe.coef[0] + probe.intercept[0])
-
-
 def _make_layer(
     features: int, outputs: int, settings: GradientConfig, generator: torch.Generator
 ) -> nn.Linear:
@@ -152,21 +149,21 @@ def _make_layer(
 
 def _weigh_labels(
     label_index: NDArray[np.int64], labels: Sequence[str], class_weight: ClassWeight
-) -> Tensor | None:
+) -> Tensor:
     if class_weight == "none":
-        return None
+        return torch.ones(len(labels))
     weights = compute_class_weight(
         "balanced", classes=np.arange(len(labels)), y=np.asarray(label_index)
     )
     return torch.from_numpy(np.asarray(weights, dtype=np.float32))
 
 
-def _compute_loss(logits: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
+def _compute_losses(logits: Tensor, target: Tensor) -> Tensor:
+    """Return the (N,) log loss of each crop."""
     if logits.shape[1] > 1:
-        return nn.functional.cross_entropy(logits, target, weight=weight)
-    each = None if weight is None else weight[target]
+        return nn.functional.cross_entropy(logits, target, reduction="none")
     return nn.functional.binary_cross_entropy_with_logits(
-        logits[:, 0], target.to(logits.dtype), weight=each
+        logits[:, 0], target.to(logits.dtype), reduction="none"
     )
 
 

@@ -10,7 +10,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from canemo.config import Config, GradientConfig, ProbeConfig, SequenceConfig
-from canemo.features import Features, pool
 from canemo.gradient import Epoch, choose_learning_rate, fit_gradient, is_still_falling
 from canemo.predictions import label_positions
 from canemo.probe import Array, Probe, choose_penalty, fit_probe
@@ -170,11 +169,8 @@ class SequenceLearner:
         return Fitted(classifier)
 
 
-def make_learner(
-    features: Features, *, labels: tuple[str, ...], config: Config, views: StudyViews
-) -> Learner:
+def make_learner(material: Material, *, config: Config, views: StudyViews) -> Learner:
     """Return the learner that ``probe.method`` asks for; only ``gradient`` uses the views."""
-    material = Material(pool(features, config.probe.pooling), features.origin, labels)
     method, _, head = config.probe.method.partition("_")
     if method == "sequence":
         return SequenceLearner(material, config.probe, head, config.sequence)

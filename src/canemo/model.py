@@ -16,7 +16,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -25,13 +25,13 @@ from safetensors.numpy import load_file, save
 from canemo.config import Config
 from canemo.errors import ModelError
 from canemo.files import write_atomically
+from canemo.learners import Classifier
 from canemo.probe import Probe
 from canemo.sequence import SequenceProbe
 
 MODEL_SCHEMA = 1
 _LAYER = "state."
 
-Classifier: TypeAlias = Probe | SequenceProbe
 MODEL_FILE, PROBE_FILE, CARD_FILE = "model.json", "probe.safetensors", "README.md"
 
 
@@ -105,7 +105,7 @@ def read_model(folder: Path) -> SavedModel:
             content["detector_sha256"],
             content["training"],
         )
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as exc:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as exc:
         if isinstance(exc, ModelError):
             raise
         reason = (str(exc) or type(exc).__name__).splitlines()[0]
@@ -124,7 +124,7 @@ def _list_arrays(classifier: Classifier) -> dict[str, np.ndarray]:
 
 def _describe_classifier(classifier: Classifier) -> dict[str, Any]:
     if isinstance(classifier, Probe):
-        return {"penalty": classifier.penalty}
+        return {"penalty": classifier.penalty}  # 0 where none was used
     return {name: getattr(classifier, name) for name in ("head", "hidden", "window_s")}
 
 
@@ -133,7 +133,7 @@ def _make_classifier(content: Mapping[str, Any], arrays: Mapping[str, np.ndarray
     if "head" not in content:
         return Probe(labels, mean, scale, arrays["coef"], arrays["intercept"], content["penalty"])
     layers = {n.removeprefix(_LAYER): v for n, v in arrays.items() if n.startswith(_LAYER)}
-    return SequenceProbe(
+    classifier = SequenceProbe(
         labels,
         content["head"],
         content["hidden"],
@@ -142,6 +142,9 @@ def _make_classifier(content: Mapping[str, Any], arrays: Mapping[str, np.ndarray
         scale=scale,
         state=layers,
     )
+    nothing = np.zeros((1, len(mean)))
+    classifier.predict(nothing, video_ids=np.array(["none"], dtype=object), time_s=nothing[:, 0])
+    return classifier
 
 
 def _write_card(model: SavedModel) -> str:

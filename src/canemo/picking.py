@@ -27,6 +27,8 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from canemo.backbones import Backbone
+from canemo.detect.annotations.frames_table import FRAMES_CSV
+from canemo.detect.annotations.importing import FACES_JSON
 from canemo.errors import ConfigError, OutputExistsError, VideoOpenError
 from canemo.files import replacing, write_atomically, write_table
 from canemo.records import Frame, Image, Study, Video
@@ -37,8 +39,6 @@ logger = logging.getLogger(__name__)
 Array: TypeAlias = NDArray[np.float32]
 ProgressFn = Callable[[int, int], None]
 
-FACES_JSON = "faces.json"
-FRAMES_CSV = "frames.csv"
 BATCH_FRAMES = 8
 JPEG_QUALITY = 95
 _MAX_NAME = 60
@@ -135,8 +135,8 @@ def write_picked(picked: Sequence[PickedFrame], out_dir: Path, *, force: bool = 
         The frames.
     out_dir
         Gets ``VIDEO__000123.jpg`` for each, ``frames.csv`` and, last, ``faces.json``: a COCO file
-        with the category ``face`` and no annotation. Labels are left out, so that who annotates
-        does not know them.
+        with the category ``face`` and no annotation. No image is named after its label, so that who
+        annotates does not know it: videos whose names tell it are numbered.
     force
         Replace a ``faces.json`` without annotations; one with annotations is never replaced.
 
@@ -154,10 +154,11 @@ def write_picked(picked: Sequence[PickedFrame], out_dir: Path, *, force: bool = 
     """
     coco_file = out_dir / FACES_JSON
     _require_free(coco_file, force=force)
-    sizes = _write_images(picked, out_dir)
+    names = _name_images(picked)
+    sizes = _write_images(names, out_dir)
     rows = [
         {
-            "file_name": _name_image(frame),
+            "file_name": names[frame],
             "video_id": frame.video_id,
             "subject_id": frame.subject_id,
             "frame_index": frame.frame_index,
@@ -314,15 +315,15 @@ def _is_unannotated(coco_file: Path) -> bool:
 
 
 def _write_images(
-    picked: Sequence[PickedFrame], out_dir: Path
+    names: Mapping[PickedFrame, str], out_dir: Path
 ) -> dict[PickedFrame, tuple[int, int]]:
     """Write the frames, going through each file once; return width and height of each."""
     sizes = {}
-    for path in dict.fromkeys(frame.path for frame in picked):
-        wanted = {frame.frame_index: frame for frame in picked if frame.path == path}
+    for path in dict.fromkeys(frame.path for frame in names):
+        wanted = {frame.frame_index: frame for frame in names if frame.path == path}
         for frame_index, image in _iter_images(path, wanted):
             frame = wanted[frame_index]
-            with replacing(out_dir / _name_image(frame)) as temporary:
+            with replacing(out_dir / names[frame]) as temporary:
                 PilImage.fromarray(image).save(
                     temporary, "JPEG", quality=JPEG_QUALITY, subsampling=0
                 )
@@ -348,8 +349,16 @@ def _iter_images(path: Path, wanted: Mapping[int, PickedFrame]) -> Iterator[tupl
     )
 
 
-def _name_image(frame: PickedFrame) -> str:
-    return f"{_make_safe(frame.video_id)}__{frame.frame_index:06d}.jpg"
+def _name_images(picked: Sequence[PickedFrame]) -> dict[PickedFrame, str]:
+    """Return the file name of each frame; videos are numbered where their names tell the label."""
+    labels = {frame.label.casefold() for frame in picked}
+    videos = list(dict.fromkeys(frame.video_id for frame in picked))
+    telling = any(label in video.casefold() for video in videos for label in labels)
+    stems = {
+        video: f"video{number:04}" if telling else _make_safe(video)
+        for number, video in enumerate(videos, start=1)
+    }
+    return {frame: f"{stems[frame.video_id]}__{frame.frame_index:06d}.jpg" for frame in picked}
 
 
 def _make_safe(video_id: str) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,49 +14,33 @@ import pandas as pd
 from canemo import environment
 from canemo.assessment import (
     Cost,
-    Progress,
     Work,
     assess,
     crop_videos,
     embed_crops,
-    evaluate_features,
     load_configured_backbone,
-    offer_views,
     prepare,
-    require_runnable,
-    silent,
-    split_subjects,
 )
 from canemo.backbones import BACKBONES, Backbone, find_weights
-from canemo.comparison import (
-    Entrant,
-    Result,
-    compute_comparison,
-    describe_entrant,
-    gather_curves,
-    list_entrants,
-    tabulate_models,
-    write_comparison,
-)
 from canemo.config import Config, load_config
 from canemo.detect.registry import load_detector
 from canemo.drawn import draw_study
-from canemo.errors import CanemoError, MissingExtraError, WeightsError
-from canemo.examples import ExampleCrop, choose_examples
-from canemo.explain.eigencam import map_crops
-from canemo.features import Features
+from canemo.errors import CanemoError
+from canemo.examples import captioned, choose_examples
+from canemo.explain.eigencam import CAM_SCALE, map_crops
+from canemo.features import Features, load_features
 from canemo.files import write_table
 from canemo.model import SavedModel, save_model
 from canemo.predict import Model, find_videos, name_videos
 from canemo.prediction_files import draw_prediction, require_vacant, write_predictions
 from canemo.predictions import tabulate_predictions
+from canemo.progress import Progress, silent
 from canemo.report.canvas import save_figure
-from canemo.report.comparison import write_comparison_report
 from canemo.report.html import write_report
-from canemo.report.pictures import draw_cam_grid, draw_crop_sheet, draw_model_cams
-from canemo.run_metrics import describe_study, warn_about_detector, write_metrics
-from canemo.runs import COMPARISON_FILE, METRICS_FILE, find_run, new_run, read_run_config
-from canemo.splits import Split, save_split
+from canemo.report.pictures import draw_cam_grid, draw_crop_sheet
+from canemo.run_metrics import write_metrics
+from canemo.runs import METRICS_FILE, find_run, new_run, read_run_config
+from canemo.splits import save_split
 from canemo.study import load_study
 from canemo.study_crops import StudyCrops
 
@@ -65,8 +48,6 @@ DEMO_BACKBONE = "efficientnet_lite0"
 DEMO_EFFECT = 1.6  # drawn dogs show their condition clearly: a demo should find what is there
 DEMO_CLIPS_PER_SUBJECT = 9  # "roughly nine times", Boneh-Shitrit et al. 2022, section 2
 CAMS_PER_LABEL = 6
-COMPARED_CAMS_PER_LABEL = 2
-CAM_SCALE = "first principal component of the activations, from 0 to each map's greatest value"
 
 
 @dataclass(frozen=True)
@@ -85,24 +66,6 @@ class RunResult:
     def model(self) -> Path:
         """The model folder, for `load_model`."""
         return self.folder / "model"
-
-
-@dataclass(frozen=True)
-class ComparisonResult:
-    """A finished comparison: its folder and what comparison.json holds."""
-
-    folder: Path
-    comparison: Mapping[str, Any]
-
-    @property
-    def report(self) -> Path:
-        """The HTML report."""
-        return self.folder / "report.html"
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """One row per model: the paper's table 1 and what it lacks."""
-        return tabulate_models(self.comparison)
 
 
 def crop_study(
@@ -138,7 +101,7 @@ def crop_study(
     crops = crop_videos(load_study(root), config, detector, progress=progress, cost=Cost())
     if sheet is not None:
         examples = choose_examples(crops.used, crops.files, per_label=2 * CAMS_PER_LABEL)
-        save_figure(draw_crop_sheet(_captioned(examples)), sheet)
+        save_figure(draw_crop_sheet(captioned(examples)), sheet)
     return crops
 
 
@@ -164,7 +127,7 @@ def embed_study(
         progress=progress,
         cost=Cost(),
     )
-    return embed_crops(crops, backbone, config, progress=progress, cost=Cost())
+    return load_features(embed_crops(crops, backbone, config, progress=progress, cost=Cost()))
 
 
 def evaluate_study(
@@ -232,74 +195,6 @@ def run(
         save_split(plan.split, folder / "split.json")
         metrics = _fill_run(folder, assess(plan, progress=progress), command, progress)
     return RunResult(find_run(root, name), metrics)
-
-
-def compare_models(
-    study_dir: Path | str,
-    *,
-    config: Config | None = None,
-    name: str | None = None,
-    force: bool = False,
-    command: str = "canemo.compare_models",
-    progress: Progress = silent,
-) -> ComparisonResult:
-    """Train several backbones or methods on identical crops and folds, and compare them.
-
-    Parameters
-    ----------
-    study_dir
-        Folder with videos.csv.
-    config
-        Settings; its ``compare`` section says what is compared. None reads the study's canemo.toml
-        over the defaults.
-    name
-        Name of the folder under ``study_dir/comparisons``; None takes the preset's, or ``models``.
-    force, command, progress
-        As for `run`.
-
-    Returns
-    -------
-    ComparisonResult
-        The folder with comparison.json, table.csv, predictions, curves, figures and report. A
-        backbone whose weights cannot be had is named in it as missing; none takes its place.
-
-    Raises
-    ------
-    StudyError, SplitError, NoFacesError, OutputExistsError
-        As `run`.
-    WeightsError
-        A weights file that was given cannot be used, or no backbone's weights can be had.
-    """
-    root = Path(study_dir)
-    config = config or load_config(root)
-    study, cost = load_study(root), Cost()
-    require_runnable(study, config)
-    split = split_subjects(study, config)
-    entrants = list_entrants(config)
-    backbones, missing = _find_backbones(entrants, config)
-    detector = load_detector(config.detect.detector)
-    name = name or Path(config.preset or "models").stem
-    with new_run(root, name, config, force=force, result=COMPARISON_FILE) as folder:
-        save_split(split, folder / "split.json")
-        crops = crop_videos(study, config, detector, progress=progress, cost=cost)
-        results: list[Result] = []
-        cams = {}
-        for backbone_name, load in backbones.items():
-            backbone = load()
-            own = [entrant for entrant in entrants if entrant.backbone == backbone_name]
-            results += _test_entrants(own, backbone, crops, split, config, progress=progress)
-            cams[backbone_name] = _map_examples(crops, backbone)
-        content = compute_comparison(
-            results,
-            missing=missing,
-            study=study,
-            study_facts=describe_study(study, crops.ledger),
-            config=config,
-            split=split,
-            warnings=[*crops.warnings, *warn_about_detector(config, detector)],
-        )
-        _fill_comparison(folder, content, results, crops, cams, command)
-    return ComparisonResult(find_run(root, name, result=COMPARISON_FILE), content)
 
 
 def explain_run(
@@ -453,103 +348,6 @@ def _fill_run(folder: Path, work: Work, command: str, progress: Progress) -> dic
     return metrics
 
 
-def _find_backbones(
-    entrants: Sequence[Entrant], config: Config
-) -> tuple[dict[str, Callable[[], Backbone]], dict[str, str]]:
-    """Return how to load each backbone, and for each missing entrant why it cannot be had.
-
-    All are looked for before the work begins; a file that was given and cannot be used is an error.
-    """
-    found: dict[str, Callable[[], Backbone]] = {}
-    missing: dict[str, str] = {}
-    for entrant in entrants:
-        load = partial(load_configured_backbone, entrant.configure(config))
-        if entrant.backbone not in found:
-            try:
-                load()
-            except (WeightsError, MissingExtraError) as exc:
-                if entrant.weights is not None:
-                    raise
-                missing[entrant.name] = str(exc)
-                continue
-            found[entrant.backbone] = load
-    if not found:
-        raise WeightsError(f"no backbone can be had; {'; '.join(dict.fromkeys(missing.values()))}")
-    return found, missing
-
-
-def _test_entrants(
-    entrants: Sequence[Entrant],
-    backbone: Backbone,
-    crops: StudyCrops,
-    split: Split,
-    config: Config,
-    *,
-    progress: Progress,
-) -> list[Result]:
-    """Test the methods of one backbone; they share its features."""
-    shared, results = Cost(), []
-    tell = _prefix(progress, backbone)
-    features = embed_crops(crops, backbone, config, progress=tell, cost=shared)
-    for entrant in entrants:
-        cost, own = Cost(dict(shared.stages)), entrant.configure(config)
-        views = offer_views(crops, backbone, own, tell)
-        _, evaluation = evaluate_features(features, split, own, views, progress=tell, cost=cost)
-        facts = describe_entrant(entrant, backbone)
-        results.append(Result(entrant, facts, evaluation, cost.stages))
-    return results
-
-
-def _prefix(progress: Progress, backbone: Backbone) -> Progress:
-    return lambda stage, done, total: progress(f"{stage} {backbone.spec.name}", done, total)
-
-
-def _map_examples(crops: StudyCrops, backbone: Backbone) -> dict[str, list[Any]]:
-    examples = choose_examples(crops.used, crops.files, per_label=COMPARED_CAMS_PER_LABEL)
-    return {
-        label: map_crops([example.image_rgb for example in some], backbone)
-        for label, some in examples.items()
-    }
-
-
-def _fill_comparison(
-    folder: Path,
-    content: Mapping[str, Any],
-    results: Sequence[Result],
-    crops: StudyCrops,
-    cams: Mapping[str, Mapping[str, list[Any]]],
-    command: str,
-) -> None:
-    examples = choose_examples(crops.used, crops.files, per_label=2 * CAMS_PER_LABEL)
-    rows = {
-        label: [
-            (example.caption, example.image_rgb, [cams[name][label][i] for name in cams])
-            for i, example in enumerate(some[:COMPARED_CAMS_PER_LABEL])
-        ]
-        for label, some in examples.items()
-    }
-    figures_dir = folder / "figures"
-    save_figure(draw_crop_sheet(_captioned(examples)), figures_dir / "crops.png")
-    save_figure(
-        draw_model_cams(rows, models=list(cams), scale_title=CAM_SCALE),
-        figures_dir / "eigencam.png",
-    )
-    tables = [r.evaluation.predictions.assign(model=r.entrant.name) for r in results]
-    write_table(pd.concat(tables, ignore_index=True), folder / "predictions.parquet")
-    curves = gather_curves(results)
-    if len(curves):
-        write_table(curves, folder / "curves.parquet")
-    write_table(tabulate_models(content), folder / "table.csv")
-    write_table(crops.ledger, folder / "frames.parquet")
-    environment.write_environment(folder / "environment.json", command=command)
-    write_comparison(content, folder / COMPARISON_FILE)
-    write_comparison_report(folder)
-
-
-def _captioned(examples: Mapping[str, Sequence[ExampleCrop]]) -> dict[str, list[tuple[str, Any]]]:
-    return {label: [(e.caption, e.image_rgb) for e in some] for label, some in examples.items()}
-
-
 def _draw_examples(
     crops: StudyCrops, backbone: Backbone, figures_dir: Path, per_label: int, progress: Progress
 ) -> list[Path]:
@@ -561,7 +359,7 @@ def _draw_examples(
         maps = map_crops([example.image_rgb for example in few], backbone)
         grid[label] = [(e.caption, e.image_rgb, cam) for e, cam in zip(few, maps, strict=True)]
     paths = [figures_dir / "crops.png", figures_dir / "eigencam.png"]
-    save_figure(draw_crop_sheet(_captioned(examples)), paths[0])
+    save_figure(draw_crop_sheet(captioned(examples)), paths[0])
     save_figure(draw_cam_grid(grid, scale_title=CAM_SCALE), paths[1])
     progress("explain", 1, 1)
     return paths

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,10 @@ from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_sample_weight
 from threadpoolctl import threadpool_limits
 
+from canemo.config import ClassWeight
 from canemo.splits import iter_inner_folds
 
 Array: TypeAlias = NDArray[np.float64]
-ClassWeight: TypeAlias = Literal["balanced", "none"]
 MAX_ITERATIONS = 2000
 
 

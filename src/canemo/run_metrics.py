@@ -45,14 +45,14 @@ def compute_metrics(
         "schema": METRICS_SCHEMA,
         "study": describe_study(study, ledger),
         "protocol": {
-            **_describe_protocol(study, config, split, evaluation),
+            **describe_protocol(study, config, split, detector),
+            **describe_method(config, backbone),
+            "penalties": list(config.probe.penalties) if evaluation.penalties else [],
+            "penalty_chosen": list(evaluation.penalties),
             "backbone": backbone.spec.name,
             "backbone_note": backbone.spec.note,
             "weights_sha256": backbone.weights_sha256,
             "weights_source": backbone.weights_source,
-            "detector": detector.name,
-            "detector_sha256": detector.fingerprint,
-            **_describe_training(config, backbone),
         },
         "levels": {
             "video": summarise_level(videos, evaluate=config.evaluate),
@@ -64,9 +64,8 @@ def compute_metrics(
         "warnings": [
             *warnings,
             *evaluation.warnings,
-            *_warn_about_weights(config, split),
+            *warn_about_run(config, split, detector),
             *_warn_about_backbone(backbone),
-            *warn_about_detector(config, detector),
         ],
     }
 
@@ -77,13 +76,22 @@ def write_metrics(metrics: Mapping[str, Any], path: Path) -> Path:
     return write_atomically(path, text)
 
 
-def _warn_about_weights(config: Config, split: Split) -> list[str]:
-    if config.probe.class_weight != "none" or len(split.folds) == 1:
-        return []
-    return [
-        "labels were not weighted equally: every fold's probabilities lean towards the label its "
-        "training subjects showed more often, so an AUROC pooled over folds can come out too low"
-    ]
+def warn_about_run(config: Config, split: Split, detector: Detector) -> list[str]:
+    """Return what a reader must know of the settings, a line each."""
+    lines = []
+    if config.probe.class_weight == "none" and len(split.folds) > 1:
+        lines.append(
+            "labels were not weighted equally: every fold's probabilities lean towards the label "
+            "its training subjects showed more often, so an AUROC pooled over folds can come out "
+            "too low"
+        )
+    if config.preset == "paper" and detector.name != "mask_rcnn":
+        lines.append(
+            "the 2022 paper crops with a Mask R-CNN trained on about 200 frames of its own study; "
+            f"this run used {detector.name} (`canemo frames` picks frames to annotate, `canemo "
+            "detector train` trains one, --detector uses it)"
+        )
+    return lines
 
 
 def _warn_about_backbone(backbone: Backbone) -> list[str]:
@@ -92,17 +100,6 @@ def _warn_about_backbone(backbone: Backbone) -> list[str]:
     return [
         f"the weights file of {backbone.spec.name} ({backbone.weights_source}) says of itself that "
         "its tensors are random: the run shows cost and architecture, no figure of it is a result"
-    ]
-
-
-def warn_about_detector(config: Config, detector: Detector) -> list[str]:
-    """Say where a run under the preset ``paper`` finds faces in another way than the paper."""
-    if config.preset != "paper" or detector.name == "mask_rcnn":
-        return []
-    return [
-        "the 2022 paper crops with a Mask R-CNN trained on about 200 frames of its own study; this "
-        f"run used {detector.name} (`canemo frames` picks frames to annotate, `canemo detector "
-        "train` trains one, --detector uses it)"
     ]
 
 
@@ -124,39 +121,42 @@ def describe_study(study: Study, ledger: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _describe_protocol(
-    study: Study, config: Config, split: Split, evaluation: Evaluation
+def describe_protocol(
+    study: Study, config: Config, split: Split, detector: Detector
 ) -> dict[str, Any]:
+    """Return how crops were made and dogs were split, whatever learns from them."""
     rate, nth = config.video.fps, config.video.every_nth
     return {
         "preset": config.preset,
         "preset_departures": find_departures(config),
         "engine": "torch",
         "precision": "float32",
-        "pooling": config.probe.pooling,
         "split": split.kind,
         "folds": len(split.folds),
         "seed": config.evaluate.seed,
         "positive_label": config.study.positive_label or study.labels[0],
-        "method": config.probe.method,
-        "penalties": list(config.probe.penalties) if evaluation.penalties else [],
-        "penalty_chosen": list(evaluation.penalties),
         "class_weight": None if config.probe.class_weight == "none" else config.probe.class_weight,
+        "pooling": config.probe.pooling,
         "sampling": f"{rate:g} frames per second" if nth is None else f"every {nth} frame(s)",
         "resamples": config.evaluate.resamples,
+        "detector": detector.name,
+        "detector_sha256": detector.fingerprint,
     }
 
 
-def _describe_training(config: Config, backbone: Backbone) -> dict[str, Any]:
-    if config.probe.method == "gradient":
+def describe_method(config: Config, backbone: Backbone) -> dict[str, Any]:
+    """Return how was learned, defaults that depend on the backbone filled in."""
+    method = config.probe.method
+    if method == "gradient":
         rate = choose_learning_rate(config.gradient, is_cnn=backbone.is_cnn)
         return {
+            "method": method,
             "gradient": {**config.gradient.model_dump(mode="json"), "learning_rate": rate},
             "augment": config.augment.model_dump(mode="json"),
         }
-    if config.probe.method.startswith("sequence"):
-        return {"sequence": config.sequence.model_dump(mode="json")}
-    return {}
+    if method.startswith("sequence"):
+        return {"method": method, "sequence": config.sequence.model_dump(mode="json")}
+    return {"method": method}
 
 
 def _counts(values: pd.Series) -> dict[str, int]:

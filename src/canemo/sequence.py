@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, cast
+from typing import TypeAlias, cast
 
 import numpy as np
 import torch
@@ -18,12 +18,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from canemo.config import SequenceConfig
+from canemo.config import ClassWeight, SequenceConfig
 from canemo.errors import ConfigError
 
 Array: TypeAlias = NDArray[np.float64]
 Array32: TypeAlias = NDArray[np.float32]
-ClassWeight: TypeAlias = Literal["balanced", "none"]
 
 HEADS = ("mean", "attention", "convolution", "gru")
 SPANS_AT_ONCE = 256

@@ -88,8 +88,10 @@ def make_split(
     elif name == "holdout":
         number, _, how = argument.partition(":")
         size = _count(kind, number, 1, len(subjects) - 1)
-        if how not in ("", "balanced"):
+        if argument != number and how != "balanced":
             raise SplitError(f"split {kind!r}: after the number only ':balanced' may follow")
+        if how and not set(subjects) <= set(labels or ()):
+            raise SplitError(f"split {kind!r}: the labels of every subject must be given")
         groups = [_draw_test(subjects, size, seed=seed, labels=labels if how else None)]
     else:
         raise SplitError(
@@ -175,7 +177,7 @@ def _count(kind: str, argument: str, least: int, most: int) -> int:
     if not argument.isdigit() or not least <= int(argument) <= most:
         raise SplitError(
             f"split {kind!r}: expected a whole number from {least} to {most} for this study's "
-            "subjects"
+            "subjects; choose another with --split"
         )
     return int(argument)
 

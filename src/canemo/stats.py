@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,6 +131,21 @@ def compare_pair(
     by_subject = np.bincount(owner, weights=right[0] - right[1]).astype(np.float64)
     p, flips, exact = _flip_signs(by_subject, draws=resamples, seed=seed)
     return PairedDifference(difference, interval, p, flips, exact=exact)
+
+
+def adjust_holm(p_values: Sequence[float]) -> list[float]:
+    """Return p values corrected for their number, in the order given.
+
+    References
+    ----------
+    Holm (1979), A simple sequentially rejective multiple test procedure, Scand J Stat 6, 65-70.
+    """
+    adjusted = [0.0] * len(p_values)
+    least = 0.0
+    for rank, index in enumerate(np.argsort(p_values, kind="stable")):
+        least = max(least, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = least
+    return adjusted
 
 
 def _flip_signs(values: Array, *, draws: int, seed: int) -> tuple[float, int, bool]:

@@ -15,14 +15,15 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from canemo.errors import WeightsError
+from canemo.errors import ConfigError, WeightsError
 from canemo.files import replacing, sha256_file
 
 State: TypeAlias = Mapping[str, Tensor]
 RANDOM_MARK = "canemo_random"
 """Key in a safetensors file's metadata that says: these tensors were drawn, not trained."""
 
-_HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.(pth|pt|safetensors)$")
+_HASH_IN_NAME = re.compile(r"-(?=[0-9]*[a-f])([0-9a-f]{8,64})\.(pth|pt|safetensors)$")
+"""A number alone, such as a date, is taken for no hash."""
 
 
 def read_state(path: Path) -> State:
@@ -60,7 +61,15 @@ def _unwrap(state: object, *, path: Path) -> State:
 
 
 def verify_name(path: Path) -> None:
-    """Compare the content with the SHA-256 (or its start) that a publisher put into the name."""
+    """Compare the content with the SHA-256 (or its start) that a publisher put into the name.
+
+    Raises
+    ------
+    WeightsError
+        The content has another hash, or there is no such file.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such weights file")
     named = _HASH_IN_NAME.search(path.name)
     blob = path.resolve().name  # the hub's cache names large files by their SHA-256
     wanted = named[1] if named else blob if re.fullmatch("[0-9a-f]{64}", blob) else ""
@@ -70,6 +79,16 @@ def verify_name(path: Path) -> None:
             f"{path}: its SHA-256 starts with {found[: len(wanted)]}, its publisher gave {wanted}; "
             "the file is damaged or another one: fetch it again"
         )
+
+
+def require_device(device: str, *, setting: str) -> None:
+    """Raise ConfigError where torch cannot use a device; `setting` names what asked for it."""
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as exc:
+        raise ConfigError(
+            f"{setting} = {device!r} cannot be used here ({first_line(exc)}); use 'cpu'"
+        ) from exc
 
 
 def is_marked_random(path: Path) -> bool:

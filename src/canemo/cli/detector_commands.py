@@ -58,7 +58,9 @@ def train_detector(
     model: Annotated[str, typer.Option(help="mask_rcnn.")] = "mask_rcnn",
     out: Annotated[Path | None, typer.Option(help="The weights file to write.")] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the images.")] = 15,
-    short_side: Annotated[int, typer.Option(help="Images are resized to it [pixels].")] = 480,
+    short_side: Annotated[
+        int, typer.Option(help="Images are resized to it, at most twice as long [pixels].")
+    ] = 480,
     weights: Annotated[Path | None, typer.Option(help="Weights file to start from.")] = None,
     body: Annotated[str | None, typer.Option(help="resnet50 or efficientnet_lite0.")] = None,
     category: Annotated[str | None, typer.Option(help="Use only this category.")] = None,
@@ -66,7 +68,7 @@ def train_detector(
         bool, typer.Option("--each-image-a-subject", help="No two images show the same one.")
     ] = False,
     skip_invalid: SkipInvalid = False,
-    seed: Annotated[int, typer.Option(help="Of split and order.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of split and order.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     force: Force = False,
 ) -> None:
@@ -80,7 +82,9 @@ def train_detector(
             target,
             model=model,
             out=out,
-            training=MaskRCNNTraining(epochs=epochs, short_side_px=short_side, seed=seed),
+            training=MaskRCNNTraining(
+                epochs=epochs, short_side_px=short_side, long_side_px=2 * short_side, seed=seed
+            ),
             weights=weights,
             body=body,
             category=category,

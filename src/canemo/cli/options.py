@@ -36,9 +36,10 @@ MethodName = Annotated[
 ]
 Pooling = Annotated[str | None, typer.Option(help="cls, mean, cls_mean, grid, upper or lower.")]
 SplitKind = Annotated[
-    str | None, typer.Option("--split", help="loso, kfold:K, holdout:N or file:split.json.")
+    str | None,
+    typer.Option("--split", help="loso, kfold:K, holdout:N[:balanced] or file:split.json."),
 ]
-Seed = Annotated[int | None, typer.Option(help="Seed of splits and resampling.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of everything that is drawn.")]
 Positive = Annotated[str | None, typer.Option(help="The label whose probability is shown.")]
 Settings = Annotated[
     list[str] | None,

@@ -36,7 +36,7 @@ def demo(
     folder: Annotated[Path, typer.Argument(help="Where the drawn study goes.")] = Path(
         "demo_study"
     ),
-    seed: Annotated[int, typer.Option(help="Seed of the drawing.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the drawing.")] = 0,
 ) -> None:
     """Draw a small study of dogs as real video files, run it, and say where the report is."""
     from canemo import pipeline, terminal
@@ -246,7 +246,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Train several backbones or methods on identical crops and dogs, side by side."""
-    from canemo import pipeline, terminal
+    from canemo import comparing, terminal
     from canemo.report.text import format_comparison
 
     config = configure(
@@ -263,7 +263,7 @@ def compare(
         seed=seed,
     )
     with terminal.show_progress() as progress:
-        result = pipeline.compare_models(
+        result = comparing.compare_models(
             study,
             config=config,
             name=name,
@@ -331,7 +331,7 @@ def frames(
     study: StudyDir,
     pick: Annotated[int, typer.Option(min=1, help="How many frames.")] = 200,
     out: Annotated[Path | None, typer.Option(help="Where they go (STUDY/faces).")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the choice.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice.")] = 0,
     force: Force = False,
 ) -> None:
     """Pick diverse frames to draw faces on, and write them with an empty COCO file."""

@@ -78,7 +78,7 @@ class MaskRCNNSettings:
 
     body: str = "resnet50"
     short_side_px: int = 480
-    long_side_px: int = 800
+    long_side_px: int = 960
     score_threshold: float = 0.5
     started_from: str = "nothing"
     trained_on: str = "nothing"
@@ -530,7 +530,7 @@ def _thaw_batch_norm(network: MaskRCNN) -> MaskRCNN:
     for module in list(thawed.modules()):
         for name, norm in list(module.named_children()):
             if isinstance(norm, FrozenBatchNorm2d):
-                plain = nn.BatchNorm2d(len(norm.weight), eps=norm.eps)
+                plain = nn.BatchNorm2d(len(norm.weight), eps=norm.eps).to(norm.weight.device)
                 plain.load_state_dict(norm.state_dict(), strict=False)
                 setattr(module, name, plain)
     return thawed.eval()

@@ -18,6 +18,7 @@ import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageEnhance
 import torch
+import torchvision
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
@@ -44,7 +45,7 @@ from canemo.errors import (
 )
 from canemo.files import hash_values, replacing, sha256_file, write_atomically
 from canemo.records import Box, Image
-from canemo.weights import first_line
+from canemo.weights import first_line, require_device
 
 _LOG = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ class MaskRCNNTraining:
     frozen_blocks: int = 2
     held_out_share: float = 0.2
     short_side_px: int = 480
-    long_side_px: int = 800
+    long_side_px: int = 960
     score_threshold: float = 0.5
     flip_share: float = 0.5
     scale_jitter: float = 0.3
@@ -380,7 +381,7 @@ def train_mask_rcnn(
     AnnotationError
         If an image cannot be read or has not the size its annotations say.
     ConfigError
-        If `out` is no ``.safetensors`` file.
+        If `out` is no ``.safetensors`` file or torch cannot use `device`.
     OutputExistsError
         If the weights or the history file is there from something else, and not `force`.
     SplitError
@@ -397,13 +398,14 @@ def train_mask_rcnn(
     """
     if out.suffix != ".safetensors":
         raise ConfigError(f"{out}: ends in {out.suffix!r}, '.safetensors' is wanted.")
+    require_device(device, setting="device")
+    _check_files(images)
     record = _plan(images, subject_ids, config, start)
     finished = _finished_record(out, record.key)
     if finished is not None:
         _LOG.info("%s: is complete, nothing is left to train", out)
         return finished
     _check_out(out, record.key, force=force)
-    _check_files(images)
     _warn_of_bare_boxes(_count(images))
     held_out = set(record.held_out_subjects)
     pairs = list(zip(images, subject_ids, strict=True))
@@ -429,7 +431,11 @@ def _plan(
     pairs = list(zip(images, subject_ids, strict=True))
     return TrainingRecord(
         key=hash_values(
-            images=[(who, image.path, image.boxes_xyxy, image.polygons) for image, who in pairs],
+            images=[
+                (who, sha256_file(image.path), image.boxes_xyxy, image.polygons)
+                for image, who in pairs
+            ],
+            torch=(torch.__version__, torchvision.__version__),
             config=asdict(config),
             start=(start.body, start.kind, start.sha256),
         ),

@@ -17,6 +17,9 @@ from torch import Tensor
 from canemo.backbones import Backbone
 from canemo.records import Image
 
+CAM_SCALE = "first principal component of the activations, from 0 to each map's greatest value"
+"""What the values of a map from `map_crops` mean."""
+
 
 def map_crops(images_rgb: Sequence[Image], backbone: Backbone) -> list[NDArray[np.floating[Any]]]:
     """Return the EigenCAM of each crop, (rows, columns) of the backbone's grid, 0 to 1."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,31 +74,47 @@ def write_comparison_report(folder: Path) -> Path:
 
 
 def write_comparison_sentence(content: Mapping[str, Any]) -> str:
-    """Return what the comparison found, in one sentence that claims no more than it may."""
+    """Return what the comparison found, claiming no more than dogs and number of models allow."""
     real = [model for model in content["models"] if not model["random_weights"]]
     if not real:
         return "Every line rests on random weights: this page shows cost and architecture only."
     best = max(real, key=lambda model: model["video"]["accuracy"])
-    accuracy = wording.format_percent(best["video"]["accuracy"])
-    interval = wording.format_interval("accuracy", best["video"]["interval"]["accuracy"])
+    return " ".join([_state_best(best, len(real), content), *_state_leads(best, real, content)])
+
+
+def _state_best(best: Mapping[str, Any], number: int, content: Mapping[str, Any]) -> str:
+    majority, interval = content["chance"]["majority"], best["video"]["interval"]["accuracy"]
+    chosen = f", the best of {number} on these dogs and for that a little flattered,"
     text = (
-        f"{best['name']} classified {accuracy} of the clips of unseen dogs into the condition "
-        f"they were filmed in (95 % interval {interval})"
+        f"{best['name']}{chosen if number > 1 else ''} classified "
+        f"{wording.format_percent(best['video']['accuracy'])} of the clips of unseen dogs into the "
+        "condition they were filmed in (95 % interval "
+        f"{wording.format_interval('accuracy', interval)}); always answering "
+        f"{wording.quote(majority['label'])} would give "
+        f"{wording.format_percent(majority['video'])}."
     )
-    names = {model["name"] for model in real}
-    pairs = [p for p in content["pairs"] if best["name"] in (p["first"], p["second"])]
-    apart = [_other(p, best["name"]) for p in pairs if _is_apart(p)]
-    alike = [
-        _other(p, best["name"])
-        for p in pairs
-        if not _is_apart(p) and _other(p, best["name"]) in names
-    ]
-    apart = [name for name in apart if name in names]
-    if apart:
-        text += f"; its lead over {wording.join_words(apart)} is larger than chance allows"
-    if alike:
-        text += f"; from {wording.join_words(alike)} these dogs cannot tell it apart"
-    return text + "."
+    told = interval is not None and interval[0] > majority["video"]
+    return text if told else f"No model can be told from chance. {text}"
+
+
+def _state_leads(
+    best: Mapping[str, Any], real: Sequence[Mapping[str, Any]], content: Mapping[str, Any]
+) -> list[str]:
+    """Return from whom the best can be told apart, corrected for the number of pairs."""
+    others = {model["name"] for model in real} - {best["name"]}
+    pairs = {
+        other: pair
+        for pair in content["pairs"]
+        if best["name"] in (pair["first"], pair["second"])
+        and (other := _other(pair, best["name"])) in others
+    }
+    apart = [name for name, pair in pairs.items() if _is_apart(pair)]
+    alike = [name for name, pair in pairs.items() if not _is_apart(pair)]
+    lead = (
+        f"Its lead over {wording.join_words(apart)} holds when corrected for the number of pairs."
+    )
+    tie = f"From {wording.join_words(alike)} these dogs cannot tell it apart."
+    return [text for text, names in ((lead, apart), (tie, alike)) if names]
 
 
 def _show(value: Any) -> str:
@@ -106,11 +122,11 @@ def _show(value: Any) -> str:
 
 
 def _is_apart(pair: Mapping[str, Any]) -> bool:
-    """Tell whether interval and test both say that two models differ."""
+    """Tell whether interval and corrected test both say that two models differ."""
     interval = pair["interval"]["accuracy"]
-    if interval is None or pair["p"] is None:
+    if interval is None or pair["p_holm"] is None:
         return False
-    return bool((interval[0] > 0 or interval[1] < 0) and pair["p"] < 0.05)
+    return bool((interval[0] > 0 or interval[1] < 0) and pair["p_holm"] < 0.05)
 
 
 def _other(pair: Mapping[str, Any], name: str) -> str:
@@ -146,8 +162,13 @@ def _describe_pair(pair: Mapping[str, Any]) -> dict[str, Any]:
             _signed_cell(name, pair["difference"][name], pair["interval"][name])
             for name in ("accuracy", "balanced_accuracy", "auroc")
         ],
-        "p_text": "–" if pair["p"] is None else f"{pair['p']:.3f}",
+        "p_text": _show_p(pair["p"]),
+        "p_holm_text": _show_p(pair["p_holm"]),
     }
+
+
+def _show_p(p: float | None) -> str:
+    return "–" if p is None else f"{p:.3f}"
 
 
 def _signed(measure: str, value: float | None) -> str:

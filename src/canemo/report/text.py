@@ -72,7 +72,7 @@ def _format_model(model: Mapping[str, Any], width: int) -> str:
 def _format_pair(pair: Mapping[str, Any]) -> str:
     difference, interval = pair["difference"]["accuracy"], pair["interval"]["accuracy"]
     ends = "–" if interval is None else f"{100 * interval[0]:+.1f} to {100 * interval[1]:+.1f}"
-    p = "–" if pair["p"] is None else f"{pair['p']:.3f}"
+    p = "–" if pair["p"] is None else f"{pair['p']:.3f}, corrected {pair['p_holm']:.3f}"
     return (
         f"{pair['first']} minus {pair['second']}: {100 * difference:+.1f} points by clip "
         f"(95 % interval {ends}; sign-flip p {p})"

@@ -82,7 +82,8 @@ def import_annotations(
     kind
         The format; None tells it from the content.
     images_dir
-        Folder of the images; folders below it are searched. None looks beside the source.
+        Folder of the images; folders below it are searched. None looks beside the source and
+        in ``faces`` of `out_dir`.
     videos
         The file of each video of the study; needed where videos were labelled.
     frame_rate
@@ -115,7 +116,9 @@ def import_annotations(
     problems = Problems(source, skip_invalid=skip_invalid)
     kind = guess_kind(source) if kind is None else kind
     read = _read_source(source, kind, problems, images_dir=images_dir, frame_rate=frame_rate)
-    images = _locate_images(read.images, _image_folders(source, images_dir), videos or {}, problems)
+    images = _locate_images(
+        read.images, _image_folders(source, images_dir, out_dir), videos or {}, problems
+    )
     cuts = _plan_cuts(read.videos, videos or {}, step=step, problems=problems)
     left_out = [*read.unlabelled, *(line for cut in cuts for line in cut.left_out)]
     skipped = [*problems.close(), *left_out]
@@ -175,12 +178,13 @@ def _from_coco(image: AnnotatedImage) -> LabelledImage:
     )
 
 
-def _image_folders(source: Path, images_dir: Path | None) -> ImageFolders:
+def _image_folders(source: Path, images_dir: Path | None, out_dir: Path) -> ImageFolders:
     if images_dir is not None:
         return ImageFolders([images_dir])
     beside = source if source.is_dir() else source.parent
-    # The folders of a Pascal VOC data set are Annotations/ and JPEGImages/.
-    return ImageFolders([beside, beside.parent / "JPEGImages"])
+    # The folders of a Pascal VOC data set are Annotations/ and JPEGImages/; frames that were
+    # picked to be annotated lie in the study.
+    return ImageFolders([beside, beside.parent / "JPEGImages", out_dir / FRAMES_DIR])
 
 
 def _locate_images(
