@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from canemo.backbones import Backbone, build_network, find_backbone, load_backbone
+from canemo.backbones import Backbone, load_backbone, write_random_weights
 from canemo.config import Config, load_config
 from canemo.crops import CropFile
-from canemo.errors import MissingExtraError, WeightsError
+from canemo.errors import ConfigError, MissingExtraError, WeightsError
 from canemo.evaluate import evaluate_learner
 from canemo.gradient import choose_learning_rate
 from canemo.learners import GradientLearner, Material
@@ -86,9 +86,14 @@ def measure_cost(
     Raises
     ------
     ConfigError
-        There is no such backbone or preset.
+        There is no such backbone or preset, or the preset has another method.
     """
     config = load_config(preset=preset)
+    if config.probe.method != "gradient":
+        raise ConfigError(
+            f"preset {preset!r} learns by {config.probe.method!r}; bench measures the method "
+            "'gradient': give 'paper', or a preset of your own with it"
+        )
     names = list(backbones) or list(config.compare.backbones)
     lines = []
     for done, name in enumerate(names):
@@ -104,10 +109,9 @@ def _load_or_draw(name: str) -> tuple[Backbone, str]:
     try:
         return load_backbone(name), ""
     except (WeightsError, MissingExtraError):
-        spec = find_backbone(name)
-        net = build_network(spec)
-        drawn = Backbone(spec, net, sha256="", source="drawn", is_random=True)
-        return drawn, "random weights: time only"
+        with tempfile.TemporaryDirectory(prefix="canemo-bench-") as folder:
+            drawn = write_random_weights(name, Path(folder) / "random.safetensors")
+            return load_backbone(name, weights=drawn), "random weights: time only"
 
 
 def _time_embedding(backbone: Backbone, config: Config, note: str) -> Measurement:

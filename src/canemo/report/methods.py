@@ -92,20 +92,15 @@ def _state_probe(protocol: Mapping[str, Any]) -> str:
         return _state_gradient(protocol)
     if method.startswith("sequence"):
         return _state_sequence(protocol)
-    weighting = (
-        "with classes weighted equally"
-        if protocol["class_weight"] == "balanced"
-        else "without class weights"
-    )
     penalty = _state_penalty(protocol["penalties"], protocol["penalty_chosen"])
     return (
         "A linear probe (logistic regression with L2 penalty) was trained on the standardised "
-        f"embeddings {weighting}; {penalty}."
+        f"embeddings {_state_weighting(protocol)}; {penalty}."
     )
 
 
 def _state_gradient(protocol: Mapping[str, Any]) -> str:
-    settings, augment = protocol["gradient"], protocol["augment"]
+    settings = protocol["gradient"]
     views = (
         "a fresh view in every epoch"
         if settings["feed"] == "exact"
@@ -115,10 +110,26 @@ def _state_gradient(protocol: Mapping[str, Any]) -> str:
         f"A linear layer was trained on the embeddings for {settings['epochs']} epochs with Adam "
         f"(betas {settings['betas'][0]:g} and {settings['betas'][1]:g}, learning rate "
         f"{settings['learning_rate']:g}, batches of {settings['batch_size']}, "
-        f"{settings['loss'].replace('_', '-')} loss) on augmented crops: horizontal flips, colour "
-        f"jitter and random parts of {augment['area'][0]:.0%} to {augment['area'][1]:.0%} of the "
-        f"crop, {views}. The last epoch was taken."
+        f"{settings['loss'].replace('_', '-')} loss), {_state_weighting(protocol)}, on augmented "
+        f"crops ({_state_augmentation(protocol['augment'])}; {views}). The last epoch was taken."
     )
+
+
+def _state_augmentation(augment: Mapping[str, Any]) -> str:
+    names = ("brightness", "contrast", "saturation", "hue")
+    jitter = [f"{name} {augment[name]:g}" for name in names if augment[name]]
+    low, high = augment["area"]
+    parts = [
+        f"horizontal flips with probability {augment['flip']:g}" if augment["flip"] else "",
+        f"colour jitter ({', '.join(jitter)})" if jitter else "",
+        f"random parts of {100 * low:g} to {100 * high:g} % of the crop" if low < 1 else "",
+    ]
+    return join_words([part for part in parts if part]) or "no changes"
+
+
+def _state_weighting(protocol: Mapping[str, Any]) -> str:
+    balanced = protocol["class_weight"] == "balanced"
+    return "with classes weighted equally" if balanced else "without class weights"
 
 
 def _state_sequence(protocol: Mapping[str, Any]) -> str:
@@ -126,9 +137,9 @@ def _state_sequence(protocol: Mapping[str, Any]) -> str:
     settings = protocol["sequence"]
     return (
         f"A model of the whole clip ({kind} over time, {settings['hidden']} hidden units) was "
-        f"trained on the standardised embeddings for {settings['epochs']} epochs with AdamW "
-        f"(learning rate {settings['learning_rate']:g}, weight decay "
-        f"{settings['weight_decay']:g}). The last epoch was taken."
+        f"trained on the standardised embeddings, {_state_weighting(protocol)}, for "
+        f"{settings['epochs']} epochs with AdamW (learning rate {settings['learning_rate']:g}, "
+        f"weight decay {settings['weight_decay']:g}). The last epoch was taken."
     )
 
 

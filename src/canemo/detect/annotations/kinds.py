@@ -38,7 +38,7 @@ def guess_kind(source: Path) -> AnnotationKind:
         raise AnnotationError(
             f"{source}: is none of COCO (JSON), Pascal VOC (folder of XML), VIA 2 (JSON or CSV), "
             "CVAT 1.1 (XML) and Label Studio (JSON); export the annotations as one of these, or "
-            "say which it is (kind)."
+            "say which it is with --format (kind)."
         )
     return kind
 
