@@ -20,7 +20,7 @@ def shared_data() -> Path:
 def painted_detector(monkeypatch: pytest.MonkeyPatch) -> PaintedFaceDetector:
     """The detector of painted faces in place of whichever is asked for."""
     detector = PaintedFaceDetector()
-    for module in ("pipeline", "assessment"):
+    for module in ("pipeline", "assessment", "comparing"):
         monkeypatch.setattr(f"canemo.{module}.load_detector", lambda name: detector)
     monkeypatch.setattr("canemo.predict.load_detector", lambda name: detector)
     return detector

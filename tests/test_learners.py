@@ -47,8 +47,8 @@ class DrawnViews:
         return features_of
 
 
-def material_of(features):
-    return Material(pool(features, "cls"), features.origin, LABELS)
+def material_of(features, pooling="cls"):
+    return Material(pool(features, pooling), features.origin, LABELS)
 
 
 def gradient_learner(features, *, rate=2e-2, **settings):
@@ -305,7 +305,7 @@ def make(method, *, is_cnn=True, **overrides):
     features = draw_features(subjects=2)
     config = load_config(overrides={"probe": {"method": method, "pooling": "mean"}, **overrides})
     views = DrawnViews(features, is_cnn=is_cnn)
-    learner = make_learner(features, labels=LABELS, config=config, views=views)
+    learner = make_learner(material_of(features, "mean"), config=config, views=views)
     np.testing.assert_array_equal(learner.material.x, pool(features, "mean"))
     assert learner.probe == config.probe
     return learner

@@ -9,6 +9,7 @@ import torch
 from PIL import Image as PilImage
 
 from canemo.backbones import Embedding, load_backbone
+from canemo.detect.annotations.subjects import find_subjects
 from canemo.detect.coco import load_coco
 from canemo.errors import ConfigError, OutputExistsError, VideoOpenError
 from canemo.picking import pick_frames, write_picked
@@ -244,7 +245,7 @@ def test_identifiers_unsafe_in_file_names_stay_distinct(tmp_path, study):
     paths = [tmp_path / f"{number}.mp4" for number in range(len(names))]
     for copy in paths:
         copy.write_bytes(path.read_bytes())
-    videos = tuple(Video(n, p, n, "a") for n, p in zip(names, paths, strict=True))
+    videos = tuple(Video(n, p, n, "waiting") for n, p in zip(names, paths, strict=True))
     picked = pick(Study(tmp_path, videos), len(names))
     out_dir = tmp_path / "out"
     images = load_coco(write_picked(picked, out_dir))
@@ -252,6 +253,21 @@ def test_identifiers_unsafe_in_file_names_stay_distinct(tmp_path, study):
     assert len(list(out_dir.glob("*.jpg"))) == len(names)
     assert all(image.path.parent == out_dir and image.path.is_file() for image in images)
     assert images[2].path.name.startswith("a_b__")
+
+
+def test_no_image_is_named_after_its_label(tmp_path, study):
+    path = study.videos[0].path
+    names = ["rex_Positive-anticipation_1", "rex_other_2"]
+    paths = [tmp_path / f"{number}.mp4" for number in range(2)]
+    for copy in paths:
+        copy.write_bytes(path.read_bytes())
+    videos = tuple(
+        Video(n, p, "rex", "positive_anticipation") for n, p in zip(names, paths, strict=True)
+    )
+    out_dir = tmp_path / "out"
+    images = load_coco(write_picked(pick(Study(tmp_path, videos), 4), out_dir))
+    assert {image.path.name.split("__")[0] for image in images} == {"video0001", "video0002"}
+    assert find_subjects(images, subjects_by_video=dict.fromkeys(names, "rex")) == ("rex",) * 4
 
 
 def test_annotations_are_never_lost(tmp_path, study):

@@ -28,7 +28,7 @@ def study(tmp_path_factory):
 @pytest.fixture(scope="module")
 def finished(study):
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("pipeline", "assessment"):
+        for module in ("pipeline", "assessment", "comparing"):
             patch.setattr(f"canemo.{module}.load_detector", lambda name: PaintedFaceDetector())
         return canemo.run(study, config=load_config(study, overrides=OVERRIDES))
 

@@ -81,8 +81,9 @@ def test_what_is_no_state_dict_is_named(tmp_path):
 
 
 def test_missing_file_is_no_traceback(tmp_path):
-    with pytest.raises(WeightsError, match="not a readable weights file"):
-        read_state(tmp_path / "nowhere.pth")
+    for name in ("nowhere.pth", "nowhere-0123abcd.pth"):
+        with pytest.raises(WeightsError, match=f"{name}: no such weights file"):
+            read_state(tmp_path / name)
 
 
 # -- names that hold a hash ------------------------------------------------------------------------

@@ -80,8 +80,9 @@ def measure_cost(
     Returns
     -------
     list of Measurement
-        For each backbone, the embedding of a batch of crops (``embed``) and the probe stage at full
-        size on cached views (``probe``): reading the views, training every epoch, testing.
+        For each backbone, the embedding of a few crops (``embed``); from it, all passes that a
+        comparison needs once (``passes``, not measured but multiplied out); and the probe stage at
+        full size on cached views (``probe``): reading the views, training every epoch, testing.
 
     Raises
     ------
@@ -99,7 +100,8 @@ def measure_cost(
     for done, name in enumerate(names):
         progress("bench", done, len(names))
         backbone, note = _load_or_draw(name)
-        lines.append(_time_embedding(backbone, config, note))
+        embedding = _time_embedding(backbone, config, note)
+        lines += [embedding, _foretell(embedding, config, crops)]
         lines.append(_time_probe(backbone, config, crops))
     progress("bench", len(names), len(names))
     return lines
@@ -124,6 +126,16 @@ def _time_embedding(backbone: Backbone, config: Config, note: str) -> Measuremen
         backbone.embed(images[first : first + size])
     seconds = time.perf_counter() - start
     return Measurement("embed", backbone.spec.name, TIMED_CROPS, seconds, measure_peak_mib(), note)
+
+
+def _foretell(embedding: Measurement, config: Config, crops: int) -> Measurement:
+    """Return how long every crop once and all views of the training crops would take."""
+    subjects = [f"{number:02}" for number in range(REFERENCE_SUBJECTS)]
+    split = make_split(subjects, kind=config.evaluate.split)
+    training_share = len({dog for fold in split.folds for dog in fold.train}) / len(subjects)
+    passes = round(crops * (1 + training_share * config.gradient.views))
+    seconds = passes / embedding.items_per_second
+    return Measurement("passes", embedding.what, passes, seconds, None, "multiplied out")
 
 
 def _time_probe(backbone: Backbone, config: Config, crops: int) -> Measurement:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -11,10 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from canemo.backbones import Backbone
+from canemo.backbones import Backbone, find_backbone
 from canemo.config import Config, Method
 from canemo.curves import average_curves
-from canemo.errors import ConfigError
 from canemo.evaluate import (
     Evaluation,
     finite_or_none,
@@ -27,6 +27,7 @@ from canemo.records import Study
 from canemo.splits import Split
 from canemo.stats import adjust_holm, compare_pair
 
+logger = logging.getLogger(__name__)
 COMPARISON_SCHEMA = 1
 
 
@@ -64,16 +65,13 @@ def list_entrants(config: Config) -> list[Entrant]:
     Raises
     ------
     ConfigError
-        Weights were given for a backbone that is not compared.
+        Weights were given for a backbone that does not exist.
     """
     backbones = config.compare.backbones or (config.backbone.name,)
     methods = config.compare.methods or (config.probe.method,)
-    unknown = sorted(set(config.compare.weights) - set(backbones))
-    if unknown:
-        raise ConfigError(
-            f"weights were given for {unknown[0]!r}, which is not compared; compared are "
-            f"{', '.join(backbones)}"
-        )
+    for name in config.compare.weights:
+        if find_backbone(name).name not in backbones:
+            logger.warning("weights were given for %s, which is not compared", name)
     own = {config.backbone.name: config.backbone.weights} if config.backbone.weights else {}
     weights: dict[str, Path | None] = {**own, **config.compare.weights}
     return [

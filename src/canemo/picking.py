@@ -351,14 +351,20 @@ def _iter_images(path: Path, wanted: Mapping[int, PickedFrame]) -> Iterator[tupl
 
 def _name_images(picked: Sequence[PickedFrame]) -> dict[PickedFrame, str]:
     """Return the file name of each frame; videos are numbered where their names tell the label."""
-    labels = {frame.label.casefold() for frame in picked}
+    labels = {_words(frame.label) for frame in picked}
     videos = list(dict.fromkeys(frame.video_id for frame in picked))
-    telling = any(label in video.casefold() for video in videos for label in labels)
+    telling = any(label in _words(video) for video in videos for label in labels)
     stems = {
         video: f"video{number:04}" if telling else _make_safe(video)
         for number, video in enumerate(videos, start=1)
     }
     return {frame: f"{stems[frame.video_id]}__{frame.frame_index:06d}.jpg" for frame in picked}
+
+
+def _words(text: str) -> str:
+    """Return the words of a text, each with a space before and after it."""
+    words = re.split(r"[\W_]+", text.casefold())
+    return f" {' '.join(words).strip()} "
 
 
 def _make_safe(video_id: str) -> str:

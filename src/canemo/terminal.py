@@ -114,10 +114,14 @@ def format_costs(lines: Sequence[Measurement]) -> str:
     )
     rows = [
         f"{line.stage:<7}{line.what:<22}{line.items:>8}{line.seconds:>10.2f}"
-        f"{line.items_per_second:>10.1f}{line.peak_mib or float('nan'):>10.0f}  {line.note}"
+        f"{line.items_per_second:>10.1f}{_show_peak(line):>10}  {line.note}"
         for line in lines
     ]
     return "\n".join([heading, *rows])
+
+
+def _show_peak(line: Measurement) -> str:
+    return "–" if line.peak_mib is None else f"{line.peak_mib:.0f}"
 
 
 def _show(value: Any) -> str:

@@ -110,9 +110,7 @@ def _state_leads(
     }
     apart = [name for name, pair in pairs.items() if _is_apart(pair)]
     alike = [name for name, pair in pairs.items() if not _is_apart(pair)]
-    lead = (
-        f"Its lead over {wording.join_words(apart)} holds when corrected for the number of pairs."
-    )
+    lead = f"Its lead over {wording.join_words(apart)} stands, corrected for the number of pairs."
     tie = f"From {wording.join_words(alike)} these dogs cannot tell it apart."
     return [text for text, names in ((lead, apart), (tie, alike)) if names]
 

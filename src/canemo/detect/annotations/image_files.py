@@ -46,7 +46,8 @@ class ImageFolders:
                 return path
         searched = ", ".join(map(str, self.folders)) or "any folder given"
         raise AnnotationError(
-            f"there is no image {names[0]!r} in {searched}; say where the images are with --images (images_dir)."
+            f"there is no image {names[0]!r} in {searched}; say where the images are with "
+            "--images (images_dir)."
         )
 
     def _find_path(self, name: str) -> Path | None:
@@ -66,7 +67,8 @@ class ImageFolders:
         if len(found) > 1:
             raise AnnotationError(
                 f"there are {len(found)} images {base!r}: {found[0]} and {found[1]}; "
-                "rename one of them, or give the folder of the one that is meant with --images (images_dir)."
+                "rename one of them, or give the folder of the one that is meant with --images "
+                "(images_dir)."
             )
         return found[0] if found else None
 

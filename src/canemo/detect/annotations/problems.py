@@ -14,7 +14,10 @@ logger = logging.getLogger(__name__)
 MAX_LISTED = 20
 """How many problems of a file one error lists."""
 
-_ADVICE = "Correct this in the annotation tool, or leave out what cannot be used with --skip-invalid (skip_invalid)."
+_ADVICE = (
+    "Correct this in the annotation tool, or leave out what cannot be used with --skip-invalid "
+    "(skip_invalid)."
+)
 
 
 class Problems:
