@@ -516,3 +516,19 @@ def test_position_embedding_of_another_size_is_resampled(weighted, tmp_path):
     inner = slice(3, -3)
     torch.testing.assert_close(field[inner, 5, 0], (centres / 3 - 1)[inner], atol=0.02, rtol=0)
     torch.testing.assert_close(field[5, inner, 1], (centres / 3 - 1)[inner], atol=0.02, rtol=0)
+
+
+def test_transformer_with_maps_channels_last_is_no_cnn(tmp_path):
+    name = "timm:swin_tiny_patch4_window7_224"
+    swin = load_backbone(name, weights=random_weights(name, tmp_path / "s.pth"))
+    assert not swin.is_cnn
+    assert load_backbone("efficientnet_lite0").is_cnn
+
+
+def test_checkpoint_with_further_tokens_is_another_architecture(tmp_path):
+    path = random_weights("vits16", tmp_path / "w.pth")
+    state = torch.load(path)
+    state["pos_embed"] = torch.zeros(1, 198, 384)  # a distilled transformer has one token more
+    torch.save(state, path)
+    with pytest.raises(WeightsError, match="'pos_embed' has shape"):
+        load_backbone("vits16", weights=path)

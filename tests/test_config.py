@@ -310,3 +310,33 @@ def test_paths_of_weights_to_compare_are_relative_to_the_study(tmp_path):
     found = load_config(tmp_path).compare.weights
     assert found["resnet50"] == (tmp_path / "w.pth").resolve()
     assert str(found["vits16"]) == "elsewhere.pth"
+
+
+def test_weights_do_not_follow_a_backbone_of_another_name(tmp_path):
+    (tmp_path / "canemo.toml").write_text(
+        '[backbone]\nname = "dino_vits16"\nweights = "d.pth"\n', encoding="utf-8"
+    )
+    assert str(load_config(tmp_path).backbone.weights) == "d.pth"
+    renamed = load_config(tmp_path, overrides={"backbone": {"name": "vits16"}})
+    assert (renamed.backbone.name, renamed.backbone.weights) == ("vits16", None)
+    assert load_config(tmp_path, preset="quick").backbone.weights is None
+    both = {"backbone": {"name": "vits16", "weights": "v.pth"}}
+    assert str(load_config(tmp_path, overrides=both).backbone.weights) == "v.pth"
+
+
+def test_preset_of_a_study_is_found_beside_its_settings(tmp_path):
+    (tmp_path / "lab.toml").write_text("[video]\nfps = 3.0\n", encoding="utf-8")
+    (tmp_path / "canemo.toml").write_text('preset = "lab.toml"\n', encoding="utf-8")
+    config = load_config(tmp_path)
+    assert config.video.fps == 3.0
+    assert find_departures(config) == {}
+
+
+def test_preset_that_names_another_or_is_no_text_is_refused(tmp_path):
+    path = tmp_path / "lab.toml"
+    path.write_text('preset = "paper"\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match="cannot start from another"):
+        load_config(preset=str(path))
+    path.write_bytes(b"\xff\xfe[video]")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        load_config(preset=str(path))

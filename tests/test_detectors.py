@@ -117,3 +117,17 @@ def test_import_finds_the_studys_own_videos(study, tmp_path):
     assert sorted(images) == [0, 2, 4]
     assert images[2].boxes_xyxy == ((22.0, 22.0, 72.0, 72.0),)
     assert images[2].extra["video_id"] == "s0c0"
+
+
+def test_frames_that_were_picked_are_found_by_the_import(study, tmp_path):
+    home = tmp_path / "study"
+    coco, picked = detectors.pick_study_frames(study, home / "faces", number=3)
+    export = tmp_path / "elsewhere" / "export.json"
+    export.parent.mkdir()
+    export.write_text(json.dumps(annotate(coco)), encoding="utf-8")
+    found = detectors.import_faces(export, home)
+    assert (found.images, found.boxes) == (3, 3)
+    assert {image.path.name for image in load_coco(found.coco_file)} == {
+        image.path.name for image in load_coco(coco)
+    }
+    assert len(picked) == 3

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -7,7 +8,7 @@ from canemo.backbones import load_backbone
 from canemo.config import CropConfig, DetectConfig
 from canemo.crops import extract_crops
 from canemo.errors import ConfigError
-from canemo.features import POOLINGS, extract_features, load_features, pool
+from canemo.features import POOLINGS, extract_features, load_features, load_pooled, pool
 from canemo.records import Video
 from canemo.video import Sampling
 from clips import write_clip
@@ -30,6 +31,16 @@ def crops_of(folder, name="clip", frames=5, boxes=lambda n: [("red", 30 + 5 * n,
         crop=CropConfig(margin=0.5),
         cache_dir=folder / "cache",
     )
+
+
+@pytest.fixture(scope="module")
+def crop_sources(tmp_path_factory, backbone):
+    folder = tmp_path_factory.mktemp("sources")
+    some = [crops_of(folder, "a", frames=3), crops_of(folder, "b", frames=2)]
+    return [
+        (crops, extract_features(crops, backbone, batch_size=4, cache_dir=folder).path)
+        for crops in some
+    ]
 
 
 def test_kept_vectors_are_those_of_the_backbone(tmp_path, backbone):
@@ -118,3 +129,11 @@ def test_poolings_pick_what_they_say():
 def test_unknown_pooling_lists_those_there_are():
     with pytest.raises(ConfigError, match=", ".join(POOLINGS)):
         pool(draw_features(subjects=1, clips=1), "median")
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_pooled_features_are_those_of_all_features(pooling, crop_sources):
+    origin, pooled = load_pooled(crop_sources, pooling)
+    features = load_features(crop_sources)
+    np.testing.assert_array_equal(pooled, pool(features, pooling))
+    pd.testing.assert_frame_equal(origin, features.origin)

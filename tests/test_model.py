@@ -3,6 +3,7 @@ import json
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from canemo.config import SequenceConfig, load_config
 from canemo.errors import ModelError
@@ -154,3 +155,29 @@ def test_linear_probe_written_before_there_were_models_of_a_clip_still_reads(mod
         again.classifier.predict_proba(features), model.classifier.predict_proba(features)
     )
     assert again.config == model.config
+
+
+@pytest.mark.parametrize("damage", ["layer", "head"])
+def test_damaged_model_of_a_whole_clip_is_refused_when_it_is_read(tmp_path, damage):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 4)), np.repeat([0, 1], 20)
+    clips = np.array([f"c{i // 4}" for i in range(40)], dtype=object)
+    classifier = fit_sequence(
+        x, y, video_ids=clips, time_s=np.arange(40.0), labels=("a", "b"), head="gru",
+        settings=SequenceConfig(epochs=1, hidden=4),
+    )  # fmt: skip
+    training = dict.fromkeys(("canemo", "study", "split"), "x") | {
+        "subjects": 2, "videos": 10, "accuracy": 0.5, "interval": None, "majority": 0.5,
+    }  # fmt: skip
+    saved = SavedModel(classifier, load_config(), "a", "0" * 64, "1" * 64, training)
+    save_model(saved, tmp_path)
+    assert read_model(tmp_path).classifier.head == "gru"
+    if damage == "head":
+        text = (tmp_path / "model.json").read_text(encoding="utf-8")
+        (tmp_path / "model.json").write_text(text.replace('"gru"', '"lstm"'), encoding="utf-8")
+    else:
+        arrays = load_file(tmp_path / "probe.safetensors")
+        arrays.pop(next(name for name in arrays if name.startswith("state.")))
+        save_file(arrays, tmp_path / "probe.safetensors")
+    with pytest.raises(ModelError, match="not a canemo model"):
+        read_model(tmp_path)

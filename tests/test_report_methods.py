@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from canemo.config import AugmentConfig, GradientConfig, SequenceConfig
 from canemo.report.methods import write_methods
 from report_fixtures import make_environment, make_metrics
 
@@ -39,3 +40,36 @@ def test_three_labels_name_no_positive_one() -> None:
     text = write_methods(make_metrics(("food", "social", "toy")), make_environment())
     assert "in 3 conditions" in text
     assert "as positive" not in text
+
+
+def test_training_by_gradient_is_told_as_it_was_recorded() -> None:
+    metrics = make_metrics()
+    gradient = GradientConfig(feed="exact").model_dump(mode="json") | {"learning_rate": 5e-6}
+    augment = AugmentConfig(flip=0, hue=0).model_dump(mode="json")
+    metrics["protocol"] |= {
+        "method": "gradient",
+        "gradient": gradient,
+        "augment": augment,
+        "class_weight": None,
+    }
+    text = write_methods(metrics, make_environment())
+    for fact in (
+        "30 epochs with Adam (betas 0 and 0.999, learning rate 5e-06, batches of 64",
+        "without class weights",
+        "colour jitter (brightness 0.2, contrast 0.2, saturation 0.2)",
+        "random parts of 80 to 100 % of the crop; a fresh view in every epoch",
+        "The last epoch was taken",
+    ):
+        assert fact in text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "flips" not in text
+    assert "penalty" not in text
+
+
+def test_model_of_the_whole_clip_does_not_claim_to_average_frames() -> None:
+    metrics = make_metrics()
+    sequence = SequenceConfig().model_dump(mode="json")
+    metrics["protocol"] |= {"method": "sequence_gru", "sequence": sequence}
+    text = write_methods(metrics, make_environment())
+    assert "A model of the whole clip (gru over time, 64 hidden units)" in text
+    assert "with classes weighted equally" in text
+    assert "were averaged" not in text

@@ -196,3 +196,11 @@ def test_balanced_split_comes_back_equal(tmp_path):
     path = save_split(split, tmp_path / "split.json")
     assert load_split(path) == split
     assert make_split(DOGS, kind=f"file:{path}").folds == split.folds
+
+
+def test_hold_out_refuses_what_it_would_misread():
+    dogs = [f"d{i}" for i in range(6)]
+    with pytest.raises(SplitError, match="only ':balanced' may follow"):
+        make_split(dogs, kind="holdout:3:")
+    with pytest.raises(SplitError, match="labels of every subject must be given"):
+        make_split(dogs, kind="holdout:3:balanced", labels={"d0": {"a": 1}})

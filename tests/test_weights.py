@@ -5,9 +5,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from canemo.errors import WeightsError
+from canemo.errors import ConfigError, WeightsError
 from canemo.files import sha256_file
-from canemo.weights import RANDOM_MARK, is_marked_random, read_state, verify_name
+from canemo.weights import RANDOM_MARK, is_marked_random, read_state, require_device, verify_name
 
 STATE = {"conv.weight": torch.arange(6.0).reshape(2, 3), "conv.bias": torch.tensor([1.0, -2.0])}
 
@@ -151,3 +151,13 @@ def test_random_weights_say_so_themselves(tmp_path):
     assert not is_marked_random(write(tmp_path / "other.safetensors", note=RANDOM_MARK))
     assert not is_marked_random(write(tmp_path / "plain.safetensors"))
     assert not is_marked_random(write(tmp_path / "w.pth", {**STATE, RANDOM_MARK: 1}))
+
+
+def test_a_date_in_a_name_is_no_hash(tmp_path):
+    path = write(tmp_path / "ours-20230415.pth", {"a": torch.zeros(1)})
+    assert read_state(path)["a"].item() == 0
+
+
+def test_device_that_is_not_there_is_named():
+    with pytest.raises(ConfigError, match="device = 'nowhere' cannot be used here"):
+        require_device("nowhere", setting="device")
