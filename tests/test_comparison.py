@@ -409,6 +409,11 @@ def test_first_sentence_calls_no_lead_one_that_interval_or_corrected_test_do_not
 def test_first_sentence_says_when_the_best_cannot_be_told_from_chance():
     sentence = write_comparison_sentence(comparison_of(0.66, 0.6, majority=0.67))
     assert sentence.startswith("No model can be told from chance.")
+    content = comparison_of(0.72, 0.71, majority=0.66)
+    content["models"][1]["video"]["interval"]["accuracy"] = [0.68, 0.74]
+    sentence = write_comparison_sentence(content)
+    assert sentence.startswith("a, the best of 2")
+    assert "Its interval includes that share; above it lies that of b." in sentence
 
 
 def test_every_backbone_meets_every_method_once(tmp_path):

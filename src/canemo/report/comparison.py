@@ -79,13 +79,26 @@ def write_comparison_sentence(content: Mapping[str, Any]) -> str:
     if not real:
         return "Every line rests on random weights: this page shows cost and architecture only."
     best = max(real, key=lambda model: model["video"]["accuracy"])
-    return " ".join([_state_best(best, len(real), content), *_state_leads(best, real, content)])
+    majority = content["chance"]["majority"]
+    told = [model["name"] for model in real if _lowest(model) > majority["video"]]
+    sentences = [] if told else ["No model can be told from chance."]
+    sentences.append(_state_best(best, len(real), majority))
+    if told and best["name"] not in told:
+        sentences.append(
+            f"Its interval includes that share; above it lies that of {wording.join_words(told)}."
+        )
+    return " ".join([*sentences, *_state_leads(best, real, content)])
 
 
-def _state_best(best: Mapping[str, Any], number: int, content: Mapping[str, Any]) -> str:
-    majority, interval = content["chance"]["majority"], best["video"]["interval"]["accuracy"]
+def _lowest(model: Mapping[str, Any]) -> float:
+    interval = model["video"]["interval"]["accuracy"]
+    return 0.0 if interval is None else float(interval[0])
+
+
+def _state_best(best: Mapping[str, Any], number: int, majority: Mapping[str, Any]) -> str:
     chosen = f", the best of {number} on these dogs and for that a little flattered,"
-    text = (
+    interval = best["video"]["interval"]["accuracy"]
+    return (
         f"{best['name']}{chosen if number > 1 else ''} classified "
         f"{wording.format_percent(best['video']['accuracy'])} of the clips of unseen dogs into the "
         "condition they were filmed in (95 % interval "
@@ -93,8 +106,6 @@ def _state_best(best: Mapping[str, Any], number: int, content: Mapping[str, Any]
         f"{wording.quote(majority['label'])} would give "
         f"{wording.format_percent(majority['video'])}."
     )
-    told = interval is not None and interval[0] > majority["video"]
-    return text if told else f"No model can be told from chance. {text}"
 
 
 def _state_leads(
