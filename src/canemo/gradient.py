@@ -20,7 +20,8 @@ Feed: TypeAlias = Callable[[int], NDArray[np.floating]]
 """Epoch, from 0 -> (N, F) features of the N training crops as that epoch sees them."""
 
 CNN_LEARNING_RATE, TRANSFORMER_LEARNING_RATE = 1e-4, 5e-6
-STILL_FALLING = 0.05  # of the whole fall of the loss, in the last fifth of the epochs
+STILL_FALLING = 0.02  # of the loss, in the last fifth of the epochs
+SHARE_OF_FALL = 0.05  # of its whole fall, where that is small
 NOTICEABLE = 0.002  # of the loss
 
 
@@ -121,9 +122,10 @@ def is_still_falling(epochs: Sequence[Epoch]) -> bool:
     span = max(1, len(epochs) // 5)
     if len(epochs) <= span:
         return False
-    late = epochs[-1 - span].loss - epochs[-1].loss
-    whole = epochs[0].loss - epochs[-1].loss
-    return late > STILL_FALLING * whole and late > NOTICEABLE * epochs[-1].loss
+    last = epochs[-1].loss
+    late, whole = epochs[-1 - span].loss - last, epochs[0].loss - last
+    slowly = late > SHARE_OF_FALL * whole and late > NOTICEABLE * last
+    return late > STILL_FALLING * last or slowly
 
 
 def compute_log_loss(
