@@ -10,7 +10,12 @@ from typing import Any
 
 from canemo.backbones import load_backbone
 from canemo.config import load_config
-from canemo.detect.annotations.importing import FACES_JSON, ImportResult, import_annotations
+from canemo.detect.annotations.importing import (
+    FACES_JSON,
+    FRAMES_DIR,
+    ImportResult,
+    import_annotations,
+)
 from canemo.detect.annotations.kinds import AnnotationKind
 from canemo.detect.annotations.subjects import find_subjects
 from canemo.detect.coco import AnnotatedImage, load_coco
@@ -84,7 +89,7 @@ def pick_study_frames(
         seed=seed,
         progress=lambda done, total: progress("look", done, total),
     )
-    return write_picked(picked, Path(out_dir or root / "faces"), force=force), picked
+    return write_picked(picked, Path(out_dir or root / FRAMES_DIR), force=force), picked
 
 
 def import_faces(
@@ -253,7 +258,7 @@ def evaluate_detectors(
 def _find_annotations(target: Path) -> Path:
     if target.is_file():
         return target
-    places = [target / FACES_JSON, target / "faces" / FACES_JSON]
+    places = [target / FACES_JSON, target / FRAMES_DIR / FACES_JSON]
     found = next((place for place in places if place.is_file()), None)
     if found is None:
         raise ConfigError(

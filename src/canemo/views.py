@@ -15,8 +15,10 @@ from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
+import PIL
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torchvision
 from numpy.typing import NDArray
 
 from canemo.augment import augment_crop
@@ -104,6 +106,7 @@ class StudyViews:
         """Return where the views of one video are kept."""
         key = hash_values(
             version=VIEWS_VERSION,
+            pixels=(PIL.__version__, torchvision.__version__),
             crops=crops.path.stem,
             backbone=self.backbone.fingerprint,
             pooling=self.pooling,
