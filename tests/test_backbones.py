@@ -10,15 +10,8 @@ import torchvision
 from PIL import Image as PilImage
 from safetensors.torch import load_file, save_file
 
-from canemo.backbones import (
-    BACKBONES,
-    INPUT_SIDE_PX,
-    Architecture,
-    find_backbone,
-    find_weights,
-    load_backbone,
-    package_weights,
-)
+from canemo.backbone_specs import BACKBONES, Architecture, find_backbone
+from canemo.backbones import INPUT_SIDE_PX, find_weights, load_backbone, package_weights
 from canemo.errors import ConfigError, MissingExtraError, WeightsError
 from canemo.files import sha256_file
 from canemo.weights import RANDOM_MARK

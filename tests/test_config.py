@@ -2,7 +2,7 @@ import tomllib
 
 import pytest
 
-from canemo.backbones import BACKBONES
+from canemo.backbone_specs import BACKBONES
 from canemo.config import (
     PRESETS,
     Config,

@@ -207,3 +207,18 @@ def test_jpeg_keeps_colours_and_shrinking_keeps_the_aspect():
     assert shrink(image, max_short_side_px=60).shape == (60, 80, 3)
     assert shrink(image, max_short_side_px=500) is image
     assert image[0, 0].tolist() == [GREY] * 3
+
+
+def test_without_following_single_frames_between_misses_are_kept_and_nothing_is_bridged(tmp_path):
+    def boxes(n):
+        return [("blue" if n % 3 else "red", 40, 40, 40)]  # blue is missed: two frames of three
+
+    path = clip_of(tmp_path, boxes, frames=9)
+    detector = PaintedFaceDetector(blue=0.05)
+    alone = extract(path, tmp_path, detector, detect=DetectConfig(follow=False))
+    followed = extract(path, tmp_path, detector)
+    assert alone.path != followed.path
+    ledger = alone.read_ledger()
+    assert ledger.loc[ledger["fate"] == Fate.USED, "frame_index"].tolist() == [0, 3, 6]
+    assert set(ledger["box_source"].dropna()) == {"detected"}
+    assert "interpolated" in set(followed.read_ledger()["box_source"])

@@ -21,24 +21,17 @@ from canemo.detect.evaluate import evaluate_on_images
 from canemo.detect.mask_rcnn import (
     MaskRCNNDetector,
     MaskRCNNSettings,
-    build_from_start,
     build_network,
-    find_start,
     load_mask_rcnn,
     load_network,
     resize_image,
     run_network,
     save_network,
 )
-from canemo.detect.mask_rcnn_training import (
-    MaskRCNNTraining,
-    TrainingRecord,
-    compose_sample,
-    compute_rate,
-    draw_held_out,
-    rasterise_polygons,
-    train_mask_rcnn,
-)
+from canemo.detect.mask_rcnn_records import MaskRCNNTraining, TrainingRecord
+from canemo.detect.mask_rcnn_samples import compose_sample, draw_held_out, rasterise_polygons
+from canemo.detect.mask_rcnn_start import build_from_start, find_start
+from canemo.detect.mask_rcnn_training import compute_rate, train_mask_rcnn
 from canemo.errors import (
     AnnotationError,
     ConfigError,
@@ -383,7 +376,7 @@ def test_the_best_weights_there_are_start_and_the_log_says_which(
 ) -> None:
     (tmp_path / "file.pth").write_bytes(b"weights")
     hub = FakeHub(dict.fromkeys(there, tmp_path / "file.pth"))
-    monkeypatch.setattr("canemo.detect.mask_rcnn.fetch_url", hub)
+    monkeypatch.setattr("canemo.detect.mask_rcnn_start.fetch_url", hub)
     caplog.set_level(logging.INFO)
     start = find_start(body=body)
     assert (start.body, start.kind) == wanted
@@ -395,14 +388,14 @@ def test_the_best_weights_there_are_start_and_the_log_says_which(
 def test_nothing_starts_from_chance_or_from_a_damaged_download(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("canemo.detect.mask_rcnn.fetch_url", FakeHub({}))
+    monkeypatch.setattr("canemo.detect.mask_rcnn_start.fetch_url", FakeHub({}))
     with pytest.raises(WeightsError, match="No weights to start a resnet50 from: https://down"):
         find_start(body="resnet50")
     with pytest.raises(ConfigError, match="body is 'resnet', one of"):
         find_start(body="resnet")
     damaged = tmp_path / "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth"
     damaged.write_bytes(b"half of it")
-    monkeypatch.setattr("canemo.detect.mask_rcnn.fetch_url", FakeHub({"maskrcnn": damaged}))
+    monkeypatch.setattr("canemo.detect.mask_rcnn_start.fetch_url", FakeHub({"maskrcnn": damaged}))
     with pytest.raises(WeightsError, match="its publisher gave bf2d0c1e"):
         find_start()
 

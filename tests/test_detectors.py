@@ -7,7 +7,7 @@ from PIL import Image
 
 from canemo import detectors
 from canemo.detect.coco import load_coco
-from canemo.detect.mask_rcnn_training import MaskRCNNTraining
+from canemo.detect.mask_rcnn_records import MaskRCNNTraining
 from canemo.errors import AnnotationError, ConfigError, OutputExistsError
 from painted import PaintedFaceDetector, write_painted_study
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import canemo
-from canemo.backbones import BACKBONES
+from canemo.backbone_specs import BACKBONES
 from canemo.cli import app, detector_app
 from canemo.config import PRESETS, Config
 from canemo.features import POOLINGS

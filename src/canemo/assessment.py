@@ -18,6 +18,7 @@ from canemo.detect.registry import load_detector
 from canemo.errors import ConfigError, SplitError, StudyError
 from canemo.evaluate import Evaluation, evaluate_learner
 from canemo.features import extract_features, load_pooled, require_pooling
+from canemo.gradient import require_loss
 from canemo.learners import Learner, Material, make_learner
 from canemo.progress import Progress
 from canemo.records import Study
@@ -117,11 +118,7 @@ def require_runnable(study: Study, config: Config) -> None:
             f"study.positive_label = {positive!r}; the labels are {', '.join(study.labels)}"
         )
     require_pooling(config.probe.pooling)
-    if config.gradient.loss == "binary_cross_entropy" and len(study.labels) > 2:
-        raise ConfigError(
-            f"gradient.loss = 'binary_cross_entropy' with {len(study.labels)} labels; use "
-            "'cross_entropy'"
-        )
+    require_loss(config.gradient, study.labels)
 
 
 def assess(plan: Plan, *, progress: Progress) -> Work:

@@ -12,7 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from canemo.backbones import Backbone, find_backbone
+from canemo.backbone_specs import find_backbone
+from canemo.backbones import Backbone
 from canemo.config import Config, Method
 from canemo.curves import average_curves
 from canemo.evaluate import (

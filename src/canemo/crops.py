@@ -160,9 +160,8 @@ def extract_crops(
         part=(video.start_s, video.end_s),
         sampling=repr(sampling),
         detector=detector.fingerprint,
-        detect=detect.model_dump(exclude={"follow"}),
+        detect=detect.model_dump(),
         crop=crop.model_dump(),
-        **({} if detect.follow else {"follow": False}),  # what was followed before keeps its key
     )
     path = cache_dir / "crops" / f"{key}.parquet"
     cached = path.is_file()

@@ -83,11 +83,8 @@ def fit_gradient(
     ----------
     Boneh-Shitrit et al. (2022), section 3.2, arXiv:2206.05619.
     """
+    require_loss(settings, labels)
     single = settings.loss == "binary_cross_entropy"
-    if single and len(labels) > 2:
-        raise ConfigError(
-            f"gradient.loss = 'binary_cross_entropy' with {len(labels)} labels; use 'cross_entropy'"
-        )
     target = torch.from_numpy(np.asarray(label_index))
     weight = _weigh_labels(label_index, labels, class_weight)
     generator = torch.Generator().manual_seed(seed)
@@ -111,6 +108,14 @@ def fit_gradient(
             right += int((_answer(logits) == target[rows]).sum())
         epochs.append(Epoch(number + 1, loss / len(x), right / len(x), _to_probe(layer, labels)))
     return epochs
+
+
+def require_loss(settings: GradientConfig, labels: Sequence[str]) -> None:
+    """Raise ConfigError where the loss cannot tell that many labels apart."""
+    if settings.loss == "binary_cross_entropy" and len(labels) > 2:
+        raise ConfigError(
+            f"gradient.loss = 'binary_cross_entropy' with {len(labels)} labels; use 'cross_entropy'"
+        )
 
 
 def _to_tensor(features: NDArray[np.floating]) -> Tensor:

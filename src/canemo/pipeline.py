@@ -21,7 +21,8 @@ from canemo.assessment import (
     load_configured_backbone,
     prepare,
 )
-from canemo.backbones import BACKBONES, Backbone, find_weights
+from canemo.backbone_specs import BACKBONES
+from canemo.backbones import Backbone, find_weights
 from canemo.config import Config, load_config
 from canemo.detect.registry import load_detector
 from canemo.drawn import draw_study

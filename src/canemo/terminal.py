@@ -25,7 +25,7 @@ from rich.progress import (
 
 if TYPE_CHECKING:
     from canemo.bench import Measurement
-    from canemo.detect.mask_rcnn_training import TrainingRecord
+    from canemo.detect.mask_rcnn_records import TrainingRecord
 
 _console = Console(stderr=True)
 _quiet = False

@@ -74,7 +74,7 @@ def train_detector(
 ) -> None:
     """Train a Mask R-CNN on annotated frames of your own, tested on subjects kept aside."""
     from canemo import detectors, terminal
-    from canemo.detect.mask_rcnn_training import MaskRCNNTraining
+    from canemo.detect.mask_rcnn_records import MaskRCNNTraining
 
     terminal.log_epochs()
     with terminal.show_progress() as progress:

@@ -1,4 +1,4 @@
-"""Train a Mask R-CNN on faces of known subjects: split, augmentation, loop, checkpoint, history."""
+"""Train a Mask R-CNN on faces of known subjects: loop, checkpoint, the best epoch kept."""
 
 from __future__ import annotations
 
@@ -7,339 +7,55 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import PIL.Image
-import PIL.ImageDraw
-import PIL.ImageEnhance
 import torch
 import torchvision
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 from torchvision.models.detection import MaskRCNN
 
-from canemo.detect.coco import AnnotatedImage, Polygon
-from canemo.detect.evaluate import DetectionMetrics, evaluate_on_images, load_image
+from canemo.detect.coco import AnnotatedImage
+from canemo.detect.evaluate import DetectionMetrics, evaluate_on_images
 from canemo.detect.mask_rcnn import (
     MaskRCNNDetector,
     MaskRCNNSettings,
-    StartingWeights,
-    build_from_start,
     read_settings,
-    resize_image,
     run_network,
     save_network,
     stored_tensors,
 )
+from canemo.detect.mask_rcnn_records import (
+    EpochRecord,
+    MaskRCNNTraining,
+    TrainingRecord,
+    read_record,
+)
+from canemo.detect.mask_rcnn_samples import (
+    TrainingSample,
+    check_files,
+    compose_sample,
+    count_boxes,
+    draw_held_out,
+    warn_of_bare_boxes,
+)
+from canemo.detect.mask_rcnn_start import StartingWeights, build_from_start
 from canemo.errors import (
-    AnnotationError,
     ConfigError,
     OutputExistsError,
-    SplitError,
     WeightsError,
 )
 from canemo.files import hash_values, replacing, sha256_file, write_atomically
-from canemo.records import Box, Image
 from canemo.weights import first_line, require_device
 
 _LOG = logging.getLogger(__name__)
 
-HISTORY_SCHEMA = 1
-
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the number of images trained on so far, and how many there will be."""
-
-
-@dataclass(frozen=True)
-class MaskRCNNTraining:
-    """How to train; one epoch shows every training image once.
-
-    `learning_rate` is the peak for layers that start fresh; layers that bring trained weights get
-    `pretrained_share` of it, and the first `frozen_blocks` blocks of the body keep theirs. The rate
-    rises over the first `warm_up_share` of all steps and falls along a cosine. `held_out_share` of
-    the subjects measure each epoch. `scale_jitter` and `colour_jitter` are the largest relative
-    changes of size, and of brightness, contrast and saturation.
-
-    Raises
-    ------
-    ConfigError
-        If a number is impossible.
-    """
-
-    epochs: int = 15
-    batch_size: int = 2
-    learning_rate: float = 5e-4
-    pretrained_share: float = 0.3
-    weight_decay: float = 0.02
-    warm_up_share: float = 0.1
-    frozen_blocks: int = 2
-    held_out_share: float = 0.2
-    short_side_px: int = 480
-    long_side_px: int = 960
-    score_threshold: float = 0.5
-    flip_share: float = 0.5
-    scale_jitter: float = 0.3
-    colour_jitter: float = 0.3
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        limits = {
-            "epochs": (1, math.inf),
-            "batch_size": (1, math.inf),
-            "learning_rate": (0, math.inf),
-            "pretrained_share": (0, 1),
-            "weight_decay": (0, math.inf),
-            "warm_up_share": (0, 1),
-            "frozen_blocks": (0, math.inf),
-            "held_out_share": (0, 1),
-            "flip_share": (0, 1),
-            "scale_jitter": (0, 0.9),
-            "colour_jitter": (0, 0.9),
-        }
-        for name, (least, most) in limits.items():
-            value = getattr(self, name)
-            if not least <= value <= most:
-                raise ConfigError(f"{name} is {value}, {least} to {most} is wanted.")
-        MaskRCNNSettings(
-            short_side_px=self.short_side_px,
-            long_side_px=self.long_side_px,
-            score_threshold=self.score_threshold,
-        )
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How many images, boxes, and boxes with a polygon there are."""
-
-    images: int
-    boxes: int
-    polygons: int
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """One epoch: mean losses, then the figures on the held-out subjects.
-
-    `seconds_per_image` is the time of training alone; it does not count when records are compared.
-    """
-
-    epoch: int
-    losses: Mapping[str, float]
-    average_precision: float
-    average_precision_50: float
-    recall_50: float
-    recall_75: float
-    false_positives_per_image: float
-    seconds_per_image: float = field(compare=False)
-
-
-@dataclass(frozen=True)
-class TrainingRecord:
-    """What a training did; the content of the history file.
-
-    `key` tells trainings of other images, settings or starting weights apart.
-    """
-
-    key: str
-    config: MaskRCNNTraining
-    body: str
-    started_from: str
-    start_sha256: str
-    train_subjects: tuple[str, ...]
-    held_out_subjects: tuple[str, ...]
-    train_counts: Counts
-    held_out_counts: Counts
-    epochs: tuple[EpochRecord, ...] = ()
-    weights_sha256: str = ""
-
-    @property
-    def best_epoch(self) -> EpochRecord:
-        """The epoch with the highest average precision on the held-out subjects."""
-        return max(self.epochs, key=lambda epoch: epoch.average_precision)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        best = self.best_epoch.epoch if self.epochs else None
-        return {"schema": HISTORY_SCHEMA, **asdict(self), "best_epoch": best}
-
-
-def _record_of(content: Mapping[str, Any]) -> TrainingRecord:
-    """Turn what `TrainingRecord.to_dict` gave back into the record."""
-    values = {name: content[name] for name in TrainingRecord.__dataclass_fields__}
-    values["config"] = MaskRCNNTraining(**values["config"])
-    for name in ("train_subjects", "held_out_subjects"):
-        values[name] = tuple(values[name])
-    for name in ("train_counts", "held_out_counts"):
-        values[name] = Counts(**values[name])
-    values["epochs"] = tuple(EpochRecord(**epoch) for epoch in values["epochs"])
-    return TrainingRecord(**values)
-
-
-# ---- subjects and images
-
-
-def draw_held_out(
-    images: Sequence[AnnotatedImage], subject_ids: Sequence[str], *, share: float, seed: int
-) -> tuple[str, ...]:
-    """Draw the subjects that measure the training, among those with a box.
-
-    Parameters
-    ----------
-    images, subject_ids
-        The images and, in the same order, whom they show.
-    share
-        Share of the subjects, at least one of them.
-    seed
-        Of the draw.
-
-    Raises
-    ------
-    SplitError
-        If the lengths differ or fewer than two subjects have a box.
-    """
-    if len(images) != len(subject_ids):
-        raise SplitError(
-            f"There are {len(images)} images and {len(subject_ids)} subjects for them."
-        )
-    marked = sorted(
-        {who for who, image in zip(subject_ids, images, strict=True) if image.boxes_xyxy}
-    )
-    if len(marked) < 2:
-        raise SplitError(
-            f"Boxes are drawn on images of {len(marked)} subjects {marked}; two are the least: one "
-            "to train on and one to measure on. Mark faces of another dog."
-        )
-    count = min(max(1, round(share * len(marked))), len(marked) - 1)
-    drawn = np.random.default_rng(seed).permutation(len(marked))[:count]
-    return tuple(sorted(marked[index] for index in drawn))
-
-
-def _check_files(images: Iterable[AnnotatedImage]) -> None:
-    """Open every file's header, so that a broken one is found before hours of training."""
-    for image in images:
-        try:
-            with PIL.Image.open(image.path) as file:
-                size = file.size
-        except OSError as exc:
-            raise AnnotationError(f"{image.path}: the image cannot be read ({exc}).") from exc
-        if size != (image.width, image.height):
-            raise AnnotationError(
-                f"{image.path}: is {size[0]} x {size[1]} pixels, but its annotations say "
-                f"{image.width} x {image.height}. Draw the boxes on the file itself."
-            )
-
-
-def _count(images: Sequence[AnnotatedImage]) -> Counts:
-    boxes = [polygons for image in images for polygons in image.polygons]
-    return Counts(len(images), len(boxes), sum(1 for polygons in boxes if polygons))
-
-
-def _warn_of_bare_boxes(counts: Counts) -> None:
-    bare = counts.boxes - counts.polygons
-    if bare:
-        _LOG.warning(
-            "%d of %d boxes have no polygon: the whole box counts as the face's mask there; boxes "
-            "are learnt all the same, outlines are not",
-            bare,
-            counts.boxes,
-        )
-
-
-@dataclass(frozen=True)
-class TrainingSample:
-    """What the network sees: (H, W, 3) uint8 RGB, boxes (N, 4) [px], masks (N, H, W) of 0 and 1."""
-
-    image_rgb: Image
-    boxes_xyxy: NDArray[np.float32]
-    masks: NDArray[np.uint8]
-
-    def to_target(self, device: str) -> dict[str, Tensor]:
-        """Return torchvision's target; every box is a face."""
-        return {
-            "boxes": torch.tensor(self.boxes_xyxy, device=device),
-            "labels": torch.ones(len(self.boxes_xyxy), dtype=torch.int64, device=device),
-            "masks": torch.tensor(self.masks, device=device),
-        }
-
-
-def compose_sample(
-    annotated: AnnotatedImage, config: MaskRCNNTraining, rng: np.random.Generator
-) -> TrainingSample:
-    """Decode an image and change size, side and colours at random; its faces go along."""
-    image_rgb = load_image(annotated)
-    jitter = math.exp(rng.uniform(*np.log([1 - config.scale_jitter, 1 + config.scale_jitter])))
-    resized = resize_image(
-        image_rgb, round(config.short_side_px * jitter), round(config.long_side_px * jitter)
-    )
-    height, width = resized.shape[:2]
-    scale = width / annotated.width, height / annotated.height
-    boxes = np.array(annotated.boxes_xyxy, np.float32).reshape(-1, 4) * np.tile(scale, 2)
-    masks = [
-        rasterise_polygons(polygons or (_corners(box),), (width, height), scale=scale)
-        for box, polygons in zip(annotated.boxes_xyxy, annotated.polygons, strict=True)
-    ]
-    stacked = np.stack(masks) if masks else np.zeros((0, height, width), np.uint8)
-    if rng.random() < config.flip_share:
-        resized, stacked = resized[:, ::-1], stacked[:, :, ::-1]
-        boxes[:, [0, 2]] = width - boxes[:, [2, 0]]
-    return TrainingSample(
-        _change_colours(resized, config.colour_jitter, rng),
-        boxes.astype(np.float32),
-        np.ascontiguousarray(stacked),
-    )
-
-
-def _corners(box: Box) -> Polygon:
-    x0, y0, x1, y1 = box
-    return (x0, y0), (x1, y0), (x1, y1), (x0, y1)
-
-
-def rasterise_polygons(
-    polygons: Sequence[Polygon], size: tuple[int, int], *, scale: tuple[float, float] = (1.0, 1.0)
-) -> NDArray[np.uint8]:
-    """Fill outlines into a mask: a pixel belongs to the face if its middle lies inside.
-
-    Parameters
-    ----------
-    polygons
-        One or more outlines; the mask is their union.
-    size
-        Width and height of the mask [px].
-    scale
-        Mask pixels per polygon pixel in x and y.
-
-    Returns
-    -------
-    ndarray
-        (H, W) uint8, 0 and 1.
-    """
-    fine = 4  # Pillow draws on whole pixels, edges included; a finer grid makes that a quarter
-    factor = np.multiply(scale, fine)
-    canvas = PIL.Image.new("L", (size[0] * fine, size[1] * fine))
-    draw = PIL.ImageDraw.Draw(canvas)
-    for polygon in polygons:
-        corners = np.rint(np.asarray(polygon, np.float64) * factor)
-        draw.polygon([(x, y) for x, y in corners.tolist()], fill=1)
-    return np.asarray(canvas)[fine // 2 :: fine, fine // 2 :: fine].copy()
-
-
-def _change_colours(image_rgb: Image, spread: float, rng: np.random.Generator) -> Image:
-    image = PIL.Image.fromarray(np.ascontiguousarray(image_rgb))
-    for enhancer in (
-        PIL.ImageEnhance.Brightness,
-        PIL.ImageEnhance.Contrast,
-        PIL.ImageEnhance.Color,
-    ):
-        image = enhancer(image).enhance(float(rng.uniform(1 - spread, 1 + spread)))
-    return np.asarray(image)
-
-
-# ---- the training
 
 
 def train_mask_rcnn(
@@ -368,7 +84,7 @@ def train_mask_rcnn(
     config
         How to train.
     start
-        From `canemo.detect.mask_rcnn.find_start`.
+        From `canemo.detect.mask_rcnn_start.find_start`.
     device
         A torch device, e.g. ``"cpu"`` or ``"cuda"``.
     force
@@ -399,14 +115,14 @@ def train_mask_rcnn(
     if out.suffix != ".safetensors":
         raise ConfigError(f"{out}: ends in {out.suffix!r}, '.safetensors' is wanted.")
     require_device(device, setting="device")
-    _check_files(images)
+    check_files(images)
     record = _plan(images, subject_ids, config, start)
     finished = _finished_record(out, record.key)
     if finished is not None:
         _LOG.info("%s: is complete, nothing is left to train", out)
         return finished
     _check_out(out, record.key, force=force)
-    _warn_of_bare_boxes(_count(images))
+    warn_of_bare_boxes(count_boxes(images))
     held_out = set(record.held_out_subjects)
     pairs = list(zip(images, subject_ids, strict=True))
     run = _Run(
@@ -445,8 +161,8 @@ def _plan(
         start_sha256=start.sha256,
         train_subjects=tuple(sorted(set(subject_ids) - set(held_out))),
         held_out_subjects=held_out,
-        train_counts=_count([image for image, who in pairs if who not in held_out]),
-        held_out_counts=_count([image for image, who in pairs if who in held_out]),
+        train_counts=count_boxes([image for image, who in pairs if who not in held_out]),
+        held_out_counts=count_boxes([image for image, who in pairs if who in held_out]),
     )
 
 
@@ -461,7 +177,7 @@ def _finished_record(out: Path, key: str) -> TrainingRecord | None:
 def _read_history(path: Path) -> TrainingRecord | None:
     """Read a history file; None where there is none or it is something else."""
     try:
-        return _record_of(json.loads(path.read_text(encoding="utf-8")))
+        return read_record(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -582,7 +298,7 @@ class _Run:
                 return record
             network.load_state_dict(state["network"])
             optimizer.load_state_dict(state["optimizer"])
-            resumed = _record_of(json.loads(state["history"]))
+            resumed = read_record(json.loads(state["history"]))
         except Exception as exc:  # unpickling a damaged file can raise anything
             raise WeightsError(
                 f"{self.checkpoint}: is damaged ({first_line(exc)}); delete it to train from "
