@@ -170,6 +170,14 @@ def extract_crops(
     return _open_crop_file(video, path, cached=cached)
 
 
+def write_derived(source: CropFile, path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write rows with other pictures of the frames of `source`, with what is known of its video.
+
+    A row is a mapping with the columns of the ledger and ``jpeg``; one left out is null.
+    """
+    _write_rows(path, rows, notes=_read_notes(source.path))
+
+
 def cut_box(box: Box, *, width: int, height: int, crop: CropConfig) -> tuple[int, int, int, int]:
     """Return the whole-pixel rectangle to cut for a face box.
 
@@ -399,7 +407,7 @@ def _hash_video(path: Path) -> str:
 
 
 def _open_crop_file(video: Video, path: Path, *, cached: bool) -> CropFile:
-    notes = {key.decode(): value.decode() for key, value in pq.read_schema(path).metadata.items()}
+    notes = _read_notes(path)
     return CropFile(
         video,
         path,
@@ -408,6 +416,11 @@ def _open_crop_file(video: Video, path: Path, *, cached: bool) -> CropFile:
         damage=notes["damage"] or None,
         cached=cached,
     )
+
+
+def _read_notes(path: Path) -> dict[str, str]:
+    metadata = pq.read_schema(path).metadata
+    return {key.decode(): value.decode() for key, value in metadata.items()}
 
 
 def _write_rows(path: Path, rows: Iterable[dict[str, Any]], *, notes: dict[str, str]) -> None:
