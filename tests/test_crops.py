@@ -2,9 +2,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as PilImage
+from PIL import ImageFilter
 
 from canemo.config import CropConfig, DetectConfig
-from canemo.crops import cut_box, decode_jpeg, encode_jpeg, extract_crops, shrink
+from canemo.crops import (
+    LEDGER_COLUMNS,
+    compute_brightness,
+    compute_sharpness,
+    cut_box,
+    decode_jpeg,
+    encode_jpeg,
+    extract_crops,
+    shrink,
+)
 from canemo.errors import VideoOpenError
 from canemo.records import Fate, Video
 from canemo.video import Sampling
@@ -222,3 +233,61 @@ def test_without_following_single_frames_between_misses_are_kept_and_nothing_is_
     assert ledger.loc[ledger["fate"] == Fate.USED, "frame_index"].tolist() == [0, 3, 6]
     assert set(ledger["box_source"].dropna()) == {"detected"}
     assert "interpolated" in set(followed.read_ledger()["box_source"])
+
+
+def textured(short_side=160, seed=0):
+    noise = np.random.default_rng(seed).integers(0, 256, (10, 14, 3), dtype=np.uint8)
+    return np.kron(noise, np.ones((short_side // 10, short_side // 10, 1), np.uint8))
+
+
+def test_brightness_is_mean_luma_and_a_dimmed_copy_is_darker():
+    red = np.broadcast_to(np.uint8([255, 0, 0]), (20, 30, 3))
+    assert compute_brightness(red) == pytest.approx(0.299 * 255, abs=0.5)  # ITU-R BT.601
+    image = textured()
+    half = compute_brightness(image // 2)
+    assert half == pytest.approx(compute_brightness(image) / 2, abs=1)
+
+
+def test_sharpness_has_the_known_answer():
+    image = np.zeros((112, 112, 3), np.uint8)
+    assert compute_sharpness(image) == 0
+    image[50, 60] = 10  # one point: -40 at it, 10 at its four neighbours, of 110 x 110
+    assert compute_sharpness(image) == pytest.approx((40**2 + 4 * 10**2) / 110**2)
+
+
+def test_blurred_copy_is_less_sharp_however_large_the_picture():
+    image, larger = textured(240), textured(480)
+    blurred = PilImage.fromarray(image).filter(ImageFilter.GaussianBlur(3))
+    assert compute_sharpness(np.asarray(blurred)) < compute_sharpness(image) / 2
+    assert compute_sharpness(larger) == pytest.approx(compute_sharpness(image), rel=0.15)
+    assert compute_brightness(larger) == pytest.approx(compute_brightness(image), rel=0.01)
+
+
+def test_ledger_holds_both_for_crops_and_nothing_for_the_rest(tmp_path):
+    path = clip_of(tmp_path, lambda n: [("red", 40, 40, 40)] if n < 2 else [], frames=3)
+    found = extract(path, tmp_path, crop=CropConfig(margin=0.3))
+    ledger = found.read_ledger()
+    assert list(ledger.columns) == LEDGER_COLUMNS
+    for row in ledger.iloc[:2].itertuples():
+        crop = found.read_crop(row.frame_index)
+        assert row.brightness == pytest.approx(compute_brightness(crop), abs=1)
+        assert row.sharpness == pytest.approx(compute_sharpness(crop), rel=0.1)
+    assert ledger.loc[2, ["brightness", "sharpness"]].isna().all()
+    assert set(ledger[["brightness", "sharpness"]].dtypes) == {np.dtype("float32")}
+
+
+def test_bridged_face_is_as_bright_and_sharp_as_the_same_face_found(tmp_path):
+    class Blinking(PaintedFaceDetector):
+        def detect(self, images_rgb):
+            self.images_seen += len(images_rgb)
+            first = self.images_seen - len(images_rgb)
+            found = [self._find(image) for image in images_rgb]
+            return [[] if first + n == 2 else faces for n, faces in enumerate(found)]
+
+    path = clip_of(tmp_path, lambda n: [("red", 40, 40, 40)], frames=5)
+    crop = CropConfig(margin=0.3)
+    found = extract(path, tmp_path, crop=crop).read_ledger()
+    bridged = extract(path, tmp_path / "other", Blinking(), crop=crop).read_ledger()
+    assert bridged["box_source"].tolist()[2] == "interpolated"
+    assert bridged["brightness"][2] == pytest.approx(found["brightness"][2], abs=1)
+    assert bridged["sharpness"][2] == pytest.approx(found["sharpness"][2], rel=0.1)
