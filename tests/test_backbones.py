@@ -172,6 +172,8 @@ def test_one_crop_gives_the_same_as_among_eight(lite0):
     alone = lite0.embed(photos[3:4])
     torch.testing.assert_close(together.cls[3:4], alone.cls, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(together.tokens[3:4], alone.tokens, rtol=1e-4, atol=1e-4)
+    for among, layer in zip(together.layers, alone.layers, strict=True):
+        torch.testing.assert_close(among[3:4], layer, rtol=1e-4, atol=1e-4)
 
 
 def test_input_is_not_changed(lite0):
@@ -525,3 +527,89 @@ def test_checkpoint_with_further_tokens_is_another_architecture(tmp_path):
     torch.save(state, path)
     with pytest.raises(WeightsError, match="'pos_embed' has shape"):
         load_backbone("vits16", weights=path)
+
+
+# -- layers before the last ------------------------------------------------------------------------
+
+
+def backbone_of(name, tmp_path):
+    """Build a small network whose weights, norms included, are all drawn."""
+    torch.manual_seed(5)
+    state = timm.create_model(name, num_classes=0).state_dict()
+    drawn = {
+        key: value + 0.1 * torch.rand(value.shape) if value.is_floating_point() else value
+        for key, value in state.items()
+    }
+    save_file(drawn, tmp_path / "w.safetensors")
+    return load_backbone(f"timm:{name}", weights=tmp_path / "w.safetensors")
+
+
+def map_means(net, pixels):
+    """Return the means of the last maps but one that timm's own reader of stages gives."""
+    maps = net.forward_intermediates(pixels, indices=4, intermediates_only=True)
+    return [each.mean((2, 3)) for each in maps[-2::-1]]
+
+
+def efficientnet_means(net, pixels):
+    """Return those of all blocks: timm's reader leaves out those that do not shrink."""
+    means, x = [], net.bn1(net.conv_stem(pixels))
+    for block in net.blocks:
+        x = block(x)
+        means.append(x.mean((2, 3)))
+    return means[-2:-5:-1]
+
+
+def normed_cls(net, pixels):
+    taken = net.forward_intermediates(
+        pixels, indices=4, norm=True, return_prefix_tokens=True, intermediates_only=True
+    )
+    return [prefix[:, 0] for _, prefix in taken[-2::-1]]
+
+
+def normed_means(net, pixels):
+    taken = net.forward_intermediates(pixels, indices=4, norm=True, intermediates_only=True)
+    return [each.mean((2, 3)) for each in taken[-2::-1]]
+
+
+@pytest.mark.parametrize(
+    ("name", "expect"),
+    [
+        ("test_vit", normed_cls),
+        ("vit_small_patch16_dinov3", normed_cls),
+        ("mixer_s32_224", normed_means),
+        ("test_efficientnet", efficientnet_means),
+        ("test_resnet", map_means),
+        ("test_convnext", map_means),
+    ],
+)
+def test_layers_are_those_that_timm_reads_itself(name, expect, tmp_path):
+    backbone = backbone_of(name, tmp_path)
+    images = [photo(1), photo(2)]
+    layers = backbone.embed(images).layers
+    with torch.inference_mode():
+        expected = expect(backbone.net, backbone.prepare(images))
+    assert len(layers) == len(expected) == 3
+    for layer, known in zip(layers, expected, strict=True):
+        torch.testing.assert_close(layer, known, rtol=1e-4, atol=1e-4)
+        assert (layer[0] - layer[1]).abs().max() > 1e-3
+    assert backbone.layer_dims == tuple(layer.shape[1] for layer in expected)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["levit_128s", "cait_xxs24_224", "regnety_002"],  # three stages; ends elsewhere; other names
+)
+def test_network_without_recognisable_blocks_has_no_layers(name, tmp_path):
+    backbone = load_backbone(f"timm:{name}", weights=random_weights(f"timm:{name}", tmp_path / "w"))
+    assert backbone.layer_dims == ()
+    assert backbone.embed([photo()]).layers == ()
+
+
+def test_layers_come_from_the_same_pass_and_leave_no_hook(tmp_path):
+    backbone = backbone_of("test_vit", tmp_path)
+    passes = []
+    counter = backbone.net.patch_embed.register_forward_hook(lambda *_: passes.append(1))
+    backbone.embed([photo()])
+    counter.remove()
+    assert len(passes) == 1
+    assert not any(module._forward_hooks for module in backbone.net.modules())

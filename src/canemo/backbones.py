@@ -43,6 +43,7 @@ from canemo.weights import (
 logger = logging.getLogger(__name__)
 
 INPUT_SIDE_PX = 224
+EARLIER_LAYERS = 3
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,15 @@ class Embedding:
     """What a backbone says about N crops, float32.
 
     `cls` (N, D) is the CLS token, or the pooled map of a CNN; `tokens` (N, P, D) are the P = rows x
-    columns patch tokens (or map positions) in reading order.
+    columns patch tokens (or map positions) in reading order. `layers` are the blocks (stages of a
+    CNN) before the last, nearest to it first, (N, D) each: the CLS token, or mean token, through
+    the final norm; of a CNN the mean of the stage's map, whose D differs from stage to stage.
+    Empty where the network has no recognisable blocks.
     """
 
     cls: Tensor
     tokens: Tensor
+    layers: tuple[Tensor, ...] = ()
 
 
 class Backbone:
@@ -72,6 +77,8 @@ class Backbone:
         D, and how many numbers the network holds.
     grid_shape
         Rows and columns of the patch tokens.
+    layer_dims
+        D of each of the earlier layers of an embedding, or nothing where it has none.
     """
 
     def __init__(
@@ -102,8 +109,11 @@ class Backbone:
         self.is_cnn = found.ndim == 4 and found.shape[1] == self.feature_dim
         if self.is_cnn:
             self.net = self.net.to(memory_format=torch.channels_last)
-        side = round(self.embed(blank).tokens.shape[1] ** 0.5)
+        self._layers = self._find_layers(blank)
+        embedding = self.embed(blank)
+        side = round(embedding.tokens.shape[1] ** 0.5)
         self.grid_shape = (side, side)
+        self.layer_dims = tuple(layer.shape[1] for layer in embedding.layers)
 
     @property
     def fingerprint(self) -> str:
@@ -136,9 +146,10 @@ class Backbone:
 
     @torch.inference_mode()
     def embed(self, images_rgb: Sequence[Image]) -> Embedding:
-        """Return the embedding of N crops, each (H, W, 3) uint8, RGB."""
-        cls, tokens = self._split(self._forward_features(images_rgb))
-        return Embedding(cls, tokens)
+        """Return the embedding of N crops, each (H, W, 3) uint8, RGB, in one pass."""
+        features, outputs = self._forward_watching(self._layers, images_rgb)
+        layers = [layer.float().cpu() for layer in outputs if layer is not None]
+        return Embedding(*self._split(features), tuple(layers))
 
     @torch.inference_mode()
     def activations(self, images_rgb: Sequence[Image]) -> Tensor:
@@ -156,6 +167,56 @@ class Backbone:
         finally:
             hook.remove()
         return self._split(kept[0])[1]
+
+    @torch.inference_mode()
+    def _find_layers(self, images_rgb: Sequence[Image]) -> tuple[nn.Module, ...]:
+        """Return the blocks before the last, nearest to it first, or none.
+
+        There are none where a block gives something else than one vector per crop, or where the
+        last block's is not the embedding: the list is not what the network ends with (CaiT).
+        """
+        blocks = _last_blocks(self.net)
+        features, outputs = self._forward_watching(blocks, images_rgb)
+        if not blocks or any(output is None for output in outputs):
+            return ()
+        if not self.is_cnn:  # of a CNN, convolutions may follow the last stage
+            last, cls = cast(Tensor, outputs[0]).float().cpu(), self._split(features)[0]
+            if not torch.allclose(last, cls, rtol=1e-3, atol=1e-3):
+                return ()
+        return blocks[1:]
+
+    def _forward_watching(
+        self, blocks: Sequence[nn.Module], images_rgb: Sequence[Image]
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        """Return the features and, in the order of `blocks`, a vector per crop of each.
+
+        Outputs are reduced as they come, so that no whole map or row of tokens is held.
+        """
+        outputs: dict[nn.Module, Tensor | None] = {}
+
+        def keep(block: nn.Module, _: object, output: object) -> None:
+            outputs[block] = self._reduce(output)
+
+        hooks = [block.register_forward_hook(keep) for block in blocks]
+        try:
+            features = self._forward_features(images_rgb)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return features, [outputs.get(block) for block in blocks]
+
+    def _reduce(self, output: object) -> Tensor | None:
+        """Return one vector per crop of what a block gives, or None where it is something else."""
+        if not isinstance(output, Tensor):
+            return None
+        if self.is_cnn:
+            is_map = output.ndim == 4 and output.shape[2] == output.shape[3]
+            return output.mean((2, 3)) if is_map else None
+        if output.ndim != 3 or output.shape[2] != self.feature_dim:
+            return None
+        norm = getattr(self.net, "norm", None) or nn.Identity()
+        normed: Tensor = norm(output[:, :1] if self._prefix_tokens else output)
+        return normed.mean(1)
 
     def _forward_features(self, images_rgb: Sequence[Image]) -> Tensor:
         pixels = self.prepare(images_rgb).to(self.device)
@@ -317,6 +378,22 @@ def describe_architecture(net: nn.Module) -> Architecture:
         feature_dim=int(cast(int, net.num_features)),
         patch_px=None if patch is None else int(patch[0]),
     )
+
+
+def _last_blocks(net: nn.Module) -> tuple[nn.Module, ...]:
+    """Return the last block and the three before it, last first, or none where they are unknown.
+
+    timm's names: `blocks` (ViTs, EfficientNets), `stages` (ConvNeXts), `layer1` to `layer4`
+    (ResNets).
+    """
+    wanted = EARLIER_LAYERS + 1
+    for name in ("blocks", "stages"):
+        listed = getattr(net, name, None)
+        if isinstance(listed, nn.Sequential | nn.ModuleList) and len(listed) >= wanted:
+            return tuple(listed)[: -wanted - 1 : -1]
+    layers = [getattr(net, f"layer{number}", None) for number in range(wanted, 0, -1)]
+    found = tuple(layer for layer in layers if isinstance(layer, nn.Module))
+    return found if len(found) == wanted else ()
 
 
 def _require_architecture(spec: BackboneSpec, net: nn.Module) -> None:
