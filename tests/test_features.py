@@ -1,14 +1,26 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
 
-from canemo.backbones import load_backbone
+from canemo.backbones import Embedding, load_backbone
 from canemo.config import CropConfig, DetectConfig
 from canemo.crops import extract_crops
 from canemo.errors import ConfigError
-from canemo.features import POOLINGS, extract_features, load_features, load_pooled, pool
+from canemo.features import (
+    LAYERS,
+    POOLINGS,
+    compute_features,
+    extract_features,
+    load_features,
+    load_pooled,
+    load_poolings,
+    pool,
+    require_pooling,
+)
 from canemo.records import Video
 from canemo.video import Sampling
 from clips import write_clip
@@ -51,6 +63,8 @@ def test_kept_vectors_are_those_of_the_backbone(tmp_path, backbone):
     embedding = backbone.embed(images)
     np.testing.assert_allclose(features.cls, embedding.cls, rtol=2e-3, atol=2e-3)
     np.testing.assert_allclose(features.mean, embedding.tokens.mean(1), rtol=2e-3, atol=2e-3)
+    for kept, layer in zip(features.layers, embedding.layers, strict=True):
+        np.testing.assert_allclose(kept, layer, rtol=2e-3, atol=2e-3)
     assert features.origin["frame_index"].tolist() == [0, 1, 2, 3, 4]
     assert features.origin["video_id"].tolist() == ["clip"] * 5
 
@@ -126,14 +140,98 @@ def test_poolings_pick_what_they_say():
     assert pool(features, "cls_mean").shape == (4, 6)
 
 
+def test_parts_of_the_face_are_means_of_their_cells():
+    features = draw_features(subjects=1, clips=1, frames=2, dim=3)
+    cells = np.arange(16, dtype=np.float16) ** 2  # 0 1 4 9 | 16 25 36 49 | 64 ... | 144 ...
+    grid = cells[None, :, None] + np.zeros((2, 16, 3), np.float16)
+    grid[1] += 1
+    parts = {
+        "row1": 14 / 4, "row2": 126 / 4, "row3": 366 / 4, "row4": 734 / 4, "upper": 140 / 8,
+        "lower": 1100 / 8, "centre": (25 + 36 + 81 + 100) / 4, "rim": (1240 - 242) / 12,
+    }  # fmt: skip
+    for part, mean in parts.items():
+        found = pool(replace(features, grid=grid), part)
+        np.testing.assert_allclose(found, [[mean] * 3, [mean + 1] * 3], rtol=1e-6, err_msg=part)
+
+
+def test_layers_are_pooled_by_name_and_joined_from_the_last_to_the_fourth():
+    plain = draw_features(subjects=1, clips=1, frames=2, dim=2)
+    layers = tuple(np.full((2, size), size, np.float16) for size in (5, 4, 3))
+    features = replace(plain, layers=layers)
+    for name, layer in zip(LAYERS, layers, strict=True):
+        np.testing.assert_array_equal(pool(features, name), layer)
+    np.testing.assert_array_equal(
+        pool(features, "last4"), np.concatenate([plain.cls, *layers], axis=1)
+    )
+
+
 def test_unknown_pooling_lists_those_there_are():
-    with pytest.raises(ConfigError, match=", ".join(POOLINGS)):
+    with pytest.raises(ConfigError, match=f"'median'; there are {', '.join(POOLINGS)}$"):
+        require_pooling("median")
+    with pytest.raises(ConfigError, match="'median'; there are cls, mean"):
         pool(draw_features(subjects=1, clips=1), "median")
 
 
+class PlainBackbone:
+    """Has no layers before the last; its vectors are the mean colour of the crop."""
+
+    fingerprint = "plain-1"
+    grid_shape = (4, 4)
+    feature_dim = 3
+    layer_dims = ()
+
+    def embed(self, images_rgb):
+        colours = np.stack([image.mean(axis=(0, 1)) for image in images_rgb])
+        cls = torch.from_numpy(colours.astype(np.float32))
+        return Embedding(cls, cls[:, None].expand(-1, 16, -1))
+
+
+@pytest.mark.parametrize("pooling", [*LAYERS, "last4"])
+def test_missing_layers_name_the_poolings_of_this_backbone(tmp_path, pooling):
+    crops = crops_of(tmp_path, frames=2)
+    path = extract_features(crops, PlainBackbone(), batch_size=8, cache_dir=tmp_path).path
+    there = "there are cls, mean, cls_mean, grid, upper, lower, row1, .*centre, rim$"
+    with pytest.raises(ConfigError, match=rf"'{pooling}' needs layers .*{there}"):
+        load_poolings([(crops, path)], ["cls", pooling])
+    features = load_features([(crops, path)])
+    assert features.layers == ()
+    assert pool(features, "centre").shape == (2, 3)
+    with pytest.raises(ConfigError, match=there):
+        pool(features, pooling)
+
+
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_pooled_features_are_those_of_all_features(pooling, crop_sources):
+def test_pooled_features_are_those_of_all_features(pooling, crop_sources, backbone):
     origin, pooled = load_pooled(crop_sources, pooling)
     features = load_features(crop_sources)
     np.testing.assert_array_equal(pooled, pool(features, pooling))
     pd.testing.assert_frame_equal(origin, features.origin)
+    (crops, _), *_ = crop_sources
+    images = [crops.read_crop(i) for i in range(3)]
+    fresh = compute_features(backbone, images, features.origin[:3])
+    np.testing.assert_array_equal(pool(fresh, pooling), pooled[:3])
+    assert pooled.dtype == np.float32
+
+
+def test_several_poolings_read_each_file_once_and_only_what_they_need(crop_sources, monkeypatch):
+    reads = []
+
+    class Recorded(pq.ParquetFile):
+        def __init__(self, path):
+            super().__init__(path)
+            self.path = path
+
+        def read(self, columns):
+            reads.append((self.path, sorted(columns)))
+            return super().read(columns)
+
+    wanted = ["layer3", "cls_mean"]
+    alone = {pooling: load_pooled(crop_sources, pooling)[1] for pooling in wanted}
+    monkeypatch.setattr("canemo.features.pq.ParquetFile", Recorded)
+    origin, pooled = load_poolings(crop_sources, wanted)
+    columns = ["cls", "frame_index", "layer3", "mean"]
+    assert reads == [(path, columns) for _, path in crop_sources]
+    assert origin["video_id"].tolist() == ["a"] * 3 + ["b"] * 2
+    assert list(pooled) == wanted
+    for pooling in wanted:
+        np.testing.assert_array_equal(pooled[pooling], alone[pooling])

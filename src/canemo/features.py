@@ -1,12 +1,13 @@
 """Embeddings of face crops: extracted once per video, cached by content, pooled as one likes.
 
-Each crop keeps its CLS (or pooled) embedding, the mean of its patch tokens and a 4 x 4 grid of mean
-tokens, as float16. Poolings and parts of the face are then linear algebra on the cache.
+Each crop keeps its CLS (or pooled) embedding, the mean of its patch tokens, a 4 x 4 grid of mean
+tokens and the vectors of the three blocks before the last, as float16. Poolings and parts of the
+face are then linear algebra on the cache.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -24,8 +25,9 @@ from canemo.errors import ConfigError
 from canemo.files import hash_values, replacing
 from canemo.records import Image
 
-FEATURES_VERSION = 1
+FEATURES_VERSION = 2
 GRID_SIDE = 4
+LAYERS = ("layer2", "layer3", "layer4")  # counted from the end, where cls is the first
 
 Array: TypeAlias = NDArray[np.float32]
 Stored: TypeAlias = NDArray[np.float16] | NDArray[np.float32]
@@ -45,6 +47,9 @@ class Features:
         (N, D), mean patch token.
     grid
         (N, 16, D), mean tokens of a 4 x 4 grid over the crop, in reading order.
+    layers
+        The second, third and fourth block from the end, (N, D) each, or nothing where the
+        backbone has no recognisable blocks; D of a CNN differs from stage to stage.
 
     Notes
     -----
@@ -55,9 +60,22 @@ class Features:
     cls: Stored
     mean: Stored
     grid: Stored
+    layers: tuple[Stored, ...] = ()
 
     def __len__(self) -> int:
         return len(self.origin)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is kept of each crop: ``cls``, ``mean``, ``grid`` and the layers there are."""
+        return ("cls", "mean", "grid", *LAYERS[: len(self.layers)])
+
+    def as_rows(self, name: str) -> Stored:
+        """Return what is kept under a name as one row per crop, (N, F)."""
+        if name in LAYERS:
+            return self.layers[LAYERS.index(name)]
+        vectors: Stored = getattr(self, name)
+        return vectors.reshape(len(self), int(np.prod(vectors.shape[1:])))
 
 
 @dataclass(frozen=True)
@@ -69,40 +87,89 @@ class FeatureFile:
     cached: bool
 
 
-def _part(rows: slice) -> Callable[[Features], Array]:
-    def pool(features: Features) -> Array:
-        n, _, d = features.grid.shape
-        square = features.grid.reshape(n, GRID_SIDE, GRID_SIDE, d)
-        return np.asarray(square[:, rows].mean(axis=(1, 2), dtype=np.float32))
+@dataclass(frozen=True)
+class Pooling:
+    """How features become one row per crop: what it takes, and the function to (N, F)."""
 
-    return pool
+    needs: tuple[str, ...]
+    compute: Callable[[Features], Array | Stored]
 
 
-POOLINGS: dict[str, Callable[[Features], Array | Stored]] = {
-    "cls": lambda features: features.cls,
-    "mean": lambda features: features.mean,
-    "cls_mean": lambda features: np.concatenate([features.cls, features.mean], axis=1),
-    "grid": lambda features: features.grid.reshape(len(features), _size_of(features.grid)),
-    "upper": _part(slice(0, 2)),
-    "lower": _part(slice(2, 4)),
+def _join(*names: str) -> Pooling:
+    def compute(features: Features) -> Stored:
+        return np.concatenate([features.as_rows(name) for name in names], axis=1)
+
+    return Pooling(names, compute)
+
+
+def _average(*cells: int) -> Pooling:
+    """Average cells of the grid; they count from 0 in reading order."""
+
+    def compute(features: Features) -> Array:
+        return np.asarray(features.grid[:, cells].mean(axis=1, dtype=np.float32))
+
+    return Pooling(("grid",), compute)
+
+
+_CENTRE = (5, 6, 9, 10)
+
+POOLINGS: dict[str, Pooling] = {
+    "cls": _join("cls"),
+    "mean": _join("mean"),
+    "cls_mean": _join("cls", "mean"),
+    **{name: _join(name) for name in LAYERS},
+    "last4": _join("cls", *LAYERS),
+    "grid": _join("grid"),
+    "upper": _average(*range(8)),
+    "lower": _average(*range(8, 16)),
+    **{f"row{row + 1}": _average(*range(4 * row, 4 * row + 4)) for row in range(GRID_SIDE)},
+    "centre": _average(*_CENTRE),
+    "rim": _average(*(cell for cell in range(GRID_SIDE**2) if cell not in _CENTRE)),
 }
-"""Name of a pooling -> function from Features to (N, F)."""
+"""Name of a pooling -> what it is.
 
-
-_STORED_IN = {"cls": ("cls",), "mean": ("mean",), "cls_mean": ("cls", "mean")}
-_ALL_STORED = ("cls", "mean", "grid")
+`last4` is what DINO's own linear evaluation of a ViT-S takes (its eval_linear.py, n_last_blocks=4;
+Caron et al. 2021, doi:10.1109/ICCV48922.2021.00951).
+"""
 
 
 def pool(features: Features, pooling: str) -> Array:
-    """Return one row per crop, (N, F) float32; ConfigError names the poolings there are."""
-    require_pooling(pooling)
-    return np.asarray(POOLINGS[pooling](features), dtype=np.float32)
+    """Return one row per crop, (N, F) float32.
+
+    Raises
+    ------
+    ConfigError
+        There is no such pooling, or none of features without layers; those there are are named.
+    """
+    require_pooling(pooling, stored=features.names)
+    return np.asarray(POOLINGS[pooling].compute(features), dtype=np.float32)
 
 
-def require_pooling(pooling: str) -> None:
-    """Raise ConfigError, which names the poolings there are, where there is none of that name."""
+def require_pooling(pooling: str, *, stored: Collection[str] | None = None) -> None:
+    """Raise ConfigError, which names the poolings there are, where there is none of that name.
+
+    Parameters
+    ----------
+    pooling
+        The name.
+    stored
+        What is kept of each crop (`Features.names`); None leaves it open.
+
+    Raises
+    ------
+    ConfigError
+        There is no such pooling, or what it needs is not stored.
+    """
+    usable = [
+        name for name, each in POOLINGS.items() if stored is None or set(each.needs) <= set(stored)
+    ]
     if pooling not in POOLINGS:
-        raise ConfigError(f"probe.pooling = {pooling!r}; there are {', '.join(POOLINGS)}")
+        raise ConfigError(f"probe.pooling = {pooling!r}; there are {', '.join(usable)}")
+    if pooling not in usable:
+        raise ConfigError(
+            f"probe.pooling = {pooling!r} needs layers before the last, which this backbone does "
+            f"not have; there are {', '.join(usable)}"
+        )
 
 
 def extract_features(
@@ -126,7 +193,7 @@ def extract_features(
 
 
 def _make_feature_file(path: Path, crops: CropFile, backbone: Backbone, *, batch_size: int) -> None:
-    schema = _schema(backbone.feature_dim)
+    schema = _schema(backbone.feature_dim, backbone.layer_dims)
     with (
         replacing(path) as temporary,
         pq.ParquetWriter(temporary, schema, use_dictionary=False) as writer,
@@ -145,17 +212,24 @@ def compute_features(
     embedding = backbone.embed(images_rgb)
     n, _, dim = embedding.tokens.shape
     square = embedding.tokens.transpose(1, 2).reshape(n, dim, *backbone.grid_shape)
-    grid = adaptive_avg_pool2d(square, GRID_SIDE).flatten(2).transpose(1, 2)
-    vectors = (embedding.cls, embedding.tokens.mean(1), grid)
-    return Features(origin, *(vector.numpy().astype(np.float16) for vector in vectors))
+    cells = adaptive_avg_pool2d(square, GRID_SIDE).flatten(2).transpose(1, 2)
+    cls, mean, grid, *layers = (
+        vectors.numpy().astype(np.float16)
+        for vectors in (embedding.cls, embedding.tokens.mean(1), cells, *embedding.layers)
+    )
+    return Features(origin, cls, mean, grid, tuple(layers))
 
 
 def load_features(sources: Sequence[tuple[CropFile, Path]]) -> Features:
     """Load the features of many videos, in the order given, rows in order of time."""
-    parts = [_read_features(crops, path, _ALL_STORED) for crops, path in sources]
+    parts = [_read_features(crops, path) for crops, path in sources]
+    by_layer = zip(*(part.layers for part in parts), strict=True)
     return Features(
         pd.concat([part.origin for part in parts], ignore_index=True),
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in _ALL_STORED),
+        cls=np.concatenate([part.cls for part in parts]),
+        mean=np.concatenate([part.mean for part in parts]),
+        grid=np.concatenate([part.grid for part in parts]),
+        layers=tuple(np.concatenate(layers) for layers in by_layer),
     )
 
 
@@ -164,46 +238,85 @@ def load_pooled(
 ) -> tuple[pd.DataFrame, Array]:
     """Load where the crops of many videos come from and their pooled features, (N, F) float32.
 
-    Only what the pooling needs is read: the vectors of a large study would fill a laptop's memory.
+    Raises
+    ------
+    ConfigError
+        As `load_poolings`.
     """
-    require_pooling(pooling)
-    columns = _STORED_IN.get(pooling, _ALL_STORED)
-    parts = [_read_features(crops, path, columns) for crops, path in sources]
-    pooled = [pool(part, pooling) for part in parts]
-    return pd.concat([part.origin for part in parts], ignore_index=True), np.concatenate(pooled)
+    origin, pooled = load_poolings(sources, [pooling])
+    return origin, pooled[pooling]
 
 
-def _read_features(crops: CropFile, path: Path, columns: Sequence[str]) -> Features:
-    """Read the features of one video; what is not among `columns` comes without values."""
-    table = pq.read_table(path, columns=["frame_index", *columns])
-    ledger = crops.read_ledger().set_index("frame_index")
-    index = table["frame_index"].to_numpy()
-    origin = ledger.loc[index, ["video_id", "subject_id", "label", "time_s"]].reset_index()
-    arrays = {name: to_array(table[name]) for name in columns}
+def load_poolings(
+    sources: Sequence[tuple[CropFile, Path]], poolings: Sequence[str]
+) -> tuple[pd.DataFrame, dict[str, Array]]:
+    """Load where the crops of many videos come from and several poolings of their features.
+
+    Each video's file is read once, and of it only what the poolings need: all vectors of a large
+    study would fill a laptop's memory.
+
+    Parameters
+    ----------
+    sources
+        Crops and file of features of each video.
+    poolings
+        Keys of `POOLINGS`.
+
+    Returns
+    -------
+    tuple of DataFrame and dict
+        N rows of origin as in `Features`; pooling -> (N, F) float32.
+
+    Raises
+    ------
+    ConfigError
+        There is no such pooling, or none of this backbone; those there are are named.
+    """
+    for pooling in poolings:
+        require_pooling(pooling)
+    needed = {name for pooling in poolings for name in POOLINGS[pooling].needs}
+    origins: list[pd.DataFrame] = []
+    pooled: dict[str, list[Array]] = {pooling: [] for pooling in poolings}
+    for crops, path in sources:
+        features = _read_features(crops, path, needed)
+        origins.append(features.origin)
+        for pooling, parts in pooled.items():
+            parts.append(pool(features, pooling))
+    joined = {pooling: np.concatenate(parts) for pooling, parts in pooled.items()}
+    return pd.concat(origins, ignore_index=True), joined
+
+
+def _read_features(crops: CropFile, path: Path, needed: Collection[str] | None = None) -> Features:
+    """Read the features of one video; what is not `needed` (None: all) comes without values."""
+    with pq.ParquetFile(path) as file:
+        stored = [name for name in file.schema_arrow.names if name != "frame_index"]
+        columns = stored if needed is None else [name for name in stored if name in needed]
+        table = file.read(columns=["frame_index", *columns])
+    origin = _read_origin(crops, table["frame_index"].to_numpy())
     nothing = np.empty((len(origin), 0), np.float16)
-    grid = arrays.get("grid", nothing)
-    return Features(
-        origin,
-        arrays.get("cls", nothing),
-        arrays.get("mean", nothing),
-        grid.reshape(len(origin), GRID_SIDE**2, grid.shape[1] // GRID_SIDE**2),
-    )
+    arrays = {name: to_array(table[name]) if name in columns else nothing for name in stored}
+    layers = tuple(arrays[name] for name in LAYERS if name in stored)
+    dim = arrays["grid"].shape[1] // GRID_SIDE**2
+    grid = arrays["grid"].reshape(len(origin), GRID_SIDE**2, dim)
+    return Features(origin, arrays["cls"], arrays["mean"], grid, layers)
 
 
-def _size_of(vectors: Stored) -> int:
-    return int(np.prod(vectors.shape[1:]))  # stated, since -1 fails where there are no rows
+def _read_origin(crops: CropFile, frame_index: NDArray[np.int64]) -> pd.DataFrame:
+    ledger = crops.read_ledger().set_index("frame_index")
+    return ledger.loc[frame_index, ["video_id", "subject_id", "label", "time_s"]].reset_index()
 
 
-def _schema(dim: int) -> pa.Schema:
-    sizes = {"cls": dim, "mean": dim, "grid": GRID_SIDE**2 * dim}
+def _schema(dim: int, layer_dims: Sequence[int]) -> pa.Schema:
+    layers = dict(zip(LAYERS, layer_dims, strict=False))  # a backbone has all of them or none
+    sizes = {"cls": dim, "mean": dim, "grid": GRID_SIDE**2 * dim, **layers}
     vectors = [(name, pa.list_(pa.float16(), size)) for name, size in sizes.items()]
     return pa.schema([("frame_index", pa.int64()), *vectors])
 
 
 def _to_table(features: Features, schema: pa.Schema) -> pa.Table:
-    vectors = (features.cls, features.mean, features.grid.reshape(len(features), -1))
     frame_index = pa.array(features.origin["frame_index"], pa.int64())
-    return pa.Table.from_arrays([frame_index, *map(to_column, vectors)], schema=schema)
+    vectors = [to_column(features.as_rows(name)) for name in features.names]
+    return pa.Table.from_arrays([frame_index, *vectors], schema=schema)
 
 
 def to_column(vectors: Stored) -> pa.FixedSizeListArray:
