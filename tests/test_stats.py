@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from canemo.metrics import Predictions
-from canemo.stats import MAX_EXACT_SUBJECTS, compare_pair
+from canemo.stats import MAX_EXACT_SUBJECTS, compare_pair, compute_intervals
 
 SCORES = ("accuracy", "balanced_accuracy", "auroc")
 
@@ -28,6 +28,102 @@ def drawn_pair(*, subjects, clips=6, gap=0.0, seed=0, spread=1.0):
     right = rng.random((2, subjects, clips)) < p
     owners = np.repeat(np.arange(subjects), clips)
     return [answers(each.ravel(), owners) for each in right]
+
+
+def drawn_study(*, subjects, effect=0.0, skill=0.0, seed=0):
+    """About 8 clips of each dog, a third of one label; each dog leans to one label or the other."""
+    rng = np.random.default_rng(seed)
+    owner = np.repeat(np.arange(subjects), rng.integers(4, 13, subjects))
+    truth = (rng.random(len(owner)) < 1 / 3).astype(int)
+    gain = (effect + skill * rng.normal(size=subjects))[owner]
+    lean = rng.normal(size=subjects)[owner]
+    second = 1 / (1 + np.exp(-lean - gain * (truth - 0.5) - rng.normal(size=len(owner))))
+    probability = np.stack([1 - second, second], axis=1)
+    return Predictions(truth, probability, owner.astype(object), ("a", "b"))
+
+
+def test_interval_of_ten_dogs_is_known():
+    # Five dogs all right, five all wrong: the standard error is sqrt(0.25 / 9), and t(9) 2.262.
+    result = answers(np.repeat([1, 0], 50), np.repeat(range(10), 10))
+    reach = 2.262 * np.sqrt(0.25 / 9) / 0.25
+    expected = 1 / (1 + np.exp([reach, -reach]))
+    assert compute_intervals(result)["accuracy"] == pytest.approx(expected, abs=0.01)
+
+
+def test_right_and_wrong_turned_round_mirror_the_interval():
+    right, owners = np.random.default_rng(0).random(60) < 0.8, np.repeat(range(12), 5)
+    low, high = compute_intervals(answers(right, owners))["accuracy"]
+    again = compute_intervals(answers(~right, owners))["accuracy"]
+    assert again == pytest.approx((1 - high, 1 - low))
+    assert 0 < low < right.mean() < high < 1
+    assert right.mean() - low > high - right.mean()  # there is more room below
+
+
+def test_all_scores_equal_leave_the_point():
+    perfect = answers(np.ones(40), np.repeat(range(10), 4))
+    assert compute_intervals(perfect) == dict.fromkeys(SCORES, (1.0, 1.0))
+    alike = answers([1, 1, 1, 0] * 10, np.repeat(range(10), 4), truth=[0, 1, 0, 1] * 10)
+    low, high = compute_intervals(alike)["accuracy"]
+    assert low == high == 0.75
+
+
+def test_missing_label_leaves_two_scores_without_interval():
+    found = compute_intervals(answers([1, 0, 1, 1] * 3, np.repeat(range(6), 2), truth=[1] * 12))
+    assert found["balanced_accuracy"] is found["auroc"] is None
+    assert found["accuracy"] is not None
+
+
+def test_label_that_one_dog_alone_shows_is_often_missing_from_resamples():
+    # It is missing from (3/4)^4 = 0.32 of the resamples of four dogs; the others are enough.
+    truth = [0, 1, 0, 0, 0, 0, 0, 0]
+    found = compute_intervals(answers([1, 1, 0, 1, 1, 1, 1, 0], np.repeat(range(4), 2), truth))
+    low, high = found["balanced_accuracy"]
+    assert 0 < low < (5 / 7 + 1) / 2 < high < 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("subjects", [20, 29])
+@pytest.mark.parametrize(
+    ("effect", "skill", "truth"),
+    [
+        (0.0, 0.0, (0.5, 0.5, 0.5)),
+        (1.5, 0.5, (0.700, 0.700, 0.770)),
+        (3.5, 1.0, (0.879, 0.879, 0.951)),
+    ],
+)
+def test_intervals_hold_the_truth_as_often_as_stated(subjects, effect, skill, truth):
+    held = []
+    for seed in range(500):
+        study = drawn_study(subjects=subjects, effect=effect, skill=skill, seed=seed)
+        found = compute_intervals(study, resamples=500, seed=seed)
+        held.append(
+            [
+                found[name][0] <= value <= found[name][1]
+                for name, value in zip(SCORES, truth, strict=True)
+            ]
+        )
+    accuracy, balanced_accuracy, auroc = np.mean(held, axis=0)
+    assert accuracy == pytest.approx(0.95, abs=0.03)
+    assert balanced_accuracy == pytest.approx(0.95, abs=0.03)
+    assert auroc == pytest.approx(0.95, abs=0.03 if effect < 3 else 0.05)
+
+
+def test_effect_size_is_known():
+    # Shares right per dog: 3/4 - 1/4, 2/4 - 2/4, 4/4 - 2/4; mean 1/3, deviation 1/sqrt(12).
+    owners = np.repeat(["rex", "ada", "bob"], 4)
+    first = answers([1, 1, 1, 0, 1, 1, 0, 0, 1, 1, 1, 1], owners)
+    second = answers([1, 0, 0, 0, 1, 0, 1, 0, 1, 0, 1, 0], owners)
+    assert compare_pair(first, second).effect_size == pytest.approx(np.sqrt(12) / 3)
+    assert compare_pair(second, first).effect_size == pytest.approx(-np.sqrt(12) / 3)
+
+
+def test_effect_size_weighs_dogs_not_clips():
+    owners = ["rex"] * 40 + ["ada"] * 2 + ["bob"] * 2
+    first = answers([1] * 40 + [1, 0, 0, 0], owners)
+    second = answers([0] * 40 + [1, 0, 1, 0], owners)
+    # Differences 1, 0 and -1/2.
+    expected = (0.5 / 3) / np.std([1, 0, -0.5], ddof=1)
+    assert compare_pair(first, second).effect_size == pytest.approx(expected)
 
 
 def test_against_every_pattern_written_out():
@@ -79,6 +175,7 @@ def test_better_on_every_one_of_eight_dogs():
     assert (found.p, found.flips, found.exact) == (2 / 256, 256, True)
     assert found.difference["accuracy"] == pytest.approx(0.5)
     assert found.interval["accuracy"] == pytest.approx((0.5, 0.5))  # the same on every dog
+    assert found.effect_size is None  # it does not vary
 
 
 def test_dogs_are_the_unit_not_clips():
@@ -175,6 +272,7 @@ def test_one_dog_tells_nothing():
     found = compare_pair(answers([1, 1], ["x", "x"]), answers([0, 0], ["x", "x"]))
     assert found.difference["accuracy"] == 1
     assert (found.p, found.flips, found.exact) == (None, 0, False)
+    assert found.effect_size is None
     assert found.interval == dict.fromkeys(SCORES)
 
 

@@ -6,10 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit, logit
+from scipy.stats import t as student_t
 
 from canemo.metrics import Array, Predictions, compute_weighted_scores
 
 CONFIDENCE = 0.95
+INTERVAL_METHOD = "log-odds t"
+LEAST_SPREAD = 1e-12  # less than this is rounding, not a difference
 MAX_EXACT_SUBJECTS = 14
 CHUNK_VALUES = 4_000_000  # about 32 MB of weights at a time
 
@@ -23,7 +27,7 @@ def compute_scores(predictions: Predictions) -> dict[str, float]:
 def compute_intervals(
     predictions: Predictions, *, resamples: int = 2000, seed: int = 0
 ) -> dict[str, tuple[float, float] | None]:
-    """Return 95 % percentile intervals from resampling subjects with replacement.
+    """Return 95 % intervals of the scores from resampling subjects with replacement.
 
     Parameters
     ----------
@@ -35,27 +39,45 @@ def compute_intervals(
     Returns
     -------
     dict
-        Score name -> (low, high), or None where fewer than two subjects, or fewer than half of
-        the resamples with every label, leave nothing to say.
+        Score name -> (low, high), or None where fewer than two subjects, a score that is not
+        known, or fewer than half of the resamples with every label, leave nothing to say. Where
+        every resample scores the same, both ends are that score: subjects unlike any of these are
+        beyond what resampling can know.
 
     Notes
     -----
+    The standard error is that of the resampled scores times sqrt(S / (S - 1)), for the bootstrap
+    divides by S; it is carried over to the log-odds of the score, where the interval is symmetric
+    with Student's t at S - 1 degrees of freedom, and back, so that it stays within 0 and 1.
     Resamples in which a label is missing have no balanced accuracy and no AUROC and are left out
-    of those two. With few subjects percentile intervals are too narrow rather than too wide.
+    of those two.
+
+    Of 2000 drawn studies each of 20 and 29 subjects with about 8 clips, a third of one label,
+    whose subjects lean to one label or the other (true balanced accuracy 0.5, 0.7 or 0.88, AUROC
+    0.5, 0.77 or 0.95), 93.0 to 95.5 % of intervals held the truth, the least for AUROC 0.95. Of
+    percentile intervals 85.8 to 94.1 % did, of BCa intervals 89.2 to 94.2 %. With 8 subjects it
+    was 93.6 to 97.5 %, and 75.8 to 91.0 % of percentile intervals. A part of this is repeated by
+    ``test_intervals_hold_the_truth_as_often_as_stated`` in ``tests/test_stats.py``.
 
     References
     ----------
-    Efron & Tibshirani (1993), An Introduction to the Bootstrap, section 13.3.
+    Efron & Tibshirani (1993), An Introduction to the Bootstrap, sections 12.2 (t) and 13.3
+    (percentile), 14.3 (BCa).
+    Hesterberg (2015), What teachers should know about the bootstrap, Am Stat 69, 371-386,
+    doi:10.1080/00031305.2015.1089789 (why percentile intervals are too narrow).
     """
     subjects, owner = np.unique(predictions.subject_ids, return_inverse=True)
-    names = ("accuracy", "balanced_accuracy", "auroc")
+    scores = compute_scores(predictions)
     if len(subjects) < 2:
-        return dict.fromkeys(names)
-    drawn: dict[str, list[Array]] = {name: [] for name in names}
+        return dict.fromkeys(scores)
+    drawn: dict[str, list[Array]] = {name: [] for name in scores}
     for counts in _iter_counts(len(subjects), len(owner), resamples=resamples, seed=seed):
         for name, values in compute_weighted_scores(predictions, counts[:, owner]).items():
             drawn[name].append(values)
-    return {name: _percentile_interval(np.concatenate(parts)) for name, parts in drawn.items()}
+    return {
+        name: _log_odds_interval(score, np.concatenate(drawn[name]), len(subjects))
+        for name, score in scores.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -74,6 +96,10 @@ class PairedDifference:
         How many sign patterns were looked at; all there are where `exact`.
     exact
         Whether every pattern was looked at.
+    effect_size
+        Cohen's d_z: mean over standard deviation, across subjects, of the difference in the share
+        of a subject's units got right. None with fewer than two subjects or where it is the same
+        for all.
     """
 
     difference: dict[str, float]
@@ -81,6 +107,7 @@ class PairedDifference:
     p: float | None
     flips: int
     exact: bool
+    effect_size: float | None
 
 
 def compare_pair(
@@ -109,6 +136,8 @@ def compare_pair(
     References
     ----------
     Good (2005), Permutation, Parametric and Bootstrap Tests of Hypotheses, section 3.2.
+    Lakens (2013), Calculating and reporting effect sizes, Front Psychol 4:863,
+    doi:10.3389/fpsyg.2013.00863 (d_z).
     """
     same = np.array_equal(first.subject_ids, second.subject_ids) and np.array_equal(
         first.label_index, second.label_index
@@ -119,7 +148,8 @@ def compare_pair(
     difference = {name: value - scores[1][name] for name, value in scores[0].items()}
     subjects, owner = np.unique(first.subject_ids, return_inverse=True)
     if len(subjects) < 2:
-        return PairedDifference(difference, dict.fromkeys(difference), None, 0, exact=False)
+        nothing = dict.fromkeys(difference)
+        return PairedDifference(difference, nothing, None, 0, exact=False, effect_size=None)
     drawn: dict[str, list[Array]] = {name: [] for name in difference}
     for counts in _iter_counts(len(subjects), len(owner), resamples=resamples, seed=seed):
         weights = counts[:, owner]
@@ -130,7 +160,8 @@ def compare_pair(
     right = [(each.predicted_index == each.label_index).astype(float) for each in (first, second)]
     by_subject = np.bincount(owner, weights=right[0] - right[1]).astype(np.float64)
     p, flips, exact = _flip_signs(by_subject, draws=resamples, seed=seed)
-    return PairedDifference(difference, interval, p, flips, exact=exact)
+    effect_size = _compute_effect_size(by_subject / np.bincount(owner))
+    return PairedDifference(difference, interval, p, flips, exact=exact, effect_size=effect_size)
 
 
 def adjust_holm(p_values: Sequence[float]) -> list[float]:
@@ -165,6 +196,13 @@ def _flip_signs(values: Array, *, draws: int, seed: int) -> tuple[float, int, bo
     return (reached + 1) / (draws + 1), draws, False
 
 
+def _compute_effect_size(differences: Array) -> float | None:
+    """Return mean over standard deviation, or None where all are the same."""
+    if np.ptp(differences) < LEAST_SPREAD:
+        return None
+    return float(differences.mean() / differences.std(ddof=1))
+
+
 def _iter_counts(subjects: int, units: int, *, resamples: int, seed: int) -> Iterator[Array]:
     """Yield (R, S) how often each subject was drawn, a bounded number of resamples at a time."""
     rng = np.random.default_rng(seed)
@@ -172,6 +210,19 @@ def _iter_counts(subjects: int, units: int, *, resamples: int, seed: int) -> Ite
     for start in range(0, resamples, step):
         size = min(step, resamples - start)
         yield rng.multinomial(subjects, [1 / subjects] * subjects, size=size).astype(float)
+
+
+def _log_odds_interval(score: float, values: Array, subjects: int) -> tuple[float, float] | None:
+    """Return score -+ t standard errors of the resampled `values`, on the scale of log-odds."""
+    usable = values[np.isfinite(values)]
+    if not np.isfinite(score) or len(usable) < len(values) / 2:
+        return None
+    if np.ptp(usable) < LEAST_SPREAD:
+        return score, score
+    error = usable.std() * np.sqrt(subjects / (subjects - 1))
+    reach = student_t.ppf((1 + CONFIDENCE) / 2, subjects - 1) * error / (score * (1 - score))
+    low, high = expit(logit(score) + np.array([-reach, reach]))
+    return float(low), float(high)
 
 
 def _percentile_interval(values: Array) -> tuple[float, float] | None:
