@@ -192,6 +192,7 @@ def test_pair_is_that_of_the_statistics(result):
     [pair] = result.comparison["pairs"]
     assert (pair["first"], pair["second"]) == (RESNET, EFFICIENTNET)
     assert (pair["flips"], pair["exact"]) == (2**SUBJECTS, True)
+    assert pair["effect_size"] == pytest.approx(expected.effect_size)
     assert pair["random_weights"]
     assert pair["p"] is pair["p_holm"] is None  # there is nothing to test
     for name, value in expected.difference.items():

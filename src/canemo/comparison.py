@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -23,6 +23,7 @@ from canemo.evaluate import (
     summarise_level,
 )
 from canemo.files import write_atomically
+from canemo.metrics import Predictions
 from canemo.predictions import select_level
 from canemo.records import Study
 from canemo.splits import Split
@@ -144,9 +145,55 @@ def compute_comparison(
         "chance": summarise_chance(frames, videos),
         "models": [_summarise(result, study, config) for result in results],
         "missing": [{"name": name, "reason": reason} for name, reason in missing.items()],
-        "pairs": _compare_pairs(results, study, config),
+        "pairs": _compare_results(results, study, config),
         "warnings": [*warnings, *own, *_warn_about_random(results)],
     }
+
+
+def compare_every_pair(
+    videos: Mapping[str, Predictions],
+    *,
+    untested: Collection[str] = (),
+    resamples: int,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Return every pair as JSON can hold it, the one further up the list first.
+
+    Parameters
+    ----------
+    videos
+        Name -> what was predicted for the same videos in the same order.
+    untested
+        Names whose pairs show a difference and no p value: there is nothing to test.
+    resamples, seed
+        As for `canemo.stats.compare_pair`.
+
+    Returns
+    -------
+    list of dict
+        ``first``, ``second``, then what `canemo.stats.PairedDifference` holds, and ``p_holm``: p
+        corrected for the number of pairs that have one.
+    """
+    pairs: list[dict[str, Any]] = []
+    for first, second in combinations(videos, 2):
+        found = compare_pair(videos[first], videos[second], resamples=resamples, seed=seed)
+        pairs.append(
+            {
+                "first": first,
+                "second": second,
+                "difference": {k: finite_or_none(v) for k, v in found.difference.items()},
+                "interval": {k: list(v) if v else None for k, v in found.interval.items()},
+                "p": None if {first, second} & set(untested) else found.p,
+                "p_holm": None,
+                "flips": found.flips,
+                "exact": found.exact,
+                "effect_size": found.effect_size,
+            }
+        )
+    tested = [pair for pair in pairs if pair["p"] is not None]
+    for pair, p in zip(tested, adjust_holm([pair["p"] for pair in tested]), strict=True):
+        pair["p_holm"] = p
+    return pairs
 
 
 def write_comparison(content: Mapping[str, Any], path: Path) -> Path:
@@ -215,41 +262,22 @@ def _summarise(result: Result, study: Study, config: Config) -> dict[str, Any]:
     }
 
 
-def _compare_pairs(results: Sequence[Result], study: Study, config: Config) -> list[dict[str, Any]]:
-    """Return every pair, at the level of clips, the one further up the list first.
-
-    Pairs with random weights show a difference and no p value: there is nothing to test.
-    """
-    settings = config.evaluate
+def _compare_results(
+    results: Sequence[Result], study: Study, config: Config
+) -> list[dict[str, Any]]:
+    """Return every pair of results; those with random weights are marked, and not tested."""
     videos = {
         result.entrant.name: select_level(result.evaluation.predictions, "video", study.labels)
         for result in results
     }
     random = {result.entrant.name for result in results if result.facts["random_weights"]}
-    pairs: list[dict[str, Any]] = []
-    for first, second in combinations(videos, 2):
-        found = compare_pair(
-            videos[first], videos[second], resamples=settings.resamples, seed=settings.seed
-        )
-        pairs.append(
-            {
-                "first": first,
-                "second": second,
-                "random_weights": bool(random & {first, second}),
-                "difference": {k: finite_or_none(v) for k, v in found.difference.items()},
-                "interval": {k: list(v) if v else None for k, v in found.interval.items()},
-                "p": None if random & {first, second} else found.p,
-                "flips": found.flips,
-                "exact": found.exact,
-            }
-        )
-    tested = [pair for pair in pairs if pair["p"] is not None]
-    adjusted = adjust_holm([pair["p"] for pair in tested])
-    for pair in pairs:
-        pair["p_holm"] = None
-    for pair, p in zip(tested, adjusted, strict=True):
-        pair["p_holm"] = p
-    return pairs
+    settings = config.evaluate
+    pairs = compare_every_pair(
+        videos, untested=random, resamples=settings.resamples, seed=settings.seed
+    )
+    return [
+        {**pair, "random_weights": bool(random & {pair["first"], pair["second"]})} for pair in pairs
+    ]
 
 
 def _warn_about_random(results: Sequence[Result]) -> list[str]:
