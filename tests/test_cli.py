@@ -207,6 +207,41 @@ def test_compare_names_what_is_wrong_with_its_options(canemo, study):
     assert "compare.methods.0 = 'magic'" in err
 
 
+def test_compare_finished_runs_without_their_videos(canemo, study):
+    runs = [study / "runs" / name for name in ("a", "b")]
+    for run, pooling in zip(runs, ("cls", "mean"), strict=True):
+        assert canemo("run", study, *FAST, "--name", run.name, "--pooling", pooling)[0] == 0
+    shutil.rmtree(study / "videos")
+    shutil.rmtree(study / "cache")
+    code, out, _ = canemo("compare", *runs)
+    assert code == 0
+    assert out.startswith("6 clips of 3 dogs")
+    assert "a minus b" in out
+    content = json.loads(canemo("compare", *runs, "--seed", 1, "--json")[1])
+    metrics = json.loads((runs[0] / "metrics.json").read_text())
+    assert content["runs"][0]["accuracy"] == metrics["levels"]["video"]["accuracy"]
+    assert not (study / "comparisons").exists()
+
+
+def test_compare_refuses_what_does_not_go_with_runs(canemo, tmp_path):
+    runs = [tmp_path / name for name in ("a", "b")]
+    for run in runs:
+        run.mkdir()
+        (run / "metrics.json").write_text("{}")
+    code, _, err = canemo("compare", *runs, "--backbone", "vits16", "--fps", 2, "--force")
+    assert code == 1
+    assert "--backbone, --fps, --force: finished runs are compared as they are" in err
+    for paths in ((*runs, tmp_path), (tmp_path, tmp_path)):
+        code, _, err = canemo("compare", *paths)
+        assert code == 1
+        assert (
+            f"error: {tmp_path}: not a run folder, metrics.json is missing; give one STUDY" in err
+        )
+    code, _, err = canemo("compare", runs[0])
+    assert code == 1
+    assert "needs at least 2" in err
+
+
 def test_frames_and_unknown_import_format(canemo, study, tmp_path):
     code, out, _ = canemo("frames", study, "--pick", "6", "--out", tmp_path / "faces")
     assert code == 0

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     )
     from canemo.predict import Model, load_model
     from canemo.records import Study
+    from canemo.run_pairs import compare_runs
     from canemo.study import check_study, load_study, propose_videos, write_videos_csv
     from canemo.video import iter_frames, probe_video
 
@@ -47,6 +48,7 @@ _HOMES = {
     "Study": "records",
     "check_study": "study",
     "compare_models": "comparing",
+    "compare_runs": "run_pairs",
     "crop_study": "pipeline",
     "demo": "pipeline",
     "doctor": "pipeline",
@@ -80,6 +82,7 @@ __all__ = [
     "Study",
     "check_study",
     "compare_models",
+    "compare_runs",
     "crop_study",
     "demo",
     "doctor",

@@ -29,6 +29,7 @@ from canemo.cli.options import (
     configure,
     parse_weights,
 )
+from canemo.errors import ConfigError
 
 
 @app.command()
@@ -222,7 +223,11 @@ def run(
 
 @app.command()
 def compare(
-    study: StudyDir,
+    context: typer.Context,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="STUDY|RUN...", help="One study, or two or more run folders."),
+    ],
     preset: PresetName = None,
     name: Annotated[str | None, typer.Option(help="Name of the folder of results.")] = None,
     backbone: Annotated[
@@ -245,10 +250,14 @@ def compare(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Train several backbones or methods on identical crops and dogs, side by side."""
+    """Train several backbones or methods on identical crops and dogs, or compare finished runs."""
+    if _are_runs(paths):
+        _compare_runs(paths, context, seed=seed, as_json=as_json)
+        return
     from canemo import comparing, terminal
     from canemo.report.text import format_comparison
 
+    (study,) = paths
     config = configure(
         study,
         settings,
@@ -354,3 +363,44 @@ def _print_result(result: Any, *, as_json: bool = False) -> None:
     else:
         typer.echo(format_result_block(result.metrics))
         typer.echo(f"\nreport: {result.report}\nmodel:  {result.model}")
+
+
+def _are_runs(paths: list[Path]) -> bool:
+    """Tell two or more finished runs from one study; anything between is an error."""
+    from canemo.runs import METRICS_FILE
+
+    others = [path for path in paths if not (path / METRICS_FILE).is_file()]
+    if len(paths) == 1:
+        return not others
+    if others:
+        raise ConfigError(
+            f"{others[0]}: not a run folder, {METRICS_FILE} is missing; give one STUDY to train "
+            "in, or two or more RUN folders (STUDY/runs/NAME) and nothing else"
+        )
+    return True
+
+
+def _compare_runs(
+    paths: list[Path], context: typer.Context, *, seed: int | None, as_json: bool
+) -> None:
+    from canemo.run_pairs import compare_runs, format_run_comparison
+
+    _refuse_options(context, allowed=("paths", "seed", "as_json"))
+    content = compare_runs(paths, seed=seed)
+    typer.echo(json.dumps(content, indent=1) if as_json else format_run_comparison(content))
+
+
+def _refuse_options(context: typer.Context, *, allowed: tuple[str, ...]) -> None:
+    """Raise ConfigError where an option was given that means nothing to finished runs."""
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name is not None
+        and parameter.name not in allowed
+        and getattr(context.get_parameter_source(parameter.name), "name", "") == "COMMANDLINE"
+    ]
+    if given:
+        raise ConfigError(
+            f"{', '.join(given)}: finished runs are compared as they are; leave it out, or "
+            "give one STUDY to train with it"
+        )
