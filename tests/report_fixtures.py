@@ -62,6 +62,193 @@ def make_metrics(
     }
 
 
+def make_full_metrics(**changes: Any) -> dict[str, Any]:
+    """Return `make_metrics` with all that later versions add; `changes` replace whole keys."""
+    metrics = make_metrics()
+    metrics["protocol"] |= {
+        "method": "lda",
+        "interval": "BCa",
+        "frames": "all",
+        "temperature_chosen": [0.5 if i % 3 else 1.0 for i in range(29)],
+        "sweep": {"poolings": ["cls", "upper", "lower"], "frames": ["all", "sharp:0.5"]},
+    }
+    metrics["chance"]["metadata"] = {
+        "accuracy": 0.612,
+        "balanced_accuracy": 0.551,
+        "auroc": 0.566,
+        "interval": {"accuracy": None, "balanced_accuracy": [0.463, 0.638], "auroc": None},
+        "columns": ["session", "duration_s", "brightness"],
+    }
+    metrics |= {
+        "permutation": make_permutation(),
+        "detectable": make_detectable(),
+        "calibration": _make_calibration(),
+        "abstention": {
+            "level": 0.1,
+            "least_level": 1 / 29,
+            "possible": True,
+            "coverage": 0.913,
+            "decided": 0.622,
+            "accuracy_decided": 0.874,
+            "undecided": 0.378,
+        },
+        "sweep": make_sweep(),
+        "learning_curve": make_learning_curve(),
+        "audit": make_audit(),
+    }
+    return metrics | changes
+
+
+def make_permutation(p: float | None = 1 / 1001, **changes: Any) -> dict[str, Any]:
+    return {
+        "statistic": "balanced_accuracy",
+        "observed": 0.8187,
+        "p": p,
+        "n": 1000,
+        "exact": False,
+        "null_mean": 0.502,
+        "null_high": 0.573,
+        "p_by_measure": {"accuracy": 0.002, "balanced_accuracy": p, "auroc": 0.004},
+        "probe": "own",
+        "reason": None,
+        **changes,
+    }
+
+
+def make_detectable(**changes: Any) -> dict[str, Any]:
+    return {
+        "balanced_accuracy": 0.638,
+        "chance": 0.5,
+        "difference": 0.138,
+        "power": 0.8,
+        "level": 0.05,
+        "subject_share": 0.12,
+        "simulations": 400,
+        "curve": [
+            {"balanced_accuracy": 0.5 + 0.01 * i, "power": 1 - 0.95 * float(np.exp(-(i**2) / 120))}
+            for i in range(0, 31, 3)
+        ],
+        "reason": None,
+        **changes,
+    }
+
+
+def make_learning_curve(*, rising: bool = False) -> dict[str, Any]:
+    scores = [0.61, 0.7, 0.76, 0.79, 0.81]
+    gain = {"score": 0.021, "low": 0.012 if rising else -0.001, "high": 0.045}
+    return {
+        "measure": "balanced_accuracy",
+        "repeats": 20,
+        "points": [
+            {"subjects": n, "score": score, "low": score - 0.08, "high": score + 0.06}
+            for n, score in zip((4, 8, 14, 20, 28), scores, strict=True)
+        ],
+        "asymptote": 0.86,
+        "exponent": 0.9,
+        "extrapolation": {"subjects": 56, "score": 0.831, "low": 0.75, "high": 0.89},
+        "gain": gain,
+        "rising": rising,
+    }
+
+
+def make_sweep() -> dict[str, Any]:
+    heights = {"cls": 0.79, "mean": 0.82, "upper": 0.63, "lower": 0.8, "rim": 0.55, "centre": 0.77}
+    return {
+        "settings": 60,
+        "parts": [
+            {
+                "pooling": pooling,
+                "frames": frames,
+                "accuracy": score,
+                "balanced_accuracy": score - 0.01 * (frames != "all"),
+                "auroc": score + 0.05,
+                "interval": {"balanced_accuracy": [score - 0.08, score + 0.06], "auroc": None},
+                "chosen": 20 if (pooling, frames) == ("mean", "all") else 0,
+            }
+            for pooling, score in heights.items()
+            for frames in ("all", "sharp:0.5")
+        ],
+        "optimism": {
+            "nested": 0.8187,
+            "best": 0.8411,
+            "pooling": "lower",
+            "frames": "sharp:0.5",
+            "penalty": 0.1,
+            "settings": 60,
+        },
+    }
+
+
+def make_audit(**changes: Any) -> dict[str, Any]:
+    interval = {"balanced_accuracy": [0.66, 0.83], "auroc": [0.7, 0.88]}
+    return {
+        "findings": [
+            {"severity": "note", "name": "drops", "text": "Frames are lost unevenly."},
+            {"severity": "alarm", "name": "duplicates", "text": "Two clips are nearly alike."},
+        ],
+        "splits": {
+            "frame_wise": {"frame": 0.991, "video": 0.996},
+            "clip_wise": {"frame": 0.871, "video": 0.914},
+            "subject_wise": {"frame": 0.756, "video": 0.819},
+        },
+        "identity": {"accuracy": 0.937, "chance": 0.041, "subjects": 29},
+        "centred": {"balanced_accuracy": 0.842, "interval": [0.77, 0.9]},
+        "without_subjects": {"balanced_accuracy": 0.803, "interval": None},
+        "duplicates": {
+            "threshold": 0.99,
+            "n": 22,
+            "pairs": [_make_pair(i) for i in range(22)],
+        },
+        "drops": {"shares": {ANTICIPATION: 0.112, FRUSTRATION: 0.187}, "p": 0.0314},
+        "sessions": {"column": "session", "shared": ["monday", "tuesday"]},
+        "confounds": {
+            "rows": [
+                {
+                    "name": name,
+                    "title": title,
+                    "balanced_accuracy": score,
+                    "accuracy": score,
+                    "auroc": score + 0.04,
+                    "interval": interval,
+                    "clips": 256,
+                }
+                for name, title, score in (
+                    ("face", "the face", 0.81),
+                    ("background", "the background, dog masked", 0.58),
+                )
+            ],
+            "frames_per_clip": 5,
+            "verdict": ["The background alone does not carry the result."],
+        },
+        **changes,
+    }
+
+
+def _make_pair(index: int) -> dict[str, Any]:
+    other = "dog02" if index == 0 else "dog01"
+    return {
+        "first": f"clip{index:03d}",
+        "second": f"copy{index:03d}",
+        "first_subject": "dog01",
+        "second_subject": other,
+        "cosine": 0.9999 - index / 10000,
+    }
+
+
+def _make_calibration() -> dict[str, Any]:
+    bins = [(0.05, 0.08, 40), (0.15, 0.1, 60), (0.45, 0.5, 30), (0.75, 0.64, 50), (0.93, 0.9, 76)]
+    return {
+        "brier": 0.1319,
+        "ece": 0.0472,
+        "log_loss": 0.4213,
+        "positive_label": ANTICIPATION,
+        "bins": [
+            {"low": p - 0.05, "high": p + 0.05, "n": n, "probability": p, "share": share}
+            for p, share, n in bins
+        ],
+    }
+
+
 def make_environment() -> dict[str, Any]:
     return {
         "canemo": "0.1.0",

@@ -50,6 +50,7 @@ def write_comparison_report(folder: Path) -> Path:
         missing=content["missing"],
         reasons=list(dict.fromkeys(each["reason"] for each in content["missing"])),
         pairs=[_describe_pair(pair) for pair in content["pairs"]],
+        has_effects=any("effect_size" in pair for pair in content["pairs"]),
         has_epochs=any(model["best_epoch"] for model in content["models"]),
         first_sentence=wording.join_units(write_comparison_sentence(content)),
         split_words=wording.describe_split(
@@ -171,13 +172,14 @@ def _describe_pair(pair: Mapping[str, Any]) -> dict[str, Any]:
             _signed_cell(name, pair["difference"][name], pair["interval"][name])
             for name in ("accuracy", "balanced_accuracy", "auroc")
         ],
-        "p_text": _show_p(pair["p"]),
-        "p_holm_text": _show_p(pair["p_holm"]),
+        "p_text": wording.format_p(pair["p"], name=""),
+        "p_holm_text": wording.format_p(pair["p_holm"], name=""),
+        "effect_text": _show_effect(pair.get("effect_size")),
     }
 
 
-def _show_p(p: float | None) -> str:
-    return "–" if p is None else f"{p:.3f}"
+def _show_effect(effect_size: float | None) -> str:
+    return "–" if effect_size is None else f"{effect_size:+.2f}"
 
 
 def _signed(measure: str, value: float | None) -> str:

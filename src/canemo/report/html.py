@@ -15,16 +15,20 @@ from canemo.curves import average_curves
 from canemo.files import write_atomically
 from canemo.records import Fate
 from canemo.report import figures, wording
+from canemo.report.audit import describe_audit, list_audit_charts, state_alarms
 from canemo.report.canvas import CHART_WIDTH_IN, render_png
 from canemo.report.comparison_figures import draw_curves
 from canemo.report.methods import write_methods
+from canemo.report.parts import describe_parts, list_part_charts
 from canemo.report.run_folder import RunRecord, read_run
+from canemo.report.trust import list_facts
+from canemo.report.trust_figures import list_trust_charts
 from canemo.report.verdict import (
     Comparison,
     compare_with_chance,
     describe_coverage,
     explain_verdict,
-    judge,
+    judge_run,
     write_first_sentence,
 )
 
@@ -54,6 +58,10 @@ _SETTINGS = {
     "sequence": "Training",
     "penalties": "Penalties offered",
     "penalty_chosen": "Penalty chosen, by fold",
+    "temperature_chosen": "Temperature chosen, by fold",
+    "frames": "Frames that count",
+    "sweep": "Offered to the inner folds",
+    "interval": "Kind of interval",
     "resamples": "Resamples of dogs",
 }
 
@@ -101,16 +109,25 @@ def render_report(run: RunRecord) -> str:
         first_sentence=wording.join_units(write_first_sentence(metrics)),
         details=[
             wording.join_units(text)
-            for text in (explain_verdict(metrics), describe_coverage(metrics))
+            for text in (
+                explain_verdict(metrics),
+                describe_coverage(metrics),
+                state_alarms(metrics),
+            )
             if text
         ],
-        standing=str(judge(compare_with_chance(metrics))),
+        standing=str(judge_run(metrics)),
         reads_clips=metrics["protocol"].get("method", "").startswith("sequence"),
         majority_label=metrics["chance"]["majority"]["label"],
         split_words=wording.describe_split(
             metrics["protocol"]["split"], metrics["protocol"]["folds"]
         ),
+        narrow_intervals=metrics["protocol"].get("interval", "percentile") == "percentile",
+        has_metadata=bool(metrics["chance"].get("metadata")),
         levels=_tabulate_levels(metrics),
+        trust=list_facts(metrics),
+        parts=describe_parts(metrics),
+        audit=describe_audit(metrics.get("audit")),
         fates=_tabulate_fates(metrics["study"]),
         subjects=_tabulate_subjects(metrics),
         settings=_tabulate_settings(metrics["protocol"]),
@@ -122,6 +139,7 @@ def render_report(run: RunRecord) -> str:
         count=wording.count,
         quote=wording.quote,
         join_words=wording.join_words,
+        join_units=wording.join_units,
         percent=_format_percent,
         group_digits=wording.group_digits,
     )
@@ -145,21 +163,26 @@ def _format_percent(share: float | None) -> str:
 
 def _tabulate_levels(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     nouns = {"video": "clip", "frame": "frame"}
+    metadata = {"video": metrics["chance"].get("metadata") or {}, "frame": {}}
     return [
         {
             "title": wording.count(metrics["levels"][level]["n"], noun),
-            "rows": [_tabulate_comparison(item) for item in compare_with_chance(metrics, level)],
+            "rows": [
+                _tabulate_comparison(item, metadata[level].get(item.measure))
+                for item in compare_with_chance(metrics, level)
+            ],
         }
         for level, noun in nouns.items()
     ]
 
 
-def _tabulate_comparison(item: Comparison) -> dict[str, str]:
+def _tabulate_comparison(item: Comparison, metadata: float | None) -> dict[str, str]:
     return {
         "measure": wording.MEASURES[item.measure],
         "value": wording.format_measure(item.measure, item.value),
         "interval": wording.format_interval(item.measure, item.interval),
         "chance": wording.format_measure(item.measure, item.chance),
+        "metadata": wording.format_measure(item.measure, metadata),
     }
 
 
@@ -274,6 +297,7 @@ def _draw_pictures(run: RunRecord) -> dict[str, Picture]:
         "curves": (_draw_curves(run), "Loss and accuracy by epoch, in training and validation."),
         "confusion": (figures.draw_confusion(confusion), _describe_confusion(confusion)),
     }
+    charts |= list_trust_charts(metrics) | list_part_charts(metrics) | list_audit_charts(metrics)
     drawn = {name: embed_figure(*chart) for name, chart in charts.items()}
     found = {
         name: embed_file(path, _ALTS.get(name, path.stem)) for name, path in run.pictures.items()

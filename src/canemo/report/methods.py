@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from canemo.records import Fate
+from canemo.report.trust import list_facts
 from canemo.report.verdict import Comparison, compare_with_chance, describe_coverage
 from canemo.report.wording import (
     PAPER,
     count,
     describe_fate,
+    describe_frames,
+    describe_interval,
     describe_split,
     format_interval,
     format_measure,
@@ -21,6 +24,7 @@ from canemo.report.wording import (
     quote,
 )
 
+_REPORTED = ("Permutation test", "Metadata alone", "Calibration")
 _NAMED_PACKAGES = ("torch", "timm", "openvino", "scikit-learn", "numpy", "av")
 
 
@@ -46,7 +50,13 @@ def write_methods(metrics: Mapping[str, Any], environment: Mapping[str, Any]) ->
     """
     material = " ".join([_state_study(metrics["study"]), _state_faces(metrics)])
     learning = " ".join([_state_backbone(metrics["protocol"]), _state_probe(metrics["protocol"])])
-    testing = " ".join([_state_split(metrics["protocol"]), _state_results(metrics)])
+    testing = " ".join(
+        [
+            _state_split(metrics["protocol"]),
+            _state_results(metrics),
+            *(fact.text for fact in list_facts(metrics) if fact.title in _REPORTED),
+        ]
+    )
     return "\n\n".join([material, learning, testing, _state_software(environment), PAPER])
 
 
@@ -77,11 +87,13 @@ def _state_faces(metrics: Mapping[str, Any]) -> str:
 
 
 def _state_backbone(protocol: Mapping[str, Any]) -> str:
+    swept = len((protocol.get("sweep") or {}).get("poolings") or []) > 1
+    pooling = "" if swept else f"{protocol['pooling']} embedding; "
     note = f"{protocol['backbone_note'].rstrip('. ')}; " if protocol["backbone_note"] else ""
     return (
         f"Each crop was embedded with the frozen pretrained network {protocol['backbone']} "
         f"({note}weights from {protocol['weights_source']}, SHA-256 "
-        f"{protocol['weights_sha256'][:12]}; {protocol['pooling']} embedding; "
+        f"{protocol['weights_sha256'][:12]}; {pooling}"
         f"{protocol['engine']}, {protocol['precision']}), whose parameters were not changed."
     )
 
@@ -92,11 +104,71 @@ def _state_probe(protocol: Mapping[str, Any]) -> str:
         return _state_gradient(protocol)
     if method.startswith("sequence"):
         return _state_sequence(protocol)
+    choices = " ".join(filter(None, [_state_sweep(protocol), _state_frames(protocol)]))
+    probe = _state_discriminant(protocol) if method == "lda" else _state_logistic(protocol)
+    return f"{probe} {choices}".strip()
+
+
+def _state_logistic(protocol: Mapping[str, Any]) -> str:
     penalty = _state_penalty(protocol["penalties"], protocol["penalty_chosen"])
     return (
         "A linear probe (logistic regression with L2 penalty) was trained on the standardised "
         f"embeddings {_state_weighting(protocol)}; {penalty}."
     )
+
+
+def _state_discriminant(protocol: Mapping[str, Any]) -> str:
+    labels = (
+        "labels being taken as equally frequent"
+        if protocol["class_weight"] == "balanced"
+        else "labels being taken as frequent as among the training clips"
+    )
+    penalty = _state_penalty(protocol["penalties"], protocol["penalty_chosen"])
+    temperatures = protocol.get("temperature_chosen")
+    temperature = (
+        "; the temperature that the evidence is divided by before it becomes a probability was "
+        f"chosen likewise ({_state_range(temperatures)})"
+        if temperatures
+        else ""
+    )
+    return (
+        "A regularised linear discriminant was fitted in closed form to the standardised "
+        "embeddings, each clip weighing the same, with a penalty added to the scatter of the "
+        f"standardised features and {labels}; {penalty}{temperature}."
+    )
+
+
+def _state_range(values: Sequence[float]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:g} in every fold" if low == high else f"{low:g} to {high:g} over the folds"
+
+
+def _state_sweep(protocol: Mapping[str, Any]) -> str:
+    """Return what inner folds chose from besides the penalty; empty where that was one thing."""
+    sweep = protocol.get("sweep") or {}
+    poolings, frames = sweep.get("poolings") or [], sweep.get("frames") or []
+    offers = []
+    if len(poolings) > 1:
+        offers.append(f"the pooling of the embedding (from {join_words(poolings)})")
+    if len(frames) > 1:
+        rules = join_words([describe_frames(rule) for rule in frames])
+        offers.append(f"the frames of a clip that count (from {rules})")
+    if not offers:
+        return ""
+    verb = "was" if len(offers) == 1 and "frames" not in offers[0] else "were"
+    offered = join_words(offers)
+    return (
+        f"{offered[0].upper()}{offered[1:]} {verb} chosen together with the penalty, in the same "
+        "inner folds."
+    )
+
+
+def _state_frames(protocol: Mapping[str, Any]) -> str:
+    """Return which frames of a clip counted; empty where all did or inner folds chose."""
+    rule = protocol.get("frames") or "all"
+    if rule == "all" or len((protocol.get("sweep") or {}).get("frames") or []) > 1:
+        return ""
+    return f"Of each clip, {describe_frames(rule)} counted."
 
 
 def _state_gradient(protocol: Mapping[str, Any]) -> str:
@@ -160,8 +232,9 @@ def _state_split(protocol: Mapping[str, Any]) -> str:
     return (
         f"Performance was measured on dogs that took no part in training: "
         f"{describe_split(protocol['split'], protocol['folds'])}, seed {protocol['seed']}. "
-        f"The clip was the unit of analysis: {_state_clip(protocol)} Intervals are 95 % percentile "
-        f"intervals from {resamples} bootstrap resamples of dogs."
+        f"The clip was the unit of analysis: {_state_clip(protocol)} Intervals are 95 % "
+        f"{describe_interval(protocol.get('interval'))} intervals from {resamples} bootstrap "
+        "resamples of dogs."
     )
 
 

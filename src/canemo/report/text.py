@@ -1,11 +1,15 @@
-"""The result of a run as a few lines for the terminal."""
+"""What a run, a comparison or an audit found, as a few lines for the terminal."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from canemo.report.audit import format_audit, format_finding, sort_findings
 from canemo.report.comparison import write_comparison_sentence
+from canemo.report.parts import format_optimism
+from canemo.report.trust import list_facts
 from canemo.report.verdict import (
     Comparison,
     compare_with_chance,
@@ -13,22 +17,31 @@ from canemo.report.verdict import (
     explain_verdict,
     write_first_sentence,
 )
-from canemo.report.wording import MEASURES, count, format_interval, format_measure
+from canemo.report.wording import MEASURES, count, format_interval, format_measure, format_p
+
+__all__ = ["format_audit", "format_comparison", "format_optimism", "format_result_block"]
 
 SHOWN_WARNINGS = 5
+SHOWN_FINDINGS = 5
+_FINDING_LENGTH = 200
 
 
 def format_result_block(metrics: Mapping[str, Any]) -> str:
-    """Return the result sentence and a small table, clips first, frames second.
+    """Return the result sentence, two small tables, and a line for each check on the result.
 
     Parameters
     ----------
     metrics
         The content of ``metrics.json``.
+
+    Notes
+    -----
+    Clips come first, frames second. Of the audit's findings at most five are shown, alarms first.
     """
     details = [explain_verdict(metrics), describe_coverage(metrics)]
     parts = [write_first_sentence(metrics), *filter(None, details)]
     parts += [_format_level(metrics, "video", "clip"), _format_level(metrics, "frame", "frame")]
+    parts += filter(None, [_list_facts(metrics), _list_findings(metrics)])
     return "\n\n".join([*parts, *_list_warnings(metrics["warnings"])])
 
 
@@ -72,11 +85,31 @@ def _format_model(model: Mapping[str, Any], width: int) -> str:
 def _format_pair(pair: Mapping[str, Any]) -> str:
     difference, interval = pair["difference"]["accuracy"], pair["interval"]["accuracy"]
     ends = "–" if interval is None else f"{100 * interval[0]:+.1f} to {100 * interval[1]:+.1f}"
-    p = "–" if pair["p"] is None else f"{pair['p']:.3f}, corrected {pair['p_holm']:.3f}"
+    p = format_p(pair["p"], name="sign-flip p")
+    corrected = "" if pair["p"] is None else f", corrected {format_p(pair['p_holm'], name='')}"
+    effect = "" if pair.get("effect_size") is None else f"; d_z {pair['effect_size']:+.2f}"
     return (
         f"{pair['first']} minus {pair['second']}: {100 * difference:+.1f} points by clip "
-        f"(95 % interval {ends}; sign-flip p {p})"
+        f"(95 % interval {ends}; {p}{corrected}{effect})"
     )
+
+
+def _list_facts(metrics: Mapping[str, Any]) -> str:
+    facts = [fact for fact in list_facts(metrics) if fact.line]
+    width = max((len(fact.title) for fact in facts), default=0) + 3
+    return "\n".join(f"{fact.title:<{width}}{fact.line}" for fact in facts)
+
+
+def _list_findings(metrics: Mapping[str, Any]) -> str:
+    findings = sort_findings(metrics.get("audit"))
+    lines = [
+        textwrap.shorten(format_finding(finding), _FINDING_LENGTH, placeholder=" …")
+        for finding in findings[:SHOWN_FINDINGS]
+    ]
+    more = len(findings) - len(lines)
+    if more > 0:
+        lines.append(f"{count(more, 'more finding')}: see the report")
+    return "\n".join(lines)
 
 
 def _list_warnings(warnings: Sequence[str]) -> list[str]:

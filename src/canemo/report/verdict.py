@@ -9,23 +9,33 @@ from typing import Any
 
 from canemo.report.wording import (
     MEASURES,
+    P_LEVEL,
     count,
     format_measure,
+    format_p,
     format_percent,
     is_missing,
     join_words,
     name_in_text,
     quote,
+    read_interval,
 )
 
 
 class Standing(StrEnum):
-    """Where an interval, or a whole result, lies with respect to chance."""
+    """Where an interval, or a whole result, lies with respect to chance.
+
+    `VOID` is a whole result from which nothing follows about the condition, wherever it lies.
+    """
 
     ABOVE = "above"
     UNCLEAR = "unclear"
     MIXED = "mixed"
     BELOW = "below"
+    VOID = "void"
+
+
+_OPENING_WORDS = {"All", "An", "Each", "Every", "In", "No", "Only", "The", "This", "With", "Within"}
 
 
 @dataclass(frozen=True)
@@ -74,10 +84,40 @@ def compare_with_chance(metrics: Mapping[str, Any], level: str = "video") -> lis
         "auroc": 0.5,
     }
     return [
-        Comparison(name, numbers[name], _read_interval(numbers, name), chance[name])
+        Comparison(name, numbers[name], read_interval(numbers, name), chance[name])
         for name in MEASURES
         if not is_missing(numbers[name])
     ]
+
+
+def judge_run(metrics: Mapping[str, Any]) -> Standing:
+    """Return the standing of a run: of its intervals, and of its permutation test where there is.
+
+    Notes
+    -----
+    Above chance takes both. A p above 0.05 leaves a result that cannot be told from chance
+    wherever its intervals lie; labels that cannot be moved, or that go with something else
+    throughout, leave nothing to conclude.
+    """
+    if find_obstacle(metrics):
+        return Standing.VOID
+    if _is_chance(metrics):
+        return Standing.UNCLEAR
+    return judge(compare_with_chance(metrics))
+
+
+def find_obstacle(metrics: Mapping[str, Any]) -> str:
+    """Return why nothing can be concluded about the condition, whatever the numbers; else empty."""
+    findings = (metrics.get("audit") or {}).get("findings") or []
+    texts = [(metrics.get("permutation") or {}).get("reason")]
+    texts += [finding["text"] for finding in findings if finding["name"] == "aligned"]
+    return next((_continue_sentence(text) for text in texts if text), "")
+
+
+def read_p(metrics: Mapping[str, Any]) -> float | None:
+    """Return p of the permutation test; None where there was none or it has no p."""
+    p: float | None = (metrics.get("permutation") or {}).get("p")
+    return None if is_missing(p) else p
 
 
 def judge(comparisons: Sequence[Comparison]) -> Standing:
@@ -98,21 +138,66 @@ def write_first_sentence(metrics: Mapping[str, Any]) -> str:
     """Return the result on clips in one plain sentence that never claims more than it may."""
     openings = {
         Standing.ABOVE: "",
+        Standing.VOID: f"Nothing can be concluded about the condition: {find_obstacle(metrics)}. ",
         Standing.UNCLEAR: "This result cannot be told from chance: ",
         Standing.MIXED: "This result is above chance by one measure and below it by another: ",
         Standing.BELOW: "This result is worse than chance: ",
     }
-    comparisons = compare_with_chance(metrics)
-    opening = openings[judge(comparisons)]
-    sentence = opening + _state_accuracy(metrics, comparisons[0])
-    return sentence[0].upper() + sentence[1:]
+    standing = judge_run(metrics)
+    accuracy = _state_accuracy(metrics, compare_with_chance(metrics)[0])
+    if standing in (Standing.ABOVE, Standing.VOID):
+        accuracy = accuracy[0].upper() + accuracy[1:]
+    return openings[standing] + accuracy
 
 
 def explain_verdict(metrics: Mapping[str, Any]) -> str:
-    """Return which measures on clips are above chance and which are not; empty if all are above."""
-    tested = _tested(compare_with_chance(metrics))
-    if judge(tested) is Standing.ABOVE:
+    """Return what keeps the result from standing above chance; empty if nothing does.
+
+    That is which measures on clips are above chance and which are not and, where the permutation
+    test is what speaks against it, what this study could have shown.
+    """
+    standing = judge_run(metrics)
+    if standing in (Standing.ABOVE, Standing.VOID):
         return ""
+    parts = [_explain_intervals(_tested(compare_with_chance(metrics)))]
+    if _is_chance(metrics):
+        parts += [_explain_p(metrics), describe_detectable(metrics)]
+    return " ".join(filter(None, parts))
+
+
+def describe_detectable(metrics: Mapping[str, Any]) -> str:
+    """Return what this study could have told from chance, or why that is not known; else empty."""
+    detectable = metrics.get("detectable") or {}
+    least = detectable.get("balanced_accuracy")
+    if is_missing(least):
+        reason = detectable.get("reason")
+        return f"What could have been shown is not known: {_end(reason)}" if reason else ""
+    often = describe_power(detectable["power"])
+    return (
+        f"With these dogs and clips only a balanced accuracy of about "
+        f"{format_percent(least, decimals=0)} or more would have been told from chance in {often} "
+        "such studies."
+    )
+
+
+def describe_power(power: float) -> str:
+    """Return how often an effect would be found, as it stands before "such studies"."""
+    return "four of five" if abs(power - 0.8) < 1e-9 else f"{100 * power:g} % of"
+
+
+def _is_chance(metrics: Mapping[str, Any]) -> bool:
+    p = read_p(metrics)
+    return p is not None and p > P_LEVEL
+
+
+def _explain_p(metrics: Mapping[str, Any]) -> str:
+    return (
+        "With the labels of whole clips moved at random within each dog, the probe did as well or "
+        f"better too often (permutation {format_p(read_p(metrics))})."
+    )
+
+
+def _explain_intervals(tested: Sequence[Comparison]) -> str:
     kinds = {
         "could not be computed for": [item for item in tested if item.interval is None],
         "includes chance for": _select(tested, Standing.UNCLEAR),
@@ -139,11 +224,15 @@ def _tested(comparisons: Sequence[Comparison]) -> list[Comparison]:
     return [item for item in comparisons if item.measure != "macro_f1"]
 
 
-def _read_interval(numbers: Mapping[str, Any], measure: str) -> tuple[float, float] | None:
-    ends = (numbers.get("interval") or {}).get(measure)
-    if ends is None or any(is_missing(end) for end in ends):
-        return None
-    return (float(ends[0]), float(ends[1]))
+def _continue_sentence(text: str) -> str:
+    """Return a sentence so that it can stand after a colon: no final stop, no capital for show."""
+    text = text.strip().rstrip(".")
+    first = text.partition(" ")[0]
+    return text[0].lower() + text[1:] if first in _OPENING_WORDS else text
+
+
+def _end(text: str) -> str:
+    return text.strip().rstrip(".") + "."
 
 
 def _state_accuracy(metrics: Mapping[str, Any], accuracy: Comparison) -> str:
@@ -152,12 +241,14 @@ def _state_accuracy(metrics: Mapping[str, Any], accuracy: Comparison) -> str:
     if accuracy.interval is not None:
         low, high = (format_percent(end, decimals=decimals) for end in accuracy.interval)
         low_high = f"95 % interval {low.removesuffix(' %')} to {high}, resampling dogs"
+    p = read_p(metrics)
+    tested = "" if p is None else f"; permutation {format_p(p)}"
     value = format_percent(accuracy.value, decimals=decimals)
     label = quote(str(metrics["chance"]["majority"]["label"]))
     chance = format_percent(accuracy.chance, decimals=decimals)
     return (
         f"on dogs it had never seen, canemo classified {value} of clips into the condition they "
-        f"were filmed in ({low_high}); always answering {label} would give {chance}."
+        f"were filmed in ({low_high}{tested}); always answering {label} would give {chance}."
     )
 
 

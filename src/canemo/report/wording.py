@@ -22,6 +22,16 @@ MEASURES = {
     "auroc": "AUROC",
 }
 
+P_LEVEL = 0.05
+"""A p above this cannot be told from chance."""
+
+_INTERVALS = {
+    "BCa": "bias-corrected and accelerated (BCa)",
+    "log-odds t": "Student t, on the scale of log-odds,",
+}
+
+_QUALITIES = {"score": "best detector score", "sharp": "highest sharpness"}
+
 _FATES = {
     Fate.USED: "used",
     Fate.NO_FACE: "no face found",
@@ -82,6 +92,37 @@ def format_interval(measure: str, interval: Sequence[float] | None) -> str:
     return f"{low.removesuffix(' %')} to {high}"
 
 
+def format_p(p: float | None, *, name: str = "p") -> str:
+    """Return a p value as ``"p = 0.012"`` or ``"p < 0.001"``; without a name, ``"0.012"``.
+
+    A fourth decimal is shown where three would hide on which side of 0.05 it lies.
+    """
+    if is_missing(p):
+        return f"{name} –".strip()
+    value = float(p or 0)
+    if value < 0.0005:
+        return f"{name} < 0.001".strip()
+    text = f"{value:.3f}"
+    if text == "0.050" and value > P_LEVEL:
+        text = f"{value:.4f}"
+    return f"{name} = {text}" if name else text
+
+
+def describe_interval(kind: str | None) -> str:
+    """Return how intervals were computed, to stand before "intervals"; percentile if not said."""
+    return _INTERVALS.get(kind or "percentile", kind or "percentile")
+
+
+def describe_frames(rule: str) -> str:
+    """Return which frames of a clip counted, in words: ``"all"``, ``"even:8"``, ``"sharp:0.5"``."""
+    kind, _, number = rule.partition(":")
+    if kind == "even" and number.isdigit():
+        return "the middle frame" if number == "1" else f"{number} evenly spaced frames"
+    if kind in _QUALITIES:
+        return f"the {100 * float(number):g} % of frames with the {_QUALITIES[kind]}"
+    return "all frames" if rule == "all" else rule
+
+
 def format_seconds(seconds: float) -> str:
     """Return a duration as ``"2 h 5 min"``, ``"3 min 20 s"`` or ``"4.2 s"``."""
     if seconds < 60:
@@ -116,6 +157,14 @@ def join_units(text: str) -> str:
 def quote(label: str) -> str:
     """Return a label in the quotation marks that set it apart from the running text."""
     return f"“{label}”"
+
+
+def read_interval(numbers: Mapping[str, Any], measure: str) -> tuple[float, float] | None:
+    """Return both ends of the interval of a measure; None where it was not computed."""
+    ends = (numbers.get("interval") or {}).get(measure)
+    if ends is None or any(is_missing(end) for end in ends):
+        return None
+    return (float(ends[0]), float(ends[1]))
 
 
 def is_missing(value: Any) -> bool:

@@ -1,0 +1,161 @@
+"""Which part of the picture carried the result, and what picking the best part would claim."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from canemo.report.rows import GRID_SIDE, Row, draw_rows
+from canemo.report.wording import (
+    count,
+    describe_frames,
+    format_interval,
+    format_measure,
+    format_percent,
+    read_interval,
+)
+
+_ALL = tuple(range(GRID_SIDE**2))
+_CENTRE = (5, 6, 9, 10)
+
+_PARTS: Mapping[str, tuple[str, tuple[int, ...]]] = {
+    "cls": ("whole crop, CLS or pooled", _ALL),
+    "mean": ("whole crop, mean of tokens", _ALL),
+    "cls_mean": ("whole crop, CLS and mean", _ALL),
+    "layer2": ("whole crop, second last block", _ALL),
+    "layer3": ("whole crop, third last block", _ALL),
+    "layer4": ("whole crop, fourth last block", _ALL),
+    "last4": ("whole crop, last four blocks", _ALL),
+    "grid": ("whole crop, all 16 cells apart", _ALL),
+    "upper": ("upper half", _ALL[:8]),
+    "lower": ("lower half", _ALL[8:]),
+    "row1": ("top quarter", _ALL[:4]),
+    "row2": ("second quarter", _ALL[4:8]),
+    "row3": ("third quarter", _ALL[8:12]),
+    "row4": ("bottom quarter", _ALL[12:]),
+    "centre": ("centre", _CENTRE),
+    "rim": ("outer ring", tuple(cell for cell in _ALL if cell not in _CENTRE)),
+}
+
+
+def describe_parts(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what the report says of the settings on offer; None where there was but one."""
+    parts = _list_parts(metrics)
+    if len(parts) < 2:
+        return None
+    poolings = {part["pooling"] for part in parts}
+    return {
+        "title": "Which part of the picture carried the result"
+        if len(poolings) > 1
+        else "Which frames carried the result",
+        "several_frames": len({part["frames"] for part in parts}) > 1,
+        "rows": [_tabulate_part(part) for part in parts],
+        "optimism": describe_optimism(metrics),
+    }
+
+
+def list_part_charts(metrics: Mapping[str, Any]) -> dict[str, tuple[Figure | None, str]]:
+    """Return the chart of the parts with its words; nothing where there was but one."""
+    parts = _list_parts(metrics)
+    if len(parts) < 2:
+        return {}
+    chance = 1 / len(metrics["study"]["labels"])
+    facts = [
+        f"{_name(part, parts)} {format_measure('balanced_accuracy', part['balanced_accuracy'])}"
+        for part in parts
+    ]
+    alt = f"Balanced accuracy by part of the crop. {'; '.join(facts)}."
+    return {"parts": (draw_parts(parts, chance=chance), alt)}
+
+
+def draw_parts(parts: Sequence[Mapping[str, Any]], *, chance: float) -> Figure:
+    """Draw the balanced accuracy of each part with its interval and a scheme of where it is."""
+    rows = [
+        Row(
+            _name(part, parts),
+            part["balanced_accuracy"],
+            read_interval(part, "balanced_accuracy"),
+            muted=not part.get("chosen"),
+            cells=_PARTS.get(part["pooling"], ("", ()))[1] or None,
+        )
+        for part in parts
+    ]
+    return draw_rows(rows, chance=chance, xlabel="balanced accuracy by clip", width_in=6.0)
+
+
+def describe_optimism(metrics: Mapping[str, Any]) -> str:
+    """Return what picking by the test result would have claimed; empty where it is not known."""
+    optimism = (metrics.get("sweep") or {}).get("optimism")
+    if not optimism:
+        return ""
+    nested, best = optimism["nested"], optimism["best"]
+    setting = (
+        f"{name_pooling(optimism['pooling'])}, {describe_frames(optimism['frames'])}, "
+        f"penalty {optimism['penalty']:g}"
+    )
+    return (
+        "Chosen within each fold, without the dogs it is tested on, the setting reached a balanced "
+        f"accuracy of {format_percent(nested)}. Picking the best of "
+        f"{count(optimism['settings'], 'setting')} by the result on the test dogs themselves would "
+        f"have claimed {format_percent(best)} ({setting}), "
+        f"{_state_gap(best - nested)}"
+    )
+
+
+def format_optimism(metrics: Mapping[str, Any]) -> str:
+    """Return the honest figure beside the best of all settings, in one or two plain sentences.
+
+    Parameters
+    ----------
+    metrics
+        The content of ``metrics.json``.
+    """
+    return describe_optimism(metrics) or (
+        "What picking the best setting by its test result would have claimed is not known: this "
+        "run recorded no settings to choose from."
+    )
+
+
+def name_pooling(pooling: str) -> str:
+    """Return the part of the picture that a pooling is about, in words."""
+    return _PARTS.get(pooling, (pooling, ()))[0]
+
+
+def _state_gap(gap: float) -> str:
+    points = f"{100 * abs(gap):.1f} percentage points"
+    if points.startswith("0.0"):
+        return "the same; here picking by the test result would have changed nothing."
+    if gap < 0:
+        return f"{points} less."
+    return f"{points} more than can be expected of new dogs."
+
+
+def _list_parts(metrics: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the parts, the whole crop first, then its bands from top to bottom."""
+    parts = (metrics.get("sweep") or {}).get("parts") or []
+    order = {name: place for place, name in enumerate(_PARTS)}
+    return sorted(parts, key=lambda part: order.get(part["pooling"], len(order)))
+
+
+def _name(part: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> str:
+    """Return what tells a part from the others: its name and, where these vary, its frames."""
+    name = name_pooling(part["pooling"])
+    if len({each["frames"] for each in parts}) < 2:
+        return name
+    return f"{name}; {part['frames'].replace(':', ' ')}"
+
+
+def _tabulate_part(part: Mapping[str, Any]) -> dict[str, Any]:
+    interval = part.get("interval") or {}
+    cells = [
+        (format_measure(name, part.get(name)), format_interval(name, interval.get(name)))
+        for name in ("balanced_accuracy", "auroc")
+    ]
+    return {
+        "name": name_pooling(part["pooling"]),
+        "frames": describe_frames(part["frames"]),
+        "cells": cells,
+        "chosen": part.get("chosen"),
+    }

@@ -1,0 +1,244 @@
+"""How far the result can be trusted: what each check on it says, in a line and in full."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from canemo.report.verdict import describe_detectable, describe_power
+from canemo.report.wording import (
+    MEASURES,
+    count,
+    format_interval,
+    format_measure,
+    format_p,
+    format_percent,
+    group_digits,
+    is_missing,
+    join_words,
+    name_in_text,
+)
+
+_COLUMNS = {
+    "duration_s": "duration",
+    "fps": "frame rate",
+    "box_size": "size of the face in the frame",
+}
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One check: what it is called, a short line for the terminal, the full text for the report.
+
+    `line` is empty where the terminal does not show it.
+    """
+
+    title: str
+    line: str
+    text: str
+
+
+def list_facts(metrics: Mapping[str, Any]) -> list[Fact]:
+    """Return the checks that the run has made; those it lacks are left out.
+
+    Parameters
+    ----------
+    metrics
+        The content of ``metrics.json``.
+    """
+    facts = [
+        _describe_permutation(metrics),
+        _describe_metadata(metrics),
+        _describe_detectable(metrics),
+        _describe_calibration(metrics),
+        _describe_abstention(metrics),
+        _describe_learning_curve(metrics),
+    ]
+    return [fact for fact in facts if fact is not None]
+
+
+def name_columns(columns: list[str]) -> str:
+    """Return the columns that a probe on metadata read, in words."""
+    return join_words([_COLUMNS.get(column, column) for column in columns])
+
+
+def describe_probe(metrics: Mapping[str, Any]) -> str:
+    """Return whose labels were permuted where it was not the run's own method; else empty."""
+    permutation = metrics.get("permutation") or {}
+    if permutation.get("probe", "own") == "own":
+        return ""
+    observed = format_measure(permutation["statistic"], permutation.get("observed"))
+    return (
+        "The method of this run cannot be refitted so often: what was permuted is the closed-form "
+        "discriminant on the same features and folds. Its own "
+        f"{name_in_text(permutation['statistic'])} is {observed}, and p belongs to that."
+    )
+
+
+def _describe_permutation(metrics: Mapping[str, Any]) -> Fact | None:
+    permutation = metrics.get("permutation")
+    if not permutation:
+        return None
+    title = "Permutation test"
+    if is_missing(permutation.get("p")):
+        reason = (permutation.get("reason") or "it could not be computed").rstrip(".")
+        return Fact(title, f"no p: {reason}", f"There is no p value: {reason}.")
+    return Fact(
+        title, _shorten_permutation(permutation), _spell_out_permutation(permutation, metrics)
+    )
+
+
+def _shorten_permutation(permutation: Mapping[str, Any]) -> str:
+    name = permutation["statistic"]
+    whose = "" if permutation.get("probe", "own") == "own" else " of the closed-form discriminant"
+    return (
+        f"{format_p(permutation['p'])}; {name_in_text(name)}{whose} "
+        f"{format_measure(name, permutation.get('observed'))}, with labels moved within dogs "
+        f"{format_measure(name, permutation.get('null_mean'))} on average"
+    )
+
+
+def _spell_out_permutation(permutation: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+    name = permutation["statistic"]
+    ways = group_digits(permutation["n"])
+    how = f"in all {ways} ways there are" if permutation.get("exact") else f"{ways} times at random"
+    others = [
+        f"{name_in_text(measure)} {format_p(p, name='')}"
+        for measure, p in (permutation.get("p_by_measure") or {}).items()
+        if measure in MEASURES and measure != name and not is_missing(p)
+    ]
+    also = f" (by {join_words(others)})" if others else ""
+    text = (
+        f"The labels of whole clips were moved within each dog, {how}, and the model was refitted "
+        f"each time, inner choices included. The {name_in_text(name)} was then "
+        f"{format_measure(name, permutation.get('null_mean'))} on average and, in one of twenty, "
+        f"above {format_measure(name, permutation.get('null_high'))}; with the labels as they are "
+        f"it is {format_measure(name, permutation.get('observed'))}: "
+        f"{format_p(permutation['p'])}{also}."
+    )
+    return f"{text} {describe_probe(metrics)}".strip()
+
+
+def _describe_metadata(metrics: Mapping[str, Any]) -> Fact | None:
+    metadata = metrics["chance"].get("metadata")
+    if not metadata or is_missing(metadata.get("balanced_accuracy")):
+        return None
+    interval = (metadata.get("interval") or {}).get("balanced_accuracy")
+    columns = name_columns(metadata.get("columns") or []) or "nothing"
+    reached = format_measure("balanced_accuracy", metadata["balanced_accuracy"])
+    ends = format_interval("balanced_accuracy", interval)
+    text = (
+        f"A probe that sees {columns} and never a pixel reaches a balanced accuracy of {reached} "
+        f"(95 % interval {ends}), on the same folds. {_judge_metadata(metrics, metadata, interval)}"
+    )
+    return Fact("Metadata alone", f"balanced accuracy {reached} ({ends}) from {columns}", text)
+
+
+def _judge_metadata(metrics: Mapping[str, Any], metadata: Mapping[str, Any], interval: Any) -> str:
+    own = metrics["levels"]["video"]["balanced_accuracy"]
+    if not is_missing(own) and metadata["balanced_accuracy"] >= own:
+        return "The face crops do no better than that."
+    known = interval is not None and not any(is_missing(end) for end in interval)
+    if known and interval[0] > 1 / len(metrics["study"]["labels"]):
+        return "That is above chance: what differs there may carry part of the result."
+    return "It cannot be told from chance: there is no sign that these carry the result."
+
+
+def _describe_detectable(metrics: Mapping[str, Any]) -> Fact | None:
+    text = describe_detectable(metrics)
+    if not text:
+        return None
+    detectable = metrics["detectable"]
+    least = detectable.get("balanced_accuracy")
+    if is_missing(least):
+        return Fact("Detectable", f"not known: {detectable['reason'].rstrip('.')}", text)
+    often = describe_power(detectable["power"])
+    line = f"balanced accuracy of {format_percent(least, decimals=0)} or more, in {often} studies"
+    return Fact("Detectable", line, text)
+
+
+def _describe_calibration(metrics: Mapping[str, Any]) -> Fact | None:
+    calibration = metrics.get("calibration")
+    if not calibration:
+        return None
+    labels = len(metrics["study"]["labels"])
+    idle = 0.25 if labels == 2 else 1 - 1 / labels
+    brier, ece = (_format_score(calibration.get(name)) for name in ("brier", "ece"))
+    text = (
+        f"Brier score {brier} (0 is best; giving every condition the same probability, {idle:.3f}),"
+        f" expected calibration error {ece}, log loss {_format_score(calibration.get('log_loss'))} "
+        "nats."
+    )
+    return Fact("Calibration", f"Brier score {brier}, expected calibration error {ece}", text)
+
+
+def _describe_abstention(metrics: Mapping[str, Any]) -> Fact | None:
+    abstention = metrics.get("abstention")
+    if not abstention:
+        return None
+    level, least = (_percent(abstention[name]) for name in ("level", "least_level"))
+    if not abstention["possible"]:
+        text = (
+            f"No answer can be given with the promise to be wrong in no more than {level} of clips "
+            f"of a new dog: with {count(len(metrics['subjects']), 'dog')} no level below {least} "
+            "can be promised."
+        )
+        return Fact("Abstention", "", text)
+    decided, right, undecided, coverage = (
+        format_percent(abstention.get(name))
+        for name in ("decided", "accuracy_decided", "undecided", "coverage")
+    )
+    text = (
+        f"Where the true condition may be missed in no more than {level} of clips of a new dog, "
+        f"the model answers for {decided} of clips, {right} of these rightly, and leaves "
+        f"{undecided} undecided. The sets of conditions it named held the true one in {coverage}, "
+        f"averaged over dogs. With these dogs no level below {least} can be promised."
+    )
+    return Fact("Abstention", "", text)
+
+
+def _describe_learning_curve(metrics: Mapping[str, Any]) -> Fact | None:
+    curve = metrics.get("learning_curve")
+    if not curve:
+        return None
+    gain, further = curve["gain"], curve["extrapolation"]["subjects"]
+    now = max(point["subjects"] for point in curve["points"])
+    measure = curve.get("measure", "balanced_accuracy")
+    span = _format_gain(measure, gain)
+    if curve["rising"]:
+        line = f"still rising: {further} dogs instead of {now} would probably add {span}"
+        text = (
+            f"Still rising: more dogs would probably help. Learning from {further} instead of "
+            f"{now} dogs would change the {name_in_text(measure)} by about {span}."
+        )
+    else:
+        line = "no sign that more dogs of this kind would help"
+        text = (
+            "No sign that more dogs of this kind would help: carried on from "
+            f"{now} to {further} dogs, the curve would change the {name_in_text(measure)} by "
+            f"{span}."
+        )
+    return Fact("Learning curve", line, f"{text} The curve a - b m^-c is an assumption.")
+
+
+def _format_gain(measure: str, gain: Mapping[str, Any]) -> str:
+    """Return the ends of a gain, ``"+1.2 to +4.5 percentage points"``."""
+    ends = [gain.get("low"), gain.get("high")]
+    if any(is_missing(end) for end in ends):
+        ends = [gain.get("score")]
+    if any(is_missing(end) for end in ends):
+        return "an unknown amount"
+    if measure == "auroc":
+        return " to ".join(f"{float(end or 0):+.3f}" for end in ends)
+    return " to ".join(f"{100 * float(end or 0):+.1f}" for end in ends) + " percentage points"
+
+
+def _format_score(value: float | None) -> str:
+    return "–" if is_missing(value) else f"{float(value or 0):.3f}"
+
+
+def _percent(share: float) -> str:
+    """Return a share with as many decimals as it needs, one at most."""
+    text = format_percent(share)
+    return text.replace(".0 %", " %")
