@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import pandas as pd
+
 from canemo.backbones import Backbone, load_backbone
 from canemo.config import Config
 from canemo.crops import CropFile
@@ -17,15 +19,22 @@ from canemo.detect.protocol import Detector
 from canemo.detect.registry import load_detector
 from canemo.errors import ConfigError, SplitError, StudyError
 from canemo.evaluate import Evaluation, evaluate_learner
-from canemo.features import extract_features, load_pooled, require_pooling
+from canemo.evidence import Evidence, list_representations, make_materials
+from canemo.features import extract_features, load_poolings, require_pooling
 from canemo.gradient import require_loss
 from canemo.learners import Learner, Material, make_learner
 from canemo.progress import Progress
 from canemo.records import Study
-from canemo.run_metrics import compute_metrics
+from canemo.run_metrics import (
+    compute_metrics,
+    describe_run,
+    warn_about_backbone,
+    warn_about_run,
+)
 from canemo.splits import Split, make_split
 from canemo.study import load_study
 from canemo.study_crops import StudyCrops, extract_study_crops
+from canemo.video import probe_video
 from canemo.views import StudyViews
 
 Sources: TypeAlias = Sequence[tuple[CropFile, Path]]
@@ -68,6 +77,7 @@ class Work:
 
     plan: Plan
     crops: StudyCrops
+    evidence: Evidence
     learner: Learner
     evaluation: Evaluation
     metrics: dict[str, Any]
@@ -117,44 +127,77 @@ def require_runnable(study: Study, config: Config) -> None:
         raise ConfigError(
             f"study.positive_label = {positive!r}; the labels are {', '.join(study.labels)}"
         )
-    require_pooling(config.probe.pooling)
+    for pooling, _ in list_representations(config):
+        require_pooling(pooling)
     require_loss(config.gradient, study.labels)
 
 
 def assess(plan: Plan, *, progress: Progress) -> Work:
     """Crop, embed, learn and test on unseen subjects, and put the result into numbers."""
-    study, config, cost = plan.study, plan.config, plan.cost
-    crops = crop_videos(study, config, plan.detector, progress=progress, cost=cost)
-    sources = embed_crops(crops, plan.backbone, config, progress=progress, cost=cost)
+    cost = plan.cost
+    crops, evidence = gather_evidence(plan, progress=progress)
     learner, evaluation = evaluate_features(
-        load_material(sources, study, config),
+        evidence.materials,
         plan.split,
-        config,
-        offer_views(crops, plan.backbone, config, progress),
+        plan.config,
+        offer_views(crops, plan.backbone, plan.config, progress),
         progress=progress,
         cost=cost,
     )
-    metrics = compute_metrics(
-        study=study,
-        config=config,
-        ledger=crops.ledger,
-        evaluation=evaluation,
-        split=plan.split,
-        backbone=plan.backbone,
-        detector=plan.detector,
-        warnings=crops.warnings,
+    with cost.measure("trust"):
+        metrics = compute_metrics(evidence, learner, evaluation, progress=progress)
+    return Work(plan, crops, evidence, learner, evaluation, metrics, cost)
+
+
+def gather_evidence(plan: Plan, *, progress: Progress) -> tuple[StudyCrops, Evidence]:
+    """Crop and embed; return the crops and all that numbers are computed from."""
+    study, config, split, cost = plan.study, plan.config, plan.split, plan.cost
+    crops = crop_videos(study, config, plan.detector, progress=progress, cost=cost)
+    sources = embed_crops(crops, plan.backbone, config, progress=progress, cost=cost)
+    evidence = Evidence(
+        study,
+        config,
+        split,
+        crops.ledger,
+        load_materials(sources, crops, config),
+        probe_files(crops),
+        describe_run(study, config, split, backbone=plan.backbone, detector=plan.detector),
+        (
+            *crops.warnings,
+            *warn_about_run(config, split, plan.detector),
+            *warn_about_backbone(plan.backbone),
+        ),
     )
-    return Work(plan, crops, learner, evaluation, metrics, cost)
+    return crops, evidence
 
 
-def load_material(sources: Sources, study: Study, config: Config) -> Material:
-    """Return what is learned from: the pooled features of every crop."""
-    origin, x = load_pooled(sources, config.probe.pooling)
-    return Material(x, origin, study.labels)
+def load_materials(sources: Sources, crops: StudyCrops, config: Config) -> tuple[Material, ...]:
+    """Return what is learned from: every pooling with every choice of frames."""
+    poolings = list(dict.fromkeys(pooling for pooling, _ in list_representations(config)))
+    origin, pooled = load_poolings(sources, poolings)
+    return make_materials(origin, pooled, crops.ledger, labels=crops.study.labels, config=config)
+
+
+def probe_files(crops: StudyCrops) -> pd.DataFrame:
+    """Return one row per video that was cropped: what its file states of length, rate and size."""
+    rows = []
+    for file in crops.files.values():
+        video, info = file.video, probe_video(file.video.path)
+        end_s = info.duration_s if video.end_s is None else video.end_s
+        rows.append(
+            {
+                "video_id": video.video_id,
+                "duration_s": None if end_s is None else end_s - (video.start_s or 0.0),
+                "fps": float(info.fps),
+                "width": info.width,
+                "height": info.height,
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def evaluate_features(
-    material: Material,
+    materials: Sequence[Material],
     split: Split,
     config: Config,
     views: StudyViews,
@@ -163,7 +206,7 @@ def evaluate_features(
     cost: Cost,
 ) -> tuple[Learner, Evaluation]:
     """Learn as ``probe.method`` says in every fold and predict the subjects left out of it."""
-    learner = make_learner(material, config=config, views=views)
+    learner = make_learner(materials, config=config, views=views)
     with cost.measure("evaluate") as entry:
         evaluation = evaluate_learner(
             learner,
@@ -180,6 +223,18 @@ def evaluate_features(
             "items": views.made,
             "cached": views.cached,
         }
+    return learner, evaluation
+
+
+def evaluate_evidence(evidence: Evidence, *, progress: Progress) -> tuple[Learner, Evaluation]:
+    """Evaluate again from kept features; the method ``gradient`` needs pictures and is refused."""
+    learner = make_learner(evidence.materials, config=evidence.config, views=None)
+    evaluation = evaluate_learner(
+        learner,
+        evidence.split,
+        seed=evidence.config.evaluate.seed,
+        progress=lambda done, total: progress("evaluate", done, total),
+    )
     return learner, evaluation
 
 

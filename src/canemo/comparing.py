@@ -17,7 +17,7 @@ from canemo.assessment import (
     embed_crops,
     evaluate_features,
     load_configured_backbone,
-    load_material,
+    load_materials,
     offer_views,
     require_runnable,
     split_subjects,
@@ -177,11 +177,11 @@ def _test_entrants(
     shared, results = Cost(), []
     tell = _prefix(progress, backbone)
     sources = embed_crops(crops, backbone, config, progress=tell, cost=shared)
-    material = load_material(sources, crops.study, config)
+    materials = load_materials(sources, crops, config)
     for entrant in entrants:
         cost, own = Cost(dict(shared.stages)), entrant.configure(config)
         views = offer_views(crops, backbone, own, tell)
-        _, evaluation = evaluate_features(material, split, own, views, progress=tell, cost=cost)
+        _, evaluation = evaluate_features(materials, split, own, views, progress=tell, cost=cost)
         facts = {**describe_entrant(entrant, backbone), **describe_method(own, backbone)}
         results.append(Result(entrant, facts, evaluation, cost.stages))
     return results

@@ -18,9 +18,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from canemo.errors import ConfigError
 
 CONFIG_FILE = "canemo.toml"
+SWEEP_POOLINGS = (
+    *("cls", "mean", "layer2", "layer3", "layer4", "upper", "lower"),
+    *("row1", "row2", "row3", "row4", "centre", "rim"),
+)
+"""What `--sweep` offers: layers, and parts of the face from the token grid."""
+
 PRESETS = ("quick", "paper", "video", "strict")
 
 Method: TypeAlias = Literal[
+    "lda",
     "logistic",
     "gradient",
     "sequence_mean",
@@ -28,6 +35,8 @@ Method: TypeAlias = Literal[
     "sequence_convolution",
     "sequence_gru",
 ]
+FRAMES_PATTERN = r"^(all|even:[1-9][0-9]*|(score|sharp):(0?\.[0-9]*[1-9][0-9]*|1|1\.0*))$"
+Frames: TypeAlias = Annotated[str, Field(pattern=FRAMES_PATTERN)]
 Share: TypeAlias = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -106,20 +115,35 @@ ClassWeight: TypeAlias = Literal["balanced", "none"]
 class ProbeConfig(_Section):
     """What is fitted on the frozen features.
 
-    `method` is ``logistic`` (L2-penalised logistic regression), ``gradient`` (the 2022 paper's
-    linear probe: see `GradientConfig`) or a model of the whole clip: ``sequence_mean``,
-    ``sequence_attention``, ``sequence_convolution``, ``sequence_gru`` (see `SequenceConfig`).
-    `penalties` are L2 strengths per sample (loss = mean log loss + penalty / 2 * |w|^2), of which
-    inner folds choose one; they belong to ``logistic``.
+    `method` is ``lda`` (a linear discriminant with a penalised scatter, in closed form),
+    ``logistic`` (L2-penalised logistic regression), ``gradient`` (the 2022 paper's linear probe:
+    see `GradientConfig`) or a model of the whole clip: ``sequence_mean``, ``sequence_attention``,
+    ``sequence_convolution``, ``sequence_gru`` (see `SequenceConfig`).
+    `frames` are those of a clip that count: ``all``, ``even:N`` (N, evenly spaced), ``score:SHARE``
+    or ``sharp:SHARE`` (the share with the best detector score, or the sharpest).
+    `penalties`, of which inner folds choose one, belong to ``lda`` (added to the scatter of
+    standardised features, whose diagonal is 1) and to ``logistic`` (loss = mean log loss + penalty
+    / 2 * |w|^2).
     """
 
-    method: Method = "logistic"
+    method: Method = "lda"
     pooling: str = "cls"
+    frames: Frames = "all"
     penalties: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         default=(0.01, 0.1, 1.0, 10.0, 100.0), min_length=1
     )
     class_weight: ClassWeight = "balanced"
     inner_folds: int = Field(default=5, ge=2)
+
+
+class SweepConfig(_Section):
+    """What inner folds choose from besides the penalty: every pooling with every choice of frames.
+
+    Empty means the probe's own. It belongs to the method ``lda``.
+    """
+
+    poolings: tuple[str, ...] = ()
+    frames: tuple[Frames, ...] = ()
 
 
 class GradientConfig(_Section):
@@ -191,12 +215,26 @@ class EvaluateConfig(_Section):
 
     `split` is `auto` (leave one subject out up to 40 subjects, else `kfold:10`), `loso`,
     `kfold:K`, `holdout:N`, `holdout:N:balanced` (test dogs drawn so that labels are shared out
-    alike) or `file:PATH`.
+    alike) or `file:PATH`. `resamples` of dogs give the intervals, `permutations` of the labels of
+    whole videos within each dog the p value (all there are where these are fewer than 10,000).
     """
 
     split: str = "auto"
     seed: int = Field(default=0, ge=0)
     resamples: int = Field(default=2000, ge=100)
+    permutations: int = Field(default=1000, ge=100)
+
+
+class AuditConfig(_Section):
+    """How far the audit goes.
+
+    `frames_per_clip`, evenly spaced, of each clip are embedded again for every part of the picture
+    that `--confounds` looks at; `abstain_level` is the share of wrong answers that may remain when
+    the report says how often a model would rather not answer.
+    """
+
+    frames_per_clip: int = Field(default=5, ge=1)
+    abstain_level: float = Field(default=0.1, gt=0, lt=1)
 
 
 class CompareConfig(_Section):
@@ -220,11 +258,13 @@ class Config(_Section):
     crop: CropConfig = CropConfig()
     backbone: BackboneConfig = BackboneConfig()
     probe: ProbeConfig = ProbeConfig()
+    sweep: SweepConfig = SweepConfig()
     gradient: GradientConfig = GradientConfig()
     augment: AugmentConfig = AugmentConfig()
     sequence: SequenceConfig = SequenceConfig()
     compare: CompareConfig = CompareConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    audit: AuditConfig = AuditConfig()
 
 
 def load_config(

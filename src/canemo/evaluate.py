@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 from canemo.config import EvaluateConfig
 from canemo.curves import CURVE_COLUMNS
 from canemo.errors import SplitError
+from canemo.folds import map_folds
 from canemo.gradient import compute_log_loss
 from canemo.learners import Fitted, Learner, Material, Rows
 from canemo.metrics import (
@@ -20,7 +22,7 @@ from canemo.metrics import (
     compute_macro_f1,
     compute_majority_share,
 )
-from canemo.predictions import tabulate_predictions
+from canemo.predictions import name_probabilities, tabulate_predictions
 from canemo.splits import Fold, Split
 from canemo.stats import compute_intervals, compute_scores
 
@@ -38,6 +40,12 @@ class Evaluation:
         not seen its subject; columns ``probability_LABEL``, ``predicted``, ``fold``.
     penalties
         The penalty chosen inside each fold; empty where none is chosen.
+    temperatures
+        Likewise of the temperature that the evidence was divided by.
+    trials
+        One row per fold, setting offered to the inner folds and test video: ``fold``, ``pooling``,
+        ``frames``, ``penalty``, ``inner_loss`` and what the setting's probe answered. Only for
+        looking at afterwards; empty where nothing was offered.
     curves
         One row per fold and epoch (`CURVE_COLUMNS`), empty where nothing is trained in epochs.
         The test columns are for looking at afterwards; nothing was chosen by them.
@@ -50,6 +58,8 @@ class Evaluation:
 
     predictions: pd.DataFrame
     penalties: tuple[float, ...]
+    temperatures: tuple[float, ...]
+    trials: pd.DataFrame
     curves: pd.DataFrame
     train_accuracy: float
     warnings: tuple[str, ...]
@@ -65,44 +75,106 @@ def evaluate_learner(
     SplitError
         In no fold do the training subjects show every label.
     """
-    material = learner.material
-    owners = material.origin["subject_id"].to_numpy()
-    tables, curves, penalties, warnings = [], [], [], []
-    train_right = train_crops = 0.0
-    for number, fold in enumerate(split.folds):
-        train, test = np.isin(owners, fold.train), np.isin(owners, fold.test)
-        problem = _find_problem(material.origin[train], test, fold, material.labels)
-        if problem is not None:
-            warnings.append(f"fold {number}: {problem}")
-            continue
-        fitted = learner.fit(train, seed=seed)
-        warnings += [text for text in fitted.warnings if text not in warnings]
-        penalties += [] if fitted.penalty is None else [fitted.penalty]
-        curves += _trace_epochs(material, fitted, test, train_crops=int(train.sum()), fold=number)
-        frames, _ = material.predict(fitted.classifier, train)
-        train_right += float((frames.argmax(axis=1) == material.label_index[train]).sum())
-        train_crops += float(train.sum())
-        answers = material.predict(fitted.classifier, test)
-        origin = material.origin[test]
-        tables.append(tabulate_predictions(origin, *answers, labels=material.labels, fold=number))
-        if progress is not None:
-            progress(number + 1, len(split.folds))
-    if not tables:
-        raise SplitError(f"no fold can be evaluated; {'; '.join(warnings)}")
+    learner.read()
+    run = map_folds if learner.independent else _take_in_turn
+    numbered = list(enumerate(split.folds))
+    tell = _count_done(progress, len(numbered))
+    answers = run(lambda each: tell(_test_fold(learner, *each, seed=seed)), numbered)
+    done = [answer for answer in answers if isinstance(answer, _TestedFold)]
+    problems = [answer for answer in answers if isinstance(answer, str)]
+    if not done:
+        raise SplitError(f"no fold can be evaluated; {'; '.join(problems)}")
+    fitted = [fold.fitted for fold in done]
+    trials = [table for fold in done for table in fold.trials]
+    curves = [row for fold in done for row in fold.curves]
+    told = dict.fromkeys(text for each in fitted for text in each.warnings)
     return Evaluation(
-        pd.concat(tables, ignore_index=True),
-        tuple(penalties),
+        pd.concat([fold.predictions for fold in done], ignore_index=True),
+        tuple(each.penalty for each in fitted if each.penalty is not None),
+        tuple(each.temperature for each in fitted if each.temperature is not None),
+        pd.concat(trials, ignore_index=True) if trials else pd.DataFrame(),
         pd.DataFrame(curves, columns=list(CURVE_COLUMNS)),
-        train_right / train_crops,
-        tuple(warnings),
+        sum(fold.train_right for fold in done) / sum(fold.train_crops for fold in done),
+        (*problems, *told),
     )
 
 
+@dataclass(frozen=True)
+class _TestedFold:
+    """What came out of one fold; the tables are parts of those of `Evaluation`."""
+
+    fitted: Fitted
+    predictions: pd.DataFrame
+    trials: list[pd.DataFrame]
+    curves: list[tuple[float, ...]]
+    train_right: int
+    train_crops: int
+
+
+def _test_fold(learner: Learner, number: int, fold: Fold, *, seed: int) -> _TestedFold | str:
+    """Return what came out of a fold, or why it cannot be evaluated."""
+    material = learner.material
+    owners = material.origin["subject_id"].to_numpy(dtype=object)
+    train, test = np.isin(owners, fold.train), np.isin(owners, fold.test)
+    problem = _find_problem(material, train, test, fold)
+    if problem is not None:
+        return f"fold {number}: {problem}"
+    fitted = learner.fit(train, seed=seed)
+    frames, _ = fitted.material.predict(fitted.classifier, train)
+    answers = fitted.material.predict(fitted.classifier, test)
+    crops = int(train.sum())
+    return _TestedFold(
+        fitted,
+        tabulate_predictions(material.origin[test], *answers, labels=material.labels, fold=number),
+        _judge_trials(fitted, test, fold=number),
+        _trace_epochs(fitted, test, train_crops=crops, fold=number),
+        int((frames.argmax(axis=1) == material.label_index[train]).sum()),
+        crops,
+    )
+
+
+def _take_in_turn(work: Callable[[Any], Any], folds: Iterable[Any]) -> list[Any]:
+    return [work(fold) for fold in folds]
+
+
+def _count_done(progress: ProgressFn | None, total: int) -> Callable[[Any], Any]:
+    """Return a function that hands on what it is given and counts."""
+    numbers = itertools.count(1)
+
+    def tell(answer: Any) -> Any:
+        if progress is not None:
+            progress(next(numbers), total)
+        return answer
+
+    return tell
+
+
+def _judge_trials(fitted: Fitted, test: Rows, *, fold: int) -> list[pd.DataFrame]:
+    """Return what the probe of every setting answers to the test clips, a table of each."""
+    clips = fitted.material.origin[test].drop_duplicates("video_id")
+    origin = clips[["video_id", "subject_id", "label"]].reset_index(drop=True)
+    return [
+        origin.assign(
+            fold=fold,
+            pooling=trial.material.pooling,
+            frames=trial.material.frames,
+            penalty=trial.penalty,
+            inner_loss=trial.inner_loss,
+            **name_probabilities(
+                trial.material.predict(trial.probe, test)[1], trial.material.labels
+            ),
+        )
+        for trial in fitted.trials
+    ]
+
+
 def _trace_epochs(
-    material: Material, fitted: Fitted, test: Rows, *, train_crops: int, fold: int
+    fitted: Fitted, test: Rows, *, train_crops: int, fold: int
 ) -> list[tuple[float, ...]]:
     """Return the rows of `CURVE_COLUMNS` of one fold."""
-    x, y = material.x[test], material.label_index[test]
+    if not fitted.epochs:
+        return []
+    x, y = fitted.material.x[test], fitted.material.label_index[test]
     return [
         (
             fold,
@@ -159,15 +231,11 @@ def summarise_chance(frames: Predictions, videos: Predictions) -> dict[str, Any]
     }
 
 
-def _find_problem(
-    train: pd.DataFrame,
-    test: np.ndarray[Any, np.dtype[np.bool_]],
-    fold: Fold,
-    labels: tuple[str, ...],
-) -> str | None:
+def _find_problem(material: Material, train: Rows, test: Rows, fold: Fold) -> str | None:
     if not test.any():
         return f"no usable crop of test subject(s) {', '.join(fold.test)}; left out"
-    missing = sorted(set(labels) - set(train["label"]))
+    shown = np.bincount(material.label_index[train], minlength=len(material.labels))
+    missing = [label for label, n in zip(material.labels, shown, strict=True) if n == 0]
     if missing:
         return f"no training subject shows the label {missing[0]!r}; left out"
     return None

@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from canemo.config import Config
+from canemo.conformal import Conformal
 from canemo.errors import ModelError
 from canemo.files import write_atomically
 from canemo.learners import Classifier
@@ -51,6 +52,9 @@ class SavedModel:
         What the backbone's weights and the detector must be.
     training
         Numbers of the study it was trained on and what unseen subjects gave, for the card.
+    conformal
+        How unusual the right answers for unseen subjects were, so that it can leave a clip
+        undecided; None in models saved before there was such a thing.
     """
 
     classifier: Classifier
@@ -59,6 +63,7 @@ class SavedModel:
     backbone_sha256: str
     detector_sha256: str
     training: Mapping[str, Any]
+    conformal: Conformal | None = None
 
 
 def save_model(model: SavedModel, folder: Path) -> Path:
@@ -74,6 +79,7 @@ def save_model(model: SavedModel, folder: Path) -> Path:
         "detector_sha256": model.detector_sha256,
         "config": model.config.model_dump(mode="json", exclude_none=True),
         "training": dict(model.training),
+        "conformal": None if model.conformal is None else model.conformal.to_dict(),
     }
     write_atomically(folder / MODEL_FILE, json.dumps(content, indent=1, ensure_ascii=False))
     return folder
@@ -104,6 +110,7 @@ def read_model(folder: Path) -> SavedModel:
             content["backbone_sha256"],
             content["detector_sha256"],
             content["training"],
+            conformal=_read_conformal(content.get("conformal")),
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as exc:
         if isinstance(exc, ModelError):
@@ -112,6 +119,10 @@ def read_model(folder: Path) -> SavedModel:
         raise ModelError(
             f"{folder}: not a canemo model ({reason}); give the `model` folder of a finished run"
         ) from exc
+
+
+def _read_conformal(content: Mapping[str, Any] | None) -> Conformal | None:
+    return None if content is None else Conformal.from_dict(content)
 
 
 def _list_arrays(classifier: Classifier) -> dict[str, np.ndarray]:

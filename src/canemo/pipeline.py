@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,11 @@ from canemo.assessment import (
 from canemo.backbone_specs import BACKBONES
 from canemo.backbones import Backbone, find_weights
 from canemo.config import Config, load_config
+from canemo.conformal import fit_conformal
 from canemo.detect.registry import load_detector
 from canemo.drawn import draw_study
 from canemo.errors import CanemoError
+from canemo.evidence import settle, write_evidence
 from canemo.examples import captioned, choose_examples
 from canemo.explain.eigencam import CAM_SCALE, map_crops
 from canemo.features import Features, load_features
@@ -34,13 +37,13 @@ from canemo.files import write_table
 from canemo.model import SavedModel, save_model
 from canemo.predict import Model, find_videos, name_videos
 from canemo.prediction_files import draw_prediction, require_vacant, write_predictions
-from canemo.predictions import tabulate_predictions
+from canemo.predictions import select_level, tabulate_predictions
 from canemo.progress import Progress, silent
 from canemo.report.canvas import save_figure
 from canemo.report.html import write_report
 from canemo.report.pictures import draw_cam_grid, draw_crop_sheet
 from canemo.run_metrics import write_metrics
-from canemo.runs import METRICS_FILE, find_run, new_run, read_run_config
+from canemo.runs import METRICS_FILE, find_run, new_run, read_run_config, write_hashes
 from canemo.splits import save_split
 from canemo.study import load_study
 from canemo.study_crops import StudyCrops
@@ -245,6 +248,7 @@ def predict_videos(
     out_dir: Path | str,
     *,
     video: bool = False,
+    abstain: float | None = None,
     force: bool = False,
     progress: Progress = silent,
 ) -> pd.DataFrame:
@@ -261,6 +265,9 @@ def predict_videos(
         ``timelines/*.png`` and, with `video`, ``annotated/*.mp4``.
     video
         Also write annotated copies of the videos.
+    abstain
+        Share of wrong answers that may remain: adds the column ``decided``, a label or
+        ``undecided``. None answers always.
     force
         Replace an earlier prediction.
     progress
@@ -277,8 +284,12 @@ def predict_videos(
         Nothing that looks like a video is found.
     OutputExistsError
         `out_dir` holds an earlier prediction and `force` is not given.
+    ConfigError
+        The model rests on too few dogs for `abstain`.
     """
     out_dir = Path(out_dir)
+    if abstain is not None:
+        model.require_level(abstain)
     named = name_videos(find_videos(paths))
     require_vacant(out_dir, force=force)
     cache_dir = out_dir / ".canemo-cache"  # a stopped prediction continues from it
@@ -287,7 +298,8 @@ def predict_videos(
         progress("predict", done, len(named))
         results.append(model.predict_video(path, video_id=video_id, cache_dir=cache_dir))
     progress("predict", len(named), len(named))
-    videos = write_predictions(results, out_dir)
+    decide = None if abstain is None else partial(model.decide, level=abstain)
+    videos = write_predictions(results, out_dir, decide=decide)
     for done, result in enumerate(results):
         progress("draw", done, len(results))
         draw_prediction(result, out_dir, positive_label=model.positive_label, video=video)
@@ -337,12 +349,13 @@ def _fill_run(folder: Path, work: Work, command: str, progress: Progress) -> dic
     with work.cost.measure("model"):
         _save_model(folder / "model", work)
     metrics = {**work.metrics, "cost": work.cost.stages}
-    write_table(work.crops.ledger, folder / "frames.parquet")
+    write_evidence(work.evidence, folder)
     write_table(work.evaluation.predictions, folder / "predictions.parquet")
     if len(work.evaluation.curves):
         write_table(work.evaluation.curves, folder / "curves.parquet")
     environment.write_environment(folder / "environment.json", command=command)
     write_metrics(metrics, folder / METRICS_FILE)
+    write_hashes(folder)
     progress("report", 0, 1)
     write_report(folder)
     progress("report", 1, 1)
@@ -367,9 +380,10 @@ def _draw_examples(
 
 
 def _save_model(folder: Path, work: Work) -> None:
-    config, material = work.plan.config, work.learner.material
-    everyone = np.ones(len(material.origin), dtype=bool)
-    classifier = work.learner.fit(everyone, seed=config.evaluate.seed).classifier
+    everyone = np.ones(len(work.learner.material.origin), dtype=bool)
+    fitted = work.learner.fit(everyone, seed=work.plan.config.evaluate.seed)
+    material = fitted.material
+    config = settle(work.plan.config, material)
     protocol, level = work.metrics["protocol"], work.metrics["levels"]["video"]
     training = {
         "canemo": environment.version(),
@@ -381,16 +395,18 @@ def _save_model(folder: Path, work: Work) -> None:
         "interval": level["interval"]["accuracy"],
         "majority": work.metrics["chance"]["majority"]["video"],
     }
+    videos = select_level(work.evaluation.predictions, "video", material.labels)
     saved = SavedModel(
-        classifier,
+        fitted.classifier,
         config,
         positive_label=protocol["positive_label"],
         backbone_sha256=protocol["weights_sha256"],
         detector_sha256=protocol["detector_sha256"],
         training=training,
+        conformal=fit_conformal(videos),
     )
     save_model(saved, folder)
-    answers = material.predict(classifier, everyone)
+    answers = material.predict(fitted.classifier, everyone)
     table = tabulate_predictions(material.origin, *answers, labels=material.labels)
     write_table(table, folder / "training_predictions.parquet")
 

@@ -15,11 +15,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from canemo.backbones import Backbone, load_backbone
+from canemo.conformal import Conformal
 from canemo.crops import LEDGER_COLUMNS, CropFile, extract_crops
 from canemo.detect.protocol import Detector
 from canemo.detect.registry import load_detector
 from canemo.errors import ModelError, StudyError, VideoOpenError
 from canemo.features import extract_features, load_features, pool
+from canemo.frame_choice import choose_frames
+from canemo.learners import Material
 from canemo.model import SavedModel, read_model
 from canemo.predictions import PROBABILITY
 from canemo.proposal import VIDEO_SUFFIXES
@@ -28,6 +31,7 @@ from canemo.video import Sampling
 
 logger = logging.getLogger(__name__)
 ProgressFn = Callable[[int, int], None]
+UNDECIDED = "undecided"
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,43 @@ class Model:
         self._probability_columns = [PROBABILITY + label for label in self.labels]
         self._backbone = backbone
         self._detector = detector
+
+    def decide(self, videos: pd.DataFrame, *, level: float) -> pd.DataFrame:
+        """Return the rows of videos with a column ``decided``: a label, or ``undecided``.
+
+        Parameters
+        ----------
+        videos
+            Rows as `predict` summarises videos.
+        level
+            Share of wrong answers that may remain: a label is given where it is the only one that
+            is not too unusual at this level.
+
+        Raises
+        ------
+        ModelError
+            The model was saved without what is needed.
+        ConfigError
+            So few dogs allow no such promise.
+        """
+        conformal = self.require_level(level)
+        probability = videos[self._probability_columns].to_numpy(dtype=float)
+        sets = conformal.predict_sets(np.nan_to_num(probability), level)
+        known = np.isfinite(probability).all(axis=1)
+        answers = np.array([*self.labels, UNDECIDED], dtype=object)
+        single = np.where(sets.sum(axis=1) == 1, sets.argmax(axis=1), len(self.labels))
+        decided = [answers[i] if ok else None for i, ok in zip(single, known, strict=True)]
+        return videos.assign(decided=pd.array(decided, dtype="string"))
+
+    def require_level(self, level: float) -> Conformal:
+        """Return what undecided answers rest on; raises as `decide` does."""
+        if self.saved.conformal is None:
+            raise ModelError(
+                "the model was saved by a version of canemo whose models answer always; train it "
+                "again"
+            )
+        self.saved.conformal.predict_sets(np.empty((0, len(self.labels))), level)
+        return self.saved.conformal
 
     def predict(
         self,
@@ -137,11 +178,14 @@ class Model:
         ledger = crops.read_ledger().drop(columns=["subject_id", "label"])
         ledger.insert(1, "path", str(video.path))
         answers = features.origin[["frame_index"]].copy()
-        of_frames, of_video = self.saved.classifier.predict(
+        material = Material(
             pool(features, config.probe.pooling),
-            video_ids=features.origin["video_id"].to_numpy(dtype=object),
-            time_s=features.origin["time_s"].to_numpy(dtype=float),
+            features.origin,
+            self.labels,
+            counted=choose_frames(features.origin, ledger, config.probe.frames),
         )
+        everything = np.ones(len(features), dtype=bool)
+        of_frames, of_video = material.predict(self.saved.classifier, everything)
         for column, label in enumerate(self.labels):
             answers[PROBABILITY + label] = of_frames[:, column]
         frames = self._with_answer(ledger.merge(answers, on="frame_index", how="left"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -30,11 +30,20 @@ def require_vacant(out_dir: Path, *, force: bool) -> None:
         )
 
 
-def write_predictions(results: Sequence[VideoPrediction], out_dir: Path) -> pd.DataFrame:
-    """Write one row per frame and one per video, CSV and Parquet; return the rows of the videos."""
+def write_predictions(
+    results: Sequence[VideoPrediction],
+    out_dir: Path,
+    *,
+    decide: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
+) -> pd.DataFrame:
+    """Write one row per frame and one per video, CSV and Parquet; return the rows of the videos.
+
+    `decide` adds what is made of the rows of the videos, where anything is.
+    """
     frames = pd.concat([result.frames for result in results], ignore_index=True)
     videos = pd.DataFrame([result.summary for result in results])
     videos["predicted"] = videos["predicted"].astype("string")
+    videos = videos if decide is None else decide(videos)
     for table, stem in ((frames, FRAMES_STEM), (videos, VIDEOS_STEM)):
         write_table(table, out_dir / f"{stem}.parquet")
         write_table(table, out_dir / f"{stem}.csv")

@@ -42,7 +42,11 @@ def tabulate_predictions(
 
 def select_level(table: pd.DataFrame, level: str, labels: tuple[str, ...]) -> Predictions:
     """Return the predictions of one level (``frame`` or ``video``) as arrays."""
-    rows = table[table["level"] == level]
+    return read_predictions(table[table["level"] == level], labels)
+
+
+def read_predictions(rows: pd.DataFrame, labels: tuple[str, ...]) -> Predictions:
+    """Return rows of predictions, one per unit, as arrays."""
     return Predictions(
         label_positions(rows, labels),
         rows[[PROBABILITY + label for label in labels]].to_numpy(dtype=float),
@@ -59,7 +63,11 @@ def label_positions(
     return np.array([positions[label] for label in table["label"]], dtype=np.int64)
 
 
+def name_probabilities(probability: Array, labels: tuple[str, ...]) -> dict[str, Array]:
+    """Return the columns of (N, K) probabilities by the names they have in tables."""
+    return {PROBABILITY + label: probability[:, i] for i, label in enumerate(labels)}
+
+
 def _with_answer(table: pd.DataFrame, probability: Array, labels: tuple[str, ...]) -> pd.DataFrame:
-    columns = {PROBABILITY + label: probability[:, i] for i, label in enumerate(labels)}
     answers = np.array(labels, dtype=object)[probability.argmax(axis=1)]
-    return table.assign(**columns, predicted=answers)
+    return table.assign(**name_probabilities(probability, labels), predicted=answers)

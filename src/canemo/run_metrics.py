@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from canemo.audit import audit_evidence
 from canemo.backbones import Backbone
-from canemo.config import Config, find_departures
+from canemo.calibration import compute_calibration
+from canemo.config import Config, ProbeConfig, find_departures
+from canemo.conformal import evaluate_conformal
 from canemo.detect.protocol import Detector
 from canemo.evaluate import (
     Evaluation,
@@ -18,55 +21,122 @@ from canemo.evaluate import (
     summarise_level,
     summarise_subjects,
 )
+from canemo.evidence import Evidence
 from canemo.files import write_atomically
 from canemo.gradient import choose_learning_rate
+from canemo.learners import DiscriminantLearner, Learner, Material
+from canemo.metadata import score_metadata
+from canemo.metrics import Predictions
+from canemo.permutation import compare_labellings, describe_permutation
+from canemo.power import find_least_detectable
 from canemo.predictions import select_level
+from canemo.progress import Progress, silent
 from canemo.records import Fate, Study
 from canemo.splits import Split
+from canemo.stats import INTERVAL_METHOD
+from canemo.subsampling import choose_most_often, estimate_learning_curve
+from canemo.sweep import summarise_sweep
 
 METRICS_SCHEMA = 1
 
 
 def compute_metrics(
-    *,
-    study: Study,
-    config: Config,
-    ledger: pd.DataFrame,
-    evaluation: Evaluation,
-    split: Split,
-    backbone: Backbone,
-    detector: Detector,
-    warnings: Sequence[str],
+    evidence: Evidence, learner: Learner, evaluation: Evaluation, *, progress: Progress = silent
 ) -> dict[str, Any]:
-    """Return everything metrics.json holds but the cost."""
+    """Return everything metrics.json holds but the cost.
+
+    Parameters
+    ----------
+    evidence
+        What the numbers are computed from.
+    learner, evaluation
+        What learned, and what came out of testing it on unseen subjects.
+    progress
+        Told how far it is.
+
+    Notes
+    -----
+    A discriminant is refitted for the permutations, the learning curve and the audit. Where the run
+    learned by another method, a discriminant on the same features and folds stands in for it.
+    """
+    config, labels = evidence.config, evidence.study.labels
     table = evaluation.predictions
-    frames, videos = (select_level(table, level, study.labels) for level in ("frame", "video"))
+    frames, videos = (select_level(table, level, labels) for level in ("frame", "video"))
+    stand_in = find_discriminant(learner)
     return {
         "schema": METRICS_SCHEMA,
-        "study": describe_study(study, ledger),
-        "protocol": {
-            **describe_protocol(study, config, split, detector),
-            **describe_method(config, backbone),
-            "penalties": list(config.probe.penalties) if evaluation.penalties else [],
-            "penalty_chosen": list(evaluation.penalties),
-            "backbone": backbone.spec.name,
-            "backbone_note": backbone.spec.note,
-            "weights_sha256": backbone.weights_sha256,
-            "weights_source": backbone.weights_source,
-        },
+        "study": describe_study(evidence.study, evidence.ledger),
+        "protocol": {**evidence.protocol, **_describe_choices(evidence, evaluation)},
         "levels": {
             "video": summarise_level(videos, evaluate=config.evaluate),
             "frame": summarise_level(frames, evaluate=config.evaluate),
         },
         "subjects": summarise_subjects(table[table["level"] == "video"]),
-        "chance": summarise_chance(frames, videos),
+        "chance": {
+            **summarise_chance(frames, videos),
+            "metadata": score_metadata(evidence, stand_in.material),
+        },
+        "permutation": _permute(stand_in, evidence, progress),
+        "detectable": find_least_detectable(videos, seed=config.evaluate.seed),
+        "calibration": _calibrate(videos, str(evidence.protocol["positive_label"])),
+        "abstention": evaluate_conformal(videos, level=config.audit.abstain_level),
+        "sweep": summarise_sweep(evaluation, labels=labels, evaluate=config.evaluate),
+        "learning_curve": estimate_learning_curve(
+            stand_in,
+            choose_most_often(evaluation.penalties, offered=config.probe.penalties),
+            seed=config.evaluate.seed,
+        ),
+        "audit": audit_evidence(evidence, stand_in, evaluation),
         "training": {"frame_accuracy": evaluation.train_accuracy},
-        "warnings": [
-            *warnings,
-            *evaluation.warnings,
-            *warn_about_run(config, split, detector),
-            *_warn_about_backbone(backbone),
-        ],
+        "warnings": [*evidence.warnings, *evaluation.warnings],
+    }
+
+
+def find_discriminant(learner: Learner) -> DiscriminantLearner:
+    """Return the learner itself, or the discriminant that stands in for another."""
+    if isinstance(learner, DiscriminantLearner):
+        return learner
+    return stand_in_for(learner.material)
+
+
+def stand_in_for(material: Material) -> DiscriminantLearner:
+    """Return the discriminant that stands in for another learner of the same material."""
+    return DiscriminantLearner((material,), ProbeConfig())
+
+
+def _permute(
+    stand_in: DiscriminantLearner, evidence: Evidence, progress: Progress
+) -> dict[str, Any]:
+    settings = evidence.config.evaluate
+    test = compare_labellings(
+        stand_in,
+        evidence.split,
+        permutations=settings.permutations,
+        seed=settings.seed,
+        progress=lambda done, total: progress("permute", done, total),
+    )
+    reason = None
+    if test.compute_p() is None:
+        reason = (
+            "no dog with usable crops was filmed in more than one condition, so that labels cannot "
+            "be moved within a dog"
+        )
+    probe = "own" if evidence.config.probe.method == "lda" else "lda"
+    return {**describe_permutation(test), "probe": probe, "reason": reason}
+
+
+def _calibrate(videos: Predictions, positive_label: str) -> dict[str, Any]:
+    positive = videos.labels.index(positive_label)
+    return {**compute_calibration(videos, positive=positive), "positive_label": positive_label}
+
+
+def _describe_choices(evidence: Evidence, evaluation: Evaluation) -> dict[str, Any]:
+    offered = evidence.config.probe.penalties
+    return {
+        "penalties": list(offered) if evaluation.penalties else [],
+        "penalty_chosen": list(evaluation.penalties),
+        "temperature_chosen": list(evaluation.temperatures),
+        "interval": INTERVAL_METHOD,
     }
 
 
@@ -94,13 +164,28 @@ def warn_about_run(config: Config, split: Split, detector: Detector) -> list[str
     return lines
 
 
-def _warn_about_backbone(backbone: Backbone) -> list[str]:
+def warn_about_backbone(backbone: Backbone) -> list[str]:
+    """Return what a reader must know of the backbone, a line each."""
     if not backbone.is_random:
         return []
     return [
         f"the weights file of {backbone.spec.name} ({backbone.weights_source}) says of itself that "
         "its tensors are random: the run shows cost and architecture, no figure of it is a result"
     ]
+
+
+def describe_run(
+    study: Study, config: Config, split: Split, *, backbone: Backbone, detector: Detector
+) -> dict[str, Any]:
+    """Return what metrics.json says of how a run was made, but for what came out."""
+    return {
+        **describe_protocol(study, config, split, detector),
+        **describe_method(config, backbone),
+        "backbone": backbone.spec.name,
+        "backbone_note": backbone.spec.note,
+        "weights_sha256": backbone.weights_sha256,
+        "weights_source": backbone.weights_source,
+    }
 
 
 def describe_study(study: Study, ledger: pd.DataFrame) -> dict[str, Any]:
@@ -137,6 +222,7 @@ def describe_protocol(
         "positive_label": config.study.positive_label or study.labels[0],
         "class_weight": None if config.probe.class_weight == "none" else config.probe.class_weight,
         "pooling": config.probe.pooling,
+        "frames": config.probe.frames,
         "sampling": f"{rate:g} frames per second" if nth is None else f"every {nth} frame(s)",
         "resamples": config.evaluate.resamples,
         "detector": detector.name,
@@ -156,6 +242,8 @@ def describe_method(config: Config, backbone: Backbone) -> dict[str, Any]:
         }
     if method.startswith("sequence"):
         return {"method": method, "sequence": config.sequence.model_dump(mode="json")}
+    if config.sweep.poolings or config.sweep.frames:
+        return {"method": method, "sweep": config.sweep.model_dump(mode="json")}
     return {"method": method}
 
 

@@ -11,10 +11,12 @@ from pathlib import Path
 
 from canemo.config import Config, format_config, read_config
 from canemo.errors import ModelError, OutputExistsError
-from canemo.files import write_atomically
+from canemo.files import sha256_file, write_atomically
 
 CONFIG_FILE, METRICS_FILE, INPUTS_FILE = "config.toml", "metrics.json", "inputs.json"
 COMPARISON_FILE = "comparison.json"
+HASHES_FILE, CONFOUNDS_FILE = "hashes.json", "confounds.json"
+_NO_EVIDENCE = ("report.html", HASHES_FILE, CONFOUNDS_FILE)
 TABLES = ("videos.csv", "subjects.csv")
 _HOMES = {METRICS_FILE: "runs", COMPARISON_FILE: "comparisons"}
 
@@ -58,6 +60,18 @@ def new_run(
 def find_run(study_dir: Path, name: str, *, result: str = METRICS_FILE) -> Path:
     """Return the folder of the run (or comparison) `name`."""
     return study_dir / _HOMES[result] / name.replace("/", "_").replace(":", "_")
+
+
+def list_evidence_files(run_dir: Path) -> list[str]:
+    """Return the names of the files that hold settings, evidence and numbers, not pictures."""
+    files = sorted(path.name for path in run_dir.iterdir() if path.is_file())
+    return [name for name in files if name not in _NO_EVIDENCE]
+
+
+def write_hashes(run_dir: Path) -> Path:
+    """Write the SHA-256 of each of `list_evidence_files`, for whoever checks the run later."""
+    hashes = {name: sha256_file(run_dir / name) for name in list_evidence_files(run_dir)}
+    return write_atomically(run_dir / HASHES_FILE, json.dumps({"sha256": hashes}, indent=1))
 
 
 def read_run_config(run_dir: Path) -> Config:

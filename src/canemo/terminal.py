@@ -120,6 +120,23 @@ def format_costs(lines: Sequence[Measurement]) -> str:
     return "\n".join([heading, *rows])
 
 
+def format_verification(found: Mapping[str, Any]) -> str:
+    """Return what came out of computing a run's numbers again, a line per part."""
+    bad = [name for name, same in found["files"].items() if not same]
+    lines = [f"files           {len(found['files']) - len(bad)} of {len(found['files'])} unchanged"]
+    lines += [f"  changed or missing: {name}" for name in bad]
+    if found["predictions"] is not None:
+        lines.append(f"predictions     differ by at most {found['predictions']:.2g}")
+    for name, section in found["sections"].items():
+        lines.append(f"{name:<15} {section['agree']} of {section['numbers']} agree")
+        lines += [
+            f"  {each['key']}: {each['stored']} stored, {each['recomputed']} recomputed"
+            for each in section["differ"]
+        ]
+    lines += [f"note: {note}" for note in found["notes"]]
+    return "\n".join([*lines, "everything agrees" if found["agrees"] else "NOT everything agrees"])
+
+
 def _show_peak(line: Measurement) -> str:
     return "–" if line.peak_mib is None else f"{line.peak_mib:.0f}"
 

@@ -32,9 +32,15 @@ DetectorName = Annotated[
 ]
 MethodName = Annotated[
     str | None,
-    typer.Option("--method", help="logistic, gradient, or sequence_mean, _attention, ..."),
+    typer.Option("--method", help="lda, logistic, gradient, or sequence_mean, _attention, ..."),
 ]
-Pooling = Annotated[str | None, typer.Option(help="cls, mean, cls_mean, grid, upper or lower.")]
+Pooling = Annotated[
+    str | None, typer.Option(help="cls, mean, cls_mean, layer2..4, last4, upper, row1..4, ...")
+]
+Sweep = Annotated[
+    bool,
+    typer.Option("--sweep", help="Let inner folds choose among poolings, layers, face parts too."),
+]
 SplitKind = Annotated[
     str | None,
     typer.Option("--split", help="loso, kfold:K, holdout:N[:balanced] or file:split.json."),
@@ -72,6 +78,7 @@ def configure(
         "backbones": ("compare", "backbones"),
         "methods": ("compare", "methods"),
         "weights_by_name": ("compare", "weights"),
+        "sweep": ("sweep", "poolings"),
     }
     overrides: dict[str, dict[str, Any]] = {}
     for option, value in options.items():
@@ -95,6 +102,13 @@ def _parse_setting(text: str) -> tuple[str, str, Any]:
         return section, key, json.loads(value)
     except json.JSONDecodeError:
         return section, key, value
+
+
+def offer_sweep(wanted: bool) -> tuple[str, ...] | None:
+    """Return the poolings that `--sweep` offers, None where it was not given."""
+    from canemo.config import SWEEP_POOLINGS
+
+    return SWEEP_POOLINGS if wanted else None
 
 
 def parse_weights(pairs: list[str] | None) -> dict[str, str] | None:

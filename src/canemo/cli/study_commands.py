@@ -25,8 +25,10 @@ from canemo.cli.options import (
     Settings,
     SplitKind,
     StudyDir,
+    Sweep,
     Weights,
     configure,
+    offer_sweep,
     parse_weights,
 )
 from canemo.errors import ConfigError
@@ -146,12 +148,17 @@ def evaluate(
     pooling: Pooling = None,
     split: SplitKind = None,
     seed: Seed = None,
+    sweep: Sweep = False,
     settings: Settings = None,
+    show_optimism: Annotated[
+        bool,
+        typer.Option("--show-optimism", help="Also say what picking the best setting would claim."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Test a linear probe on dogs it has not seen; writes nothing but the cache."""
+    """Test a probe on dogs it has not seen; writes nothing but the cache."""
     from canemo import pipeline, terminal
-    from canemo.report.text import format_result_block
+    from canemo.report.text import format_optimism, format_result_block
 
     config = configure(
         study,
@@ -166,10 +173,13 @@ def evaluate(
         pooling=pooling,
         split=split,
         seed=seed,
+        sweep=offer_sweep(sweep),
     )
     with terminal.show_progress() as progress:
         metrics = pipeline.evaluate_study(study, config=config, progress=progress)
     typer.echo(json.dumps(metrics, indent=1) if as_json else format_result_block(metrics))
+    if show_optimism and not as_json:
+        typer.echo(f"\n{format_optimism(metrics)}")
 
 
 @app.command()
@@ -187,6 +197,7 @@ def run(
     split: SplitKind = None,
     seed: Seed = None,
     positive: Positive = None,
+    sweep: Sweep = False,
     settings: Settings = None,
     force: Force = False,
     as_json: Json = False,
@@ -208,6 +219,7 @@ def run(
         split=split,
         seed=seed,
         positive=positive,
+        sweep=offer_sweep(sweep),
     )
     with terminal.show_progress() as progress:
         result = pipeline.run(
@@ -314,6 +326,10 @@ def predict(
     paths: Annotated[list[str], typer.Argument(help="Video files, folders, glob patterns.")],
     out: Annotated[Path, typer.Option(help="Where the results go.")] = Path("predictions"),
     video: Annotated[bool, typer.Option("--video", help="Also write annotated MP4 files.")] = False,
+    abstain: Annotated[
+        float | None,
+        typer.Option(help="Share of wrong answers that may remain; else: undecided."),
+    ] = None,
     weights: Weights = None,
     detector: DetectorName = None,
     device: Annotated[str | None, typer.Option(help="Where the backbone runs: cpu, cuda.")] = None,
@@ -326,7 +342,7 @@ def predict(
     loaded = load_model(model, weights=weights, detector=detector, device=device)
     with terminal.show_progress() as progress:
         table = pipeline.predict_videos(
-            loaded, paths, out, video=video, force=force, progress=progress
+            loaded, paths, out, video=video, abstain=abstain, force=force, progress=progress
         )
     typer.echo(table.drop(columns=["path"]).to_string(index=False))
     failed = table[table["status"] == "failed"]

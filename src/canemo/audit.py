@@ -1,0 +1,497 @@
+"""What could fool the author of a study: looked for in what is cached, no pixel is read.
+
+Every trap is measured rather than suspected: what a tempting evaluation would have claimed stands
+beside the honest one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import chi2_contingency
+
+from canemo.config import EvaluateConfig, ProbeConfig
+from canemo.duplicates import find_duplicates
+from canemo.evaluate import Evaluation, evaluate_learner, finite_or_none
+from canemo.evidence import Evidence
+from canemo.labellings import draw_labellings
+from canemo.learners import DiscriminantLearner, Fitted, Material, Rows
+from canemo.metadata import list_categories
+from canemo.predictions import read_predictions, select_level
+from canemo.probe import average_by_video
+from canemo.records import Fate
+from canemo.splits import Split, make_split
+from canemo.stats import compute_intervals, compute_scores
+from canemo.subsampling import choose_most_often
+
+GROUPS = 10  # of the tempting splits: what most papers use
+LEVEL = 0.05
+SESSIONS = ("session", "session_id", "visit", "visit_id", "day", "date")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing the author must know; an alarm puts the result itself in doubt."""
+
+    severity: str
+    name: str
+    text: str
+
+    def to_dict(self) -> dict[str, str]:
+        """Return plain values for JSON."""
+        return {"severity": self.severity, "name": self.name, "text": self.text}
+
+
+def audit_evidence(
+    evidence: Evidence, learner: DiscriminantLearner, evaluation: Evaluation
+) -> dict[str, Any]:
+    """Return what metrics.json holds under ``audit``.
+
+    Parameters
+    ----------
+    evidence
+        What the run's numbers are computed from.
+    learner
+        Linear discriminants on the run's features; the first material is audited, with the penalty
+        that most folds of the run chose.
+    evaluation
+        Of the run.
+    """
+    penalty = choose_most_often(evaluation.penalties, offered=learner.probe.penalties)
+    probe = learner.probe.model_copy(update={"penalties": (penalty,)})
+    single = DiscriminantLearner((learner.material,), probe)
+    settings = evidence.config.evaluate
+    splits = measure_splits(single, evidence.split, evaluation, settings)
+    parts = {
+        "splits": splits,
+        "identity": measure_identity(single, settings),
+        "centred": _score_video(centre_subjects(single), evidence.split, settings),
+        "without_subjects": _score_video(
+            SubjectFreeLearner(learner.material, probe), evidence.split, settings
+        ),
+        "selected_outside": measure_selection(single, evidence.split, settings),
+        "duplicates": find_duplicates(learner.material),
+        "drops": compare_drops(evidence.ledger, evidence.study.labels, settings),
+        "sessions": describe_sessions(evidence),
+    }
+    findings = [*_find_alignment(evidence), *_judge(parts, evidence)]
+    return {"findings": [finding.to_dict() for finding in findings], **parts, "confounds": None}
+
+
+def measure_splits(
+    learner: DiscriminantLearner, split: Split, evaluation: Evaluation, settings: EvaluateConfig
+) -> dict[str, Any]:
+    """Return the balanced accuracy that splits by frame and by clip would have claimed.
+
+    Ten folds of frames, or of clips, drawn without a look at whose they are; the probe is the same. ``subject_wise`` is the run's own result.
+    """
+    material, rng = learner.material, np.random.default_rng(settings.seed)
+    clip = pd.factorize(material.origin["video_id"])[0]
+    by_frame = rng.permutation(np.arange(len(clip)) % GROUPS)
+    by_clip = rng.permutation(np.arange(clip.max() + 1) % GROUPS)[clip]
+    return {
+        "frame_wise": _claim(learner, by_frame, settings, frames_alone=True),
+        "clip_wise": _claim(learner, by_clip, settings, frames_alone=False),
+        "subject_wise": {
+            level: _balanced(evaluation.predictions, level, material.labels)
+            for level in ("frame", "video")
+        },
+    }
+
+
+def measure_identity(
+    learner: DiscriminantLearner, settings: EvaluateConfig
+) -> dict[str, Any] | None:
+    """Return how often a clip's dog is named by a probe that knows the dog's other clips.
+
+    Dogs with one clip are left out; None where fewer than two remain.
+    """
+    material, rng = learner.material, np.random.default_rng(settings.seed)
+    clips = material.origin.drop_duplicates("video_id")
+    several = clips["subject_id"].value_counts().loc[lambda number: number > 1].index
+    if len(several) < 2:
+        return None
+    rows = material.origin["subject_id"].isin(several).to_numpy()
+    some = clips[clips["subject_id"].isin(several)].sample(frac=1, random_state=rng)
+    turn = some.groupby("subject_id").cumcount() % GROUPS
+    fold = dict(zip(some["video_id"], turn, strict=True))
+    origin = material.origin[rows]
+    dogs = replace(
+        material,
+        x=material.x[rows],
+        origin=origin.assign(
+            label=origin["subject_id"],
+            subject_id=[f"{fold[video]}" for video in origin["video_id"]],
+        ).reset_index(drop=True),
+        labels=tuple(sorted(several)),
+        counted=None if material.counted is None else material.counted[rows],
+    )
+    found = _evaluate(DiscriminantLearner((dogs,), learner.probe), settings)
+    videos = select_level(found.predictions, "video", dogs.labels)
+    return {
+        "accuracy": compute_scores(videos)["accuracy"],
+        "chance": float(np.bincount(videos.label_index).max() / len(videos.label_index)),
+        "subjects": len(several),
+    }
+
+
+def centre_subjects(learner: DiscriminantLearner) -> DiscriminantLearner:
+    """Return a learner of crops from which the mean of their dog's clips was taken.
+
+    A tested dog's mean comes from its own clips, not from their labels.
+    """
+    material = learner.material
+    owner = pd.factorize(material.origin["subject_id"])[0]
+    means = np.stack(
+        [_mean_of_clips(material, owner == number) for number in range(owner.max() + 1)]
+    )
+    x = (material.x - means[owner]).astype(np.float32)
+    return DiscriminantLearner((replace(material, x=x),), learner.probe)
+
+
+@dataclass(frozen=True)
+class SubjectFreeLearner:
+    """Takes the directions in which training dogs differ on average out of the features first."""
+
+    material: Material
+    probe: ProbeConfig
+    independent: ClassVar[bool] = True
+
+    def read(self) -> None:
+        """Do nothing: each fold has directions of its own."""
+
+    def fit(self, rows: Rows, *, seed: int) -> Fitted:
+        """Learn from the rows that are True, (N,); they must be all crops of some subjects."""
+        material = self.material
+        scale = material.x[rows].std(axis=0)
+        scale[scale < 1e-6] = 1
+        x = material.x / scale
+        scaled = replace(material, x=x)
+        owner = material.origin["subject_id"].to_numpy(dtype=object)
+        means = np.stack(
+            [_mean_of_clips(scaled, rows & (owner == name)) for name in np.unique(owner[rows])]
+        )
+        means = means - means.mean(axis=0)
+        _, size, directions = np.linalg.svd(means, full_matrices=False)
+        basis = directions[size > 1e-6 * size.max()].astype(np.float32)
+        freed = replace(material, x=x - (x @ basis.T) @ basis)
+        return DiscriminantLearner((freed,), self.probe).fit(rows, seed=seed)
+
+
+def measure_selection(
+    learner: DiscriminantLearner, split: Split, settings: EvaluateConfig
+) -> dict[str, Any]:
+    """Return what keeping frames that a probe fitted to all dogs is sure of would have claimed.
+
+    Half of each clip's frames are kept, those whose own label that probe finds most probable. The
+    evaluation that follows is by dog, and yet it has seen the labels of the tested dogs.
+    """
+    material = learner.material
+    everyone = np.ones(len(material.origin), dtype=bool)
+    fitted = learner.fit(everyone, seed=settings.seed)
+    frames, _ = material.predict(fitted.classifier, everyone)
+    sure = frames[np.arange(len(frames)), material.label_index]
+    kept = np.zeros(len(sure), dtype=bool)
+    for rows in material.origin.groupby("video_id", sort=False).indices.values():
+        kept[rows[np.argsort(-sure[rows])[: (len(rows) + 1) // 2]]] = True
+    return _score_video(
+        DiscriminantLearner((replace(material, counted=kept),), learner.probe), split, settings
+    )
+
+
+def compare_drops(
+    ledger: pd.DataFrame, labels: Sequence[str], settings: EvaluateConfig
+) -> dict[str, Any]:
+    """Return the share of frames lost by label, and a p value for their difference.
+
+    The statistic is the largest difference between labels of the mean share lost per clip; whole
+    clips change labels within dogs. None where no dog has clips of two labels.
+    """
+    clips = ledger.assign(lost=ledger["fate"] != Fate.USED).groupby("video_id", sort=False)
+    table = clips.agg(
+        lost=("lost", "mean"), label=("label", "first"), subject_id=("subject_id", "first")
+    )
+    positions = {label: number for number, label in enumerate(labels)}
+    label_index = table["label"].map(positions).to_numpy(dtype=np.int64)
+    groups = pd.factorize(table["subject_id"])[0]
+    drawn, exact = draw_labellings(
+        label_index, groups, number=settings.permutations, seed=settings.seed
+    )
+    lost = table["lost"].to_numpy(dtype=float)
+    observed = _spread(lost, label_index[None], len(labels))[0]
+    null = _spread(lost, drawn, len(labels))
+    reached = int((null >= observed - 1e-12).sum())
+    p = reached / len(null) if exact else (reached + 1) / (len(null) + 1)
+    shares = ledger.assign(lost=ledger["fate"] != Fate.USED).groupby("label")["lost"].mean()
+    return {
+        "shares": {str(label): float(share) for label, share in shares.items()},
+        "difference": float(observed),
+        "p": None if exact and len(null) == 1 else p,
+    }
+
+
+def describe_sessions(evidence: Evidence) -> dict[str, Any]:
+    """Return the sessions of videos.csv that several dogs, and so several folds, share."""
+    categories = list_categories(evidence.study)
+    column = next((name for name in categories if name.casefold() in SESSIONS), None)
+    if column is None:
+        return {"column": None, "shared": []}
+    owners: dict[str, set[str]] = {}
+    for video in evidence.study.videos:
+        owners.setdefault(categories[column][video.video_id], set()).add(video.subject_id)
+    shared = {value: sorted(dogs) for value, dogs in owners.items() if value and len(dogs) > 1}
+    return {
+        "column": column,
+        "shared": [{"session": value, "subjects": dogs} for value, dogs in shared.items()],
+    }
+
+
+def _find_alignment(evidence: Evidence) -> list[Finding]:
+    """Return alarms where the label cannot be told from something else by any analysis."""
+    study, found = evidence.study, []
+    shown: dict[str, set[str]] = {}
+    for video in study.videos:
+        shown.setdefault(video.subject_id, set()).add(video.label)
+    if all(len(labels) == 1 for labels in shown.values()):
+        found.append(
+            Finding(
+                "alarm",
+                "aligned",
+                "nothing can be concluded about the condition: every dog was filmed in one "
+                "condition only, so that condition and dog cannot be told apart",
+            )
+        )
+    for column, values in list_categories(study).items():
+        seen: dict[str, set[str]] = {}
+        dogs: dict[str, set[str]] = {}
+        for video in study.videos:
+            seen.setdefault(values[video.video_id], set()).add(video.label)
+            dogs.setdefault(values[video.video_id], set()).add(video.subject_id)
+        if any(len(labels) > 1 for labels in seen.values()):
+            continue
+        if any(len(owners) > 1 for owners in dogs.values()):
+            text = (
+                f"nothing can be concluded about the condition: each {column} has clips of one "
+                f"condition only and dogs share them, so that whatever differs between the values "
+                f"of {column} (place, light, camera, time) is the condition to any analysis"
+            )
+            found.append(Finding("alarm", "aligned", text))
+        else:
+            text = (
+                f"within every dog, each {column} has clips of one condition only: what differs "
+                f"between two of them in the same way for all dogs counts as the condition"
+            )
+            found.append(Finding("note", "nested", text))
+    return found
+
+
+def _judge(parts: Mapping[str, Any], evidence: Evidence) -> list[Finding]:
+    honest = parts["splits"]["subject_wise"]["video"]
+    return [
+        *_judge_duplicates(parts["duplicates"]),
+        *_judge_sessions(parts["sessions"]),
+        *_judge_drops(parts["drops"]),
+        *_judge_splits(parts["splits"], honest),
+        *_judge_identity(parts, evidence, honest),
+        *_judge_selection(parts["selected_outside"], honest),
+    ]
+
+
+def _judge_duplicates(found: Mapping[str, Any]) -> list[Finding]:
+    across = [pair for pair in found["pairs"] if pair["first_subject"] != pair["second_subject"]]
+    within = [pair for pair in found["pairs"] if pair["first_subject"] == pair["second_subject"]]
+    lines = []
+    if across:
+        first = across[0]
+        lines.append(
+            Finding(
+                "alarm",
+                "duplicates",
+                f"{len(across)} pair(s) of clips of different dogs look like the same footage, "
+                f"first {first['first']!r} ({first['first_subject']!r}) and {first['second']!r} "
+                f"({first['second_subject']!r}): as alike as frames next to each other in time; "
+                "they are in training and test at once",
+            )
+        )
+    if within:
+        first = within[0]
+        lines.append(
+            Finding(
+                "note",
+                "two_labels",
+                f"{len(within)} pair(s) of clips of one dog with different labels look like the "
+                f"same footage, first {first['first']!r} and {first['second']!r}",
+            )
+        )
+    return lines
+
+
+def _judge_sessions(found: Mapping[str, Any]) -> list[Finding]:
+    if not found["shared"]:
+        return []
+    number = len(found["shared"])
+    return [
+        Finding(
+            "note",
+            "sessions",
+            f"{number} value(s) of {found['column']!r} have clips of several dogs, so that "
+            "training and test share light, place and camera",
+        )
+    ]
+
+
+def _judge_drops(found: Mapping[str, Any]) -> list[Finding]:
+    if found["p"] is None or found["p"] > LEVEL:
+        return []
+    shares = ", ".join(f"{label} {100 * share:.0f} %" for label, share in found["shares"].items())
+    return [
+        Finding(
+            "alarm",
+            "drops",
+            f"frames were lost more often in one condition than in the other ({shares}; "
+            f"p = {found['p']:.3f}): whether a face was found at all goes with the condition",
+        )
+    ]
+
+
+def _judge_splits(found: Mapping[str, Any], honest: float | None) -> list[Finding]:
+    claims = {name: found[f"{name}_wise"]["video"] for name in ("frame", "clip")}
+    worst = max(claims, key=lambda name: claims[name] or 0)
+    if honest is None or claims[worst] is None or claims[worst] - honest < 0.05:
+        return []
+    return [
+        Finding(
+            "note",
+            "splits",
+            f"a split by {worst} would have claimed a balanced accuracy of "
+            f"{100 * claims[worst]:.0f} % instead of {100 * honest:.0f} %: features know the dog "
+            "and the clip",
+        )
+    ]
+
+
+def _judge_identity(
+    parts: Mapping[str, Any], evidence: Evidence, honest: float | None
+) -> list[Finding]:
+    lines = []
+    table = pd.crosstab(
+        [video.subject_id for video in evidence.study.videos],
+        [video.label for video in evidence.study.videos],
+    )
+    if chi2_contingency(table).pvalue < LEVEL:
+        share = table.div(table.sum(axis=1), axis=0).iloc[:, 0]
+        lines.append(
+            Finding(
+                "alarm",
+                "identity",
+                f"dogs differ in how often they were filmed in each condition ({table.columns[0]}: "
+                f"{100 * share.min():.0f} to {100 * share.max():.0f} % of a dog's clips): any "
+                "evaluation that knows the dog knows something about the label",
+            )
+        )
+    free = parts["without_subjects"]
+    low = None if free["interval"] is None else free["interval"][0]
+    chance = 1 / len(evidence.study.labels)
+    if honest is not None and low is not None and honest > chance + 0.1 and low <= chance:
+        lines.append(
+            Finding(
+                "note",
+                "subject_directions",
+                "without the directions in which dogs differ on average the result can no longer "
+                f"be told from chance ({100 * (free['balanced_accuracy'] or 0):.0f} %)",
+            )
+        )
+    return lines
+
+
+def _judge_selection(found: Mapping[str, Any], honest: float | None) -> list[Finding]:
+    claimed = found["balanced_accuracy"]
+    if honest is None or claimed is None or claimed - honest < 0.05:
+        return []
+    return [
+        Finding(
+            "note",
+            "selection",
+            "keeping the frames that a probe fitted to all dogs is sure of would have claimed "
+            f"{100 * claimed:.0f} % instead of {100 * honest:.0f} %",
+        )
+    ]
+
+
+def _claim(
+    learner: DiscriminantLearner,
+    group: NDArray[np.int64],
+    settings: EvaluateConfig,
+    *,
+    frames_alone: bool,
+) -> dict[str, float | None]:
+    """Return the balanced accuracies of a split that puts whole groups of crops aside."""
+    material = learner.material
+    origin = material.origin.assign(subject_id=[f"{number}" for number in group])
+    if frames_alone:
+        origin["video_id"] = [f"{number}" for number in range(len(origin))]
+    moved = replace(material, origin=origin)
+    table = _evaluate(DiscriminantLearner((moved,), learner.probe), settings).predictions
+    answers = {"frame": _balanced(table, "frame", material.labels)}
+    if not frames_alone:
+        return {**answers, "video": _balanced(table, "video", material.labels)}
+    rows = table.loc[table["level"] == "frame"]
+    clips = material.origin["video_id"].to_numpy(dtype=object)[rows["video_id"].astype(int)]
+    return {**answers, "video": _balance_by_clip(rows, clips, material.labels)}
+
+
+def _balance_by_clip(
+    frames: pd.DataFrame, clips: NDArray[np.object_], labels: tuple[str, ...]
+) -> float | None:
+    """Return the balanced accuracy of the mean answers of each clip's frames."""
+    _, means = average_by_video(read_predictions(frames, labels).probability, clips)
+    first = frames.assign(video_id=clips).drop_duplicates("video_id")
+    predictions = replace(read_predictions(first, labels), probability=means)
+    return finite_or_none(compute_scores(predictions)["balanced_accuracy"])
+
+
+def _balanced(table: pd.DataFrame, level: str, labels: tuple[str, ...]) -> float | None:
+    return finite_or_none(compute_scores(select_level(table, level, labels))["balanced_accuracy"])
+
+
+def _evaluate(learner: DiscriminantLearner, settings: EvaluateConfig) -> Evaluation:
+    """Evaluate a material whose subjects are groups, each left out once."""
+    groups = sorted(learner.material.origin["subject_id"].unique())
+    return evaluate_learner(learner, make_split(groups, kind="loso"), seed=settings.seed)
+
+
+def _score_video(
+    learner: DiscriminantLearner | SubjectFreeLearner, split: Split, settings: EvaluateConfig
+) -> dict[str, Any]:
+    """Return balanced accuracy by clip and its interval."""
+    found = evaluate_learner(learner, split, seed=settings.seed)
+    videos = select_level(found.predictions, "video", learner.material.labels)
+    interval = compute_intervals(videos, resamples=settings.resamples, seed=settings.seed)
+    pair = interval["balanced_accuracy"]
+    return {
+        "balanced_accuracy": finite_or_none(compute_scores(videos)["balanced_accuracy"]),
+        "interval": list(pair) if pair else None,
+    }
+
+
+def _mean_of_clips(material: Material, rows: Rows) -> NDArray[np.float32]:
+    """Return the mean (F,) of the chosen crops, each clip weighing the same."""
+    videos = material.origin["video_id"].to_numpy(dtype=object)[rows]
+    clip = pd.factorize(videos)[0]
+    weight = 1 / np.bincount(clip)[clip]
+    return np.asarray(weight @ material.x[rows] / weight.sum(), dtype=np.float32)
+
+
+def _spread(
+    values: NDArray[np.float64], label_index: NDArray[np.integer], labels: int
+) -> NDArray[np.float64]:
+    """Return the largest difference of the labels' mean values, (R,), under (R, V) labellings."""
+    true = label_index[:, :, None] == np.arange(labels)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = np.einsum("v,rvk->rk", values, true) / true.sum(axis=1)
+    return np.asarray(np.nanmax(means, axis=1) - np.nanmin(means, axis=1))

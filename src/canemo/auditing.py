@@ -1,0 +1,81 @@
+"""The command `audit`: look for what could fool the author of a study, or of a finished run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from canemo.assessment import (
+    evaluate_features,
+    gather_evidence,
+    offer_views,
+    prepare,
+)
+from canemo.audit import audit_evidence
+from canemo.config import Config, load_config
+from canemo.confounds import run_confounds
+from canemo.files import write_atomically
+from canemo.progress import Progress, silent
+from canemo.report.html import write_report
+from canemo.run_metrics import find_discriminant
+from canemo.runs import CONFOUNDS_FILE, METRICS_FILE, read_run_config
+
+
+def audit_study(
+    place: Path | str,
+    *,
+    config: Config | None = None,
+    confounds: bool = False,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Audit a study, or a finished run of it.
+
+    Parameters
+    ----------
+    place
+        Folder with videos.csv, or STUDY/runs/NAME: then its settings are taken, what `confounds`
+        finds is kept in the run, and its report is written again.
+    config
+        Settings of a study; None reads its canemo.toml over the defaults.
+    confounds
+        Also run the confound battery, for which pictures are embedded again.
+    progress
+        Told how far it is.
+
+    Returns
+    -------
+    dict
+        What metrics.json holds under ``audit``.
+
+    Raises
+    ------
+    StudyError
+        The study cannot be used, or the same footage is listed under two names.
+    SplitError, NoFacesError, WeightsError
+        As `run`.
+    """
+    place = Path(place)
+    is_run = (place / METRICS_FILE).is_file()
+    root = place.resolve().parent.parent if is_run else place
+    config = read_run_config(place) if is_run else config or load_config(place)
+    plan = prepare(root, config)
+    crops, evidence = gather_evidence(plan, progress=progress)
+    learner, evaluation = evaluate_features(
+        evidence.materials,
+        plan.split,
+        config,
+        offer_views(crops, plan.backbone, config, progress),
+        progress=progress,
+        cost=plan.cost,
+    )
+    progress("audit", 0, 1)
+    found = audit_evidence(evidence, find_discriminant(learner), evaluation)
+    progress("audit", 1, 1)
+    if not confounds:
+        return found
+    battery = run_confounds(plan, crops, evidence, progress=progress)
+    if is_run:
+        write_atomically(place / CONFOUNDS_FILE, json.dumps(battery, indent=1, allow_nan=False))
+        write_report(place)
+    return {**found, "confounds": battery}

@@ -1,0 +1,102 @@
+"""Commands for whoever doubts a result: audit, export, verify."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from canemo.cli.app import app
+from canemo.cli.options import (
+    BackboneName,
+    DetectorName,
+    EveryNth,
+    Force,
+    Fps,
+    Json,
+    Pooling,
+    PresetName,
+    RunDir,
+    Seed,
+    Settings,
+    SplitKind,
+    Weights,
+    configure,
+)
+from canemo.errors import ConfigError
+
+
+@app.command()
+def audit(
+    place: Annotated[Path, typer.Argument(metavar="STUDY|RUN", help="A study, or a run of it.")],
+    confounds: Annotated[
+        bool, typer.Option("--confounds", help="Also try background, whole frame, face parts, ...")
+    ] = False,
+    preset: PresetName = None,
+    backbone: BackboneName = None,
+    weights: Weights = None,
+    fps: Fps = None,
+    every_nth: EveryNth = None,
+    detector: DetectorName = None,
+    pooling: Pooling = None,
+    split: SplitKind = None,
+    seed: Seed = None,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Look for what could fool you: leaks, duplicates, identity, confounds, tempting numbers."""
+    from canemo import auditing, terminal
+    from canemo.report.text import format_audit
+
+    config = None
+    if not (place / "metrics.json").is_file():
+        config = configure(
+            place,
+            settings,
+            preset=preset,
+            backbone=backbone,
+            weights=weights,
+            fps=fps,
+            every_nth=every_nth,
+            detector=detector,
+            pooling=pooling,
+            split=split,
+            seed=seed,
+        )
+    with terminal.show_progress() as progress:
+        found = auditing.audit_study(place, config=config, confounds=confounds, progress=progress)
+    typer.echo(json.dumps(found, indent=1) if as_json else format_audit(found))
+
+
+@app.command()
+def export(
+    run_dir: RunDir,
+    bundle: Annotated[
+        Path | None, typer.Option("--bundle", help="ZIP file with all that the numbers rest on.")
+    ] = None,
+    force: Force = False,
+) -> None:
+    """Pack a run without its pictures, for others to verify."""
+    from canemo import bundles
+
+    if bundle is None:
+        raise ConfigError("export: say what to write, e.g. --bundle run.zip")
+    path = bundles.export_bundle(run_dir, bundle, force=force)
+    typer.echo(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+
+
+@app.command()
+def verify(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, or exported bundle.")],
+    as_json: Json = False,
+) -> None:
+    """Compute every number of a run again, without its videos, and say which agree."""
+    from canemo import bundles, terminal
+
+    with terminal.show_progress() as progress:
+        found = bundles.verify_run(run, progress=progress)
+    typer.echo(json.dumps(found, indent=1) if as_json else terminal.format_verification(found))
+    if not found["agrees"]:
+        raise typer.Exit(1)

@@ -1,0 +1,199 @@
+"""The confound battery: what of the label can be read without the face.
+
+The same probe, folds and frames, on other parts of the same pictures and on numbers about them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from canemo.assessment import Plan, embed_crops
+from canemo.config import ProbeConfig
+from canemo.crops import CropFile
+from canemo.evaluate import evaluate_learner, finite_or_none
+from canemo.evidence import Evidence
+from canemo.features import load_pooled
+from canemo.learners import DiscriminantLearner, Material
+from canemo.metadata import GEOMETRY, LIGHT, describe_clips, make_clip_learner
+from canemo.metrics import Predictions
+from canemo.predictions import select_level
+from canemo.progress import Progress
+from canemo.stats import adjust_holm, compare_pair, compute_intervals, compute_scores
+from canemo.study_crops import StudyCrops
+from canemo.variants import VARIANTS, make_variants, pick_frames
+from canemo.video import Sampling
+
+TITLES = {
+    "face": "the face crop",
+    "background": "the background, face painted over",
+    "whole_frame": "the whole frame",
+    "without_ears": "the face crop without its ears region",
+    "without_eyes": "the face crop without its eyes region",
+    "without_muzzle": "the face crop without its muzzle region",
+    "geometry": "place, size and motion of the box",
+    "light": "brightness and blur",
+}
+_ALONE = {
+    "background": "the background alone predicts the label: do not attribute this result to the "
+    "face",
+    "geometry": "where the face is and how large alone predicts the label: do not attribute this "
+    "result to the face before that is explained",
+    "light": "brightness and blur alone predict the label: do not attribute this result to the "
+    "face before that is explained",
+}
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class _Row:
+    name: str
+    videos: Predictions
+
+    def describe(self, evidence: Evidence) -> dict[str, Any]:
+        settings = evidence.config.evaluate
+        intervals = compute_intervals(self.videos, resamples=settings.resamples, seed=settings.seed)
+        return {
+            "name": self.name,
+            "title": TITLES[self.name],
+            "clips": len(self.videos.label_index),
+            **{k: finite_or_none(v) for k, v in compute_scores(self.videos).items()},
+            "interval": {k: list(pair) if pair else None for k, pair in intervals.items()},
+        }
+
+
+def run_confounds(
+    plan: Plan, crops: StudyCrops, evidence: Evidence, *, progress: Progress
+) -> dict[str, Any]:
+    """Return what metrics.json holds under ``audit.confounds``.
+
+    ``rows``, one per part of the picture, with scores by clip and intervals; ``verdict``, sentences
+    in plain words; ``frames_per_clip`` that were embedded for each part, the same for all.
+    """
+    variants = _make_all(plan, crops, progress=progress)
+    first = evidence.materials[0]
+    rows = [_Row("face", _test(_restrict(first, crops, plan), evidence))]
+    for name in VARIANTS:
+        files = {file.video.video_id: file for file in variants[name]}
+        part = StudyCrops(plan.study, files, crops.ledger, ())
+        tell = partial(_rename, progress, name)
+        sources = embed_crops(part, plan.backbone, plan.config, progress=tell, cost=plan.cost)
+        origin, x = load_pooled(sources, first.pooling)
+        if len(x):
+            rows.append(_Row(name, _test(Material(x, origin, first.labels), evidence)))
+    table = describe_clips(evidence)
+    for name, columns in (("geometry", GEOMETRY), ("light", LIGHT)):
+        some = table[[column for column in columns if column in table]]
+        if len(some.columns):
+            learner = make_clip_learner(some, first, ProbeConfig())
+            rows.append(_Row(name, _evaluate(learner, evidence)))
+    described = [row.describe(evidence) for row in rows]
+    return {
+        "rows": described,
+        "frames_per_clip": plan.config.audit.frames_per_clip,
+        "verdict": judge_confounds(described, _compare_bands(rows, evidence), len(first.labels)),
+    }
+
+
+def judge_confounds(
+    rows: Sequence[Mapping[str, Any]], losses: Mapping[str, float], labels: int
+) -> list[str]:
+    """Return what the battery says, in plain words.
+
+    Parameters
+    ----------
+    rows
+        As `run_confounds` returns them.
+    losses
+        Name of a region -> corrected p value of the difference it makes to take it away.
+    labels
+        K.
+    """
+    found = {row["name"]: row for row in rows}
+    sentences = [text for name, text in _ALONE.items() if _is_above(found.get(name), 1 / labels)]
+    if not _is_above(found["face"], 1 / labels):
+        sentences.append("the face crop itself cannot be told from chance on these frames")
+    elif not sentences:
+        sentences.append(
+            "neither the background nor box geometry, brightness or blur can be told from chance: "
+            "nothing here speaks against attributing the result to the face"
+        )
+    for name, p in losses.items():
+        fall = found["face"]["balanced_accuracy"] - found[name]["balanced_accuracy"]
+        if p <= LEVEL and fall > 0:
+            region = name.removeprefix("without_")
+            sentences.append(
+                f"without the {region} region the balanced accuracy falls by {100 * fall:.0f} "
+                f"points (p = {p:.3f}, corrected): it carries part of the result"
+            )
+    return sentences
+
+
+def _make_all(plan: Plan, crops: StudyCrops, *, progress: Progress) -> dict[str, list[CropFile]]:
+    config = plan.config
+    made: dict[str, list[CropFile]] = {name: [] for name in VARIANTS}
+    sampling = Sampling(every_nth=config.video.every_nth, fps=config.video.fps)
+    for done, file in enumerate(crops.files.values()):
+        progress("variants", done, len(crops.files))
+        variants = make_variants(
+            file,
+            frames_per_clip=config.audit.frames_per_clip,
+            sampling=sampling,
+            crop=config.crop,
+            cache_dir=plan.study.root / "cache",
+        )
+        for name in VARIANTS:
+            made[name].append(variants[name])
+    progress("variants", len(crops.files), len(crops.files))
+    return made
+
+
+def _restrict(material: Material, crops: StudyCrops, plan: Plan) -> Material:
+    """Return the crops of the frames that the variants show."""
+    number = plan.config.audit.frames_per_clip
+    kept = {
+        (name, frame)
+        for name, file in crops.files.items()
+        for frame in pick_frames(file.read_ledger(), number)
+    }
+    places = zip(material.origin["video_id"], material.origin["frame_index"], strict=True)
+    rows = pd.Series([place in kept for place in places]).to_numpy()
+    return Material(material.x[rows], material.origin[rows].reset_index(drop=True), material.labels)
+
+
+def _test(material: Material, evidence: Evidence) -> Predictions:
+    return _evaluate(DiscriminantLearner((material,), ProbeConfig()), evidence)
+
+
+def _evaluate(learner: DiscriminantLearner, evidence: Evidence) -> Predictions:
+    found = evaluate_learner(learner, evidence.split, seed=evidence.config.evaluate.seed)
+    return select_level(found.predictions, "video", learner.material.labels)
+
+
+def _compare_bands(rows: Sequence[_Row], evidence: Evidence) -> dict[str, float]:
+    """Return the corrected p value of taking each region away, where the clips are the same."""
+    settings, face = evidence.config.evaluate, rows[0].videos
+    found = {}
+    for row in rows:
+        if not row.name.startswith("without_") or len(row.videos.label_index) != len(
+            face.label_index
+        ):
+            continue
+        pair = compare_pair(face, row.videos, resamples=settings.resamples, seed=settings.seed)
+        if pair.p is not None:
+            found[row.name] = pair.p
+    return dict(zip(found, adjust_holm(list(found.values())), strict=True))
+
+
+def _is_above(row: Mapping[str, Any] | None, chance: float) -> bool:
+    if row is None or row["interval"]["balanced_accuracy"] is None:
+        return False
+    return bool(row["interval"]["balanced_accuracy"][0] > chance)
+
+
+def _rename(progress: Progress, name: str, stage: str, done: int, total: int) -> None:
+    progress(f"{stage} {name}", done, total)

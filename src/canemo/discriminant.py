@@ -1,0 +1,317 @@
+"""Regularised linear discriminants in closed form, for many labellings of the same clips at once.
+
+Every clip weighs the same, shared among its frames. The scatter of a training set does not depend
+on the labels, so it is factored once and any number of labellings is then a matter of small matrix
+products: that is what makes nested choices, permutations and learning curves affordable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+
+Array: TypeAlias = NDArray[np.float64]
+Index: TypeAlias = NDArray[np.int64]
+Mask: TypeAlias = NDArray[np.bool_]
+
+SHARPNESS = tuple(2.0**power for power in range(-6, 7))
+"""Factors offered for the evidence; 1 / factor is the temperature of Guo et al. (2017)."""
+
+_CONSTANT = 1e-5  # of the spread over all crops: what crops kept as float32 cannot show
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What any set of whole groups needs to know of its crops: N crops, V clips, G groups.
+
+    Attributes
+    ----------
+    shift, spread
+        (F,) mean and standard deviation over all crops; they only keep the arithmetic exact, each
+        training set is standardised by itself.
+    clips
+        (V, F) mean of each clip's crops, shifted and divided by the spread.
+    clip_group
+        (V,) the group of each clip, as a position.
+    products
+        (G, F, F) sum over a group's clips of the mean outer product of their crops.
+    """
+
+    shift: Array
+    spread: Array
+    clips: Array
+    clip_group: Index
+    products: Array
+
+
+def compute_moments(
+    features: NDArray[np.floating], clip_index: Index, clip_group: Index
+) -> Moments:
+    """Return the moments of N crops.
+
+    Parameters
+    ----------
+    features
+        (N, F) float.
+    clip_index
+        (N,) the clip of each crop, 0 to V - 1; every clip has a crop.
+    clip_group
+        (V,) the group of each clip, 0 to G - 1: what is trained on or held out as a whole.
+    """
+    shift = features.mean(axis=0, dtype=np.float64)
+    spread = features.std(axis=0, dtype=np.float64)
+    spread[spread < 1e-9] = 1.0
+    x = ((features - shift) / spread).astype(np.float32)
+    share = np.sqrt(1 / np.bincount(clip_index))[clip_index]
+    clips = np.zeros((len(clip_group), x.shape[1]))
+    np.add.at(clips, clip_index, x * (share**2)[:, None])
+    products = np.empty((int(clip_group.max()) + 1, x.shape[1], x.shape[1]))
+    group = clip_group[clip_index]
+    for number in range(len(products)):
+        rows = group == number
+        weighted = x[rows].astype(np.float64) * share[rows, None]  # a small spread needs the digits
+        products[number] = weighted.T @ weighted
+    return Moments(shift, spread, clips, clip_group, products)
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The V training clips of some groups, standardised by themselves.
+
+    Attributes
+    ----------
+    mean, scale
+        (F,) in the units of `Moments.clips`; `scale` is 1 where a feature is constant.
+    scatter
+        (F, F) covariance of the standardised crops, each clip weighing the same.
+    clips
+        (V, F) standardised means of the clips.
+    """
+
+    mean: Array
+    scale: Array
+    scatter: Array
+    clips: Array
+
+    def standardise(self, clips: NDArray[np.floating]) -> Array:
+        """Return rows in the units of `Moments.clips` as this training set sees them."""
+        return np.asarray((clips - self.mean) / self.scale, dtype=np.float64)
+
+    def weigh(self, units: Array, penalty: float) -> Array:
+        """Return (F, U): U standardised rows (U, F) times the inverse of the penalised scatter."""
+        penalised = self.scatter.copy()
+        penalised.flat[:: len(penalised) + 1] += penalty
+        factor = cho_factor(penalised, lower=True, overwrite_a=True, check_finite=False)
+        return np.asarray(cho_solve(factor, units.T, check_finite=False))
+
+
+def select_training(moments: Moments, clips: Mask) -> TrainingSet:
+    """Return the training set of the clips that are True, (V,); they must be whole groups."""
+    groups = np.unique(moments.clip_group[clips])
+    number = int(clips.sum())
+    own = moments.clips[clips]
+    mean = own.mean(axis=0)
+    scatter = moments.products[groups].sum(axis=0) / number
+    scatter -= np.outer(mean, mean)
+    scale = np.sqrt(np.maximum(np.diag(scatter), 0))
+    constant = scale < _CONSTANT
+    scale[constant] = 1.0
+    scatter /= scale[:, None]
+    scatter /= scale
+    scatter[constant] = 0
+    scatter[:, constant] = 0
+    standardised = (own - mean) / scale
+    standardised[:, constant] = 0
+    return TrainingSet(mean, scale, scatter, standardised)
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """R ways to put the V clips of a training set under K labels.
+
+    The label means are mixtures of U units: of the clips, or, where there is but one labelling, of
+    the label means themselves.
+
+    Attributes
+    ----------
+    units
+        (U, F) standardised.
+    mixture
+        (R, U, K), columns sum to 1: the mean of label k is ``mixture[r, :, k] @ units``.
+    share
+        (K,) of the clips under each label, the same in all labellings.
+    """
+
+    units: Array
+    mixture: Array
+    share: Array
+
+
+def arrange(training: TrainingSet, label_index: Index, *, labels: int) -> Labelling:
+    """Return the labellings of a training set's clips.
+
+    Parameters
+    ----------
+    training
+        V clips.
+    label_index
+        (R, V) label of every clip in each labelling, 0 to K - 1; each label must occur, and in
+        every labelling as often as in the first.
+    labels
+        K.
+    """
+    count = np.bincount(label_index[0], minlength=labels).astype(float)
+    mixture = (label_index[:, :, None] == np.arange(labels)) / count
+    share = count / count.sum()
+    if len(label_index) > 1:
+        return Labelling(training.clips, mixture, share)
+    return Labelling(mixture[0].T @ training.clips, np.eye(labels)[None], share)
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Discriminants of R labellings into K labels, as weights of the U units of `Labelling`.
+
+    The evidence of x for a label is ``k(x) @ unit_weights[r] + intercept[r]``, where k(x), (U,), is
+    the product of x with `TrainingSet.weigh`.
+
+    Attributes
+    ----------
+    unit_weights
+        (R, U, K).
+    intercept
+        (R, K).
+    """
+
+    unit_weights: Array
+    intercept: Array
+
+
+def solve(kernel: Array, labelling: Labelling, *, balanced: bool) -> Solution:
+    """Return Fisher's linear discriminant with a penalised scatter for R labellings at once.
+
+    Parameters
+    ----------
+    kernel
+        (U, U) units @ `TrainingSet.weigh`.
+    labelling
+        The units and how label means are made of them.
+    balanced
+        Whether labels are taken to be equally frequent; else as frequent as in training.
+
+    Notes
+    -----
+    With the total scatter T = W + D'D (W within labels, D the label means times the roots of their
+    shares), ``(W + p)^-1 D' = (T + p)^-1 D' (1 - D (T + p)^-1 D')^-1`` (Woodbury): the inverse on
+    the right side, which depends on the labels, is only K x K.
+
+    References
+    ----------
+    Hastie, Tibshirani & Friedman (2009), The Elements of Statistical Learning, section 4.3.1;
+    Friedman (1989), Regularized discriminant analysis, J Am Stat Assoc 84, 165-175.
+    """
+    root, mixture = np.sqrt(labelling.share), labelling.mixture
+    between = mixture.transpose(0, 2, 1) @ _multiply(kernel, mixture)  # (R, K, K)
+    left = np.eye(len(root)) - root[:, None] * between * root
+    turn = np.linalg.inv(left) * root[:, None] / root
+    intercept = -0.5 * np.einsum("rkl,rlk->rk", between, turn)
+    if not balanced:
+        intercept = intercept + np.log(labelling.share)
+    return Solution(mixture @ turn, intercept)
+
+
+def measure_evidence(kernel: Array, solution: Solution) -> Array:
+    """Return the evidence for each label, (R, H, K), of H rows whose products are (H, U)."""
+    evidence = _multiply(kernel, solution.unit_weights) + solution.intercept[:, None]
+    return np.asarray(evidence)
+
+
+def _multiply(kernel: Array, weights: Array) -> Array:
+    """Return (H, U) @ (R, U, K) as (R, H, K), in one product."""
+    rows, units, labels = weights.shape
+    flat = weights.transpose(1, 0, 2).reshape(units, rows * labels)
+    return (kernel @ flat).reshape(len(kernel), rows, labels).transpose(1, 0, 2)
+
+
+@dataclass(frozen=True)
+class InnerFold:
+    """One inner fold: its training set, the V clips it trains on and the H it holds out."""
+
+    training: TrainingSet
+    trained: Mask
+    held: Mask
+    held_clips: Array
+
+
+def make_inner_fold(moments: Moments, trained: Mask, held: Mask) -> InnerFold:
+    """Return the inner fold that trains on some whole groups and holds out others, (V,) each."""
+    training = select_training(moments, trained)
+    return InnerFold(training, trained, held, training.standardise(moments.clips[held]))
+
+
+def compute_inner_losses(
+    folds: Sequence[InnerFold],
+    label_index: Index,
+    *,
+    labels: int,
+    penalties: Sequence[float],
+    balanced: bool,
+) -> Array:
+    """Return the loss on held-out clips of every penalty and sharpness, (R, penalties, factors).
+
+    Parameters
+    ----------
+    folds
+        The inner folds; every label must occur in each training part.
+    label_index
+        (R, V) all clips under R labellings that only move labels within groups.
+    labels, penalties, balanced
+        K; L2 strengths; whether labels weigh equally.
+
+    Notes
+    -----
+    A held-out clip is judged by the evidence of its mean crop; the loss is the mean log loss over
+    the held-out clips of all folds, in units of nats.
+    """
+    rows = len(label_index)
+    losses = np.zeros((rows, len(penalties), len(SHARPNESS)))
+    total = np.zeros(rows)
+    count = np.bincount(label_index[0], minlength=labels)
+    for fold in folds:
+        truth = label_index[:, fold.held]
+        weight = 1 / np.maximum(count, 1)[truth] if balanced else np.ones(truth.shape)
+        total += weight.sum(axis=1)
+        labelling = arrange(fold.training, label_index[:, fold.trained], labels=labels)
+        units = len(labelling.units)
+        stacked = np.concatenate([labelling.units, fold.held_clips])
+        for number, penalty in enumerate(penalties):
+            kernel = stacked @ fold.training.weigh(labelling.units, penalty)
+            solution = solve(kernel[:units], labelling, balanced=balanced)
+            evidence = measure_evidence(kernel[units:], solution)
+            losses[:, number] += _sum_losses(evidence, truth, weight)
+    return losses / total[:, None, None]
+
+
+def _sum_losses(evidence: Array, truth: Index, weight: Array) -> Array:
+    """Return (R, factors): the weighted log loss of evidence (R, H, K) times each factor."""
+    labels = evidence.shape[2]
+    others = (truth[:, :, None] + np.arange(1, labels)) % labels
+    own = np.take_along_axis(evidence, truth[:, :, None], axis=2)
+    against = (np.take_along_axis(evidence, others, axis=2) - own).astype(np.float32)
+    sums = []
+    for factor in SHARPNESS:
+        scaled = against * np.float32(factor)
+        loss = np.logaddexp(0, scaled[..., 0]) if labels == 2 else _log_sum(scaled)
+        sums.append(np.einsum("rh,rh->r", loss, weight))
+    return np.stack(sums, axis=1)
+
+
+def _log_sum(scaled: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return log(1 + sum of exp) along the last axis."""
+    most = np.maximum(scaled.max(axis=-1), 0)
+    return np.asarray(most + np.log(np.exp(-most) + np.exp(scaled - most[..., None]).sum(axis=-1)))

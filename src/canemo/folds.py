@@ -1,0 +1,23 @@
+"""Folds are independent of each other: work on them side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from threadpoolctl import threadpool_limits
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+def map_folds(work: Callable[[Item], Answer], folds: Iterable[Item]) -> list[Answer]:
+    """Return what `work` makes of each fold, in their order.
+
+    One thread per processor, each with single-threaded linear algebra: the matrices of one fold are
+    too small to share among threads.
+    """
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(work, folds))

@@ -1,0 +1,155 @@
+"""What is known of a clip without looking at a face: tables, file, boxes, light and blur.
+
+A probe on these numbers says what the circumstances of filming alone predict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from canemo.config import ProbeConfig
+from canemo.evaluate import evaluate_learner, finite_or_none
+from canemo.evidence import Evidence
+from canemo.learners import DiscriminantLearner, Material
+from canemo.predictions import select_level
+from canemo.records import Fate, Study
+from canemo.stats import compute_intervals, compute_scores
+
+GEOMETRY = ("box_x", "box_y", "box_size", "box_aspect", "box_motion", "used_share")
+LIGHT = ("brightness", "brightness_change", "sharpness")
+FILE = ("duration_s", "fps", "width", "height")
+MAX_VALUES = 20
+
+
+def describe_clips(evidence: Evidence) -> pd.DataFrame:
+    """Return one row per clip that has a crop: its metadata as numbers, indexed by video_id.
+
+    Columns named ``NAME=VALUE`` are 1 where a column of videos.csv has that value. Columns without
+    variation are left out, and so are texts that nearly every clip has a value of its own for.
+    """
+    used = evidence.ledger[evidence.ledger["fate"] == Fate.USED]
+    clips = used["video_id"].drop_duplicates().tolist()
+    own = evidence.clips.set_index("video_id").reindex(clips)
+    parts = [
+        _read_tables(evidence.study).reindex(clips),
+        own[list(FILE)],
+        _measure_boxes(evidence.ledger, own).reindex(clips),
+        _measure_light(used).reindex(clips),
+    ]
+    table = pd.concat(parts, axis=1).astype(float)
+    table = table.fillna(table.median())
+    return table.loc[:, table.nunique() > 1]
+
+
+def name_columns(columns: Sequence[str]) -> list[str]:
+    """Return the names without the values that categories were split into."""
+    return list(dict.fromkeys(str(name).partition("=")[0] for name in columns))
+
+
+def make_clip_learner(
+    table: pd.DataFrame, first: Material, probe: ProbeConfig
+) -> DiscriminantLearner:
+    """Return a learner that reads one row per clip, (V, F), of the clips of a material."""
+    origin = first.origin.drop_duplicates("video_id").reset_index(drop=True)
+    x = table.loc[origin["video_id"]].to_numpy(dtype=np.float32)
+    material = Material(x, origin, first.labels, pooling="metadata")
+    return DiscriminantLearner((material,), probe)
+
+
+def list_categories(study: Study) -> Mapping[str, dict[str, str]]:
+    """Return column -> video_id -> value of the further columns of videos.csv that hold groups.
+
+    Those that nearly every clip has a value of its own for are no groups.
+    """
+    names = dict.fromkeys(name for video in study.videos for name in video.extra)
+    found = {}
+    for name in names:
+        values = {v.video_id: str(v.extra.get(name) or "") for v in study.videos}
+        if 2 <= len(set(values.values())) <= len(study.videos) / 2:
+            found[name] = values
+    return found
+
+
+def _read_tables(study: Study) -> pd.DataFrame:
+    """Return the order within each dog and the further columns of videos.csv as numbers."""
+    videos = pd.DataFrame({"subject_id": [video.subject_id for video in study.videos]})
+    index = pd.Index([video.video_id for video in study.videos], name="video_id")
+    columns = {"order": videos.groupby("subject_id").cumcount().to_numpy(dtype=float)}
+    for name, values in list_categories(study).items():
+        texts = pd.Series(values).reindex(index)
+        numbers = pd.to_numeric(texts.replace("", None), errors="coerce")
+        if numbers.notna().sum() == (texts != "").sum():
+            columns[name] = numbers.to_numpy(dtype=float)
+            continue
+        for value in texts.value_counts().index[:MAX_VALUES]:
+            columns[f"{name}={value}"] = (texts == value).to_numpy(dtype=float)
+    return pd.DataFrame(columns, index=index)
+
+
+def _measure_boxes(ledger: pd.DataFrame, clips: pd.DataFrame) -> pd.DataFrame:
+    """Return where the face is, how large and how it moves, in shares of the picture."""
+    used = ledger[ledger["fate"] == Fate.USED]
+    size = clips[["width", "height"]].reindex(used["video_id"]).to_numpy(dtype=float)
+    box = used[["x0", "y0", "x1", "y1"]].to_numpy(dtype=float) / np.tile(size, 2)
+    w, h = box[:, 2] - box[:, 0], box[:, 3] - box[:, 1]
+    frames = pd.DataFrame(
+        {
+            "video_id": used["video_id"].to_numpy(),
+            "box_x": (box[:, 0] + box[:, 2]) / 2,
+            "box_y": (box[:, 1] + box[:, 3]) / 2,
+            "box_size": np.sqrt(w * h),
+            "box_aspect": w / h,
+        }
+    )
+    by_clip = frames.groupby("video_id")
+    share = (ledger["fate"] == Fate.USED).groupby(ledger["video_id"]).mean()
+    motion = by_clip[["box_x", "box_y"]].std().mean(axis=1)
+    return by_clip.mean().assign(box_motion=motion, used_share=share)
+
+
+def _measure_light(used: pd.DataFrame) -> pd.DataFrame:
+    by_clip = used.groupby("video_id")
+    return pd.DataFrame(
+        {
+            "brightness": by_clip["brightness"].mean(),
+            "brightness_change": by_clip["brightness"].std(),
+            "sharpness": np.log1p(by_clip["sharpness"].mean()),
+        }
+    )
+
+
+def score_metadata(evidence: Evidence, first: Material) -> dict[str, Any] | None:
+    """Return how well metadata alone predict the label of unseen dogs; None where none varies."""
+    return score_clip_columns(evidence, first, describe_clips(evidence))
+
+
+def score_clip_columns(
+    evidence: Evidence, first: Material, table: pd.DataFrame
+) -> dict[str, Any] | None:
+    """Return scores by clip and their intervals of a probe on numbers of each clip, (V, F).
+
+    Parameters
+    ----------
+    evidence
+        Gives labels and folds.
+    first
+        Its clips are tested.
+    table
+        V rows indexed by video_id; None is returned where it has no column.
+    """
+    if table.empty or not len(table.columns):
+        return None
+    settings = evidence.config.evaluate
+    learner = make_clip_learner(table, first, ProbeConfig())
+    found = evaluate_learner(learner, evidence.split, seed=settings.seed)
+    videos = select_level(found.predictions, "video", first.labels)
+    intervals = compute_intervals(videos, resamples=settings.resamples, seed=settings.seed)
+    return {
+        **{name: finite_or_none(value) for name, value in compute_scores(videos).items()},
+        "interval": {name: list(pair) if pair else None for name, pair in intervals.items()},
+        "columns": name_columns(list(table.columns)),
+    }

@@ -1,0 +1,247 @@
+"""The permutation test: labels are moved among each dog's own clips, and all is learned anew.
+
+Whole clips change labels, within a dog only, so the null keeps everything that is not the label:
+how many clips of each label a dog has, and how alike its clips are. Choices in inner folds are made
+anew too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from canemo.discriminant import (
+    Array,
+    Index,
+    Mask,
+    arrange,
+    measure_evidence,
+    select_training,
+    solve,
+)
+from canemo.folds import map_folds
+from canemo.labellings import draw_labellings
+from canemo.learners import (
+    DiscriminantLearner,
+    Reading,
+    choose_factors,
+    choose_trials,
+)
+from canemo.splits import Fold, Split
+
+STATISTIC = "balanced_accuracy"
+CHUNK = 500  # labellings at a time: bounds the memory
+
+ProgressFn = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class PermutationTest:
+    """How the observed labelling compares with the others.
+
+    Attributes
+    ----------
+    observed
+        Score name -> value under the labels as they are.
+    null
+        Score name -> (R,) values under the labellings looked at; where `exact` the observed one is
+        among them.
+    exact
+        Whether all labellings there are were looked at.
+    """
+
+    observed: dict[str, float]
+    null: dict[str, Array]
+    exact: bool
+
+    def compute_p(self, name: str = STATISTIC) -> float | None:
+        """Return the share of labellings that do at least as well; None where there is no other.
+
+        Drawn labellings count the observed one (Phipson & Smyth 2010), so that p is never zero.
+        """
+        null = self.null[name]
+        reached = int((null >= self.observed[name] - 1e-9).sum())
+        if self.exact:
+            return reached / len(null) if len(null) > 1 else None
+        return (reached + 1) / (len(null) + 1)
+
+
+def describe_permutation(test: PermutationTest) -> dict[str, Any]:
+    """Return the test as metrics.json holds it."""
+    return {
+        "statistic": STATISTIC,
+        "observed": test.observed[STATISTIC],
+        "p": test.compute_p(),
+        "n": len(test.null[STATISTIC]),
+        "exact": test.exact,
+        "null_mean": float(test.null[STATISTIC].mean()),
+        "null_high": float(np.quantile(test.null[STATISTIC], 0.95)),
+        "p_by_measure": {name: test.compute_p(name) for name in test.null},
+    }
+
+
+def compare_labellings(
+    learner: DiscriminantLearner,
+    split: Split,
+    *,
+    permutations: int,
+    seed: int,
+    progress: ProgressFn | None = None,
+) -> PermutationTest:
+    """Test whether labels can be told within dogs.
+
+    Parameters
+    ----------
+    learner
+        What is fitted anew to every labelling, inner choices included.
+    split
+        The folds; each subject is tested at most once.
+    permutations, seed
+        As `draw_labellings` takes them.
+    progress
+        Told how many of the labellings are done.
+
+    References
+    ----------
+    Phipson & Smyth (2010), Permutation p-values should never be zero, Stat Appl Genet Mol Biol 9;
+    Winkler et al. (2015), Multi-level block permutation, NeuroImage 123, 253-268.
+    """
+    reading = learner.readings[0]
+    labellings, exact = draw_labellings(
+        reading.label_index, reading.clip_group, number=permutations, seed=seed
+    )
+    everything = np.concatenate([reading.label_index[None], labellings])
+    scores: list[dict[str, Array]] = []
+    for start in range(0, len(everything), CHUNK):
+        some = everything[start : start + CHUNK]
+        tested, probability = predict_labellings(learner, split, some, seed=seed)
+        scores.append(score_labellings(some[:, tested], probability))
+        if progress is not None:
+            progress(min(start + CHUNK, len(everything)), len(everything))
+    joined = {name: np.concatenate([part[name] for part in scores]) for name in scores[0]}
+    return PermutationTest(
+        {name: float(values[0]) for name, values in joined.items()},
+        {name: values[1:] for name, values in joined.items()},
+        exact,
+    )
+
+
+def predict_labellings(
+    learner: DiscriminantLearner, split: Split, label_index: Index, *, seed: int
+) -> tuple[Index, Array]:
+    """Learn each labelling in every fold and predict the subjects left out of it.
+
+    Parameters
+    ----------
+    learner, split, seed
+        As `evaluate_learner` takes them.
+    label_index
+        (R, V) labellings of the clips, which move labels within subjects only.
+
+    Returns
+    -------
+    tuple
+        (T,) which clips were tested, and their probabilities (R, T, K), the same that evaluating
+        each labelling by itself would give.
+    """
+    learner.read()  # once, before the threads need it
+    work = partial(_predict_fold, learner, label_index=label_index, seed=seed)
+    answers = [answer for answer in map_folds(work, split.folds) if answer is not None]
+    tested = np.concatenate([clips for clips, _ in answers])
+    return tested, np.concatenate([probability for _, probability in answers], axis=1)
+
+
+def score_labellings(label_index: Index, probability: Array) -> dict[str, Array]:
+    """Return accuracy, balanced accuracy and AUROC, (R,) each, of (R, T) labels and (R, T, K)."""
+    labels = probability.shape[2]
+    right = probability.argmax(axis=2) == label_index
+    true = label_index[:, :, None] == np.arange(labels)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall = (right[:, :, None] & true).sum(axis=1) / true.sum(axis=1)
+    columns = [1] if labels == 2 else range(labels)
+    areas = [_measure_area(probability[:, :, k], true[:, :, k]) for k in columns]
+    return {
+        "accuracy": right.mean(axis=1),
+        "balanced_accuracy": recall.mean(axis=1),
+        "auroc": np.asarray(np.mean(areas, axis=0)),
+    }
+
+
+def _predict_fold(
+    learner: DiscriminantLearner, fold: Fold, *, label_index: Index, seed: int
+) -> tuple[Index, Array] | None:
+    """Return the tested clips and their probabilities (R, T, K); None where nothing can be."""
+    first, labels = learner.readings[0], len(learner.material.labels)
+    train, test = np.isin(first.subjects, fold.train), np.isin(first.subjects, fold.test)
+    if not test.any() or len(np.unique(first.label_index[train])) < labels:
+        return None
+    rows, offered = len(label_index), len(learner.probe.penalties)
+    least, factors = [], []
+    for reading in learner.readings:
+        losses = learner.measure_inner_losses(reading, train, label_index, seed=seed)
+        least.append(losses.min(axis=2))
+        factors.append(choose_factors(losses))
+    best = choose_trials(np.concatenate(least, axis=1))
+    factor = np.concatenate(factors, axis=1)[np.arange(rows), best]
+    probability = np.empty((rows, int(test.sum()), labels))
+    for trial in np.unique(best):
+        chosen = best == trial
+        probability[chosen] = _predict_trial(
+            learner.readings[trial // offered],
+            train,
+            test,
+            label_index[chosen],
+            penalty=learner.probe.penalties[trial % offered],
+            factor=factor[chosen],
+            balanced=learner.balanced,
+        )
+    return np.flatnonzero(test), probability
+
+
+def _predict_trial(
+    reading: Reading,
+    train: Mask,
+    test: Mask,
+    label_index: Index,
+    *,
+    penalty: float,
+    factor: Array,
+    balanced: bool,
+) -> Array:
+    """Return the mean probability over the counted crops of each test clip, (R, T, K)."""
+    moments, labels = reading.moments, len(reading.material.labels)
+    training = select_training(moments, train)
+    labelling = arrange(training, label_index[:, train], labels=labels)
+    crops = reading.material.restrict(test[reading.clip_index])
+    x = (reading.material.x[crops] - moments.shift) / moments.spread
+    weighed = training.weigh(labelling.units, penalty)
+    solution = solve(labelling.units @ weighed, labelling, balanced=balanced)
+    evidence = measure_evidence(training.standardise(x) @ weighed, solution)
+    evidence *= factor[:, None, None]
+    probability = _soften(evidence)
+    clips = np.searchsorted(np.flatnonzero(test), reading.clip_index[crops])
+    share = np.zeros((int(test.sum()), len(clips)))
+    share[clips, np.arange(len(clips))] = 1
+    share /= share.sum(axis=1, keepdims=True)
+    return np.asarray(share @ probability)
+
+
+def _soften(evidence: Array) -> Array:
+    evidence = evidence - evidence.max(axis=2, keepdims=True)
+    np.exp(evidence, out=evidence)
+    return np.asarray(evidence / evidence.sum(axis=2, keepdims=True))
+
+
+def _measure_area(score: Array, positive: NDArray[np.bool_]) -> Array:
+    """Return the area under the ROC curve of each row, ties counting half."""
+    many = positive.sum(axis=1)
+    ranks = np.where(positive, rankdata(score, axis=1), 0).sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        area = (ranks - many * (many + 1) / 2) / (many * (positive.shape[1] - many))
+    return np.asarray(area)
