@@ -15,7 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import chi2_contingency
 
-from canemo.config import EvaluateConfig, ProbeConfig
+from canemo.config import EvaluateConfig
+from canemo.discriminant import select_training
 from canemo.duplicates import find_duplicates
 from canemo.evaluate import Evaluation, evaluate_learner, finite_or_none
 from canemo.evidence import Evidence
@@ -71,9 +72,7 @@ def audit_evidence(
         "splits": splits,
         "identity": measure_identity(single, settings),
         "centred": _score_video(centre_subjects(single), evidence.split, settings),
-        "without_subjects": _score_video(
-            SubjectFreeLearner(learner.material, probe), evidence.split, settings
-        ),
+        "without_subjects": _score_video(SubjectFreeLearner(single), evidence.split, settings),
         "selected_outside": measure_selection(single, evidence.split, settings),
         "duplicates": find_duplicates(learner.material),
         "drops": compare_drops(evidence.ledger, evidence.study.labels, settings),
@@ -88,7 +87,8 @@ def measure_splits(
 ) -> dict[str, Any]:
     """Return the balanced accuracy that splits by frame and by clip would have claimed.
 
-    Ten folds of frames, or of clips, drawn without a look at whose they are; the probe is the same. ``subject_wise`` is the run's own result.
+    Ten folds of frames, or of clips, drawn without a look at whose they are; the probe is the
+    same. ``subject_wise`` is the run's own result.
     """
     material, rng = learner.material, np.random.default_rng(settings.seed)
     clip = pd.factorize(material.origin["video_id"])[0]
@@ -156,31 +156,38 @@ def centre_subjects(learner: DiscriminantLearner) -> DiscriminantLearner:
 
 @dataclass(frozen=True)
 class SubjectFreeLearner:
-    """Takes the directions in which training dogs differ on average out of the features first."""
+    """A discriminant without the directions in which training dogs differ on average.
 
-    material: Material
-    probe: ProbeConfig
+    The directions are those of the training dogs' mean clips; `base` has one material and one
+    penalty.
+    """
+
+    base: DiscriminantLearner
     independent: ClassVar[bool] = True
 
+    @property
+    def material(self) -> Material:
+        """What it learns from."""
+        return self.base.material
+
     def read(self) -> None:
-        """Do nothing: each fold has directions of its own."""
+        """Read the material."""
+        self.base.read()
 
     def fit(self, rows: Rows, *, seed: int) -> Fitted:
         """Learn from the rows that are True, (N,); they must be all crops of some subjects."""
-        material = self.material
-        scale = material.x[rows].std(axis=0)
-        scale[scale < 1e-6] = 1
-        x = material.x / scale
-        scaled = replace(material, x=x)
-        owner = material.origin["subject_id"].to_numpy(dtype=object)
-        means = np.stack(
-            [_mean_of_clips(scaled, rows & (owner == name)) for name in np.unique(owner[rows])]
+        reading, clips = self.base.readings[0], self.base.select_clips(rows)
+        training = select_training(reading.moments, clips)
+        owner = reading.clip_group[clips]
+        means = np.stack([training.clips[owner == dog].mean(axis=0) for dog in np.unique(owner)])
+        _, size, directions = np.linalg.svd(means - means.mean(axis=0), full_matrices=False)
+        basis = directions[size > 1e-6 * max(size.max(), 1e-12)]
+        keep = np.eye(len(training.mean)) - basis.T @ basis
+        freed = replace(
+            training, scatter=keep @ training.scatter @ keep, clips=training.clips @ keep
         )
-        means = means - means.mean(axis=0)
-        _, size, directions = np.linalg.svd(means, full_matrices=False)
-        basis = directions[size > 1e-6 * size.max()].astype(np.float32)
-        freed = replace(material, x=x - (x @ basis.T) @ basis)
-        return DiscriminantLearner((freed,), self.probe).fit(rows, seed=seed)
+        probe = self.base.fit_probes(reading, freed, clips, np.ones(1))[0]
+        return Fitted(replace(probe, coef=probe.coef @ keep), self.material)
 
 
 def measure_selection(

@@ -232,7 +232,8 @@ class DiscriminantLearner:
         for reading in self.readings:
             losses = self.measure_inner_losses(reading, clips, reading.label_index[None], seed=seed)
             factors = choose_factors(losses)[0]
-            probes = self._fit_probes(reading, clips, factors)
+            training = select_training(reading.moments, clips)
+            probes = self.fit_probes(reading, training, clips, factors)
             least = losses[0].min(axis=1).tolist()
             offered = zip(self.probe.penalties, least, probes, strict=True)
             trials += [Trial(reading.material, *each) for each in offered]
@@ -287,9 +288,10 @@ class DiscriminantLearner:
                 folds.append(make_inner_fold(reading.moments, trained, out))
         return folds
 
-    def _fit_probes(self, reading: Reading, clips: Mask, factors: Array) -> list[Probe]:
+    def fit_probes(
+        self, reading: Reading, training: TrainingSet, clips: Mask, factors: Array
+    ) -> list[Probe]:
         """Return the probe of every penalty, its evidence times the factor that goes with it."""
-        training = select_training(reading.moments, clips)
         labels = self.material.labels
         labelling = arrange(training, reading.label_index[None, clips], labels=len(labels))
         probes = []

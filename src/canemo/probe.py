@@ -46,7 +46,8 @@ class Probe:
 
     def predict_proba(self, features: NDArray[np.floating]) -> Array:
         """Return (N, K) probabilities for (N, F) features."""
-        logits = ((features - self.mean) / self.scale) @ self.coef.T + self.intercept
+        weights = self.coef / self.scale  # no standardised copy of many features
+        logits = features @ weights.T + (self.intercept - weights @ self.mean)
         if len(self.labels) > 2:
             return np.asarray(softmax(logits, axis=1))
         second = expit(logits[:, 0])
