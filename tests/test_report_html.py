@@ -14,7 +14,14 @@ from canemo.errors import ModelError
 from canemo.report.canvas import save_figure
 from canemo.report.html import write_report
 from canemo.report.pictures import draw_cam_grid, draw_crop_sheet
-from report_fixtures import make_metrics, with_video_intervals, write_run
+from report_fixtures import (
+    make_audit,
+    make_full_metrics,
+    make_metrics,
+    make_permutation,
+    with_video_intervals,
+    write_run,
+)
 
 
 class Page(HTMLParser):
@@ -162,6 +169,95 @@ def test_the_ledger_table_adds_up_where_frames_could_not_be_decoded(tmp_path: Pa
     page = render(tmp_path, metrics)
     assert "used 5 3 8" in page.text
     assert "frame could not be decoded 0 1 1 All 5 4 9" in page.text
+
+
+@pytest.fixture(scope="module")
+def trust_page(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    return render(tmp_path_factory.mktemp("trust"), make_full_metrics())
+
+
+def test_what_later_versions_add_is_shown_in_order(trust_page: Page) -> None:
+    text = trust_page.text
+    marks = [
+        "permutation p = 0.001",
+        "The audit raises 1 alarm",
+        "Metadata alone",
+        "Balanced accuracy 81.9 % 74.1 to 88.1 % 50.0 % 55.1 %",
+        "Dog by dog",
+        "How far the result can be trusted",
+        "1,000 times at random",
+        "No sign that more dogs of this kind would help",
+        "Which part of the picture carried the result",
+        "Nothing was chosen by this table",
+        "would have claimed 84.1 %",
+        "Alarm. Two clips are nearly alike.",
+        "Note. Frames are lost unevenly.",
+        "split by frame 99.6 % 99.1 %",
+        "the right one of 29 dogs in 93.7 %",
+        "each dog’s mean removed 84.2 % 77.0 to 90.0 %",
+        "“positive anticipation” 11.2 %",
+        "clip000 (dog01) copy000 (dog02) two dogs 0.9999",
+        "the background, dog masked 58.0 % 66.0 to 83.0 %",
+        "The background alone does not carry the result.",
+        "Limits",
+    ]
+    places = [text.index(mark) for mark in marks]
+    assert places == sorted(places)
+    assert "lead above" in {tag.get("class") for tag in trust_page.find("p")}
+    assert "clip020" not in text
+    captions = re.findall(r"Figure (\d+)\.", text)
+    assert captions == [str(i + 1) for i in range(12)]
+    assert "tend to be too narrow" not in text
+
+
+def test_older_runs_show_none_of_it(full_page: Page) -> None:
+    for mark in ("Metadata alone", "How far the result can be trusted", "Which part", "Audit"):
+        assert mark not in full_page.text
+    assert "tend to be too narrow" in full_page.text
+
+
+def test_keys_that_are_none_are_left_out(tmp_path: Path) -> None:
+    metrics = make_full_metrics()
+    none = make_metrics() | dict.fromkeys(metrics.keys() - make_metrics().keys())
+    none["chance"]["metadata"] = None
+    none["protocol"] |= {"sweep": None, "temperature_chosen": None, "interval": None}
+    page = render(tmp_path, none)
+    assert "How far the result can be trusted" not in page.text
+    assert "Audit" not in page.text
+
+
+def test_results_that_do_not_stand_are_marked(tmp_path: Path) -> None:
+    page = render(tmp_path / "a", make_full_metrics(permutation=make_permutation(0.2)))
+    assert "This result cannot be told from chance: on dogs" in page.text
+    assert "lead unclear" in {tag.get("class") for tag in page.find("p")}
+    void = make_permutation(None, reason="no dog was filmed in two conditions")
+    page = render(tmp_path / "b", make_full_metrics(permutation=void))
+    assert "Nothing can be concluded about the condition: no dog was filmed" in page.text
+    assert "lead void" in {tag.get("class") for tag in page.find("p")}
+
+
+def test_hostile_names_in_the_audit_are_shown_and_not_obeyed(tmp_path: Path) -> None:
+    evil = "<script>alert('x')</script>"
+    pair = {
+        "first": evil, "second": f"{evil}2", "first_subject": evil, "second_subject": "{{ 7*7 }}",
+        "cosine": 0.99,
+    }  # fmt: skip
+    row = make_audit()["confounds"]["rows"][0] | {"title": evil}
+    audit = make_audit(
+        findings=[{"severity": "alarm", "name": "aligned", "text": evil}],
+        duplicates={"threshold": 0.9, "n": 1, "pairs": [pair]},
+        drops={"shares": {evil: 0.1}, "p": None},
+        sessions={"column": evil, "shared": [{"session": evil, "subjects": [evil]}]},
+        confounds={"rows": [row], "frames_per_clip": 5, "verdict": [evil]},
+    )
+    metrics = make_full_metrics(audit=audit)
+    metrics["chance"]["metadata"]["columns"] = [evil]
+    metrics["sweep"]["parts"][0]["pooling"] = evil
+    metrics["calibration"]["positive_label"] = evil
+    page = render(tmp_path, metrics)
+    assert not page.find("script")
+    assert page.text.count(evil) >= 10
+    assert "{{ 7*7 }}" in page.text
 
 
 def test_three_labels(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from canemo.config import AugmentConfig, GradientConfig, SequenceConfig
 from canemo.report.methods import write_methods
-from report_fixtures import make_environment, make_metrics
+from report_fixtures import make_environment, make_full_metrics, make_metrics
 
 
 def test_numbers_are_those_of_the_run() -> None:
@@ -73,3 +73,51 @@ def test_model_of_the_whole_clip_does_not_claim_to_average_frames() -> None:
     assert "A model of the whole clip (gru over time, 64 hidden units)" in text
     assert "with classes weighted equally" in text
     assert "were averaged" not in text
+
+
+def test_discriminant_is_described_with_its_choices() -> None:
+    text = write_methods(make_full_metrics(), make_environment())
+    for fact in (
+        "A regularised linear discriminant was fitted in closed form to the standardised "
+        "embeddings, each clip weighing the same, with a penalty added to the scatter of the "
+        "standardised features and labels being taken as equally frequent; the penalty was chosen "
+        "in each fold from 0.001",
+        "the temperature that the evidence is divided by before it becomes a probability was "
+        "chosen likewise (0.5 to 1 over the folds)",
+        "The pooling of the embedding (from cls, upper and lower) and the frames of a clip that "
+        "count (from all frames and the 50 % of frames with the highest sharpness) were chosen "
+        "together with the penalty, in the same inner folds.",
+        "95 % bias-corrected and accelerated (BCa) intervals from 2,000 bootstrap resamples",
+        "The labels of whole clips were moved within each dog, 1,000 times at random",
+        "A probe that sees session, duration and brightness and never a pixel",
+        "Brier score 0.132",
+    ):
+        assert fact in text
+    assert "logistic" not in text
+    assert "cls embedding" not in text
+
+
+def test_discriminant_without_class_weight_or_sweep() -> None:
+    metrics = make_full_metrics()
+    metrics["protocol"] |= {
+        "class_weight": None,
+        "sweep": None,
+        "frames": "even:8",
+        "temperature_chosen": [0.5, 0.5],
+        "interval": "log-odds t",
+    }
+    text = write_methods(metrics, make_environment())
+    assert "labels being taken as frequent as among the training clips" in text
+    assert "Of each clip, 8 evenly spaced frames counted." in text
+    assert "chosen likewise (0.5 in every fold)" in text
+    assert "together with the penalty" not in text
+    assert "; cls embedding; " in text
+    assert "95 % Student t, on the scale of log-odds, intervals" in text
+
+
+def test_older_runs_keep_percentile_intervals_and_claim_no_permutation() -> None:
+    text = write_methods(make_metrics(), make_environment())
+    assert "95 % percentile intervals" in text
+    assert "logistic regression" in text
+    for word in ("permut", "were moved", "Brier", "discriminant"):
+        assert word not in text

@@ -12,10 +12,27 @@ from canemo.report.verdict import (
     describe_coverage,
     explain_verdict,
     judge,
+    judge_run,
     write_first_sentence,
 )
-from canemo.report.wording import describe_split, format_interval, format_seconds, join_words
-from report_fixtures import make_metrics, with_video_intervals
+from canemo.report.wording import (
+    describe_frames,
+    describe_interval,
+    describe_split,
+    format_interval,
+    format_p,
+    format_seconds,
+    join_words,
+    write_sentence,
+)
+from report_fixtures import (
+    make_audit,
+    make_detectable,
+    make_full_metrics,
+    make_metrics,
+    make_permutation,
+    with_video_intervals,
+)
 
 UNCLEAR = "This result cannot be told from chance: on dogs it had never seen"
 
@@ -81,6 +98,111 @@ def test_below_chance_throughout_is_called_worse() -> None:
     metrics = with_video_intervals(make_metrics(), **low)
     assert judge_video(metrics) is Standing.BELOW
     assert write_first_sentence(metrics).startswith("This result is worse than chance")
+
+
+def test_p_stands_in_the_first_sentence() -> None:
+    assert write_first_sentence(make_full_metrics()) == (
+        "On dogs it had never seen, canemo classified 83 % of clips into the condition they were "
+        "filmed in (95 % interval 76 to 90 %, resampling dogs; permutation p = 0.001); always "
+        "answering “frustration” would give 66 %."
+    )
+    assert judge_run(make_full_metrics()) is Standing.ABOVE
+    assert explain_verdict(make_full_metrics()) == ""
+    stand_in = make_full_metrics(permutation=make_permutation(0.0004, probe="lda"))
+    sentence = write_first_sentence(stand_in)
+    assert "; permutation p < 0.001 of the closed-form discriminant);" in sentence
+
+
+@pytest.mark.parametrize("p", [0.0501, 0.123, 1.0])
+def test_p_above_the_level_takes_a_result_back_to_chance(p: float) -> None:
+    metrics = make_full_metrics(permutation=make_permutation(p))
+    assert judge_run(metrics) is Standing.UNCLEAR
+    assert write_first_sentence(metrics).startswith(UNCLEAR)
+    explained = explain_verdict(metrics)
+    assert "lies above chance for accuracy (66.0 %)" in explained
+    assert f"does as well or better in {100 * p:.1f} % of cases" in explained
+    assert explained.endswith(
+        "With these dogs and clips only a balanced accuracy of about 64 % or more would have been "
+        "told from chance in four of five such studies."
+    )
+
+
+def test_p_at_the_level_stands() -> None:
+    metrics = make_full_metrics(permutation=make_permutation(0.05))
+    assert judge_run(metrics) is Standing.ABOVE
+
+
+def test_a_small_p_does_not_lift_intervals_that_reach_chance() -> None:
+    metrics = with_video_intervals(make_full_metrics(), auroc=[0.4, 0.9])
+    assert judge_run(metrics) is Standing.UNCLEAR
+    assert write_first_sentence(metrics).startswith(UNCLEAR)
+    explained = explain_verdict(metrics)
+    assert "includes chance for AUROC" in explained
+    assert "told from chance" not in explained
+
+
+def test_what_could_be_shown_is_left_out_where_it_is_not_known() -> None:
+    metrics = make_full_metrics(permutation=make_permutation(0.3), detectable=None)
+    assert explain_verdict(metrics).endswith("more than chance.")
+    metrics["detectable"] = make_detectable(balanced_accuracy=None, reason="too few clips")
+    assert explain_verdict(metrics).endswith("told from chance: too few clips.")
+    metrics["detectable"] = make_detectable(power=0.9)
+    assert "in 90 % of such studies" in explain_verdict(metrics)
+
+
+def test_labels_that_cannot_be_moved_leave_nothing_to_conclude() -> None:
+    reason = "Each dog was filmed in one condition only."
+    metrics = make_full_metrics(permutation=make_permutation(None, reason=reason))
+    assert judge_run(metrics) is Standing.VOID
+    assert write_first_sentence(metrics).startswith(
+        "Nothing can be concluded about the condition: each dog was filmed in one condition only. "
+        "On dogs it had never seen"
+    )
+    assert explain_verdict(metrics) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "“toy” was filmed on monday only.",
+        "nothing can be concluded about the condition: “toy” was filmed on monday only",
+    ],
+)
+def test_aligned_labels_leave_nothing_to_conclude_whatever_p_is(text: str) -> None:
+    finding = {"severity": "alarm", "name": "aligned", "text": text}
+    metrics = make_full_metrics(audit=make_audit(findings=[finding]))
+    assert judge_run(metrics) is Standing.VOID
+    assert write_first_sentence(metrics).startswith(
+        "Nothing can be concluded about the condition: “toy” was filmed on monday only. On dogs"
+    )
+
+
+def test_a_p_that_is_absent_does_not_decide() -> None:
+    for permutation in (None, {}, make_permutation(None), make_permutation(float("nan"))):
+        metrics = make_full_metrics(permutation=permutation)
+        assert judge_run(metrics) is Standing.ABOVE
+        assert "permutation" not in write_first_sentence(metrics)
+    assert judge_run(make_metrics()) is Standing.ABOVE
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [
+        (1 / 1001, "p = 0.001"),
+        (0.0004, "p < 0.001"),
+        (0.0123, "p = 0.012"),
+        (0.05, "p = 0.050"),
+        (0.0502, "p = 0.0502"),
+        (1.0, "p = 1.000"),
+        (None, "p –"),
+    ],
+)
+def test_p_in_words(p: float | None, text: str) -> None:
+    assert format_p(p) == text
+
+
+def test_p_in_tables_has_no_name() -> None:
+    assert [format_p(p, name="") for p in (0.012, 0.0001, None)] == ["0.012", "< 0.001", "–"]
 
 
 def test_chance_of_three_labels() -> None:
@@ -155,3 +277,21 @@ def test_wording() -> None:
     assert format_interval("accuracy", [0.75, 0.9]) == "75.0 to 90.0 %"
     assert format_interval("auroc", None) == "–"
     assert [format_seconds(s) for s in (4.2, 200, 7500)] == ["4.2 s", "3 min 20 s", "2 h 5 min"]
+    assert write_sentence("each dog was moved. ") == "Each dog was moved."
+    assert describe_interval(None) == "percentile"
+    assert describe_interval("BCa") == "bias-corrected and accelerated (BCa)"
+    assert describe_interval("own kind") == "own kind"
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("all", "all frames"),
+        ("even:8", "8 evenly spaced frames"),
+        ("even:1", "the middle frame"),
+        ("score:.25", "the 25 % of frames with the best detector score"),
+        ("sharp:0.5", "the 50 % of frames with the highest sharpness"),
+    ],
+)
+def test_frames_in_words(rule: str, words: str) -> None:
+    assert describe_frames(rule) == words

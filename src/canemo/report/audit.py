@@ -18,6 +18,7 @@ from canemo.report.wording import (
     is_missing,
     join_words,
     quote,
+    write_sentence,
 )
 
 SHOWN_PAIRS = 20
@@ -27,6 +28,7 @@ _SPLITS = {
     "frame_wise": "split by frame",
     "clip_wise": "split by clip",
     "subject_wise": "split by dog",
+    "selected_outside": "split by dog, frames picked on all dogs",
 }
 _REMOVED = {
     "centred": "each dog’s mean removed",
@@ -41,8 +43,9 @@ def describe_audit(audit: Mapping[str, Any] | None) -> dict[str, Any] | None:
         return None
     return {
         "findings": sort_findings(audit),
-        "alarms": sum(finding["severity"] == ALARM for finding in sort_findings(audit)),
+        "nothing": "The audit found nothing amiss." if audit.get("findings") == [] else "",
         "splits": _tabulate_splits(audit),
+        "picked": "selected_outside" in _read_splits(audit),
         "identity": _state_identity(audit),
         "removed": _tabulate_removed(audit),
         "drops": _state_drops(audit),
@@ -64,7 +67,7 @@ def format_audit(audit: Mapping[str, Any]) -> str:
     if shown is None:
         return "There was no audit."
     blocks = [
-        "\n".join(map(format_finding, shown["findings"])) or "The audit found nothing amiss.",
+        "\n".join(map(format_finding, shown["findings"])) or shown["nothing"],
         _format_rows(
             ["balanced accuracy claimed by", "clips", "frames"],
             [[row["name"], row["video"], row["frame"]] for row in shown["splits"]],
@@ -82,7 +85,8 @@ def format_audit(audit: Mapping[str, Any]) -> str:
 
 def format_finding(finding: Mapping[str, Any]) -> str:
     """Return a finding as one line that names its severity."""
-    return f"{'Alarm' if finding['severity'] == ALARM else 'Note'}: {finding['text']}"
+    severity = "Alarm" if finding["severity"] == ALARM else "Note"
+    return f"{severity}: {write_sentence(finding['text'])}"
 
 
 def sort_findings(audit: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
@@ -117,7 +121,10 @@ def list_audit_charts(metrics: Mapping[str, Any]) -> dict[str, tuple[Figure | No
 
 
 def _read_splits(audit: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    splits = audit.get("splits") or {}
+    splits = dict(audit.get("splits") or {})
+    selected = audit.get("selected_outside")
+    if splits and selected:
+        splits["selected_outside"] = {"video": selected.get(_NAME), "frame": None}
     return {name: splits[name] for name in _SPLITS if splits.get(name)}
 
 
@@ -168,10 +175,17 @@ def _state_sessions(audit: Mapping[str, Any]) -> str:
     sessions = audit.get("sessions")
     if not sessions or not sessions.get("column") or not sessions.get("shared"):
         return ""
-    shared = [str(each) for each in sessions["shared"]]
+    shared = [_name_session(each) for each in sessions["shared"]]
     named = [*shared[:8], f"{len(shared) - 8} more"] if len(shared) > 9 else shared
     column = quote(str(sessions["column"]))
     return f"Shared between dogs in the column {column}: {join_words(named)}."
+
+
+def _name_session(shared: Any) -> str:
+    """Return a session and the dogs that share it, as far as they are told."""
+    if not isinstance(shared, Mapping):
+        return str(shared)
+    return f"{shared['session']} ({', '.join(map(str, shared['subjects']))})"
 
 
 def _tabulate_duplicates(audit: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -184,7 +198,7 @@ def _tabulate_duplicates(audit: Mapping[str, Any]) -> dict[str, Any] | None:
             "first": _name_clip(pair["first"], pair.get("first_subject")),
             "second": _name_clip(pair["second"], pair.get("second_subject")),
             "cosine": f"{pair['cosine']:.4f}",
-            "across": pair.get("first_subject") != pair.get("second_subject"),
+            "mark": _mark_pair(pair),
         }
         for pair in pairs[:SHOWN_PAIRS]
     ]
@@ -194,6 +208,13 @@ def _tabulate_duplicates(audit: Mapping[str, Any]) -> dict[str, Any] | None:
     more = f"; {group_digits(left)} more are not shown" if left > 0 else ""
     number = count(duplicates["n"], "pair")
     return {"text": f"{number} of clips nearly alike{above}{more}.", "rows": rows}
+
+
+def _mark_pair(pair: Mapping[str, Any]) -> str:
+    """Return what makes a pair of like clips a trouble."""
+    if pair.get("first_subject") != pair.get("second_subject"):
+        return "two dogs"
+    return "two conditions" if pair.get("first_label") != pair.get("second_label") else ""
 
 
 def _name_clip(video_id: Any, subject_id: Any) -> str:
@@ -215,7 +236,7 @@ def _tabulate_confounds(audit: Mapping[str, Any]) -> dict[str, Any] | None:
     return {
         "rows": rows,
         "frames_per_clip": confounds.get("frames_per_clip"),
-        "verdict": list(confounds.get("verdict") or []),
+        "verdict": [write_sentence(text) for text in confounds.get("verdict") or []],
     }
 
 
@@ -227,7 +248,10 @@ def _read_cell(row: Mapping[str, Any], name: str) -> tuple[str, str]:
 def _format_duplicates(duplicates: Mapping[str, Any] | None) -> str:
     if duplicates is None:
         return ""
-    lines = [f"  {row['cosine']}  {row['first']} – {row['second']}" for row in duplicates["rows"]]
+    lines = [
+        f"  {row['cosine']}  {row['first']} – {row['second']}  {row['mark']}".rstrip()
+        for row in duplicates["rows"]
+    ]
     return "\n".join([duplicates["text"], *lines])
 
 

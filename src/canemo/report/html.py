@@ -140,6 +140,7 @@ def render_report(run: RunRecord) -> str:
         quote=wording.quote,
         join_words=wording.join_words,
         join_units=wording.join_units,
+        write_sentence=wording.write_sentence,
         percent=_format_percent,
         group_digits=wording.group_digits,
     )

@@ -87,8 +87,8 @@ def _state_faces(metrics: Mapping[str, Any]) -> str:
 
 
 def _state_backbone(protocol: Mapping[str, Any]) -> str:
-    swept = len((protocol.get("sweep") or {}).get("poolings") or []) > 1
-    pooling = "" if swept else f"{protocol['pooling']} embedding; "
+    offered = _list_offers(protocol, "poolings") or [protocol["pooling"]]
+    pooling = "" if len(offered) > 1 else f"{offered[0]} embedding; "
     note = f"{protocol['backbone_note'].rstrip('. ')}; " if protocol["backbone_note"] else ""
     return (
         f"Each crop was embedded with the frozen pretrained network {protocol['backbone']} "
@@ -145,8 +145,7 @@ def _state_range(values: Sequence[float]) -> str:
 
 def _state_sweep(protocol: Mapping[str, Any]) -> str:
     """Return what inner folds chose from besides the penalty; empty where that was one thing."""
-    sweep = protocol.get("sweep") or {}
-    poolings, frames = sweep.get("poolings") or [], sweep.get("frames") or []
+    poolings, frames = (_list_offers(protocol, name) for name in ("poolings", "frames"))
     offers = []
     if len(poolings) > 1:
         offers.append(f"the pooling of the embedding (from {join_words(poolings)})")
@@ -165,10 +164,14 @@ def _state_sweep(protocol: Mapping[str, Any]) -> str:
 
 def _state_frames(protocol: Mapping[str, Any]) -> str:
     """Return which frames of a clip counted; empty where all did or inner folds chose."""
-    rule = protocol.get("frames") or "all"
-    if rule == "all" or len((protocol.get("sweep") or {}).get("frames") or []) > 1:
+    rules = _list_offers(protocol, "frames") or [protocol.get("frames") or "all"]
+    if len(rules) > 1 or rules[0] == "all":
         return ""
-    return f"Of each clip, {describe_frames(rule)} counted."
+    return f"Of each clip, {describe_frames(rules[0])} counted."
+
+
+def _list_offers(protocol: Mapping[str, Any], name: str) -> list[str]:
+    return list((protocol.get("sweep") or {}).get(name) or [])
 
 
 def _state_gradient(protocol: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from canemo.report.wording import (
     format_interval,
     format_measure,
     format_percent,
+    is_missing,
     read_interval,
 )
 
@@ -91,6 +92,8 @@ def describe_optimism(metrics: Mapping[str, Any]) -> str:
     if not optimism:
         return ""
     nested, best = optimism["nested"], optimism["best"]
+    if is_missing(nested) or is_missing(best):
+        return ""
     setting = (
         f"{name_pooling(optimism['pooling'])}, {describe_frames(optimism['frames'])}, "
         f"penalty {optimism['penalty']:g}"
@@ -144,7 +147,14 @@ def _name(part: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> str:
     name = name_pooling(part["pooling"])
     if len({each["frames"] for each in parts}) < 2:
         return name
-    return f"{name}; {part['frames'].replace(':', ' ')}"
+    return f"{name}; {_shorten_frames(part['frames'])}"
+
+
+def _shorten_frames(rule: str) -> str:
+    kind, _, number = rule.partition(":")
+    if kind in ("score", "sharp"):
+        return f"{'sharpest' if kind == 'sharp' else 'best'} {100 * float(number):g} %"
+    return f"{number} frames" if kind == "even" else rule
 
 
 def _tabulate_part(part: Mapping[str, Any]) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def draw_rows(
     axes.set_xlabel(xlabel)
     style_axes(axes, grid="x")
     drawn = any(row.cells is not None for row in rows)
-    axes.tick_params(axis="y", length=0, pad=_SCHEME_PT + 7 if drawn else 4)
+    axes.tick_params(axis="y", length=0, pad=_SCHEME_PT + 9 if drawn else 4)
     return set_literal_text(figure)
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from canemo.errors import ModelError
 
 METRICS_SCHEMA = 1
+CONFOUNDS_FILE = "confounds.json"
 
 _NEEDED: Mapping[str, tuple[str, ...]] = {
     "study": (
@@ -31,6 +32,8 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {
 @dataclass(frozen=True)
 class RunRecord:
     """A finished run: `metrics.json`, `environment.json`, the text of `config.toml`, pictures.
+
+    What `confounds.json` holds, where an audit has left it, stands in `metrics` under ``audit``.
 
     `pictures` are the PNG files under `figures/` by name, e.g. ``"crops.png"``; `curves` the rows
     of `curves.parquet`, none where nothing was trained in epochs.
@@ -53,6 +56,9 @@ def read_run(run_dir: Path) -> RunRecord:
     """
     metrics = _read_json(run_dir, "metrics.json")
     _check_metrics(metrics, run_dir / "metrics.json")
+    if (run_dir / CONFOUNDS_FILE).is_file():
+        audit = metrics.get("audit") or {}
+        metrics["audit"] = audit | {"confounds": _read_json(run_dir, CONFOUNDS_FILE)}
     return RunRecord(
         metrics=metrics,
         environment=_read_json(run_dir, "environment.json"),

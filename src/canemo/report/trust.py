@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +20,21 @@ from canemo.report.wording import (
     name_in_text,
 )
 
+SHOWN_COLUMNS = 3
+
 _COLUMNS = {
+    "order": "order of filming",
     "duration_s": "duration",
     "fps": "frame rate",
-    "box_size": "size of the face in the frame",
+    "width": "width of the picture",
+    "height": "height of the picture",
+    "box_x": "place of the face from left to right",
+    "box_y": "place of the face from top to bottom",
+    "box_size": "size of the face",
+    "box_aspect": "shape of the face box",
+    "box_motion": "motion of the face",
+    "used_share": "share of frames with a face",
+    "brightness_change": "change of brightness",
 }
 
 
@@ -58,9 +69,11 @@ def list_facts(metrics: Mapping[str, Any]) -> list[Fact]:
     return [fact for fact in facts if fact is not None]
 
 
-def name_columns(columns: list[str]) -> str:
-    """Return the columns that a probe on metadata read, in words."""
-    return join_words([_COLUMNS.get(column, column) for column in columns])
+def name_columns(columns: Sequence[str], *, shown: int | None = None) -> str:
+    """Return the columns that a probe on metadata read, in words; the first `shown` of them."""
+    names = [_COLUMNS.get(column, column) for column in columns]
+    left = 0 if shown is None else len(names) - shown
+    return join_words([*names[:shown], f"{left} more"] if left > 1 else names)
 
 
 def describe_probe(metrics: Mapping[str, Any]) -> str:
@@ -101,6 +114,8 @@ def _shorten_permutation(permutation: Mapping[str, Any]) -> str:
 
 def _spell_out_permutation(permutation: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     name = permutation["statistic"]
+    own = permutation.get("probe", "own") == "own"
+    model = "the model" if own else "a discriminant"
     ways = group_digits(permutation["n"])
     how = f"in all {ways} ways there are" if permutation.get("exact") else f"{ways} times at random"
     others = [
@@ -110,7 +125,7 @@ def _spell_out_permutation(permutation: Mapping[str, Any], metrics: Mapping[str,
     ]
     also = f" (by {join_words(others)})" if others else ""
     text = (
-        f"The labels of whole clips were moved within each dog, {how}, and the model was refitted "
+        f"The labels of whole clips were moved within each dog, {how}, and {model} was refitted "
         f"each time, inner choices included. The {name_in_text(name)} was then "
         f"{format_measure(name, permutation.get('null_mean'))} on average and, in one of twenty, "
         f"above {format_measure(name, permutation.get('null_high'))}; with the labels as they are "
@@ -125,14 +140,16 @@ def _describe_metadata(metrics: Mapping[str, Any]) -> Fact | None:
     if not metadata or is_missing(metadata.get("balanced_accuracy")):
         return None
     interval = (metadata.get("interval") or {}).get("balanced_accuracy")
-    columns = name_columns(metadata.get("columns") or []) or "nothing"
+    columns = metadata.get("columns") or []
+    few = name_columns(columns, shown=SHOWN_COLUMNS)
     reached = format_measure("balanced_accuracy", metadata["balanced_accuracy"])
     ends = format_interval("balanced_accuracy", interval)
     text = (
-        f"A probe that sees {columns} and never a pixel reaches a balanced accuracy of {reached} "
-        f"(95 % interval {ends}), on the same folds. {_judge_metadata(metrics, metadata, interval)}"
+        f"A probe that sees {name_columns(columns)} and never a pixel reaches a balanced "
+        f"accuracy of {reached} (95 % interval {ends}), on the same folds. "
+        f"{_judge_metadata(metrics, metadata, interval)}"
     )
-    return Fact("Metadata alone", f"balanced accuracy {reached} ({ends}) from {columns}", text)
+    return Fact("Metadata alone", f"balanced accuracy {reached} ({ends}) from {few}", text)
 
 
 def _judge_metadata(metrics: Mapping[str, Any], metadata: Mapping[str, Any], interval: Any) -> str:
@@ -219,7 +236,7 @@ def _describe_learning_curve(metrics: Mapping[str, Any]) -> Fact | None:
             f"{now} to {further} dogs, the curve would change the {name_in_text(measure)} by "
             f"{span}."
         )
-    return Fact("Learning curve", line, f"{text} The curve a - b m^-c is an assumption.")
+    return Fact("Learning curve", line, f"{text} The form of the curve is an assumption.")
 
 
 def _format_gain(measure: str, gain: Mapping[str, Any]) -> str:

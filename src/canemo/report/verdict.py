@@ -35,6 +35,7 @@ class Standing(StrEnum):
     VOID = "void"
 
 
+_NOTHING = "Nothing can be concluded about the condition: "
 _OPENING_WORDS = {"All", "An", "Each", "Every", "In", "No", "Only", "The", "This", "With", "Within"}
 
 
@@ -138,7 +139,7 @@ def write_first_sentence(metrics: Mapping[str, Any]) -> str:
     """Return the result on clips in one plain sentence that never claims more than it may."""
     openings = {
         Standing.ABOVE: "",
-        Standing.VOID: f"Nothing can be concluded about the condition: {find_obstacle(metrics)}. ",
+        Standing.VOID: f"{_NOTHING}{find_obstacle(metrics)}. ",
         Standing.UNCLEAR: "This result cannot be told from chance: ",
         Standing.MIXED: "This result is above chance by one measure and below it by another: ",
         Standing.BELOW: "This result is worse than chance: ",
@@ -171,7 +172,12 @@ def describe_detectable(metrics: Mapping[str, Any]) -> str:
     least = detectable.get("balanced_accuracy")
     if is_missing(least):
         reason = detectable.get("reason")
-        return f"What could have been shown is not known: {_end(reason)}" if reason else ""
+        if not reason:
+            return ""
+        return (
+            "No balanced accuracy can be named that this study would have told from chance: "
+            f"{reason.strip().rstrip('.')}."
+        )
     often = describe_power(detectable["power"])
     return (
         f"With these dogs and clips only a balanced accuracy of about "
@@ -192,8 +198,8 @@ def _is_chance(metrics: Mapping[str, Any]) -> bool:
 
 def _explain_p(metrics: Mapping[str, Any]) -> str:
     return (
-        "With the labels of whole clips moved at random within each dog, the probe did as well or "
-        f"better too often (permutation {format_p(read_p(metrics))})."
+        "With the labels of whole clips moved within each dog, a probe does as well or better in "
+        f"{format_percent(read_p(metrics))} of cases: too often to speak of more than chance."
     )
 
 
@@ -225,14 +231,12 @@ def _tested(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
 
 def _continue_sentence(text: str) -> str:
-    """Return a sentence so that it can stand after a colon: no final stop, no capital for show."""
+    """Return a sentence so that it can stand after `_NOTHING`, which it may have said already."""
     text = text.strip().rstrip(".")
+    if text.casefold().startswith(_NOTHING.casefold()):
+        text = text[len(_NOTHING) :]
     first = text.partition(" ")[0]
     return text[0].lower() + text[1:] if first in _OPENING_WORDS else text
-
-
-def _end(text: str) -> str:
-    return text.strip().rstrip(".") + "."
 
 
 def _state_accuracy(metrics: Mapping[str, Any], accuracy: Comparison) -> str:
@@ -241,8 +245,7 @@ def _state_accuracy(metrics: Mapping[str, Any], accuracy: Comparison) -> str:
     if accuracy.interval is not None:
         low, high = (format_percent(end, decimals=decimals) for end in accuracy.interval)
         low_high = f"95 % interval {low.removesuffix(' %')} to {high}, resampling dogs"
-    p = read_p(metrics)
-    tested = "" if p is None else f"; permutation {format_p(p)}"
+    tested = _state_p(metrics)
     value = format_percent(accuracy.value, decimals=decimals)
     label = quote(str(metrics["chance"]["majority"]["label"]))
     chance = format_percent(accuracy.chance, decimals=decimals)
@@ -250,6 +253,15 @@ def _state_accuracy(metrics: Mapping[str, Any], accuracy: Comparison) -> str:
         f"on dogs it had never seen, canemo classified {value} of clips into the condition they "
         f"were filmed in ({low_high}{tested}); always answering {label} would give {chance}."
     )
+
+
+def _state_p(metrics: Mapping[str, Any]) -> str:
+    """Return p, and whose it is where it was not the run's own method that was permuted."""
+    p = read_p(metrics)
+    if p is None:
+        return ""
+    own = metrics["permutation"].get("probe", "own") == "own"
+    return f"; permutation {format_p(p)}{'' if own else ' of the closed-form discriminant'}"
 
 
 def _choose_decimals(accuracy: Comparison) -> int:

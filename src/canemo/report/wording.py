@@ -154,6 +154,12 @@ def join_units(text: str) -> str:
     return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
+def write_sentence(text: str) -> str:
+    """Return `text` with a capital at its start and one full stop at its end."""
+    text = text.strip().rstrip(".")
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def quote(label: str) -> str:
     """Return a label in the quotation marks that set it apart from the running text."""
     return f"“{label}”"

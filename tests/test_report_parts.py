@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from canemo.report.parts import describe_parts, draw_parts, list_part_charts
+from canemo.report.text import format_optimism
+from report_fixtures import make_full_metrics, make_metrics
+
+
+def with_optimism(**changes: Any) -> dict[str, Any]:
+    metrics = make_full_metrics()
+    metrics["sweep"]["optimism"] |= changes
+    return metrics
+
+
+def test_optimism_sets_the_nested_figure_beside_the_best() -> None:
+    assert format_optimism(make_full_metrics()) == (
+        "Chosen within each fold, without the dogs it is tested on, the setting reached a balanced "
+        "accuracy of 81.9 %. Picking the best of 60 settings by the result on the test dogs "
+        "themselves would have claimed 84.1 % (lower half, the 50 % of frames with the highest "
+        "sharpness, penalty 0.1), 2.2 percentage points more than can be expected of new dogs."
+    )
+
+
+@pytest.mark.parametrize(
+    ("best", "end"),
+    [(0.8189, "would have changed nothing."), (0.80, "1.9 percentage points less.")],
+)
+def test_optimism_that_is_none_is_not_called_so(best: float, end: str) -> None:
+    assert format_optimism(with_optimism(best=best)).endswith(end)
+
+
+@pytest.mark.parametrize("sweep", [None, {}, {"parts": [], "optimism": None}])
+def test_without_settings_optimism_is_not_known(sweep: dict[str, Any] | None) -> None:
+    assert "is not known" in format_optimism(make_full_metrics(sweep=sweep))
+    assert "is not known" in format_optimism(make_metrics())
+    assert "is not known" in format_optimism(with_optimism(nested=None))
+    assert describe_parts(make_full_metrics(sweep=sweep)) is None
+    assert list_part_charts(make_full_metrics(sweep=sweep)) == {}
+
+
+def test_one_part_is_no_comparison() -> None:
+    metrics = make_full_metrics()
+    metrics["sweep"]["parts"] = metrics["sweep"]["parts"][:1]
+    assert describe_parts(metrics) is None
+    assert list_part_charts(metrics) == {}
+
+
+def test_parts_come_whole_first_then_bands_with_their_numbers() -> None:
+    shown = describe_parts(make_full_metrics())
+    assert shown is not None
+    assert shown["title"] == "Which part of the picture carried the result"
+    assert [row["name"] for row in shown["rows"][::2]] == [
+        "whole crop, CLS or pooled",
+        "whole crop, mean of tokens",
+        "upper half",
+        "lower half",
+        "centre",
+        "outer ring",
+    ]
+    mean = shown["rows"][2]
+    assert mean["cells"] == [("82.0 %", "74.0 to 88.0 %"), ("0.870", "–")]
+    assert (mean["frames"], mean["chosen"]) == ("all frames", 20)
+
+
+def test_frames_alone_are_not_called_parts() -> None:
+    metrics = make_full_metrics()
+    metrics["sweep"]["parts"] = metrics["sweep"]["parts"][:2]
+    shown = describe_parts(metrics)
+    assert shown is not None
+    assert shown["title"] == "Which frames carried the result"
+
+
+def test_chart_names_frames_only_where_they_vary() -> None:
+    parts = make_full_metrics()["sweep"]["parts"]
+    names = [tick.get_text() for tick in draw_parts(parts, chance=0.5).axes[0].get_yticklabels()]
+    assert names[5] == "upper half; sharpest 50 %"
+    figure = draw_parts(parts[::2], chance=0.5)
+    assert figure.axes[0].get_yticklabels()[2].get_text() == "upper half"
+
+
+def test_unknown_pooling_keeps_its_name_and_draws_no_scheme() -> None:
+    parts = [{**part, "pooling": "my$pool"} for part in make_full_metrics()["sweep"]["parts"][:1]]
+    axes = draw_parts(parts, chance=0.5).axes[0]
+    assert axes.get_yticklabels()[0].get_text() == "my$pool"
+    assert not axes.artists
