@@ -87,7 +87,7 @@ def test_discriminant_is_described_with_its_choices() -> None:
         "The pooling of the embedding (from cls, upper and lower) and the frames of a clip that "
         "count (from all frames and the 50 % of frames with the highest sharpness) were chosen "
         "together with the penalty, in the same inner folds.",
-        "95 % bias-corrected and accelerated (BCa) intervals from 2,000 bootstrap resamples",
+        "95 % intervals from 2,000 bootstrap resamples of dogs (bias-corrected and accelerated)",
         "The labels of whole clips were moved within each dog, 1,000 times at random",
         "A probe that sees session, duration and brightness and never a pixel",
         "Brier score 0.132",
@@ -112,12 +112,12 @@ def test_discriminant_without_class_weight_or_sweep() -> None:
     assert "chosen likewise (0.5 in every fold)" in text
     assert "together with the penalty" not in text
     assert "; cls embedding; " in text
-    assert "95 % Student t, on the scale of log-odds, intervals" in text
+    assert "(bootstrap standard error with Student’s t, on the scale of log-odds)" in text
 
 
 def test_older_runs_keep_percentile_intervals_and_claim_no_permutation() -> None:
     text = write_methods(make_metrics(), make_environment())
-    assert "95 % percentile intervals" in text
+    assert "bootstrap resamples of dogs (percentiles)" in text
     assert "logistic regression" in text
     for word in ("permut", "were moved", "Brier", "discriminant"):
         assert word not in text

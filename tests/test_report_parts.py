@@ -62,7 +62,8 @@ def test_parts_come_whole_first_then_bands_with_their_numbers() -> None:
     ]
     mean = shown["rows"][2]
     assert mean["cells"] == [("82.0 %", "74.0 to 88.0 %"), ("0.870", "–")]
-    assert (mean["frames"], mean["chosen"]) == ("all frames", 20)
+    assert (mean["frames"], mean["chosen"]) == ("all", 20)
+    assert shown["rows"][3]["frames"] == "sharpest 50 %"
 
 
 def test_frames_alone_are_not_called_parts() -> None:

@@ -236,8 +236,8 @@ def _state_split(protocol: Mapping[str, Any]) -> str:
         f"Performance was measured on dogs that took no part in training: "
         f"{describe_split(protocol['split'], protocol['folds'])}, seed {protocol['seed']}. "
         f"The clip was the unit of analysis: {_state_clip(protocol)} Intervals are 95 % "
-        f"{describe_interval(protocol.get('interval'))} intervals from {resamples} bootstrap "
-        "resamples of dogs."
+        f"intervals from {resamples} bootstrap resamples of dogs "
+        f"({describe_interval(protocol.get('interval'))})."
     )
 
 

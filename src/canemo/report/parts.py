@@ -46,11 +46,11 @@ def describe_parts(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
     parts = _list_parts(metrics)
     if len(parts) < 2:
         return None
-    poolings = {part["pooling"] for part in parts}
+    several_parts = len({part["pooling"] for part in parts}) > 1
+    what = "part of the picture" if several_parts else "frames"
     return {
-        "title": "Which part of the picture carried the result"
-        if len(poolings) > 1
-        else "Which frames carried the result",
+        "title": f"Which {what} carried the result",
+        "several_parts": several_parts,
         "several_frames": len({part["frames"] for part in parts}) > 1,
         "rows": [_tabulate_part(part) for part in parts],
         "optimism": describe_optimism(metrics),
@@ -83,7 +83,7 @@ def draw_parts(parts: Sequence[Mapping[str, Any]], *, chance: float) -> Figure:
         )
         for part in parts
     ]
-    return draw_rows(rows, chance=chance, xlabel="balanced accuracy by clip", width_in=6.0)
+    return draw_rows(rows, chance=chance, xlabel="balanced accuracy by clip")
 
 
 def describe_optimism(metrics: Mapping[str, Any]) -> str:
@@ -143,8 +143,11 @@ def _list_parts(metrics: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _name(part: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> str:
-    """Return what tells a part from the others: its name and, where these vary, its frames."""
-    name = name_pooling(part["pooling"])
+    """Return what tells a part from the others: its name and, where these vary, its frames.
+
+    That a part is the whole crop is left to the scheme beside it.
+    """
+    name = name_pooling(part["pooling"]).removeprefix("whole crop, ")
     if len({each["frames"] for each in parts}) < 2:
         return name
     return f"{name}; {_shorten_frames(part['frames'])}"
@@ -165,7 +168,7 @@ def _tabulate_part(part: Mapping[str, Any]) -> dict[str, Any]:
     ]
     return {
         "name": name_pooling(part["pooling"]),
-        "frames": describe_frames(part["frames"]),
+        "frames": _shorten_frames(part["frames"]),
         "cells": cells,
         "chosen": part.get("chosen"),
     }

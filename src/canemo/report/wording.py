@@ -26,8 +26,9 @@ P_LEVEL = 0.05
 """A p above this cannot be told from chance."""
 
 _INTERVALS = {
-    "BCa": "bias-corrected and accelerated (BCa)",
-    "log-odds t": "Student t, on the scale of log-odds,",
+    "percentile": "percentiles",
+    "BCa": "bias-corrected and accelerated",
+    "log-odds t": "bootstrap standard error with Student’s t, on the scale of log-odds",
 }
 
 _QUALITIES = {"score": "best detector score", "sharp": "highest sharpness"}
@@ -109,8 +110,8 @@ def format_p(p: float | None, *, name: str = "p") -> str:
 
 
 def describe_interval(kind: str | None) -> str:
-    """Return how intervals were computed, to stand before "intervals"; percentile if not said."""
-    return _INTERVALS.get(kind or "percentile", kind or "percentile")
+    """Return how the ends of intervals were computed, in words; percentiles if not said."""
+    return _INTERVALS.get(kind or "percentile", kind or "")
 
 
 def describe_frames(rule: str) -> str:
