@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from canemo.audit import audit_evidence
 from canemo.backbones import Backbone, load_backbone, write_random_weights
-from canemo.config import Config, load_config
+from canemo.config import SWEEP_POOLINGS, Config, load_config
 from canemo.crops import CropFile
 from canemo.errors import ConfigError, MissingExtraError, WeightsError
 from canemo.evaluate import evaluate_learner
+from canemo.evidence import Evidence
 from canemo.gradient import choose_learning_rate
-from canemo.learners import GradientLearner, Material
+from canemo.learners import DiscriminantLearner, GradientLearner, Material
+from canemo.permutation import compare_labellings
 from canemo.progress import Progress, silent
-from canemo.records import Video
-from canemo.splits import make_split
+from canemo.records import Study, Video
+from canemo.splits import Split, make_split
 from canemo.views import StudyViews, write_views
 
 REFERENCE_SUBJECTS, REFERENCE_CLIPS, REFERENCE_CROPS = 29, 248, 19_392
@@ -30,6 +34,7 @@ REFERENCE_SUBJECTS, REFERENCE_CLIPS, REFERENCE_CROPS = 29, 248, 19_392
 
 LABELS = ("anticipation", "frustration")
 TIMED_CROPS = 32
+SWEPT_PENALTIES = (0.01, 0.1, 1.0, 10.0)
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,81 @@ def measure_cost(
         lines.append(_time_probe(backbone, config, crops))
     progress("bench", len(names), len(names))
     return lines
+
+
+def measure_trust(
+    *,
+    crops: int = REFERENCE_CROPS,
+    dim: int = 384,
+    permutations: int = 1000,
+    progress: Progress = silent,
+) -> list[Measurement]:
+    """Measure what the numbers that stand up in review cost here, on drawn features.
+
+    Parameters
+    ----------
+    crops, dim, permutations
+        Size of the study, of its features (that of a ViT-S), and number of labellings.
+    progress
+        Told how far it is.
+
+    Returns
+    -------
+    list of Measurement
+        Leave one dog out with all choices in inner folds over 52 settings (13 representations x 4
+        penalties, ``sweep``); refits of the default probe to permuted labels, inner choices
+        included (``permute``); the audit without any pixel (``audit``).
+    """
+    config = Config()
+    offered = config.probe.model_copy(update={"penalties": SWEPT_PENALTIES})
+    swept = DiscriminantLearner(_draw_materials(crops, dim, SWEEP_POOLINGS), offered)
+    split = make_split(sorted(swept.material.origin["subject_id"].unique()), kind="loso")
+    lines = []
+    progress("bench", 0, 3)
+    settings = len(SWEEP_POOLINGS) * len(SWEPT_PENALTIES)
+    with _timed("sweep", f"{settings} settings", crops, lines):
+        evaluate_learner(swept, split, seed=0)
+    progress("bench", 1, 3)
+    learner = DiscriminantLearner(_draw_materials(crops, dim, ("cls",)), config.probe)
+    evaluation = evaluate_learner(learner, split, seed=0)
+    with _timed("permute", "default probe", permutations, lines):
+        compare_labellings(learner, split, permutations=permutations, seed=0)
+    progress("bench", 2, 3)
+    evidence = _draw_evidence(learner.material, config, split)
+    with _timed("audit", "no pixel", crops, lines):
+        audit_evidence(evidence, learner, evaluation)
+    progress("bench", 3, 3)
+    return lines
+
+
+@contextmanager
+def _timed(stage: str, what: str, items: int, lines: list[Measurement]) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds = time.perf_counter() - start
+    lines.append(Measurement(stage, what, items, seconds, measure_peak_mib(), "drawn features"))
+
+
+def _draw_materials(crops: int, dim: int, poolings: Sequence[str]) -> tuple[Material, ...]:
+    origin, rng = _draw_origin(crops), np.random.default_rng(0)
+    dog = pd.factorize(origin["subject_id"])[0]
+    clip = pd.factorize(origin["video_id"])[0]
+    materials = []
+    for pooling in poolings:
+        of_dogs, of_clips = (rng.normal(size=(index.max() + 1, dim)) for index in (dog, clip))
+        x = 2 * of_dogs[dog] + of_clips[clip] + 0.3 * rng.normal(size=(crops, dim))
+        materials.append(Material(x.astype(np.float32), origin, LABELS, pooling))
+    return tuple(materials)
+
+
+def _draw_evidence(material: Material, config: Config, split: Split) -> Evidence:
+    first = material.origin.drop_duplicates("video_id")
+    names = zip(first["video_id"], first["subject_id"], first["label"], strict=True)
+    videos = tuple(Video(video, Path(video), dog, label) for video, dog, label in names)
+    ledger = material.origin.assign(fate="used")
+    clips = first[["video_id"]].assign(duration_s=3.0, fps=25.0, width=640, height=480)
+    study = Study(Path("drawn"), videos)
+    return Evidence(study, config, split, ledger, (material,), clips, {})
 
 
 def _load_or_draw(name: str) -> tuple[Backbone, str]:

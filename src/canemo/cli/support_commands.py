@@ -22,14 +22,20 @@ def bench(
     ] = None,
     preset: Annotated[str, typer.Option(help="A preset with the method gradient.")] = "paper",
     crops: Annotated[int, typer.Option(min=1000, help="Face crops of the drawn study.")] = 19392,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Time sweep, permutations and audit instead.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Measure what a study of the paper's size costs here: time and memory, no video needed."""
     from canemo import terminal
-    from canemo.bench import measure_cost
+    from canemo.bench import measure_cost, measure_trust
 
     with terminal.show_progress() as progress:
-        lines = measure_cost(backbone or [], preset=preset, crops=crops, progress=progress)
+        if trust:
+            lines = measure_trust(crops=crops, progress=progress)
+        else:
+            lines = measure_cost(backbone or [], preset=preset, crops=crops, progress=progress)
     if as_json:
         typer.echo(json.dumps([line.to_dict() for line in lines], indent=1))
     else:
