@@ -139,7 +139,7 @@ def measure_trust(
     offered = config.probe.model_copy(update={"penalties": SWEPT_PENALTIES})
     swept = DiscriminantLearner(_draw_materials(crops, dim, SWEEP_POOLINGS), offered)
     split = make_split(sorted(swept.material.origin["subject_id"].unique()), kind="loso")
-    lines = []
+    lines: list[Measurement] = []
     progress("bench", 0, 3)
     settings = len(SWEEP_POOLINGS) * len(SWEPT_PENALTIES)
     with _timed("sweep", f"{settings} settings", crops, lines):
