@@ -43,7 +43,13 @@ from canemo.progress import Progress, silent
 from canemo.report.canvas import save_figure
 from canemo.report.comparison import write_comparison_report
 from canemo.report.pictures import draw_crop_sheet, draw_model_cams
-from canemo.run_metrics import describe_method, describe_protocol, describe_study, warn_about_run
+from canemo.run_metrics import (
+    describe_method,
+    describe_protocol,
+    describe_study,
+    summarise_permutation,
+    warn_about_run,
+)
 from canemo.runs import COMPARISON_FILE, find_run, new_run
 from canemo.splits import Split, save_split
 from canemo.study import load_study
@@ -181,9 +187,13 @@ def _test_entrants(
     for entrant in entrants:
         cost, own = Cost(dict(shared.stages)), entrant.configure(config)
         views = offer_views(crops, backbone, own, tell)
-        _, evaluation = evaluate_features(materials, split, own, views, progress=tell, cost=cost)
+        learner, evaluation = evaluate_features(
+            materials, split, own, views, progress=tell, cost=cost
+        )
         facts = {**describe_entrant(entrant, backbone), **describe_method(own, backbone)}
-        results.append(Result(entrant, facts, evaluation, cost.stages))
+        with cost.measure("permute"):
+            permutation = summarise_permutation(learner, split, own, progress=tell)
+        results.append(Result(entrant, facts, evaluation, permutation, cost.stages))
     return results
 
 

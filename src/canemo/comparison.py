@@ -53,11 +53,12 @@ class Entrant:
 
 @dataclass(frozen=True)
 class Result:
-    """What an entrant came to; `facts` describe it, `cost` is by stage as in metrics.json."""
+    """What an entrant came to; the mappings are as in metrics.json, `facts` describe it."""
 
     entrant: Entrant
     facts: Mapping[str, Any]
     evaluation: Evaluation
+    permutation: Mapping[str, Any]
     cost: Mapping[str, Mapping[str, float]]
 
 
@@ -222,6 +223,7 @@ def tabulate_models(content: Mapping[str, Any]) -> pd.DataFrame:
                 "clip_accuracy_high": interval[1],
                 "clip_balanced_accuracy": video["balanced_accuracy"],
                 "clip_auroc": video["auroc"],
+                "permutation_p": (model["permutation"] or {}).get("p"),
                 "majority_share": content["chance"]["majority"]["video"],
             }
         )
@@ -258,6 +260,7 @@ def _summarise(result: Result, study: Study, config: Config) -> dict[str, Any]:
         "last_epoch": epochs[-1] if epochs else None,
         "best_epoch": max(epochs, key=lambda epoch: epoch["test_accuracy"], default=None),
         **levels,
+        "permutation": None if result.facts["random_weights"] else result.permutation,
         "cost": result.cost,
     }
 

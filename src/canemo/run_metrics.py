@@ -76,7 +76,7 @@ def compute_metrics(
             **summarise_chance(frames, videos),
             "metadata": score_metadata(evidence, stand_in.material),
         },
-        "permutation": _permute(stand_in, evidence, progress),
+        "permutation": summarise_permutation(learner, evidence.split, config, progress=progress),
         "detectable": find_least_detectable(videos, seed=config.evaluate.seed),
         "calibration": _calibrate(videos, str(evidence.protocol["positive_label"])),
         "abstention": evaluate_conformal(videos, level=config.audit.abstain_level),
@@ -104,15 +104,15 @@ def stand_in_for(material: Material) -> DiscriminantLearner:
     return DiscriminantLearner((material,), ProbeConfig())
 
 
-def _permute(
-    stand_in: DiscriminantLearner, evidence: Evidence, progress: Progress
+def summarise_permutation(
+    learner: Learner, split: Split, config: Config, *, progress: Progress = silent
 ) -> dict[str, Any]:
-    settings = evidence.config.evaluate
+    """Return what metrics.json says of the permutation test; ``probe`` says what was refitted."""
     test = compare_labellings(
-        stand_in,
-        evidence.split,
-        permutations=settings.permutations,
-        seed=settings.seed,
+        find_discriminant(learner),
+        split,
+        permutations=config.evaluate.permutations,
+        seed=config.evaluate.seed,
         progress=lambda done, total: progress("permute", done, total),
     )
     reason = None
@@ -121,7 +121,7 @@ def _permute(
             "no dog with usable crops was filmed in more than one condition, so that labels cannot "
             "be moved within a dog"
         )
-    probe = "own" if evidence.config.probe.method == "lda" else "lda"
+    probe = "own" if config.probe.method == "lda" else "lda"
     return {**describe_permutation(test), "probe": probe, "reason": reason}
 
 
