@@ -28,7 +28,6 @@ from canemo.probe import average_by_video
 from canemo.records import Fate
 from canemo.splits import Split, make_split
 from canemo.stats import compute_intervals, compute_scores
-from canemo.subsampling import choose_most_often
 
 GROUPS = 10  # of the tempting splits: what most papers use
 LEVEL = 0.05
@@ -49,7 +48,7 @@ class Finding:
 
 
 def audit_evidence(
-    evidence: Evidence, learner: DiscriminantLearner, evaluation: Evaluation
+    evidence: Evidence, learner: DiscriminantLearner, evaluation: Evaluation, *, penalty: float
 ) -> dict[str, Any]:
     """Return what metrics.json holds under ``audit``.
 
@@ -58,12 +57,12 @@ def audit_evidence(
     evidence
         What the run's numbers are computed from.
     learner
-        Linear discriminants on the run's features; the first material is audited, with the penalty
-        that most folds of the run chose.
+        Linear discriminants on the run's features; the first material is audited.
     evaluation
         Of the run.
+    penalty
+        The strength that most folds of the run chose; all of the audit's probes have it.
     """
-    penalty = choose_most_often(evaluation.penalties, offered=learner.probe.penalties)
     probe = learner.probe.model_copy(update={"penalties": (penalty,)})
     single = DiscriminantLearner((learner.material,), probe)
     settings = evidence.config.evaluate

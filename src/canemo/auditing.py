@@ -18,7 +18,7 @@ from canemo.confounds import run_confounds
 from canemo.files import write_atomically
 from canemo.progress import Progress, silent
 from canemo.report.html import write_report
-from canemo.run_metrics import find_discriminant
+from canemo.run_metrics import find_discriminant, find_penalty
 from canemo.runs import CONFOUNDS_FILE, METRICS_FILE, read_run_config
 
 
@@ -70,7 +70,12 @@ def audit_study(
         cost=plan.cost,
     )
     progress("audit", 0, 1)
-    found = audit_evidence(evidence, find_discriminant(learner), evaluation)
+    found = audit_evidence(
+        evidence,
+        find_discriminant(learner),
+        evaluation,
+        penalty=find_penalty(config, evaluation),
+    )
     progress("audit", 1, 1)
     if not confounds:
         return found

@@ -63,6 +63,7 @@ def compute_metrics(
     table = evaluation.predictions
     frames, videos = (select_level(table, level, labels) for level in ("frame", "video"))
     stand_in = find_discriminant(learner)
+    penalty = find_penalty(config, evaluation)
     return {
         "schema": METRICS_SCHEMA,
         "study": describe_study(evidence.study, evidence.ledger),
@@ -81,12 +82,8 @@ def compute_metrics(
         "calibration": _calibrate(videos, str(evidence.protocol["positive_label"])),
         "abstention": evaluate_conformal(videos, level=config.audit.abstain_level),
         "sweep": summarise_sweep(evaluation, labels=labels, evaluate=config.evaluate),
-        "learning_curve": estimate_learning_curve(
-            stand_in,
-            choose_most_often(evaluation.penalties, offered=config.probe.penalties),
-            seed=config.evaluate.seed,
-        ),
-        "audit": audit_evidence(evidence, stand_in, evaluation),
+        "learning_curve": estimate_learning_curve(stand_in, penalty, seed=config.evaluate.seed),
+        "audit": audit_evidence(evidence, stand_in, evaluation, penalty=penalty),
         "training": {"frame_accuracy": evaluation.train_accuracy},
         "warnings": [*evidence.warnings, *evaluation.warnings],
     }
@@ -97,6 +94,13 @@ def find_discriminant(learner: Learner) -> DiscriminantLearner:
     if isinstance(learner, DiscriminantLearner):
         return learner
     return stand_in_for(learner.material)
+
+
+def find_penalty(config: Config, evaluation: Evaluation) -> float:
+    """Return the strength of discriminants that choose none: what the run's folds chose most."""
+    if config.probe.method != "lda":  # a penalty of another method means another thing
+        return choose_most_often((), offered=ProbeConfig().penalties)
+    return choose_most_often(evaluation.penalties, offered=config.probe.penalties)
 
 
 def stand_in_for(material: Material) -> DiscriminantLearner:
@@ -115,14 +119,8 @@ def summarise_permutation(
         seed=config.evaluate.seed,
         progress=lambda done, total: progress("permute", done, total),
     )
-    reason = None
-    if test.compute_p() is None:
-        reason = (
-            "no dog with usable crops was filmed in more than one condition, so that labels cannot "
-            "be moved within a dog"
-        )
     probe = "own" if config.probe.method == "lda" else "lda"
-    return {**describe_permutation(test), "probe": probe, "reason": reason}
+    return {**describe_permutation(test), "probe": probe}
 
 
 def _calibrate(videos: Predictions, positive_label: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -76,9 +77,11 @@ def estimate_learning_curve(
     return {"measure": "balanced_accuracy", "repeats": REPEATS, **fitted}
 
 
-def choose_most_often(penalties: tuple[float, ...], *, offered: tuple[float, ...]) -> float:
-    """Return the penalty that most folds chose; the strongest offered where none was chosen."""
-    return Counter(penalties).most_common(1)[0][0] if penalties else max(offered)
+def choose_most_often(chosen: Sequence[float], *, offered: Sequence[float]) -> float:
+    """Return the penalty that most folds chose; the middle of those offered where none was."""
+    if chosen:
+        return Counter(chosen).most_common(1)[0][0]
+    return sorted(offered)[len(offered) // 2]
 
 
 def _count_right(
