@@ -97,10 +97,12 @@ def test_metadata_alone_is_judged(score: float, interval: list[float] | None, en
 
 def test_many_metadata_columns_are_cut_in_the_terminal_only() -> None:
     metrics = make_full_metrics()
-    metrics["chance"]["metadata"]["columns"] = ["order", "session", "fps", "box_size", "sharpness"]
+    metrics["chance"]["metadata"]["columns"] = [
+        "order", "session", "box_x", "box_y", "box_size", "sharpness",
+    ]  # fmt: skip
     short = tell_short("Metadata alone", metrics)
-    assert short.endswith("from order of filming, session, frame rate and 2 more")
-    assert "frame rate, size of the face and sharpness" in tell("Metadata alone", metrics)
+    assert short.endswith("from order of filming, session, place of the face and 2 more")
+    assert "place of the face, size of the face and sharpness" in tell("Metadata alone", metrics)
 
 
 def test_detectable_states_what_or_why_not() -> None:

@@ -26,10 +26,10 @@ _COLUMNS = {
     "order": "order of filming",
     "duration_s": "duration",
     "fps": "frame rate",
-    "width": "width of the picture",
-    "height": "height of the picture",
-    "box_x": "place of the face from left to right",
-    "box_y": "place of the face from top to bottom",
+    "width": "size of the picture",
+    "height": "size of the picture",
+    "box_x": "place of the face",
+    "box_y": "place of the face",
     "box_size": "size of the face",
     "box_aspect": "shape of the face box",
     "box_motion": "motion of the face",
@@ -71,7 +71,7 @@ def list_facts(metrics: Mapping[str, Any]) -> list[Fact]:
 
 def name_columns(columns: Sequence[str], *, shown: int | None = None) -> str:
     """Return the columns that a probe on metadata read, in words; the first `shown` of them."""
-    names = [_COLUMNS.get(column, column) for column in columns]
+    names = list(dict.fromkeys(_COLUMNS.get(column, column) for column in columns))
     left = 0 if shown is None else len(names) - shown
     return join_words([*names[:shown], f"{left} more"] if left > 1 else names)
 
