@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from canemo.features import Features
+from canemo.config import ProbeConfig
+from canemo.features import Features, pool
+from canemo.frame_choice import choose_frames
+from canemo.learners import DiscriminantLearner, Material
+from canemo.splits import Split, make_split
 
 LABELS = ("anticipation", "frustration")
+THREE_LABELS = ("anticipation", "frustration", "play")
 
 
 def draw_features(
@@ -38,3 +46,56 @@ def draw_features(
     cls = np.array(vectors, dtype=np.float32)
     grid = np.repeat(cls[:, None, :], 16, axis=1) * np.arange(16, dtype=np.float32)[None, :, None]
     return Features(origin, cls, 2 * cls, grid)
+
+
+def drop_crops(features: Features, *, share: float, seed: int = 0) -> Features:
+    """Leave crops out at random, never the first of a clip, so that clips differ in length."""
+    kept = np.random.default_rng(seed).random(len(features)) >= share
+    kept |= ~features.origin["video_id"].duplicated().to_numpy()
+    origin = features.origin[kept].reset_index(drop=True)
+    return Features(origin, features.cls[kept], features.mean[kept], features.grid[kept])
+
+
+def make_materials(
+    features: Features,
+    labels: tuple[str, ...] = LABELS,
+    *,
+    poolings: Sequence[str] = ("cls",),
+    rules: Sequence[str] = ("all",),
+) -> tuple[Material, ...]:
+    """Return every pooling with every rule for the frames that count."""
+    origin = features.origin
+    return tuple(
+        Material(
+            pool(features, pooling),
+            origin,
+            labels,
+            pooling,
+            rule,
+            None if rule == "all" else choose_frames(origin, pd.DataFrame(), rule),
+        )
+        for pooling in poolings
+        for rule in rules
+    )
+
+
+def make_discriminant(
+    features: Features, labels: tuple[str, ...] = LABELS, **settings: object
+) -> DiscriminantLearner:
+    """Return a learner of one material with few penalties and inner folds, unless told."""
+    probe = ProbeConfig.model_validate({"penalties": (0.1, 10.0), "inner_folds": 3, **settings})
+    return DiscriminantLearner(make_materials(features, labels), probe)
+
+
+def split_subjects(features: Features, kind: str = "loso") -> Split:
+    """Divide the subjects of some features into folds."""
+    return make_split(features.origin["subject_id"].tolist(), kind=kind)
+
+
+def relabel_clips(
+    features: Features, label_index: NDArray[np.integer], labels: tuple[str, ...] = LABELS
+) -> Features:
+    """Return the features with other labels for the clips, in order of first appearance."""
+    clip, _ = pd.factorize(features.origin["video_id"])
+    origin = features.origin.assign(label=np.array(labels, dtype=object)[label_index][clip])
+    return Features(origin, features.cls, features.mean, features.grid)

@@ -66,15 +66,14 @@ def compute_moments(
     shift = features.mean(axis=0, dtype=np.float64)
     spread = features.std(axis=0, dtype=np.float64)
     spread[spread < 1e-9] = 1.0
-    x = ((features - shift) / spread).astype(np.float32)
     share = np.sqrt(1 / np.bincount(clip_index))[clip_index]
-    clips = np.zeros((len(clip_group), x.shape[1]))
-    np.add.at(clips, clip_index, x * (share**2)[:, None])
-    products = np.empty((int(clip_group.max()) + 1, x.shape[1], x.shape[1]))
+    clips = np.zeros((len(clip_group), features.shape[1]))
+    products = np.empty((int(clip_group.max()) + 1, features.shape[1], features.shape[1]))
     group = clip_group[clip_index]
     for number in range(len(products)):
         rows = group == number
-        weighted = x[rows].astype(np.float64) * share[rows, None]  # a small spread needs the digits
+        weighted = (features[rows] - shift) / spread * share[rows, None]
+        np.add.at(clips, clip_index[rows], weighted * share[rows, None])
         products[number] = weighted.T @ weighted
     return Moments(shift, spread, clips, clip_group, products)
 
@@ -281,7 +280,8 @@ def compute_inner_losses(
     rows = len(label_index)
     losses = np.zeros((rows, len(penalties), len(SHARPNESS)))
     total = np.zeros(rows)
-    count = np.bincount(label_index[0], minlength=labels)
+    judged = np.any([fold.held for fold in folds], axis=0)
+    count = np.bincount(label_index[0, judged], minlength=labels)
     for fold in folds:
         truth = label_index[:, fold.held]
         weight = 1 / np.maximum(count, 1)[truth] if balanced else np.ones(truth.shape)
