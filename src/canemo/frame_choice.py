@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,8 @@ def choose_frames(origin: pd.DataFrame, ledger: pd.DataFrame, rule: str) -> NDAr
             counted[rows[middle.astype(int)]] = True
         else:
             best = np.argsort(-quality[rows], kind="stable")
-            counted[rows[best[: math.ceil(float(number) * len(rows))]]] = True
+            wanted = math.ceil(Fraction(number) * len(rows))  # 0.55 of 20 is 11, as float 12
+            counted[rows[best[:wanted]]] = True
     return counted
 
 

@@ -25,6 +25,7 @@ from canemo.discriminant import (
     select_training,
     solve,
 )
+from canemo.evaluate import finite_or_none
 from canemo.folds import map_folds
 from canemo.labellings import draw_labellings
 from canemo.learners import (
@@ -61,11 +62,15 @@ class PermutationTest:
     exact: bool
 
     def compute_p(self, name: str = STATISTIC) -> float | None:
-        """Return the share of labellings that do at least as well; None where there is no other.
+        """Return the share of labellings that do at least as well.
 
-        Drawn labellings count the observed one (Phipson & Smyth 2010), so that p is never zero.
+        None where there is no other labelling, or no score because the tested subjects do not show
+        every label. Drawn labellings count the observed one (Phipson & Smyth 2010), so that p is
+        never zero.
         """
         null = self.null[name]
+        if not np.isfinite(self.observed[name]):
+            return None
         reached = int((null >= self.observed[name] - 1e-9).sum())
         if self.exact:
             return reached / len(null) if len(null) > 1 else None
@@ -76,14 +81,27 @@ def describe_permutation(test: PermutationTest) -> dict[str, Any]:
     """Return the test as metrics.json holds it."""
     return {
         "statistic": STATISTIC,
-        "observed": test.observed[STATISTIC],
+        "observed": finite_or_none(test.observed[STATISTIC]),
         "p": test.compute_p(),
         "n": len(test.null[STATISTIC]),
         "exact": test.exact,
-        "null_mean": float(test.null[STATISTIC].mean()),
-        "null_high": float(np.quantile(test.null[STATISTIC], 0.95)),
+        "null_mean": finite_or_none(test.null[STATISTIC].mean()),
+        "null_high": finite_or_none(np.quantile(test.null[STATISTIC], 0.95)),
         "p_by_measure": {name: test.compute_p(name) for name in test.null},
+        "reason": _find_obstacle(test),
     }
+
+
+def _find_obstacle(test: PermutationTest) -> str | None:
+    """Return why there is no p."""
+    if test.compute_p() is not None:
+        return None
+    if not np.isfinite(test.observed[STATISTIC]):
+        return "the tested dogs do not show every label, so that there is no balanced accuracy"
+    return (
+        "no dog with usable crops was filmed in more than one condition, so that labels cannot "
+        "be moved within a dog"
+    )
 
 
 def compare_labellings(
