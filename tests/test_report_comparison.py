@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from canemo.report.comparison import write_comparison_report
+from canemo.report.comparison import write_comparison_report, write_comparison_sentence
 from canemo.report.text import format_comparison
 from report_fixtures import make_environment, make_metrics
 
@@ -84,3 +84,28 @@ def test_pairs_in_the_terminal() -> None:
     text = format_comparison(make_comparison(effect_size=1.234))
     assert "sign-flip p = 0.062, corrected < 0.001; d_z +1.23)" in text
     assert "sign-flip p –; d_z" in format_comparison(make_comparison(p=None, effect_size=0.1))
+
+
+def with_p(first: float | None, second: float | None) -> dict[str, Any]:
+    content = make_comparison()
+    content["chance"]["majority"]["video"] = 0.66
+    for model, p in zip(content["models"], (first, second), strict=True):
+        model["permutation"] = {"statistic": "balanced_accuracy", "p": p}
+    return content
+
+
+def test_permutation_p_stands_beside_each_model(tmp_path: Path) -> None:
+    page = write_page(tmp_path, with_p(0.0123, None))
+    assert '<th scope="col" class="n">Permutation p</th>' in page
+    assert '<td class="n">0.012</td></tr>' in page
+    assert '<td class="n">–</td></tr>' in page
+    assert "Permutation p" not in write_page(tmp_path, make_comparison())
+
+
+def test_no_model_stands_against_its_permutation_test() -> None:
+    assert write_comparison_sentence(with_p(0.2, 0.06)).startswith("No model can be told")
+    assert "permutation" not in write_comparison_sentence(with_p(0.01, None))
+    mixed = with_p(0.2, 0.01)
+    mixed["models"][0]["video"] = {**mixed["models"][0]["video"], "accuracy": 0.9}
+    sentence = write_comparison_sentence(mixed)
+    assert "cannot tell it from chance (p = 0.200), but it can second." in sentence

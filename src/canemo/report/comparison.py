@@ -50,6 +50,7 @@ def write_comparison_report(folder: Path) -> Path:
         missing=content["missing"],
         reasons=list(dict.fromkeys(each["reason"] for each in content["missing"])),
         pairs=[_describe_pair(pair) for pair in content["pairs"]],
+        has_p=any(model.get("permutation") for model in content["models"]),
         has_effects=any("effect_size" in pair for pair in content["pairs"]),
         has_epochs=any(model["best_epoch"] for model in content["models"]),
         first_sentence=wording.join_units(write_comparison_sentence(content)),
@@ -81,14 +82,31 @@ def write_comparison_sentence(content: Mapping[str, Any]) -> str:
         return "Every line rests on random weights: this page shows cost and architecture only."
     best = max(real, key=lambda model: model["video"]["accuracy"])
     majority = content["chance"]["majority"]
-    told = [model["name"] for model in real if _lowest(model) > majority["video"]]
+    told = [model["name"] for model in real if _is_told(model, majority["video"])]
     sentences = [] if told else ["No model can be told from chance."]
     sentences.append(_state_best(best, len(real), majority))
     if told and best["name"] not in told:
-        sentences.append(
-            f"Its interval includes that share; above it lies that of {wording.join_words(told)}."
-        )
+        sentences.append(_state_told(best, told, majority["video"]))
     return " ".join([*sentences, *_state_leads(best, real, content)])
+
+
+def _is_told(model: Mapping[str, Any], share: float) -> bool:
+    """Tell whether interval and, where there is one, permutation test are above chance."""
+    p = _read_p(model)
+    return _lowest(model) > share and (p is None or p <= wording.P_LEVEL)
+
+
+def _state_told(best: Mapping[str, Any], told: Sequence[str], share: float) -> str:
+    if _lowest(best) > share:
+        p = wording.format_p(_read_p(best))
+        others = wording.join_words(told)
+        return f"The permutation test cannot tell it from chance ({p}), but it can {others}."
+    return f"Its interval includes that share; above it lies that of {wording.join_words(told)}."
+
+
+def _read_p(model: Mapping[str, Any]) -> float | None:
+    p: float | None = (model.get("permutation") or {}).get("p")
+    return None if wording.is_missing(p) else p
 
 
 def _lowest(model: Mapping[str, Any]) -> float:
@@ -161,6 +179,7 @@ def _describe_model(model: Mapping[str, Any]) -> dict[str, Any]:
         "best": wording.format_percent(best["test_accuracy"]) if best else "–",
         "best_number": int(best["epoch"]) if best else None,
         "clips": show,
+        "p_text": wording.format_p(_read_p(model), name=""),
         "seconds": wording.format_seconds(sum(seconds.values())),
     }
 
