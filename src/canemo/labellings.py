@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import chain, product
+from itertools import chain, combinations, product
 from typing import TypeAlias
 
 import numpy as np
@@ -56,11 +56,13 @@ def _list_labellings(label_index: Index, members: Sequence[Index]) -> Index:
 
 def _iter_arrangements(counts: list[int]) -> Iterator[tuple[int, ...]]:
     """Yield every distinct order of labels that occur so often."""
-    if not any(counts):
-        yield ()
+    *others, number = counts
+    if not any(others):
+        yield (len(others),) * number
         return
-    for label, number in enumerate(counts):
-        if number:
-            rest = [*counts[:label], number - 1, *counts[label + 1 :]]
-            for tail in _iter_arrangements(rest):
-                yield (label, *tail)
+    for places in combinations(range(sum(counts)), number):
+        for rest in _iter_arrangements(others):
+            order = list(rest)
+            for place in places:
+                order.insert(place, len(others))
+            yield tuple(order)
