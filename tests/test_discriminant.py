@@ -416,3 +416,24 @@ def test_losses_of_several_labellings_equal_each_alone(labels):
     together = compute_inner_losses(folds, index, **options)
     alone = np.concatenate([compute_inner_losses(folds, each[None], **options) for each in index])
     np.testing.assert_allclose(together, alone, rtol=1e-5)
+
+
+def test_fewer_crops_than_features_give_the_same_as_more():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 30)).astype(np.float32)
+    x[:, 3], x[:16, 5] = 2, 1  # constant everywhere, constant in two groups
+    clip, group = np.repeat(np.arange(10), 4), np.repeat(np.arange(5), 2)
+    basis = np.linalg.qr(rng.normal(size=(30, 3)))[0].T
+    narrow = compute_moments(x, clip, group)
+    wide = compute_moments(np.pad(x, ((0, 0), (0, 20))), clip, group)  # 20 more that are constant
+    assert wide.products is None
+    for trained in (group < 5, group < 2):
+        few, many = select_training(narrow, trained), select_training(wide, trained)
+        np.testing.assert_allclose(many.scale[:30], few.scale)
+        np.testing.assert_allclose(many.clips[:, :30], few.clips, atol=1e-12)
+        for penalty in (0.01, 1.0, 100.0):
+            found = many.weigh(many.clips, penalty)
+            np.testing.assert_allclose(found[:30], few.weigh(few.clips, penalty), atol=1e-8)
+            freed = many.without(np.pad(basis, ((0, 0), (0, 20))))
+            expected = few.without(basis).weigh(few.clips, penalty)
+            np.testing.assert_allclose(freed.weigh(many.clips, penalty)[:30], expected, atol=1e-8)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.stats import chi2_contingency
 
 from canemo.config import EvaluateConfig
-from canemo.discriminant import select_training
+from canemo.discriminant import remove_directions, select_training
 from canemo.duplicates import find_duplicates
 from canemo.evaluate import Evaluation, evaluate_learner, finite_or_none
 from canemo.evidence import Evidence
@@ -181,12 +181,8 @@ class SubjectFreeLearner:
         means = np.stack([training.clips[owner == dog].mean(axis=0) for dog in np.unique(owner)])
         _, size, directions = np.linalg.svd(means - means.mean(axis=0), full_matrices=False)
         basis = directions[size > 1e-6 * max(size.max(), 1e-12)]
-        keep = np.eye(len(training.mean)) - basis.T @ basis
-        freed = replace(
-            training, scatter=keep @ training.scatter @ keep, clips=training.clips @ keep
-        )
-        probe = self.base.fit_probes(reading, freed, clips, np.ones(1))[0]
-        return Fitted(replace(probe, coef=probe.coef @ keep), self.material)
+        probe = self.base.fit_probes(reading, training.without(basis), clips, np.ones(1))[0]
+        return Fitted(replace(probe, coef=remove_directions(probe.coef, basis)), self.material)
 
 
 def measure_selection(

@@ -8,7 +8,8 @@ products: that is what makes nested choices, permutations and learning curves af
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -39,14 +40,21 @@ class Moments:
     clip_group
         (V,) the group of each clip, as a position.
     products
-        (G, F, F) sum over a group's clips of the mean outer product of their crops.
+        (G, F, F) sum over a group's clips of the mean outer product of their crops; None where
+        there are fewer crops than features, and `crops` are kept instead.
+    crops, crop_share, crop_group
+        (N, F) the crops, shifted and divided by the spread, the share each has in its clip, and
+        its group; None where there are `products`.
     """
 
     shift: Array
     spread: Array
     clips: Array
     clip_group: Index
-    products: Array
+    products: Array | None
+    crops: Array | None = None
+    crop_share: Array | None = None
+    crop_group: Index | None = None
 
 
 def compute_moments(
@@ -68,8 +76,12 @@ def compute_moments(
     spread[spread < 1e-9] = 1.0
     share = np.sqrt(1 / np.bincount(clip_index))[clip_index]
     clips = np.zeros((len(clip_group), features.shape[1]))
-    products = np.empty((int(clip_group.max()) + 1, features.shape[1], features.shape[1]))
     group = clip_group[clip_index]
+    if features.shape[0] < features.shape[1]:  # (F, F) of each group might not fit into memory
+        x = (features - shift) / spread
+        np.add.at(clips, clip_index, x * (share**2)[:, None])
+        return Moments(shift, spread, clips, clip_group, None, x, share**2, group)
+    products = np.empty((int(clip_group.max()) + 1, features.shape[1], features.shape[1]))
     for number in range(len(products)):
         rows = group == number
         weighted = (features[rows] - shift) / spread * share[rows, None]
@@ -87,46 +99,105 @@ class TrainingSet:
     mean, scale
         (F,) in the units of `Moments.clips`; `scale` is 1 where a feature is constant.
     scatter
-        (F, F) covariance of the standardised crops, each clip weighing the same.
+        (F, F) covariance of the standardised crops, each clip weighing the same; None where there
+        are fewer crops than features.
     clips
         (V, F) standardised means of the clips.
+    rows
+        (N, F) whose outer product is the scatter, where that is None: the standardised crops times
+        the roots of their shares.
     """
 
     mean: Array
     scale: Array
-    scatter: Array
+    scatter: Array | None
     clips: Array
+    rows: Array | None = None
 
     def standardise(self, clips: NDArray[np.floating]) -> Array:
         """Return rows in the units of `Moments.clips` as this training set sees them."""
         return np.asarray((clips - self.mean) / self.scale, dtype=np.float64)
 
     def weigh(self, units: Array, penalty: float) -> Array:
-        """Return (F, U): U standardised rows (U, F) times the inverse of the penalised scatter."""
-        penalised = self.scatter.copy()
-        penalised.flat[:: len(penalised) + 1] += penalty
-        factor = cho_factor(penalised, lower=True, overwrite_a=True, check_finite=False)
-        return np.asarray(cho_solve(factor, units.T, check_finite=False))
+        """Return (F, U): U standardised rows (U, F) times the inverse of the penalised scatter.
+
+        With fewer crops than features, R the crops, the inverse taken is N x N (Woodbury):
+        ``(R'R + p)^-1 = (1 - R' (RR' + p)^-1 R) / p``.
+        """
+        if self.rows is None:
+            return _solve_penalised(self.scatter, penalty, units.T)
+        inner = _solve_penalised(self._gram, penalty, self.rows @ units.T)
+        return np.asarray((units.T - self.rows.T @ inner) / penalty)
+
+    def without(self, basis: Array) -> TrainingSet:
+        """Return the training set without some directions, orthonormal rows (D, F)."""
+        scatter, rows = self.scatter, self.rows
+        if scatter is not None:
+            half = remove_directions(scatter, basis)
+            scatter = remove_directions(half.T, basis)
+        if rows is not None:
+            rows = remove_directions(rows, basis)
+        clips = remove_directions(self.clips, basis)
+        return replace(self, scatter=scatter, rows=rows, clips=clips)
+
+    @cached_property
+    def _gram(self) -> Array | None:
+        """(N, N) of the rows, where they are kept."""
+        return None if self.rows is None else self.rows @ self.rows.T
+
+
+def remove_directions(x: Array, basis: Array) -> Array:
+    """Return rows (N, F) without what they have along some orthonormal directions (D, F)."""
+    return np.asarray(x - (x @ basis.T) @ basis)
+
+
+def _solve_penalised(matrix: Array | None, penalty: float, right: Array) -> Array:
+    """Return the inverse of (matrix + penalty) times the columns of `right`."""
+    penalised = np.array(matrix)
+    penalised.flat[:: len(penalised) + 1] += penalty
+    factor = cho_factor(penalised, lower=True, overwrite_a=True, check_finite=False)
+    return np.asarray(cho_solve(factor, right, check_finite=False))
 
 
 def select_training(moments: Moments, clips: Mask) -> TrainingSet:
     """Return the training set of the clips that are True, (V,); they must be whole groups."""
     groups = np.unique(moments.clip_group[clips])
-    number = int(clips.sum())
     own = moments.clips[clips]
     mean = own.mean(axis=0)
-    scatter = moments.products[groups].sum(axis=0) / number
-    scatter -= np.outer(mean, mean)
-    scale = np.sqrt(np.maximum(np.diag(scatter), 0))
-    constant = scale < _CONSTANT
-    scale[constant] = 1.0
-    scatter /= scale[:, None]
-    scatter /= scale
-    scatter[constant] = 0
-    scatter[:, constant] = 0
+    if moments.products is None:
+        rows = _weigh_crops(moments, groups, mean, clips=len(own))
+        scale, constant = _measure_scale(np.einsum("nf,nf->f", rows, rows))
+        rows /= scale
+        rows[:, constant] = 0
+        scatter = None
+    else:
+        rows = None
+        scatter = moments.products[groups].sum(axis=0) / len(own)
+        scatter -= np.outer(mean, mean)
+        scale, constant = _measure_scale(np.diag(scatter))
+        scatter /= scale[:, None]
+        scatter /= scale
+        scatter[constant] = 0
+        scatter[:, constant] = 0
     standardised = (own - mean) / scale
     standardised[:, constant] = 0
-    return TrainingSet(mean, scale, scatter, standardised)
+    return TrainingSet(mean, scale, scatter, standardised, rows)
+
+
+def _weigh_crops(moments: Moments, groups: Index, mean: Array, *, clips: int) -> Array:
+    """Return the crops of some groups less their mean, times the roots of their shares."""
+    if moments.crops is None or moments.crop_share is None or moments.crop_group is None:
+        raise ValueError("neither products nor crops were kept")
+    mine = np.isin(moments.crop_group, groups)
+    weight = np.sqrt(moments.crop_share[mine] / clips)
+    return np.asarray((moments.crops[mine] - mean) * weight[:, None])
+
+
+def _measure_scale(variance: Array) -> tuple[Array, Mask]:
+    """Return the standard deviations, 1 where a feature is constant, and which those are."""
+    scale = np.sqrt(np.maximum(variance, 0))
+    constant = scale < _CONSTANT
+    return np.where(constant, 1.0, scale), constant
 
 
 @dataclass(frozen=True)
