@@ -12,6 +12,7 @@ from painted import write_painted_study
 FAST = [
     "--set", "backbone.name=efficientnet_lite0",
     "--set", "evaluate.resamples=200",
+    "--set", "evaluate.permutations=100",
     "--set", "probe.penalties=[1.0]",
 ]  # fmt: skip
 

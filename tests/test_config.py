@@ -152,7 +152,7 @@ def test_paper_preset_holds_what_the_paper_states():
 def test_each_source_of_settings_overrides_the_one_before(tmp_path):
     default = load_config(tmp_path)
     assert (default.gradient.epochs, default.evaluate.resamples) == (30, 2000)
-    assert default.probe.method == "logistic"
+    assert default.probe.method == "lda"
 
     write(tmp_path, "preset = 'paper'\n")  # 1. the preset that the file names, over the defaults
     first = load_config(tmp_path)
@@ -170,7 +170,7 @@ def test_each_source_of_settings_overrides_the_one_before(tmp_path):
     # 3. the preset asked for, over the file
     third = load_config(tmp_path, preset="strict")
     assert (third.preset, third.evaluate.resamples, third.probe.method) == (
-        "strict", 10_000, "logistic",
+        "strict", 10_000, "lda",
     )  # fmt: skip
     assert third.evaluate.seed == 4  # of which the preset says nothing
     assert third.crop.square is False  # left by the file's own preset

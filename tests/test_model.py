@@ -6,6 +6,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from canemo.config import SequenceConfig, load_config
+from canemo.conformal import Conformal
 from canemo.errors import ModelError
 from canemo.model import SavedModel, read_model, save_model
 from canemo.probe import Probe
@@ -39,6 +40,15 @@ def test_saved_model_comes_back_equal_to_the_last_bit(model, tmp_path):
     )
     assert again.config == model.config
     assert dataclasses.replace(again, classifier=model.classifier) == model
+
+
+def test_what_undecided_answers_rest_on_comes_back_to_the_last_bit(model, tmp_path):
+    scores, weights = np.array([0.1, 1 / 3, 0.7]), np.array([0.5, 0.5, 1.0])
+    saved = dataclasses.replace(model, conformal=Conformal(scores, weights, subjects=2))
+    again = read_model(save_model(saved, tmp_path)).conformal
+    np.testing.assert_array_equal(again.scores, scores)
+    np.testing.assert_array_equal(again.weights, weights)
+    assert again.subjects == 2
 
 
 def test_run_folder_is_accepted(model, tmp_path):
@@ -142,10 +152,11 @@ def test_linear_probe_written_before_there_were_models_of_a_clip_still_reads(mod
     content = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     assert set(content) == {
         "schema", "labels", "positive_label", "penalty", "backbone_sha256", "detector_sha256",
-        "config", "training",
+        "config", "training", "conformal",
     }  # fmt: skip
     assert (content["schema"], content["penalty"]) == (1, 0.1)
-    for section in ("gradient", "augment", "sequence", "compare"):
+    del content["conformal"]
+    for section in ("gradient", "augment", "sequence", "compare", "sweep", "audit"):
         del content["config"][section]
     del content["config"]["probe"]["method"]
     (folder / "model.json").write_text(json.dumps(content), encoding="utf-8")

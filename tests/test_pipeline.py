@@ -12,7 +12,7 @@ from painted import PaintedFaceDetector, write_painted_study
 
 OVERRIDES = {
     "backbone": {"name": "efficientnet_lite0"},
-    "evaluate": {"resamples": 200},
+    "evaluate": {"resamples": 200, "permutations": 100},
     "probe": {"penalties": (0.1, 1.0), "inner_folds": 2},
 }
 
@@ -37,7 +37,7 @@ def test_run_writes_the_whole_contract(finished):
     names = {path.name for path in finished.folder.iterdir()}
     assert names == {
         "config.toml", "inputs.json", "split.json", "metrics.json", "frames.parquet",
-        "predictions.parquet",
+        "predictions.parquet", "features.parquet", "videos.parquet", "hashes.json",
         "environment.json", "figures", "report.html", "model",
     }  # fmt: skip
     assert json.loads((finished.folder / "metrics.json").read_text()) == finished.metrics
@@ -76,7 +76,10 @@ def test_running_again_computes_nothing_twice_and_gives_the_same_numbers(
 
 
 def test_other_settings_do_not_overwrite_a_run(study, finished):
-    other = load_config(study, overrides={**OVERRIDES, "evaluate": {"seed": 9, "resamples": 200}})
+    other = load_config(
+        study,
+        overrides={**OVERRIDES, "evaluate": {"seed": 9, "resamples": 200, "permutations": 100}},
+    )
     with pytest.raises(OutputExistsError, match="--name"):
         canemo.run(study, config=other)
 
@@ -225,7 +228,10 @@ def test_failed_run_leaves_an_earlier_one_as_it_was(study, finished, monkeypatch
         raise KeyboardInterrupt
 
     monkeypatch.setattr("canemo.pipeline.write_report", fail)
-    other = load_config(study, overrides={**OVERRIDES, "evaluate": {"seed": 9, "resamples": 200}})
+    other = load_config(
+        study,
+        overrides={**OVERRIDES, "evaluate": {"seed": 9, "resamples": 200, "permutations": 100}},
+    )
     with pytest.raises(KeyboardInterrupt):
         canemo.run(study, config=other, force=True)
     assert {p: p.read_bytes() for p in finished.folder.rglob("*") if p.is_file()} == before
@@ -347,7 +353,11 @@ def test_explain_and_report_can_be_made_again(finished):
 def test_saved_split_of_one_run_serves_another(study, finished):
     split = f"file:{finished.folder / 'split.json'}"
     config = load_config(
-        study, overrides={**OVERRIDES, "evaluate": {"split": split, "resamples": 200}}
+        study,
+        overrides={
+            **OVERRIDES,
+            "evaluate": {"split": split, "resamples": 200, "permutations": 100},
+        },
     )
     metrics = canemo.evaluate_study(study, config=config)
     assert metrics["levels"] == finished.metrics["levels"]
@@ -366,4 +376,12 @@ def test_progress_reaches_the_end_of_every_stage(study):
         config=load_config(study, overrides=OVERRIDES),
         progress=lambda stage, done, total: told.update({stage: (done, total)}),
     )
-    assert told == {"crop": (16, 16), "embed": (16, 16), "evaluate": (4, 4)}
+    assert told == {
+        "crop": (16, 16),
+        "embed": (16, 16),
+        "evaluate": (4, 4),
+        "permute": (
+            6**4 + 1,
+            6**4 + 1,
+        ),  # two of four clips of each dog, and the labels as they are
+    }

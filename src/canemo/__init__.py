@@ -11,8 +11,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from canemo.auditing import audit_study
     from canemo.backbones import load_backbone
     from canemo.bench import measure_cost
+    from canemo.bundles import export_bundle, verify_run
     from canemo.comparing import compare_models
     from canemo.config import Config, load_config
     from canemo.detect.registry import load_detector
@@ -46,6 +48,7 @@ _HOMES = {
     "Config": "config",
     "Model": "predict",
     "Study": "records",
+    "audit_study": "auditing",
     "check_study": "study",
     "compare_models": "comparing",
     "compare_runs": "run_pairs",
@@ -57,6 +60,7 @@ _HOMES = {
     "evaluate_detectors": "detectors",
     "evaluate_study": "pipeline",
     "explain_run": "pipeline",
+    "export_bundle": "bundles",
     "import_faces": "detectors",
     "iter_frames": "video",
     "load_backbone": "backbones",
@@ -72,6 +76,7 @@ _HOMES = {
     "report_run": "pipeline",
     "run": "pipeline",
     "train_detector": "detectors",
+    "verify_run": "bundles",
     "write_videos_csv": "study",
 }
 
@@ -80,6 +85,7 @@ __all__ = [
     "Config",
     "Model",
     "Study",
+    "audit_study",
     "check_study",
     "compare_models",
     "compare_runs",
@@ -91,6 +97,7 @@ __all__ = [
     "evaluate_detectors",
     "evaluate_study",
     "explain_run",
+    "export_bundle",
     "import_faces",
     "iter_frames",
     "load_backbone",
@@ -106,6 +113,7 @@ __all__ = [
     "report_run",
     "run",
     "train_detector",
+    "verify_run",
     "write_videos_csv",
 ]
 

@@ -216,7 +216,7 @@ class EvaluateConfig(_Section):
     `split` is `auto` (leave one subject out up to 40 subjects, else `kfold:10`), `loso`,
     `kfold:K`, `holdout:N`, `holdout:N:balanced` (test dogs drawn so that labels are shared out
     alike) or `file:PATH`. `resamples` of dogs give the intervals, `permutations` of the labels of
-    whole videos within each dog the p value (all there are where these are fewer than 10,000).
+    whole videos within each dog the p value (all there are where these are at most 5000).
     """
 
     split: str = "auto"
