@@ -1,0 +1,200 @@
+"""What an audit's measurements say, in plain words: alarms and notes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from scipy.stats import chi2_contingency
+
+from canemo.metadata import list_categories
+from canemo.records import Study
+
+LEVEL = 0.05
+WORTH_SAYING = 0.05  # of balanced accuracy
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing the author must know; an alarm puts the result itself in doubt."""
+
+    severity: str
+    name: str
+    text: str
+
+    def to_dict(self) -> dict[str, str]:
+        """Return plain values for JSON."""
+        return {"severity": self.severity, "name": self.name, "text": self.text}
+
+
+def find_alignment(study: Study) -> list[Finding]:
+    """Return alarms where the label cannot be told from something else by any analysis."""
+    found: list[Finding] = []
+    shown: dict[str, set[str]] = {}
+    for video in study.videos:
+        shown.setdefault(video.subject_id, set()).add(video.label)
+    if all(len(labels) == 1 for labels in shown.values()):
+        found.append(
+            Finding(
+                "alarm",
+                "aligned",
+                "nothing can be concluded about the condition: every dog was filmed in one "
+                "condition only, so that condition and dog cannot be told apart",
+            )
+        )
+    for column, values in list_categories(study).items():
+        seen: dict[str, set[str]] = {}
+        dogs: dict[str, set[str]] = {}
+        for video in study.videos:
+            seen.setdefault(values[video.video_id], set()).add(video.label)
+            dogs.setdefault(values[video.video_id], set()).add(video.subject_id)
+        if any(len(labels) > 1 for labels in seen.values()):
+            continue
+        if any(len(owners) > 1 for owners in dogs.values()):
+            text = (
+                f"nothing can be concluded about the condition: each {column} has clips of one "
+                f"condition only and dogs share them, so that whatever differs between the values "
+                f"of {column} (place, light, camera, time) is the condition to any analysis"
+            )
+            found.append(Finding("alarm", "aligned", text))
+        else:
+            text = (
+                f"within every dog, each {column} has clips of one condition only: what differs "
+                f"between two of them in the same way for all dogs counts as the condition"
+            )
+            found.append(Finding("note", "nested", text))
+    return found
+
+
+def judge_parts(parts: Mapping[str, Any], study: Study) -> list[Finding]:
+    """Return what the measured parts of an audit say, as `audit_evidence` returns them."""
+    honest = parts["splits"]["subject_wise"]["video"]
+    return [
+        *_judge_duplicates(parts["duplicates"]),
+        *_judge_sessions(parts["sessions"]),
+        *_judge_drops(parts["drops"]),
+        *_judge_splits(parts["splits"], honest),
+        *_judge_identity(parts, study, honest),
+        *_judge_selection(parts["selected_outside"], honest),
+    ]
+
+
+def _judge_duplicates(found: Mapping[str, Any]) -> list[Finding]:
+    across = [pair for pair in found["pairs"] if pair["first_subject"] != pair["second_subject"]]
+    within = [pair for pair in found["pairs"] if pair["first_subject"] == pair["second_subject"]]
+    lines = []
+    if across:
+        first = across[0]
+        lines.append(
+            Finding(
+                "alarm",
+                "duplicates",
+                f"{len(across)} pair(s) of clips of different dogs look like the same footage, "
+                f"first {first['first']!r} ({first['first_subject']!r}) and {first['second']!r} "
+                f"({first['second_subject']!r}): as alike as frames next to each other in time; "
+                "they are in training and test at once",
+            )
+        )
+    if within:
+        first = within[0]
+        lines.append(
+            Finding(
+                "note",
+                "two_labels",
+                f"{len(within)} pair(s) of clips of one dog with different labels look like the "
+                f"same footage, first {first['first']!r} and {first['second']!r}",
+            )
+        )
+    return lines
+
+
+def _judge_sessions(found: Mapping[str, Any]) -> list[Finding]:
+    if not found["shared"]:
+        return []
+    number = len(found["shared"])
+    return [
+        Finding(
+            "note",
+            "sessions",
+            f"{number} value(s) of {found['column']!r} have clips of several dogs, so that "
+            "training and test share light, place and camera",
+        )
+    ]
+
+
+def _judge_drops(found: Mapping[str, Any]) -> list[Finding]:
+    if found["p"] is None or found["p"] > LEVEL:
+        return []
+    shares = ", ".join(f"{label} {100 * share:.0f} %" for label, share in found["shares"].items())
+    return [
+        Finding(
+            "alarm",
+            "drops",
+            f"frames were lost more often in one condition than in the other ({shares}; "
+            f"p = {found['p']:.3f}): whether a face was found at all goes with the condition",
+        )
+    ]
+
+
+def _judge_splits(found: Mapping[str, Any], honest: float | None) -> list[Finding]:
+    claims = {name: found[f"{name}_wise"]["video"] for name in ("frame", "clip")}
+    worst = max(claims, key=lambda name: claims[name] or 0)
+    if honest is None or claims[worst] is None or claims[worst] - honest < WORTH_SAYING:
+        return []
+    return [
+        Finding(
+            "note",
+            "splits",
+            f"a split by {worst} would have claimed a balanced accuracy of "
+            f"{100 * claims[worst]:.0f} % instead of {100 * honest:.0f} %: features know the dog "
+            "and the clip",
+        )
+    ]
+
+
+def _judge_identity(parts: Mapping[str, Any], study: Study, honest: float | None) -> list[Finding]:
+    lines = []
+    table = pd.crosstab(
+        [video.subject_id for video in study.videos],
+        [video.label for video in study.videos],
+    )
+    if chi2_contingency(table).pvalue < LEVEL:
+        share = table.div(table.sum(axis=1), axis=0).iloc[:, 0]
+        lines.append(
+            Finding(
+                "alarm",
+                "identity",
+                f"dogs differ in how often they were filmed in each condition ({table.columns[0]}: "
+                f"{100 * share.min():.0f} to {100 * share.max():.0f} % of a dog's clips): any "
+                "evaluation that knows the dog knows something about the label",
+            )
+        )
+    free = parts["without_subjects"]
+    low = None if free["interval"] is None else free["interval"][0]
+    chance = 1 / len(study.labels)
+    if honest is not None and low is not None and honest > chance + 0.1 and low <= chance:
+        lines.append(
+            Finding(
+                "note",
+                "subject_directions",
+                "without the directions in which dogs differ on average the result can no longer "
+                f"be told from chance ({100 * (free['balanced_accuracy'] or 0):.0f} %)",
+            )
+        )
+    return lines
+
+
+def _judge_selection(found: Mapping[str, Any], honest: float | None) -> list[Finding]:
+    claimed = found["balanced_accuracy"]
+    if honest is None or claimed is None or claimed - honest < WORTH_SAYING:
+        return []
+    return [
+        Finding(
+            "note",
+            "selection",
+            "keeping the frames that a probe fitted to all dogs is sure of would have claimed "
+            f"{100 * claimed:.0f} % instead of {100 * honest:.0f} %",
+        )
+    ]
