@@ -164,7 +164,8 @@ def test_table_has_the_papers_columns_and_what_they_lack(result):
     assert list(table.columns) == [
         "model", "status", "train_accuracy", "validation_accuracy", "best_epoch",
         "best_epoch_validation_accuracy", "clip_accuracy", "clip_accuracy_low",
-        "clip_accuracy_high", "clip_balanced_accuracy", "clip_auroc", "majority_share",
+        "clip_accuracy_high", "clip_balanced_accuracy", "clip_auroc", "permutation_p",
+        "majority_share",
     ]  # fmt: skip
     assert table["model"].tolist() == [RESNET, EFFICIENTNET, ABSENT]
     assert table["status"].tolist() == ["ok", "random weights", "missing"]
@@ -179,6 +180,10 @@ def test_table_has_the_papers_columns_and_what_they_lack(result):
         assert row.best_epoch_validation_accuracy >= row.validation_accuracy
         assert row.train_accuracy == pytest.approx(model["last_epoch"]["train_accuracy"])
     assert table["majority_share"][:2].tolist() == [0.5, 0.5]
+    first, second = (model["permutation"] for model in result.comparison["models"])
+    assert table["permutation_p"][0] == first["p"]
+    assert second is None  # random weights say nothing
+    assert np.isnan(table["permutation_p"][1])
     pd.testing.assert_frame_equal(result.table, table, check_dtype=False)
 
 
@@ -355,12 +360,18 @@ def test_single_model_has_no_pairs_and_its_numbers_are_those_of_a_run(study, wei
     assert content["pairs"] == []
     assert not (study / "comparisons" / "single" / "curves.parquet").exists()
     own = load_config(
-        study, overrides={**FAST, "backbone": {"name": RESNET, "weights": weights[RESNET]}}
+        study,
+        overrides={
+            **FAST,
+            "backbone": {"name": RESNET, "weights": weights[RESNET]},
+            "probe": {**FAST["probe"], "method": "logistic"},
+        },
     )
     metrics = canemo.evaluate_study(study, config=own)
     for name in ("n", "accuracy", "balanced_accuracy", "auroc", "interval", "confusion"):
         assert content["models"][0]["video"][name] == metrics["levels"]["video"][name]
-    assert content["chance"] == metrics["chance"]
+    assert content["chance"]["majority"] == metrics["chance"]["majority"]
+    assert content["models"][0]["permutation"]["p"] == metrics["permutation"]["p"]
 
 
 # -- entrants -------------------------------------------------------------------------------------
@@ -437,7 +448,7 @@ def test_every_backbone_meets_every_method_once(tmp_path):
 def test_what_is_not_listed_is_the_runs_own(tmp_path):
     own = {"backbone": {"name": "vits16", "weights": tmp_path / "v.pth"}}
     [entrant] = list_entrants(load_config(overrides=own))
-    assert entrant == Entrant("vits16", "vits16", "logistic", tmp_path / "v.pth")
+    assert entrant == Entrant("vits16", "vits16", "lda", tmp_path / "v.pth")
     listed = {**own, "compare": {"backbones": ("resnet50", "vits16")}}
     assert [e.weights for e in list_entrants(load_config(overrides=listed))] == [
         None, tmp_path / "v.pth",
@@ -464,6 +475,7 @@ def test_table_of_a_model_without_interval_and_epochs_has_gaps_there():
         "frame": {"accuracy": 0.25},
         "video": {**scores, "interval": dict.fromkeys(scores)},
         "best_epoch": None,
+        "permutation": None,
     }
     chance = {"majority": {"video": 0.6}}
     [row] = tabulate_models({"models": [model], "missing": [], "chance": chance}).to_dict("records")
