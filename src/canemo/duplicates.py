@@ -28,7 +28,9 @@ def find_duplicates(material: Material) -> dict[str, Any]:
     Notes
     -----
     Cosines are between standardised features. Two clips are a pair where at least half of the crops
-    of one of them have a crop in the other that is as alike as neighbours in time are.
+    of one of them have a crop in the other that is as alike as neighbours in time are. Where that
+    holds of most clips of different dogs, features cannot tell footage apart: ``threshold`` is None
+    then, as where no clip has two crops, and there is no pair.
     """
     origin, x = material.origin, _normalise(material.x)
     clip, names = pd.factorize(origin["video_id"].to_numpy(dtype=object))
@@ -40,16 +42,20 @@ def find_duplicates(material: Material) -> dict[str, Any]:
     first = origin.drop_duplicates("video_id").set_index("video_id").loc[names]
     subjects, labels = first["subject_id"].to_numpy(), first["label"].to_numpy()
     starts = np.flatnonzero(np.diff(clip, prepend=-1))
-    found = []
+    found, across = [], []
     for number, start in enumerate(starts):
         rows = slice(start, starts[number + 1] if number + 1 < len(starts) else len(clip))
         nearest = np.maximum.reduceat(x[rows] @ x.T, starts, axis=1)  # (crops, clips)
         nearest = nearest.astype(float)
+        typical = np.median(nearest, axis=0)
+        across += typical[subjects != subjects[number]].tolist()
         share = (nearest >= threshold).mean(axis=0)
         for other in np.flatnonzero(share >= MATCHED):
             differ = subjects[number] != subjects[other] or labels[number] != labels[other]
             if other != number and differ:
-                found.append((number, int(other), float(np.median(nearest[:, other]))))
+                found.append((number, int(other), float(typical[other])))
+    if across and np.median(across) >= threshold:
+        return {"threshold": None, "n": 0, "pairs": []}
     best: dict[tuple[int, int], float] = {}
     for a, b, cosine in found:
         pair = (min(a, b), max(a, b))
