@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ import pandas as pd
 from canemo.config import EvaluateConfig
 from canemo.curves import CURVE_COLUMNS
 from canemo.errors import SplitError
-from canemo.folds import map_folds
+from canemo.folds import ProgressFn, count_done, map_folds
 from canemo.gradient import compute_log_loss
 from canemo.learners import Fitted, Learner, Material, Rows
 from canemo.metrics import (
@@ -25,8 +24,6 @@ from canemo.metrics import (
 from canemo.predictions import name_probabilities, tabulate_predictions
 from canemo.splits import Fold, Split
 from canemo.stats import compute_intervals, compute_scores
-
-ProgressFn = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,7 @@ def evaluate_learner(
     learner.read()
     run = map_folds if learner.independent else _take_in_turn
     numbered = list(enumerate(split.folds))
-    tell = _count_done(progress, len(numbered))
+    tell = count_done(progress, len(numbered))
     answers = run(lambda each: tell(_test_fold(learner, *each, seed=seed)), numbered)
     done = [answer for answer in answers if isinstance(answer, _TestedFold)]
     problems = [answer for answer in answers if isinstance(answer, str)]
@@ -135,18 +132,6 @@ def _test_fold(learner: Learner, number: int, fold: Fold, *, seed: int) -> _Test
 
 def _take_in_turn(work: Callable[[Any], Any], folds: Iterable[Any]) -> list[Any]:
     return [work(fold) for fold in folds]
-
-
-def _count_done(progress: ProgressFn | None, total: int) -> Callable[[Any], Any]:
-    """Return a function that hands on what it is given and counts."""
-    numbers = itertools.count(1)
-
-    def tell(answer: Any) -> Any:
-        if progress is not None:
-            progress(next(numbers), total)
-        return answer
-
-    return tell
 
 
 def _judge_trials(fitted: Fitted, test: Rows, *, fold: int) -> list[pd.DataFrame]:

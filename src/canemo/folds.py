@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 
+ProgressFn = Callable[[int, int], None]
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
@@ -21,3 +23,15 @@ def map_folds(work: Callable[[Item], Answer], folds: Iterable[Item]) -> list[Ans
     """
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(work, folds))
+
+
+def count_done(progress: ProgressFn | None, total: int) -> Callable[[Any], Any]:
+    """Return a function that hands on what it is given and counts."""
+    numbers = itertools.count(1)
+
+    def tell(answer: Any) -> Any:
+        if progress is not None:
+            progress(next(numbers), total)
+        return answer
+
+    return tell

@@ -7,6 +7,7 @@ anew too.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +27,7 @@ from canemo.discriminant import (
     solve,
 )
 from canemo.evaluate import finite_or_none
-from canemo.folds import map_folds
+from canemo.folds import ProgressFn, count_done, map_folds
 from canemo.labellings import draw_labellings
 from canemo.learners import (
     DiscriminantLearner,
@@ -37,9 +38,7 @@ from canemo.learners import (
 from canemo.splits import Fold, Split
 
 STATISTIC = "balanced_accuracy"
-CHUNK = 500  # labellings at a time: bounds the memory
-
-ProgressFn = Callable[[int, int], None]
+CHUNK = 2000  # labellings at a time: bounds the memory, and every chunk factors all folds anew
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ def compare_labellings(
     permutations, seed
         As `draw_labellings` takes them.
     progress
-        Told how many of the labellings are done.
+        Told how many of the folds are done.
 
     References
     ----------
@@ -136,12 +135,11 @@ def compare_labellings(
     )
     everything = np.concatenate([reading.label_index[None], labellings])
     scores: list[dict[str, Array]] = []
-    for start in range(0, len(everything), CHUNK):
-        some = everything[start : start + CHUNK]
-        tested, probability = predict_labellings(learner, split, some, seed=seed)
+    chunks = np.array_split(everything, math.ceil(len(everything) / CHUNK))
+    tell = count_done(progress, len(chunks) * len(split.folds))
+    for some in chunks:
+        tested, probability = predict_labellings(learner, split, some, seed=seed, tell=tell)
         scores.append(score_labellings(some[:, tested], probability))
-        if progress is not None:
-            progress(min(start + CHUNK, len(everything)), len(everything))
     joined = {name: np.concatenate([part[name] for part in scores]) for name in scores[0]}
     return PermutationTest(
         {name: float(values[0]) for name, values in joined.items()},
@@ -151,7 +149,12 @@ def compare_labellings(
 
 
 def predict_labellings(
-    learner: DiscriminantLearner, split: Split, label_index: Index, *, seed: int
+    learner: DiscriminantLearner,
+    split: Split,
+    label_index: Index,
+    *,
+    seed: int,
+    tell: Callable[[Any], Any] = lambda answer: answer,
 ) -> tuple[Index, Array]:
     """Learn each labelling in every fold and predict the subjects left out of it.
 
@@ -161,6 +164,8 @@ def predict_labellings(
         As `evaluate_learner` takes them.
     label_index
         (R, V) labellings of the clips, which move labels within subjects only.
+    tell
+        Handed what came out of each fold, and gives it back.
 
     Returns
     -------
@@ -170,7 +175,11 @@ def predict_labellings(
     """
     learner.read()  # once, before the threads need it
     work = partial(_predict_fold, learner, label_index=label_index, seed=seed)
-    answers = [answer for answer in map_folds(work, split.folds) if answer is not None]
+    answers = [
+        answer
+        for answer in map_folds(lambda fold: tell(work(fold)), split.folds)
+        if answer is not None
+    ]
     tested = np.concatenate([clips for clips, _ in answers])
     return tested, np.concatenate([probability for _, probability in answers], axis=1)
 
