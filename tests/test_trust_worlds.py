@@ -121,7 +121,8 @@ def test_intervals_hold_chance_where_dogs_show_labels_equally_often():
 def test_intervals_hold_chance_less_often_where_labels_are_tied_to_dogs():
     # Dogs that show one label more often teach their own looks to all folds at once, which
     # resampling the dogs tested does not repeat. Measured over 200 studies: 84 % hold 0.5 under
-    # loso, and over 500 studies in four folds 87 %. The permutation test keeps what ties labels to dogs.
+    # loso, and over 500 studies in four folds 87 %. The permutation test keeps what ties labels to
+    # dogs.
     found = measure_coverage(range(120), uneven=True, kind="loso")
     assert found[:, 0, 0].mean() == pytest.approx(0.5, abs=0.02)
     assert 0.76 <= covered(found[:, 0], 0.5) <= 0.95
