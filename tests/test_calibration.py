@@ -112,3 +112,14 @@ def test_impossible_settings_are_refused(change, message):
 def test_nothing_predicted_is_refused():
     with pytest.raises(ValueError, match="nothing predicted"):
         compute_calibration(predictions(np.zeros(0, int), np.zeros(0)), positive=1)
+
+
+def test_labels_that_weigh_the_same_are_as_clips_that_were_filmed_as_often():
+    truth = [0, 0, 0, 1]
+    p = [0.3, 0.3, 0.7, 0.7]
+    found = compute_calibration(predictions(truth, p), positive=1, balanced=True)
+    thrice = compute_calibration(predictions([*truth, 1, 1], [*p, 0.7, 0.7]), positive=1)
+    for name in ("brier", "ece", "log_loss"):
+        assert found[name] == pytest.approx(thrice[name])
+    assert [row["share"] for row in found["bins"]] == pytest.approx([0, 3 / 4])
+    assert [row["n"] for row in found["bins"]] == [2, 2]

@@ -12,20 +12,23 @@ LEAST_PROBABILITY = float(np.finfo(np.float64).eps)
 
 
 def compute_calibration(
-    predictions: Predictions, *, positive: int, bins: int = 10
+    predictions: Predictions, *, positive: int, bins: int = 10, balanced: bool = False
 ) -> dict[str, Any]:
     """Return Brier score, expected calibration error, log loss and the reliability diagram.
 
     Parameters
     ----------
     predictions
-        N units; each counts the same.
+        N units.
     positive
         Position of the label whose probability the diagram of two labels is about; with more
         labels it changes nothing.
     bins
         Number of bins of equal width that part the probabilities from 0 to 1. A bin holds its
         lower edge, the last one also 1.
+    balanced
+        Whether all labels weigh the same, as they do for a probe that takes them to be equally
+        frequent: its probabilities are meant for such clips. Else every unit counts the same.
 
     Returns
     -------
@@ -61,21 +64,29 @@ def compute_calibration(
         raise ValueError(f"bins must be at least 1, not {bins}")
     if not 0 <= positive < labels:
         raise ValueError(f"positive must be a position from 0 to {labels - 1}, not {positive}")
+    weight = _weigh_units(predictions, balanced=balanced)
     probability, hit = _select_claim(predictions, positive)
-    rows = _fill_bins(probability, hit, bins)
+    rows, gaps = _fill_bins(probability, hit, weight, bins)
     of_truth = predictions.probability[np.arange(units), predictions.label_index]
     return {
-        "brier": _compute_brier(predictions),
-        "ece": sum(row["n"] * abs(row["probability"] - row["share"]) for row in rows) / units,
-        "log_loss": float(-np.log(np.maximum(of_truth, LEAST_PROBABILITY)).mean()),
+        "brier": _compute_brier(predictions, weight),
+        "ece": float(sum(gaps)),
+        "log_loss": float(weight @ -np.log(np.maximum(of_truth, LEAST_PROBABILITY))),
         "bins": rows,
     }
 
 
-def _compute_brier(predictions: Predictions) -> float:
+def _weigh_units(predictions: Predictions, *, balanced: bool) -> Array:
+    """Return (N,) weights that sum to 1."""
+    index = predictions.label_index
+    weight = 1 / np.bincount(index)[index] if balanced else np.ones(len(index))
+    return np.asarray(weight / weight.sum())
+
+
+def _compute_brier(predictions: Predictions, weight: Array) -> float:
     labels = predictions.probability.shape[1]
     true = np.eye(labels)[predictions.label_index]
-    total = float(((predictions.probability - true) ** 2).sum(axis=1).mean())
+    total = float(weight @ ((predictions.probability - true) ** 2).sum(axis=1))
     return total / 2 if labels == 2 else total
 
 
@@ -88,16 +99,23 @@ def _select_claim(predictions: Predictions, positive: int) -> tuple[Array, Array
     return predictions.probability.max(axis=1), right.astype(np.float64)
 
 
-def _fill_bins(probability: Array, hit: Array, bins: int) -> list[dict[str, Any]]:
+def _fill_bins(
+    probability: Array, hit: Array, weight: Array, bins: int
+) -> tuple[list[dict[str, Any]], list[float]]:
+    """Return the bins that hold a unit, and the part each has in the calibration error."""
     edges = np.arange(bins + 1) / bins  # 3 / 10 is 0.3 exactly, which a sum of steps is not
     place: Index = np.digitize(probability, edges[1:-1])
-    return [
-        {
+    rows, gaps = [], []
+    for index in np.unique(place):
+        inside = place == index
+        mass = float(weight[inside].sum())
+        row = {
             "low": float(edges[index]),
             "high": float(edges[index + 1]),
-            "n": int((place == index).sum()),
-            "probability": float(probability[place == index].mean()),
-            "share": float(hit[place == index].mean()),
+            "n": int(inside.sum()),
+            "probability": float(weight[inside] @ probability[inside] / mass),
+            "share": float(weight[inside] @ hit[inside] / mass),
         }
-        for index in np.unique(place)
-    ]
+        rows.append(row)
+        gaps.append(mass * abs(row["probability"] - row["share"]))
+    return rows, gaps

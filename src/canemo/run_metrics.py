@@ -79,7 +79,7 @@ def compute_metrics(
         },
         "permutation": summarise_permutation(learner, evidence.split, config, progress=progress),
         "detectable": find_least_detectable(videos, seed=config.evaluate.seed),
-        "calibration": _calibrate(videos, str(evidence.protocol["positive_label"])),
+        "calibration": _calibrate(videos, evidence),
         "abstention": evaluate_conformal(videos, level=config.audit.abstain_level),
         "sweep": summarise_sweep(evaluation, labels=labels, evaluate=config.evaluate),
         "learning_curve": estimate_learning_curve(stand_in, penalty, seed=config.evaluate.seed),
@@ -123,9 +123,13 @@ def summarise_permutation(
     return {**describe_permutation(test), "probe": probe}
 
 
-def _calibrate(videos: Predictions, positive_label: str) -> dict[str, Any]:
-    positive = videos.labels.index(positive_label)
-    return {**compute_calibration(videos, positive=positive), "positive_label": positive_label}
+def _calibrate(videos: Predictions, evidence: Evidence) -> dict[str, Any]:
+    positive_label = str(evidence.protocol["positive_label"])
+    balanced = evidence.config.probe.class_weight == "balanced"
+    found = compute_calibration(
+        videos, positive=videos.labels.index(positive_label), balanced=balanced
+    )
+    return {**found, "positive_label": positive_label, "balanced": balanced}
 
 
 def _describe_choices(evidence: Evidence, evaluation: Evaluation) -> dict[str, Any]:

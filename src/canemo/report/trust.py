@@ -187,6 +187,8 @@ def _describe_calibration(metrics: Mapping[str, Any]) -> Fact | None:
         f" expected calibration error {ece}, log loss {_format_score(calibration.get('log_loss'))} "
         "nats."
     )
+    if calibration.get("balanced"):
+        text += " All conditions weigh the same here, as they do for the probe."
     return Fact("Calibration", f"Brier score {brier}, expected calibration error {ece}", text)
 
 
