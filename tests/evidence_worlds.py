@@ -11,14 +11,16 @@ import numpy as np
 import pandas as pd
 
 from canemo.assessment import evaluate_evidence
-from canemo.config import load_config
+from canemo.config import format_config, load_config
 from canemo.evaluate import Evaluation
-from canemo.evidence import Evidence, list_representations
+from canemo.evidence import SPLIT_FILE, Evidence, list_representations, write_evidence
+from canemo.files import write_table
 from canemo.learners import DiscriminantLearner, Learner, Material
 from canemo.progress import silent
 from canemo.records import Study, Video
-from canemo.run_metrics import compute_metrics
-from canemo.splits import make_split
+from canemo.run_metrics import compute_metrics, write_metrics
+from canemo.runs import CONFIG_FILE, METRICS_FILE, write_hashes
+from canemo.splits import make_split, save_split
 from worlds import LABELS
 
 FAST = {
@@ -142,6 +144,19 @@ def assess(evidence: Evidence) -> tuple[Learner, Evaluation]:
 def measure(evidence: Evidence) -> dict[str, Any]:
     """Return what metrics.json would hold."""
     return compute_metrics(evidence, *assess(evidence))
+
+
+def write_run(evidence: Evidence, folder: Path) -> Path:
+    """Write what a finished run keeps for whoever checks it."""
+    learner, evaluation = assess(evidence)
+    folder.mkdir(parents=True)
+    (folder / CONFIG_FILE).write_text(format_config(evidence.config), encoding="utf-8")
+    save_split(evidence.split, folder / SPLIT_FILE)
+    write_evidence(evidence, folder)
+    write_table(evaluation.predictions, folder / "predictions.parquet")
+    write_metrics(compute_metrics(evidence, learner, evaluation), folder / METRICS_FILE)
+    write_hashes(folder)
+    return folder
 
 
 def discriminant_of(evidence: Evidence) -> DiscriminantLearner:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from canemo.assessment import evaluate_evidence
 from canemo.curves import CURVE_COLUMNS
@@ -20,9 +23,10 @@ from canemo.evaluate import Evaluation
 from canemo.evidence import Evidence, read_evidence
 from canemo.files import replacing, sha256_file
 from canemo.learners import DiscriminantLearner, Learner
+from canemo.predictions import PROBABILITY
 from canemo.progress import Progress, silent
 from canemo.run_metrics import compute_metrics, stand_in_for
-from canemo.runs import HASHES_FILE, METRICS_FILE, list_evidence_files
+from canemo.runs import HASHES_FILE, METRICS_FILE
 
 TOLERANCE = 1e-6
 """How far a recomputed number may be off, relative to its size (or to 1 where it is smaller)."""
@@ -56,13 +60,17 @@ def export_bundle(run_dir: Path | str, out: Path | str, *, force: bool = False) 
     """
     run_dir, out = Path(run_dir), Path(out)
     _read_metrics(run_dir)
+    files = _read_hashes(run_dir)
+    missing = [name for name in files if not (run_dir / name).is_file()]
+    if missing:
+        raise ModelError(f"{run_dir / missing[0]} is missing: the run is not whole; make it again")
     if out.exists() and not force:
         raise OutputExistsError(f"{out} is there already; name another file, or give --force")
     with (
         replacing(out) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as bundle,
     ):
-        for name in [*list_evidence_files(run_dir), HASHES_FILE]:
+        for name in [*files, HASHES_FILE]:
             bundle.write(run_dir / name, name)
     return out
 
@@ -81,9 +89,10 @@ def verify_run(run: Path | str, *, progress: Progress = silent) -> dict[str, Any
     -------
     dict
         ``agrees``, whether everything does; ``files``, name -> whether its SHA-256 is the one
-        written down; ``predictions``, the largest difference of a probability, or None where they
-        were not computed again; ``sections``, for each part of metrics.json how many numbers there
-        are, how many agree, and those that do not with both values; ``notes``.
+        written down; ``predictions``, the largest difference of a probability (1 where other rows
+        are there), or None where they were not computed again; ``sections``, for each part of
+        metrics.json how many numbers there are, how many agree, and those that do not with both
+        values; ``notes``.
 
     Raises
     ------
@@ -97,8 +106,8 @@ def verify_run(run: Path | str, *, progress: Progress = silent) -> dict[str, Any
         learner, evaluation, off, notes = _evaluate_again(evidence, folder, stored, progress)
         again = compute_metrics(evidence, learner, evaluation, progress=progress)
     sections = {
-        name: _compare_section(stored[name], again.get(name))
-        for name in stored
+        name: _compare_section(stored.get(name), again.get(name))
+        for name in {**stored, **again}
         if name not in _LEFT_OUT
     }
     same = off is None or off <= TOLERANCE
@@ -115,9 +124,9 @@ def verify_run(run: Path | str, *, progress: Progress = silent) -> dict[str, Any
 def _evaluate_again(
     evidence: Evidence, folder: Path, stored: Mapping[str, Any], progress: Progress
 ) -> tuple[Learner | DiscriminantLearner, Evaluation, float | None, list[str]]:
-    kept = pd.read_parquet(folder / "predictions.parquet")
+    kept = _read_table(folder / "predictions.parquet")
     if evidence.config.probe.method == "gradient":
-        curves = pd.read_parquet(folder / "curves.parquet")
+        curves = _read_table(folder / "curves.parquet")
         evaluation = Evaluation(
             kept,
             (),
@@ -132,20 +141,27 @@ def _evaluate_again(
     return learner, evaluation, _compare_predictions(kept, evaluation.predictions), []
 
 
+def _read_table(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError, pa.ArrowException) as exc:
+        raise ModelError(
+            f"{path} is missing or damaged ({str(exc).splitlines()[0]}); give the folder of a "
+            "finished run, or an exported bundle"
+        ) from exc
+
+
 def _compare_predictions(kept: pd.DataFrame, again: pd.DataFrame) -> float:
-    """Return the largest difference of a probability; infinite where the rows differ."""
-    keys = ["level", "video_id", "frame_index"]
-    numbers = [name for name in kept.columns if name.startswith("probability_")]
-    if len(kept) != len(again) or not set(numbers) <= set(again.columns):
-        return float("inf")
-    first, second = (table.sort_values(keys).reset_index(drop=True) for table in (kept, again))
-    if (
-        not first[["video_id", "label"]]
-        .astype(str)
-        .equals(second[["video_id", "label"]].astype(str))
-    ):
-        return float("inf")
-    return float(np.abs(first[numbers].to_numpy() - second[numbers].to_numpy()).max())
+    """Return the largest difference of a probability; 1, the most there can be, of other rows."""
+    keys = ["level", "video_id", "frame_index", "subject_id", "label", "fold"]
+    numbers = [name for name in again.columns if name.startswith(PROBABILITY)]
+    if len(kept) != len(again) or not {*keys, *numbers} <= set(kept.columns):
+        return 1.0
+    first, second = (table.sort_values(keys[:3]).reset_index(drop=True) for table in (kept, again))
+    if not first[keys].astype(str).equals(second[keys].astype(str)):
+        return 1.0
+    off = np.abs(first[numbers].to_numpy() - second[numbers].to_numpy()).max()
+    return float(off) if np.isfinite(off) else 1.0
 
 
 def _compare_section(stored: Any, again: Any) -> dict[str, Any]:
@@ -161,16 +177,15 @@ def _compare_section(stored: Any, again: Any) -> dict[str, Any]:
 def _pair_leaves(stored: Any, again: Any, key: str) -> Iterator[tuple[str, Any, Any]]:
     """Yield every value that is no container beside its counterpart, None where there is none."""
     if isinstance(stored, Mapping):
-        for name, value in stored.items():
+        others = again if isinstance(again, Mapping) else {}
+        for name in {**stored, **others}:
             if f"{key}.{name}" in (".name", ".confounds"):
                 continue  # the folder's name; what needs pixels
-            other = again.get(name) if isinstance(again, Mapping) else None
-            yield from _pair_leaves(value, other, f"{key}.{name}")
+            yield from _pair_leaves(stored.get(name), others.get(name), f"{key}.{name}")
     elif isinstance(stored, list):
-        others = again if isinstance(again, list | tuple) else []
-        padded = [*others, *[None] * (len(stored) - len(others))]
-        for number, value in enumerate(stored):
-            yield from _pair_leaves(value, padded[number], f"{key}[{number}]")
+        listed = again if isinstance(again, list | tuple) else []
+        for number, (value, other) in enumerate(zip_longest(stored, listed)):
+            yield from _pair_leaves(value, other, f"{key}[{number}]")
     else:
         yield key.removeprefix("."), stored, again
 
@@ -182,28 +197,32 @@ def _is_same(a: Any, b: Any) -> bool:
 
 
 def _check_files(folder: Path) -> dict[str, bool]:
+    return {
+        name: (folder / name).is_file() and sha256_file(folder / name) == digest
+        for name, digest in _read_hashes(folder).items()
+    }
+
+
+def _read_hashes(folder: Path) -> dict[str, str]:
     try:
-        wanted = json.loads((folder / HASHES_FILE).read_text(encoding="utf-8"))["sha256"]
-    except (OSError, ValueError, KeyError) as exc:
+        content = json.loads((folder / HASHES_FILE).read_text(encoding="utf-8"))
+        return {str(name): str(digest) for name, digest in content["sha256"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
         raise ModelError(
             f"{folder}: {HASHES_FILE} is missing or damaged; give a run that this version of "
             "canemo finished, or an exported bundle"
         ) from exc
-    return {
-        name: (folder / name).is_file() and sha256_file(folder / name) == digest
-        for name, digest in wanted.items()
-    }
 
 
 def _read_metrics(folder: Path) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as exc:
+        content = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
+        return {**content, "protocol": dict(content["protocol"])}
+    except (OSError, ValueError, KeyError, TypeError) as exc:
         raise ModelError(
             f"{folder}: not a finished run ({METRICS_FILE} cannot be read); give STUDY/runs/NAME, "
             "or a file that `canemo export --bundle` wrote"
         ) from exc
-    return content
 
 
 @contextmanager
@@ -216,7 +235,7 @@ def _open_run(run: Path) -> Iterator[Path]:
         try:
             with zipfile.ZipFile(run) as bundle:
                 bundle.extractall(folder)
-        except (OSError, zipfile.BadZipFile) as exc:
+        except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as exc:
             raise ModelError(
                 f"{run}: neither a run folder nor an exported bundle ({exc}); give "
                 "STUDY/runs/NAME, or a file that `canemo export --bundle` wrote"
