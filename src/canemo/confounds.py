@@ -118,12 +118,10 @@ def judge_confounds(
     if not _is_above(found["face"], 1 / labels):
         sentences.append("the face crop itself cannot be told from chance on these frames")
     elif not sentences:
-        sentences.append(
-            "neither the background nor box geometry, brightness or blur can be told from chance: "
-            "nothing here speaks against attributing the result to the face"
-        )
+        sentences.append(_acquit([name for name in _ALONE if not _is_judged(found.get(name))]))
     for name, p in losses.items():
-        fall = found["face"]["balanced_accuracy"] - found[name]["balanced_accuracy"]
+        scores = [found[each]["balanced_accuracy"] for each in ("face", name)]
+        fall = 0.0 if None in scores else scores[0] - scores[1]
         if p <= LEVEL and fall > 0:
             region = name.removeprefix("without_")
             sentences.append(
@@ -189,8 +187,23 @@ def _compare_bands(rows: Sequence[_Row], evidence: Evidence) -> dict[str, float]
     return dict(zip(found, adjust_holm(list(found.values())), strict=True))
 
 
+def _acquit(unknown: Sequence[str]) -> str:
+    """Return what to say where nothing but the face was told from chance."""
+    if unknown:
+        missing = ", ".join(TITLES[name] for name in unknown)
+        return f"whether the label can be read without the face is not known; not judged: {missing}"
+    return (
+        "neither the background nor box geometry, brightness or blur can be told from chance: "
+        "nothing here speaks against attributing the result to the face"
+    )
+
+
+def _is_judged(row: Mapping[str, Any] | None) -> bool:
+    return row is not None and row["interval"]["balanced_accuracy"] is not None
+
+
 def _is_above(row: Mapping[str, Any] | None, chance: float) -> bool:
-    if row is None or row["interval"]["balanced_accuracy"] is None:
+    if row is None or not _is_judged(row):
         return False
     return bool(row["interval"]["balanced_accuracy"][0] > chance)
 
