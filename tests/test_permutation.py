@@ -220,6 +220,7 @@ def test_description_gives_level_and_height_of_the_null():
         "exact": False,
         "null_mean": pytest.approx(0.5),
         "null_high": pytest.approx(0.95),
+        "critical": pytest.approx(0.96),
         "p_by_measure": dict.fromkeys(SCORES, pytest.approx(32 / 102)),
         "reason": None,
     }
@@ -276,3 +277,13 @@ def test_features_of_a_test_dog_change_only_its_own_answers():
         tested, probability = predict_labellings(learner, split, index, seed=0)
         answers.append(probability[:, reading.subjects[tested] == "s5"])
     np.testing.assert_allclose(*answers, atol=1e-9)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_critical_score_is_where_p_reaches_the_level(exact):
+    null = np.arange(100) / 100
+    critical = drawn_test(0.5, null, exact=exact).find_critical(level=0.05)
+    assert exact or drawn_test(critical, null).compute_p() > 0.05
+    above = np.append(null[1:], critical + 0.001) if exact else null
+    assert drawn_test(critical + 0.001, above, exact=exact).compute_p() <= 0.05
+    assert drawn_test(0.5, null[:10], exact=exact).find_critical(level=0.05) is None

@@ -166,8 +166,8 @@ def test_effect_is_found_where_labels_are_tied_to_dogs():
 
 @pytest.mark.slow
 def test_effect_is_found_about_as_often_as_power_says():
-    # Measured at 0.60 to 0.67 right: found in 72, 85 and 77 % of studies where 89, 94 and 93 % were
-    # foretold. Answers that stay vary less under moved labels than answers learnt anew.
+    # Measured at 0.60 to 0.67 right: found in 72, 85 and 77 % of studies where 70, 85 and 81 % were
+    # foretold.
     found, score, curves = [], [], []
     for seed in range(100):
         features = draw_features(**SMALL, effect=1.2, seed=seed)
@@ -175,11 +175,12 @@ def test_effect_is_found_about_as_often_as_power_says():
         found.append(test.compute_p() <= 0.05)
         score.append(test.observed["balanced_accuracy"])
         if seed % 10 == 0:
-            curve = find_least_detectable(predict(features))["curve"]
+            critical = test.find_critical(level=0.05)
+            curve = find_least_detectable(predict(features), threshold=critical)["curve"]
             curves.append([[point["balanced_accuracy"], point["power"]] for point in curve])
     foretold = np.mean([np.interp(np.mean(score), *np.transpose(curve)) for curve in curves])
     assert 0.4 < np.mean(found) < 0.95  # neither hopeless nor certain
-    assert foretold - 0.25 < np.mean(found) < foretold + 0.08
+    assert np.mean(found) == pytest.approx(foretold, abs=0.12)
 
 
 # -- choosing by the result ------------------------------------------------------------------------

@@ -38,6 +38,7 @@ from canemo.learners import (
 from canemo.splits import Fold, Split
 
 STATISTIC = "balanced_accuracy"
+LEVEL = 0.05
 CHUNK = 2000  # labellings at a time: bounds the memory, and every chunk factors all folds anew
 
 
@@ -75,6 +76,14 @@ class PermutationTest:
             return reached / len(null) if len(null) > 1 else None
         return (reached + 1) / (len(null) + 1)
 
+    def find_critical(self, *, level: float, name: str = STATISTIC) -> float | None:
+        """Return the score above which p is at most `level`; None where none would do."""
+        null = np.sort(self.null[name])[::-1]
+        others = math.floor(level * (len(null) + (not self.exact)) + 1e-9) - 1
+        if not 0 <= others < len(null) or not np.isfinite(null[others]):
+            return None
+        return float(null[others])
+
 
 def describe_permutation(test: PermutationTest) -> dict[str, Any]:
     """Return the test as metrics.json holds it."""
@@ -86,6 +95,7 @@ def describe_permutation(test: PermutationTest) -> dict[str, Any]:
         "exact": test.exact,
         "null_mean": finite_or_none(test.null[STATISTIC].mean()),
         "null_high": finite_or_none(np.quantile(test.null[STATISTIC], 0.95)),
+        "critical": test.find_critical(level=LEVEL),
         "p_by_measure": {name: test.compute_p(name) for name in test.null},
         "reason": _find_obstacle(test),
     }

@@ -50,6 +50,7 @@ def find_least_detectable(
     *,
     level: float = 0.05,
     power: float = 0.8,
+    threshold: float | None = None,
     simulations: int = 400,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -64,6 +65,10 @@ def find_least_detectable(
         Below which p a study counts as showing something, in (0, 1).
     power
         How often it is to show it, in (0, 1).
+    threshold
+        The balanced accuracy above which p is at most `level` in the study's own permutation
+        test, which learns anew; None stands for `approximate_p`, whose answers stay and vary less,
+        so that it foretells too much power.
     simulations, seed
         Number of studies drawn for each balanced accuracy, and the seed that draws them.
 
@@ -100,7 +105,9 @@ def find_least_detectable(
     _validate(level=level, power=power, simulations=simulations)
     share = estimate_subject_share(predictions)
     reason = _find_obstacle(predictions, level)
-    curve = [] if reason else _compute_curve(predictions, share, level, simulations, seed)
+    curve = (
+        [] if reason else _compute_curve(predictions, share, level, threshold, simulations, seed)
+    )
     found = _interpolate(curve, power)
     if found is None and reason is None:
         reason = f"not even {curve[-1][0]:.0%} right would be found with a power of {power:g}"
@@ -239,7 +246,12 @@ def _approximate_p(design: _Design, predicted: Index) -> Array:
 
 
 def _compute_curve(
-    predictions: Predictions, share: float, level: float, simulations: int, seed: int
+    predictions: Predictions,
+    share: float,
+    level: float,
+    threshold: float | None,
+    simulations: int,
+    seed: int,
 ) -> list[tuple[float, float]]:
     """Return (balanced accuracy, power) from chance upwards; the power never falls."""
     labels = len(predictions.labels)
@@ -247,12 +259,14 @@ def _compute_curve(
     lead, other = _draw_scores(design, share, simulations, np.random.default_rng(seed))
     accuracies = 1 / labels + (1 - 1 / labels) * GRID
     # The same draws at every point, so that the points differ by the effect alone.
-    powers = [
-        (
-            _approximate_p(design, np.where(lead > -effect, design.label_index, other)) <= level
-        ).mean()
+    drawn = [
+        np.where(lead > -effect, design.label_index, other)
         for effect in _find_effects(accuracies, labels)
     ]
+    if threshold is None:
+        powers = [(_approximate_p(design, each) <= level).mean() for each in drawn]
+    else:
+        powers = [(_compute_moments(design, each)[0] > threshold + 1e-9).mean() for each in drawn]
     smooth = np.maximum.accumulate(powers)
     return list(zip(accuracies.tolist(), smooth.tolist(), strict=True))
 

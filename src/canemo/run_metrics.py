@@ -64,6 +64,7 @@ def compute_metrics(
     frames, videos = (select_level(table, level, labels) for level in ("frame", "video"))
     stand_in = find_discriminant(learner)
     penalty = find_penalty(config, evaluation)
+    permutation = summarise_permutation(learner, evidence.split, config, progress=progress)
     return {
         "schema": METRICS_SCHEMA,
         "study": describe_study(evidence.study, evidence.ledger),
@@ -77,8 +78,10 @@ def compute_metrics(
             **summarise_chance(frames, videos),
             "metadata": score_metadata(evidence, stand_in.material),
         },
-        "permutation": summarise_permutation(learner, evidence.split, config, progress=progress),
-        "detectable": find_least_detectable(videos, seed=config.evaluate.seed),
+        "permutation": permutation,
+        "detectable": find_least_detectable(
+            videos, threshold=permutation["critical"], seed=config.evaluate.seed
+        ),
         "calibration": _calibrate(videos, evidence),
         "abstention": evaluate_conformal(videos, level=config.audit.abstain_level),
         "sweep": summarise_sweep(evaluation, labels=labels, evaluate=config.evaluate),
