@@ -14,6 +14,7 @@ from canemo.audit import (
     measure_identity,
 )
 from canemo.config import EvaluateConfig
+from canemo.frame_choice import choose_frames
 from canemo.metadata import score_metadata
 from canemo.run_metrics import find_penalty
 from evidence_worlds import (
@@ -362,3 +363,19 @@ def test_three_labels_are_audited_alike():
         {"anticipation": 0.1, "frustration": 0.6, "play": 0.1},
     )
     assert "drops" in named(lost, "alarm")
+
+
+@pytest.mark.parametrize("rule", ["even:2", "score:.5"])
+def test_frames_that_do_not_count_do_not_disturb_an_audit(rule):
+    evidence = draw_evidence(subjects=6, effect=6.0, dim=24)
+    (material,) = evidence.materials
+    x = material.x.copy()
+    counted = choose_frames(material.origin, evidence.ledger, rule)
+    x[~counted] = np.random.default_rng(0).normal(size=(int((~counted).sum()), 24))
+    spoiled = replace(material, x=x, frames=rule, counted=counted)
+    found = audit(replace(evidence, materials=(spoiled,)))
+    assert found["splits"]["subject_wise"]["video"] > 0.85
+    assert found["splits"]["frame_wise"]["video"] > 0.85
+    assert found["splits"]["clip_wise"]["video"] > 0.85
+    assert found["centred"]["balanced_accuracy"] > 0.85
+    assert found["identity"]["accuracy"] > 0.8

@@ -251,6 +251,8 @@ def _claim(
 ) -> dict[str, float | None]:
     """Return the balanced accuracies of a split that puts whole groups of crops aside."""
     material = learner.material
+    if frames_alone and material.counted is not None:  # a frame by itself counts or is not there
+        material, group = _keep_counted(material), group[material.counted]
     origin = material.origin.assign(subject_id=[f"{number}" for number in group])
     if frames_alone:
         origin["video_id"] = [f"{number}" for number in range(len(origin))]
@@ -262,6 +264,13 @@ def _claim(
     rows = table.loc[table["level"] == "frame"]
     clips = material.origin["video_id"].to_numpy(dtype=object)[rows["video_id"].astype(int)]
     return {**answers, "video": _balance_by_clip(rows, clips, material.labels)}
+
+
+def _keep_counted(material: Material) -> Material:
+    """Return the material without the crops that do not count."""
+    rows = material.restrict(np.ones(len(material.origin), dtype=bool))
+    origin = material.origin[rows].reset_index(drop=True)
+    return replace(material, x=material.x[rows], origin=origin, counted=None)
 
 
 def _balance_by_clip(

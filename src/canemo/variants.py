@@ -44,7 +44,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-VARIANTS_VERSION = 1
+VARIANTS_VERSION = 2
 FACE_MARGIN = 0.25  # of the box's size, on every side: ears and chin often stick out of it
 BANDS = {"ears": (0.0, 0.3), "eyes": (0.3, 0.55), "muzzle": (0.55, 1.0)}
 """Part of the face -> its upper and lower edge, as shares of the height of the face box.
@@ -194,13 +194,16 @@ def hide_face(image_rgb: Image, box: Box) -> Image:
 
 
 def hide_band(image_rgb: Image, *, top_px: float, bottom_px: float) -> Image:
-    """Return a copy of a crop whose rows from `top_px` to `bottom_px` have its mean colour.
+    """Return a copy of a crop whose rows from `top_px` to `bottom_px` have the others' mean colour.
 
-    The picture is (H, W, 3) uint8, RGB; edges are rounded to whole rows.
+    The picture is (H, W, 3) uint8, RGB; edges are rounded to whole rows. Nothing of the hidden rows
+    is left, not even in the colour; all is mid-grey where there are no others.
     """
     hidden = image_rgb.copy()
-    rows = slice(max(0, round(top_px)), max(0, round(bottom_px)))
-    hidden[rows] = _mean_colour(image_rgb.reshape(-1, 3))
+    rest = np.ones(len(image_rgb), dtype=bool)
+    rest[max(0, round(top_px)) : max(0, round(bottom_px))] = False
+    others = image_rgb[rest].reshape(-1, 3)
+    hidden[~rest] = _mean_colour(others) if len(others) else _MID_GREY
     return hidden
 
 
