@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from canemo import cli
-from painted import write_painted_study
+from painted import PaintedFaceDetector, write_painted_study
 
 FAST = [
     "--set", "backbone.name=efficientnet_lite0",
@@ -250,3 +250,112 @@ def test_frames_and_unknown_import_format(canemo, study, tmp_path):
     code, _, err = canemo("detector", "import", tmp_path, study, "--format", "yolo")
     assert code == 1
     assert "'yolo' is unknown" in err
+
+
+@pytest.fixture(scope="module")
+def finished(original, tmp_path_factory):
+    folder = shutil.copytree(original, tmp_path_factory.mktemp("finished") / "study")
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("pipeline", "assessment", "comparing"):
+            patch.setattr(f"canemo.{module}.load_detector", lambda name: PaintedFaceDetector())
+        patch.setattr(sys, "argv", ["canemo", "--quiet", "run", str(folder), *FAST])
+        with pytest.raises(SystemExit):
+            cli.main()
+    return folder / "runs" / "efficientnet_lite0"
+
+
+def test_audit_of_a_study_and_of_its_run_agree(canemo, finished):
+    code, out, _ = canemo("--quiet", "audit", finished, "--json")
+    assert code == 0
+    of_run = json.loads(out)
+    assert of_run == json.loads((finished / "metrics.json").read_text())["audit"]
+    code, out, _ = canemo("--quiet", "audit", finished.parent.parent, *FAST, "--json")
+    assert (code, json.loads(out)) == (0, of_run)
+    code, out, _ = canemo("--quiet", "audit", finished)
+    assert code == 0
+    assert "split" in out
+    assert "{" not in out
+
+
+def test_audit_with_confounds_keeps_them_in_the_run(canemo, finished, tmp_path):
+    study = shutil.copytree(finished.parent.parent, tmp_path / "study")
+    run = study / "runs" / finished.name
+    code, out, _ = canemo("--quiet", "audit", run, "--confounds", "--json")
+    assert code == 0
+    battery = json.loads(out)["confounds"]
+    assert battery == json.loads((run / "confounds.json").read_text())
+    for sentence in battery["verdict"]:
+        assert sentence[1:40] in (run / "report.html").read_text(encoding="utf-8")
+    assert canemo("--quiet", "verify", run)[0] == 0  # what needs pictures is no part of it
+
+
+def test_audit_of_a_run_takes_the_runs_own_settings_only(canemo, finished):
+    code, _, err = canemo("audit", finished, "--pooling", "mean")
+    assert code == 1
+    assert "--pooling" in err
+
+
+def test_export_and_verify(canemo, finished, tmp_path):
+    bundle = tmp_path / "run.zip"
+    code, out, _ = canemo("export", finished, "--bundle", bundle)
+    assert code == 0
+    assert str(bundle) in out
+    code, _, err = canemo("export", finished, "--bundle", bundle)
+    assert code == 1
+    assert "--force" in err
+    assert canemo("export", finished, "--bundle", bundle, "--force")[0] == 0
+    for place in (bundle, finished):
+        code, out, _ = canemo("--quiet", "verify", place)
+        assert code == 0
+        assert out.endswith("everything agrees\n")
+    assert json.loads(canemo("--quiet", "verify", bundle, "--json")[1])["agrees"] is True
+
+
+def test_verify_exits_1_on_a_difference_and_names_it(canemo, finished, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    metrics = json.loads((run / "metrics.json").read_text())
+    metrics["levels"]["video"]["accuracy"] = 0.123
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    code, out, err = canemo("--quiet", "verify", run)
+    assert (code, err) == (1, "")
+    assert "changed or missing: metrics.json" in out
+    assert "video.accuracy: 0.123 stored" in out
+    assert out.endswith("NOT everything agrees\n")
+    code, out, _ = canemo("--quiet", "verify", run, "--json")
+    assert code == 1
+    assert json.loads(out)["sections"]["levels"]["differ"][0]["stored"] == 0.123
+
+
+def test_what_cannot_be_exported_or_verified_is_one_line(canemo, finished, tmp_path):
+    for arguments, words in (
+        (("export", finished), "--bundle run.zip"),
+        (("export", tmp_path, "--bundle", tmp_path / "b.zip"), "not a finished run"),
+        (("verify", tmp_path), "not a finished run"),
+        (("verify", tmp_path / "nothing.zip"), "neither a run folder nor an exported bundle"),
+        (("audit", tmp_path), "videos.csv"),
+    ):
+        code, out, err = canemo(*arguments)
+        assert (code, out) == (1, "")
+        assert err.startswith("error: ")
+        assert words in " ".join(err.split())
+
+
+def test_predict_abstains_and_refuses_what_cannot_be_promised(canemo, finished, tmp_path):
+    videos = finished.parent.parent / "videos"
+    code, out, _ = canemo("predict", finished, videos, "--out", tmp_path / "o", "--abstain", "0.4")
+    assert code == 0
+    assert "decided" in out
+    code, _, err = canemo("predict", finished, videos, "--out", tmp_path / "p", "--abstain", "0.01")
+    assert code == 1
+    assert "no level below 1/4 = 0.25" in err
+    assert not (tmp_path / "p").exists()
+
+
+def test_evaluate_says_what_picking_the_best_setting_would_claim(canemo, finished):
+    study = finished.parent.parent
+    code, out, _ = canemo("--quiet", "evaluate", study, *FAST, "--show-optimism")
+    assert code == 0
+    swept = [*FAST, "--set", 'sweep.poolings=["upper","lower"]', "--show-optimism"]
+    code, out, _ = canemo("--quiet", "evaluate", study, *swept)
+    assert code == 0
+    assert "2 settings" in out

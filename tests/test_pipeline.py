@@ -1,4 +1,6 @@
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -385,3 +387,168 @@ def test_progress_reaches_the_end_of_every_stage(study):
             6**4 + 1,
         ),  # two of four clips of each dog, and the labels as they are
     }
+
+
+# -- whether to trust it ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def audited(finished, study):
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("pipeline", "assessment", "comparing"):
+            patch.setattr(f"canemo.{module}.load_detector", lambda name: PaintedFaceDetector())
+        before = {p.name: p.read_bytes() for p in finished.folder.iterdir() if p.is_file()}
+        return before, canemo.audit_study(finished.folder, confounds=True)
+
+
+def test_audit_of_a_run_finds_what_the_run_found_and_keeps_the_battery(finished, audited):
+    before, found = audited
+    assert found == {**finished.metrics["audit"], "confounds": found["confounds"]}
+    kept = json.loads((finished.folder / "confounds.json").read_text(encoding="utf-8"))
+    assert kept == found["confounds"]
+    for name, content in before.items():
+        assert name == "report.html" or (finished.folder / name).read_bytes() == content, name
+
+
+def test_battery_tries_every_part_on_the_same_clips(audited):
+    battery = audited[1]["confounds"]
+    assert [row["name"] for row in battery["rows"]] == [
+        "face", "background", "whole_frame", "without_ears", "without_eyes", "without_muzzle",
+        "geometry", "light",
+    ]  # fmt: skip
+    assert {row["clips"] for row in battery["rows"]} == {16}
+    assert battery["frames_per_clip"] == 5
+    by_name = {row["name"]: row for row in battery["rows"]}
+    assert by_name["face"]["balanced_accuracy"] >= 0.9
+    assert by_name["face"]["title"] == "the face crop"
+    # The chin is the cue, and its white gives it away to a measure of brightness.
+    assert by_name["light"]["balanced_accuracy"] >= 0.9
+    assert any("brightness and blur alone predict" in line for line in battery["verdict"])
+
+
+def test_audit_of_a_study_writes_nothing_but_the_cache(study, finished):
+    before = {p for p in study.rglob("*") if "cache" not in p.parts}
+    found = canemo.audit_study(study, config=load_config(study, overrides=OVERRIDES))
+    assert found == finished.metrics["audit"]
+    assert {p for p in study.rglob("*") if "cache" not in p.parts} == before
+
+
+@pytest.mark.parametrize("method", ["lda", "gradient"])
+def test_run_is_verified_once_videos_and_cache_are_gone(tmp_path, method):
+    folder = write_painted_study(tmp_path / "study", subjects=3)
+    overrides = {
+        **OVERRIDES,
+        "probe": {**OVERRIDES["probe"], "method": method},
+        "gradient": {"epochs": 2, "feed": "views:1"},
+    }
+    run = canemo.run(folder, config=load_config(folder, overrides=overrides)).folder
+    bundle = canemo.export_bundle(run, tmp_path / "bundle.zip")
+    alone = run.rename(tmp_path / "alone")
+    shutil.rmtree(folder)
+    for place in (alone, bundle):
+        found = canemo.verify_run(place)
+        assert found["agrees"], [s["differ"] for s in found["sections"].values()]
+        assert (found["predictions"] is None) == (method == "gradient") == bool(found["notes"])
+
+
+def test_dog_without_any_crop_is_left_out_and_named(tmp_path):
+    folder = write_painted_study(tmp_path / "study", subjects=3)
+    blank = write_painted_study(tmp_path / "blank", subjects=4, faces=False)
+    for clip in (blank / "videos").glob("dog3 *"):
+        shutil.move(clip, folder / "videos")
+    with (folder / "videos.csv").open("a") as table:
+        for line in (blank / "videos.csv").read_text().splitlines()[-4:]:
+            table.write(f"{line}\n")
+    result = canemo.run(folder, config=load_config(folder, overrides=OVERRIDES))
+    assert result.metrics["study"]["subjects"] == 4
+    assert result.metrics["levels"]["video"]["n"] == 12
+    assert any("dog3" in line for line in result.metrics["warnings"])
+    assert canemo.verify_run(result.folder)["agrees"]
+
+
+# -- answers held back -----------------------------------------------------------------------------
+
+
+def test_undecided_clips_are_those_whose_set_is_not_one_label(study, finished, tmp_path):
+    model = canemo.load_model(finished.model)
+    table = canemo.predict_videos(model, study / "videos", tmp_path / "out", abstain=0.4)
+    conformal, labels = model.saved.conformal, np.array(model.labels)
+    assert conformal.subjects == 4
+    for row in table.to_dict("records"):
+        p = {}
+        for label in labels:
+            score = 1 - row[f"probability_{label}"]
+            p[label] = (1 + conformal.weights[conformal.scores >= score].sum()) / 5
+        inside = [label for label in labels if p[label] > 0.4]
+        assert row["decided"] == (inside[0] if len(inside) == 1 else "undecided")
+    assert set(table["decided"]) & set(labels)
+    assert "decided" not in canemo.predict_videos(model, study / "videos", tmp_path / "plain")
+    written = pd.read_parquet(tmp_path / "out" / "predicted_videos.parquet")
+    assert written["decided"].tolist() == table["decided"].tolist()
+
+
+def test_promise_that_so_few_dogs_cannot_keep_is_refused_before_any_video(
+    study, finished, tmp_path, painted_detector
+):
+    model = canemo.load_model(finished.model)
+    with pytest.raises(ConfigError, match=r"4 subjects no level below 1/5 = 0\.2 can be promised"):
+        canemo.predict_videos(model, study / "videos", tmp_path / "out", abstain=0.1)
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        canemo.predict_videos(model, study / "videos", tmp_path / "out", abstain=1.5)
+    assert painted_detector.images_seen == 0
+    assert not (tmp_path / "out").exists()
+
+
+def test_model_of_an_older_version_cannot_hold_answers_back(study, finished, tmp_path):
+    old = shutil.copytree(finished.model, tmp_path / "model")
+    content = json.loads((old / "model.json").read_text(encoding="utf-8"))
+    del content["conformal"]
+    (old / "model.json").write_text(json.dumps(content), encoding="utf-8")
+    model = canemo.load_model(old)
+    with pytest.raises(ModelError, match="train it again"):
+        canemo.predict_videos(model, study / "videos", tmp_path / "out", abstain=0.4)
+    video = study / "videos" / "dog0 clip0.mp4"
+    assert canemo.predict_videos(model, video, tmp_path / "out")["predicted"].notna().all()
+
+
+def test_clip_without_a_face_is_neither_decided_nor_undecided(study, finished, tmp_path):
+    blank = write_painted_study(tmp_path / "blank", subjects=1, clips=1, faces=False)
+    table = canemo.predict_videos(
+        canemo.load_model(finished.model),
+        [blank / "videos", study / "videos" / "dog0 clip0.mp4"],
+        tmp_path / "out",
+        abstain=0.4,
+    )
+    assert table["decided"].isna().tolist() == [True, False]
+
+
+def test_only_frames_that_count_make_the_answer_for_a_clip(tmp_path, study):
+    overrides = {**OVERRIDES, "probe": {"frames": "even:1", "penalties": (1.0,)}}
+    result = canemo.run(study, config=load_config(study, overrides=overrides), name="middle")
+    assert result.metrics["protocol"]["frames"] == "even:1"
+    model = canemo.load_model(result.model)
+    unsure = replace(model.saved.classifier, coef=model.saved.classifier.coef / 1000)
+    model.saved = replace(model.saved, classifier=unsure)  # else all frames are as good as certain
+    found = model.predict_video(study / "videos" / "dog2 clip1.mp4")
+    frames = found.frames["probability_anticipation"]
+    assert len(frames) == 5
+    assert found.summary["probability_anticipation"] == pytest.approx(frames[2], abs=1e-9)
+    assert frames.nunique() == 5
+
+
+def test_sweep_ends_in_a_model_of_the_setting_that_was_chosen(tmp_path, study):
+    overrides = {
+        **OVERRIDES,
+        "sweep": {"poolings": ("upper", "lower"), "frames": ("all", "even:2")},
+    }
+    result = canemo.run(study, config=load_config(study, overrides=overrides), name="swept")
+    assert result.metrics["sweep"]["settings"] == 2 * 2 * 2
+    assert sum(part["chosen"] for part in result.metrics["sweep"]["parts"]) == 4
+    model = canemo.load_model(result.model)
+    assert model.saved.config.sweep.poolings == ()
+    assert model.saved.config.probe.pooling in ("upper", "lower")
+    table = pd.read_parquet(result.model / "training_predictions.parquet")
+    kept = table[table["level"] == "video"].set_index("video_id")["probability_anticipation"]
+    found = model.predict_video(study / "videos" / "dog1 clip2.mp4")
+    assert found.summary["probability_anticipation"] == pytest.approx(kept["s1c2"], abs=1e-5)
+    assert canemo.verify_run(result.folder)["agrees"]

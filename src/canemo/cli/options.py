@@ -122,3 +122,16 @@ def parse_weights(pairs: list[str] | None) -> dict[str, str] | None:
             raise ConfigError(f"--weights {pair!r}: expected BACKBONE=FILE")
         found[name] = str(Path(file).resolve())
     return found
+
+
+def refuse_options(context: typer.Context, *, allowed: tuple[str, ...], reason: str) -> None:
+    """Raise ConfigError where an option was given that means nothing to finished runs."""
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name is not None
+        and parameter.name not in allowed
+        and getattr(context.get_parameter_source(parameter.name), "name", "") == "COMMANDLINE"
+    ]
+    if given:
+        raise ConfigError(f"{', '.join(given)}: {reason}")

@@ -30,6 +30,7 @@ from canemo.cli.options import (
     configure,
     offer_sweep,
     parse_weights,
+    refuse_options,
 )
 from canemo.errors import ConfigError
 
@@ -401,22 +402,11 @@ def _compare_runs(
 ) -> None:
     from canemo.run_pairs import compare_runs, format_run_comparison
 
-    _refuse_options(context, allowed=("paths", "seed", "as_json"))
+    refuse_options(
+        context,
+        allowed=("paths", "seed", "as_json"),
+        reason="finished runs are compared as they are; leave it out, or give one STUDY to train "
+        "with it",
+    )
     content = compare_runs(paths, seed=seed)
     typer.echo(json.dumps(content, indent=1) if as_json else format_run_comparison(content))
-
-
-def _refuse_options(context: typer.Context, *, allowed: tuple[str, ...]) -> None:
-    """Raise ConfigError where an option was given that means nothing to finished runs."""
-    given = [
-        parameter.opts[0]
-        for parameter in context.command.params
-        if parameter.name is not None
-        and parameter.name not in allowed
-        and getattr(context.get_parameter_source(parameter.name), "name", "") == "COMMANDLINE"
-    ]
-    if given:
-        raise ConfigError(
-            f"{', '.join(given)}: finished runs are compared as they are; leave it out, or "
-            "give one STUDY to train with it"
-        )

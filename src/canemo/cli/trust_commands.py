@@ -24,12 +24,14 @@ from canemo.cli.options import (
     SplitKind,
     Weights,
     configure,
+    refuse_options,
 )
 from canemo.errors import ConfigError
 
 
 @app.command()
 def audit(
+    context: typer.Context,
     place: Annotated[Path, typer.Argument(metavar="STUDY|RUN", help="A study, or a run of it.")],
     confounds: Annotated[
         bool, typer.Option("--confounds", help="Also try background, whole frame, face parts, ...")
@@ -51,7 +53,13 @@ def audit(
     from canemo.report.text import format_audit
 
     config = None
-    if not (place / "metrics.json").is_file():
+    if (place / "metrics.json").is_file():
+        refuse_options(
+            context,
+            allowed=("place", "confounds", "as_json"),
+            reason="a finished run is audited with its own settings; leave it out, or give STUDY",
+        )
+    else:
         config = configure(
             place,
             settings,
