@@ -35,7 +35,8 @@ TEN = {"subjects": 10, "clips": 8}
 def audit(evidence):
     learner, evaluation = assess(evidence)
     penalty = find_penalty(evidence.config, evaluation)
-    found = audit_evidence(evidence, learner, evaluation, penalty=penalty)
+    metadata = score_metadata(evidence, learner.material)
+    found = audit_evidence(evidence, learner, evaluation, penalty=penalty, metadata=metadata)
     json.dumps(found, allow_nan=False)
     return found
 
@@ -334,6 +335,13 @@ def test_brightness_that_carries_the_label_shows_in_the_chance_of_metadata():
     assert found["balanced_accuracy"] > 0.9
     assert found["interval"]["balanced_accuracy"][0] > 0.5
     assert "brightness" in found["columns"]
+    (text,) = [
+        each["text"]
+        for each in audit(replace(evidence, ledger=ledger))["findings"]
+        if each["name"] == "metadata"
+    ]
+    assert "brightness" in text
+    assert f"{100 * found['balanced_accuracy']:.0f} %" in text
 
 
 def test_session_that_carries_the_label_shows_in_the_chance_of_metadata():

@@ -6,7 +6,7 @@ beside the honest one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -19,7 +19,7 @@ from canemo.discriminant import remove_directions, select_training
 from canemo.duplicates import find_duplicates
 from canemo.evaluate import Evaluation, evaluate_learner, finite_or_none
 from canemo.evidence import Evidence
-from canemo.findings import find_alignment, judge_parts
+from canemo.findings import find_alignment, judge_metadata, judge_parts
 from canemo.labellings import draw_labellings
 from canemo.learners import DiscriminantLearner, Fitted, Material, Rows
 from canemo.metadata import list_categories
@@ -34,7 +34,12 @@ SESSIONS = ("session", "session_id", "visit", "visit_id", "day", "date")
 
 
 def audit_evidence(
-    evidence: Evidence, learner: DiscriminantLearner, evaluation: Evaluation, *, penalty: float
+    evidence: Evidence,
+    learner: DiscriminantLearner,
+    evaluation: Evaluation,
+    *,
+    penalty: float,
+    metadata: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Return what metrics.json holds under ``audit``.
 
@@ -48,6 +53,8 @@ def audit_evidence(
         Of the run.
     penalty
         The strength that most folds of the run chose; all of the audit's probes have it.
+    metadata
+        What a probe on metadata alone reached, as `score_metadata` returns it.
     """
     probe = learner.probe.model_copy(update={"penalties": (penalty,)})
     single = DiscriminantLearner((learner.material,), probe)
@@ -65,6 +72,7 @@ def audit_evidence(
     }
     findings = [
         *find_alignment(evidence.study),
+        *judge_metadata(metadata, labels=len(evidence.study.labels)),
         *judge_parts(parts, evidence.study),
     ]
     return {"findings": [finding.to_dict() for finding in findings], **parts, "confounds": None}

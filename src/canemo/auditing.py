@@ -16,6 +16,7 @@ from canemo.audit import audit_evidence
 from canemo.config import Config, load_config
 from canemo.confounds import run_confounds
 from canemo.files import write_atomically
+from canemo.metadata import score_metadata
 from canemo.progress import Progress, silent
 from canemo.report.html import write_report
 from canemo.run_metrics import find_discriminant, find_penalty
@@ -70,11 +71,13 @@ def audit_study(
         cost=plan.cost,
     )
     progress("audit", 0, 1)
+    discriminant = find_discriminant(learner)
     found = audit_evidence(
         evidence,
-        find_discriminant(learner),
+        discriminant,
         evaluation,
         penalty=find_penalty(config, evaluation),
+        metadata=score_metadata(evidence, discriminant.material),
     )
     progress("audit", 1, 1)
     if not confounds:

@@ -152,7 +152,7 @@ def measure_trust(
     progress("bench", 2, 3)
     evidence = _draw_evidence(learner.material, config, split)
     with _timed("audit", "no pixel", crops, lines):
-        audit_evidence(evidence, learner, evaluation, penalty=1.0)
+        audit_evidence(evidence, learner, evaluation, penalty=1.0, metadata=None)
     progress("bench", 3, 3)
     return lines
 

@@ -68,6 +68,22 @@ def find_alignment(study: Study) -> list[Finding]:
     return found
 
 
+def judge_metadata(found: Mapping[str, Any] | None, *, labels: int) -> list[Finding]:
+    """Return an alarm where metadata alone predict the label of unseen dogs."""
+    interval = None if found is None else found["interval"]["balanced_accuracy"]
+    if found is None or interval is None or interval[0] <= 1 / labels:
+        return []
+    return [
+        Finding(
+            "alarm",
+            "metadata",
+            f"metadata alone ({', '.join(found['columns'])}) reach a balanced accuracy of "
+            f"{100 * found['balanced_accuracy']:.0f} %: how, when or where clips were filmed goes "
+            "with the condition, and part of the result may be that",
+        )
+    ]
+
+
 def judge_parts(parts: Mapping[str, Any], study: Study) -> list[Finding]:
     """Return what the measured parts of an audit say, as `audit_evidence` returns them."""
     honest = parts["splits"]["subject_wise"]["video"]

@@ -64,6 +64,7 @@ def compute_metrics(
     frames, videos = (select_level(table, level, labels) for level in ("frame", "video"))
     stand_in = find_discriminant(learner)
     penalty = find_penalty(config, evaluation)
+    metadata = score_metadata(evidence, stand_in.material)
     permutation = summarise_permutation(learner, evidence.split, config, progress=progress)
     return {
         "schema": METRICS_SCHEMA,
@@ -76,7 +77,7 @@ def compute_metrics(
         "subjects": summarise_subjects(table[table["level"] == "video"]),
         "chance": {
             **summarise_chance(frames, videos),
-            "metadata": score_metadata(evidence, stand_in.material),
+            "metadata": metadata,
         },
         "permutation": permutation,
         "detectable": find_least_detectable(
@@ -86,7 +87,7 @@ def compute_metrics(
         "abstention": evaluate_conformal(videos, level=config.audit.abstain_level),
         "sweep": summarise_sweep(evaluation, labels=labels, evaluate=config.evaluate),
         "learning_curve": estimate_learning_curve(stand_in, penalty, seed=config.evaluate.seed),
-        "audit": audit_evidence(evidence, stand_in, evaluation, penalty=penalty),
+        "audit": audit_evidence(evidence, stand_in, evaluation, penalty=penalty, metadata=metadata),
         "training": {"frame_accuracy": evaluation.train_accuracy},
         "warnings": [*evidence.warnings, *evaluation.warnings],
     }
