@@ -36,7 +36,7 @@ def audit(evidence):
     learner, evaluation = assess(evidence)
     penalty = find_penalty(evidence.config, evaluation)
     metadata = score_metadata(evidence, learner.material)
-    found = audit_evidence(evidence, learner, evaluation, penalty=penalty, metadata=metadata)
+    found = audit_evidence(evidence, learner, penalty=penalty, metadata=metadata)
     json.dumps(found, allow_nan=False)
     return found
 

@@ -20,9 +20,9 @@ from canemo.detect.registry import load_detector
 from canemo.errors import ConfigError, SplitError, StudyError
 from canemo.evaluate import Evaluation, evaluate_learner
 from canemo.evidence import Evidence, list_representations, make_materials
-from canemo.features import extract_features, load_poolings, require_pooling
+from canemo.features import LAYERS, extract_features, load_poolings, require_pooling
 from canemo.gradient import require_loss
-from canemo.learners import Learner, Material, make_learner
+from canemo.learners import Learner, Material, make_learner, require_choice
 from canemo.progress import Progress
 from canemo.records import Study
 from canemo.run_metrics import (
@@ -91,6 +91,9 @@ def prepare(root: Path, config: Config) -> Plan:
     split = split_subjects(study, config)
     with cost.measure("load"):
         detector, backbone = load_detector(config.detect.detector), load_configured_backbone(config)
+    stored = ("cls", "mean", "grid", *LAYERS[: len(backbone.layer_dims)])
+    for pooling, _ in list_representations(config):
+        require_pooling(pooling, stored=stored)
     return Plan(study, config, split, detector, backbone, cost)
 
 
@@ -127,8 +130,10 @@ def require_runnable(study: Study, config: Config) -> None:
         raise ConfigError(
             f"study.positive_label = {positive!r}; the labels are {', '.join(study.labels)}"
         )
-    for pooling, _ in list_representations(config):
+    offered = list_representations(config)
+    for pooling, _ in offered:
         require_pooling(pooling)
+    require_choice(config.probe.method, offered)
     require_loss(config.gradient, study.labels)
 
 

@@ -36,7 +36,6 @@ SESSIONS = ("session", "session_id", "visit", "visit_id", "day", "date")
 def audit_evidence(
     evidence: Evidence,
     learner: DiscriminantLearner,
-    evaluation: Evaluation,
     *,
     penalty: float,
     metadata: Mapping[str, Any] | None,
@@ -49,8 +48,6 @@ def audit_evidence(
         What the run's numbers are computed from.
     learner
         Linear discriminants on the run's features; the first material is audited.
-    evaluation
-        Of the run.
     penalty
         The strength that most folds of the run chose; all of the audit's probes have it.
     metadata
@@ -59,7 +56,7 @@ def audit_evidence(
     probe = learner.probe.model_copy(update={"penalties": (penalty,)})
     single = DiscriminantLearner((learner.material,), probe)
     settings = evidence.config.evaluate
-    splits = measure_splits(single, evidence.split, evaluation, settings)
+    splits = measure_splits(single, evidence.split, settings)
     parts = {
         "splits": splits,
         "identity": measure_identity(single, settings),
@@ -79,23 +76,23 @@ def audit_evidence(
 
 
 def measure_splits(
-    learner: DiscriminantLearner, split: Split, evaluation: Evaluation, settings: EvaluateConfig
+    learner: DiscriminantLearner, split: Split, settings: EvaluateConfig
 ) -> dict[str, Any]:
     """Return the balanced accuracy that splits by frame and by clip would have claimed.
 
     Ten folds of frames, or of clips, drawn without a look at whose they are; the probe is the
-    same. ``subject_wise`` is the run's own result.
+    same. ``subject_wise`` is what that probe reaches on the run's own folds.
     """
     material, rng = learner.material, np.random.default_rng(settings.seed)
     clip = pd.factorize(material.origin["video_id"])[0]
     by_frame = rng.permutation(np.arange(len(clip)) % GROUPS)
+    honest = evaluate_learner(learner, split, seed=settings.seed).predictions
     by_clip = rng.permutation(np.arange(clip.max() + 1) % GROUPS)[clip]
     return {
         "frame_wise": _claim(learner, by_frame, settings, frames_alone=True),
         "clip_wise": _claim(learner, by_clip, settings, frames_alone=False),
         "subject_wise": {
-            level: _balanced(evaluation.predictions, level, material.labels)
-            for level in ("frame", "video")
+            level: _balanced(honest, level, material.labels) for level in ("frame", "video")
         },
     }
 
@@ -226,7 +223,7 @@ def compare_drops(
     null = _spread(lost, drawn, len(labels))
     reached = int((null >= observed - 1e-12).sum())
     p = reached / len(null) if exact else (reached + 1) / (len(null) + 1)
-    shares = ledger.assign(lost=ledger["fate"] != Fate.USED).groupby("label")["lost"].mean()
+    shares = table.groupby("label")["lost"].mean()
     return {
         "shares": {str(label): float(share) for label, share in shares.items()},
         "difference": float(observed),
@@ -242,7 +239,7 @@ def describe_sessions(evidence: Evidence) -> dict[str, Any]:
         return {"column": None, "shared": []}
     owners: dict[str, set[str]] = {}
     for video in evidence.study.videos:
-        owners.setdefault(categories[column][video.video_id], set()).add(video.subject_id)
+        owners.setdefault(categories[column].get(video.video_id, ""), set()).add(video.subject_id)
     shared = {value: sorted(dogs) for value, dogs in owners.items() if value and len(dogs) > 1}
     return {
         "column": column,

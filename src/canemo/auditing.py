@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from canemo.assessment import (
+    Plan,
     evaluate_features,
     gather_evidence,
     offer_views,
@@ -15,12 +17,16 @@ from canemo.assessment import (
 from canemo.audit import audit_evidence
 from canemo.config import Config, load_config
 from canemo.confounds import run_confounds
+from canemo.errors import ModelError
+from canemo.evidence import SPLIT_FILE
 from canemo.files import write_atomically
 from canemo.metadata import score_metadata
 from canemo.progress import Progress, silent
 from canemo.report.html import write_report
+from canemo.report.run_folder import read_run
 from canemo.run_metrics import find_discriminant, find_penalty
-from canemo.runs import CONFOUNDS_FILE, METRICS_FILE, read_run_config
+from canemo.runs import CONFOUNDS_FILE, INPUTS_FILE, METRICS_FILE, describe_inputs, read_run_config
+from canemo.splits import load_split
 
 
 def audit_study(
@@ -55,12 +61,17 @@ def audit_study(
         The study cannot be used, or the same footage is listed under two names.
     SplitError, NoFacesError, WeightsError
         As `run`.
+    ModelError
+        The tables, the backbone's weights or the detector are not those of the run any more.
     """
     place = Path(place)
     is_run = (place / METRICS_FILE).is_file()
     root = place.resolve().parent.parent if is_run else place
     config = read_run_config(place) if is_run else config or load_config(place)
     plan = prepare(root, config)
+    if is_run:
+        _require_unchanged(place, root, plan)
+        plan = replace(plan, split=load_split(place / SPLIT_FILE))
     crops, evidence = gather_evidence(plan, progress=progress)
     learner, evaluation = evaluate_features(
         evidence.materials,
@@ -75,7 +86,6 @@ def audit_study(
     found = audit_evidence(
         evidence,
         discriminant,
-        evaluation,
         penalty=find_penalty(config, evaluation),
         metadata=score_metadata(evidence, discriminant.material),
     )
@@ -87,3 +97,20 @@ def audit_study(
         write_atomically(place / CONFOUNDS_FILE, json.dumps(battery, indent=1, allow_nan=False))
         write_report(place)
     return {**found, "confounds": battery}
+
+
+def _require_unchanged(run_dir: Path, root: Path, plan: Plan) -> None:
+    """Raise ModelError where the run was made from something else than is there now."""
+    protocol = read_run(run_dir).metrics["protocol"]
+    same = {
+        "the tables of the study": describe_inputs(root)
+        == (run_dir / INPUTS_FILE).read_text(encoding="utf-8"),
+        "the backbone's weights": protocol.get("weights_sha256") == plan.backbone.weights_sha256,
+        "the detector": protocol.get("detector_sha256") == plan.detector.fingerprint,
+    }
+    changed = [what for what, is_same in same.items() if not is_same]
+    if changed:
+        raise ModelError(
+            f"{run_dir}: {', '.join(changed)} changed since the run was made; make it again, or "
+            "audit the study"
+        )

@@ -146,13 +146,12 @@ def measure_trust(
         evaluate_learner(swept, split, seed=0)
     progress("bench", 1, 3)
     learner = DiscriminantLearner(_draw_materials(crops, dim, ("cls",)), config.probe)
-    evaluation = evaluate_learner(learner, split, seed=0)
     with _timed("permute", "default probe", permutations, lines):
         compare_labellings(learner, split, permutations=permutations, seed=0)
     progress("bench", 2, 3)
     evidence = _draw_evidence(learner.material, config, split)
     with _timed("audit", "no pixel", crops, lines):
-        audit_evidence(evidence, learner, evaluation, penalty=1.0, metadata=None)
+        audit_evidence(evidence, learner, penalty=1.0, metadata=None)
     progress("bench", 3, 3)
     return lines
 

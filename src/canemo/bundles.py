@@ -25,13 +25,17 @@ from canemo.files import replacing, sha256_file
 from canemo.learners import DiscriminantLearner, Learner
 from canemo.predictions import PROBABILITY
 from canemo.progress import Progress, silent
-from canemo.run_metrics import compute_metrics, stand_in_for
+from canemo.run_metrics import CHOICES, compute_metrics, stand_in_for
 from canemo.runs import HASHES_FILE, METRICS_FILE
 
 TOLERANCE = 1e-6
 """How far a recomputed number may be off, relative to its size (or to 1 where it is smaller)."""
 
 MAX_SHOWN = 20
+_AS_STATED = (
+    "of the protocol only what inner folds chose is computed again; names and hashes of backbone "
+    "and detector are taken as stated"
+)
 _LEFT_OUT = ("schema", "cost", "warnings")
 _FROM_PREDICTIONS = (
     "the probe was trained on augmented views of the crops, which are not kept: the predictions "
@@ -102,12 +106,19 @@ def verify_run(run: Path | str, *, progress: Progress = silent) -> dict[str, Any
     with _open_run(Path(run)) as folder:
         stored = _read_metrics(folder)
         files = _check_files(folder)
-        evidence = read_evidence(folder, protocol=stored["protocol"])
-        learner, evaluation, off, notes = _evaluate_again(evidence, folder, stored, progress)
-        again = compute_metrics(evidence, learner, evaluation, progress=progress)
+        try:
+            evidence = read_evidence(folder, protocol=stored["protocol"])
+            learner, evaluation, off, notes = _evaluate_again(evidence, folder, stored, progress)
+            again = compute_metrics(evidence, learner, evaluation, progress=progress)
+        except KeyError as exc:
+            raise ModelError(
+                f"{run}: {exc} is missing from {METRICS_FILE} or a table of it; give the folder of "
+                "a run that this version of canemo finished, or an exported bundle"
+            ) from exc
+        stored["protocol"] = {name: stored["protocol"].get(name) for name in CHOICES}
     sections = {
         name: _compare_section(stored.get(name), again.get(name))
-        for name in {**stored, **again}
+        for name in dict.fromkeys([*stored, *again])
         if name not in _LEFT_OUT
     }
     same = off is None or off <= TOLERANCE
@@ -117,7 +128,7 @@ def verify_run(run: Path | str, *, progress: Progress = silent) -> dict[str, Any
         "files": files,
         "predictions": off,
         "sections": sections,
-        "notes": notes,
+        "notes": [*notes, _AS_STATED],
     }
 
 

@@ -229,8 +229,8 @@ class AuditConfig(_Section):
     """How far the audit goes.
 
     `frames_per_clip`, evenly spaced, of each clip are embedded again for every part of the picture
-    that `--confounds` looks at; `abstain_level` is the share of wrong answers that may remain when
-    the report says how often a model would rather not answer.
+    that `--confounds` looks at; `abstain_level` is the share of clips whose true label may be ruled
+    out where the report says how often a model would rather not answer.
     """
 
     frames_per_clip: int = Field(default=5, ge=1)

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from canemo.learners import Material
 
-NEIGHBOURS_S = 1.0
 MATCHED = 0.5
 MAX_PAIRS = 100
 
@@ -21,8 +20,9 @@ def find_duplicates(material: Material) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``threshold``, the median cosine of crops next to each other in time (at most 1 s apart);
-        ``n`` pairs found and the first `MAX_PAIRS` as ``pairs``, most alike first, each with names,
+        ``threshold``, the median cosine of crops next to each other in time; ``n`` pairs found,
+        ``n_across`` dogs and ``n_within`` one dog, and the first `MAX_PAIRS` of either kind as
+        ``pairs``, those across dogs first, most alike first, each with names,
         subjects and labels of both clips and ``cosine``, the median over the matched crops.
 
     Notes
@@ -36,9 +36,9 @@ def find_duplicates(material: Material) -> dict[str, Any]:
     clip, names = pd.factorize(origin["video_id"].to_numpy(dtype=object))
     order = np.argsort(clip, kind="stable")
     x, clip = x[order], clip[order]
-    threshold = _calibrate(x, clip, origin["time_s"].to_numpy(dtype=float)[order])
+    threshold = _calibrate(x, clip)
     if threshold is None:
-        return {"threshold": None, "n": 0, "pairs": []}
+        return {"threshold": None, "n": 0, "n_across": 0, "n_within": 0, "pairs": []}
     first = origin.drop_duplicates("video_id").set_index("video_id").loc[names]
     subjects, labels = first["subject_id"].to_numpy(), first["label"].to_numpy()
     starts = np.flatnonzero(np.diff(clip, prepend=-1))
@@ -61,9 +61,13 @@ def find_duplicates(material: Material) -> dict[str, Any]:
         pair = (min(a, b), max(a, b))
         best[pair] = max(cosine, best.get(pair, -1.0))
     ranked = sorted(best.items(), key=lambda item: -item[1])
+    across = [item for item in ranked if subjects[item[0][0]] != subjects[item[0][1]]]
+    within = [item for item in ranked if subjects[item[0][0]] == subjects[item[0][1]]]
     return {
         "threshold": threshold,
         "n": len(ranked),
+        "n_across": len(across),
+        "n_within": len(within),
         "pairs": [
             {
                 "first": str(names[a]),
@@ -74,7 +78,7 @@ def find_duplicates(material: Material) -> dict[str, Any]:
                 "second_label": str(labels[b]),
                 "cosine": cosine,
             }
-            for (a, b), cosine in ranked[:MAX_PAIRS]
+            for (a, b), cosine in [*across[:MAX_PAIRS], *within[:MAX_PAIRS]]
         ],
     }
 
@@ -87,11 +91,9 @@ def _normalise(x: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(centred / np.maximum(length, 1e-12), dtype=np.float32)
 
 
-def _calibrate(
-    x: NDArray[np.float32], clip: NDArray[np.int64], time_s: NDArray[np.float64]
-) -> float | None:
+def _calibrate(x: NDArray[np.float32], clip: NDArray[np.int64]) -> float | None:
     """Return the median cosine of neighbours in time; None where no clip has two crops."""
-    close = (np.diff(clip) == 0) & (np.abs(np.diff(time_s)) <= NEIGHBOURS_S)
+    close = np.diff(clip) == 0
     if not close.any():
         return None
     cosine = np.einsum("nf,nf->n", x[:-1][close], x[1:][close])

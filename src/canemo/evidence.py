@@ -61,9 +61,9 @@ class Evidence:
 
 
 def list_representations(config: Config) -> list[tuple[str, str]]:
-    """Return the pooling and the rule for frames of every material; not swept, the probe's own."""
-    poolings = config.sweep.poolings or (config.probe.pooling,)
-    frames = config.sweep.frames or (config.probe.frames,)
+    """Return the pooling and the rule for frames of every material, the probe's own first."""
+    poolings = (config.probe.pooling, *config.sweep.poolings)
+    frames = (config.probe.frames, *config.sweep.frames)
     return [
         (pooling, rule) for pooling in dict.fromkeys(poolings) for rule in dict.fromkeys(frames)
     ]
@@ -153,7 +153,10 @@ def read_evidence(folder: Path, *, protocol: Mapping[str, Any]) -> Evidence:
             folder, tuple(_read_video(dict(row)) for row in videos.to_dict("records")), subjects
         )
         origin, pooled = _read_features(folder / FEATURES_FILE)
+        materials = make_materials(origin, pooled, ledger, labels=study.labels, config=config)
     except (OSError, ValueError, KeyError, pa.ArrowException) as exc:
+        if isinstance(exc, ModelError):
+            raise
         raise ModelError(
             f"{folder}: its evidence cannot be read ({str(exc).splitlines()[0]}); give the folder "
             "of a run that this version of canemo finished, or an exported bundle"
@@ -163,7 +166,7 @@ def read_evidence(folder: Path, *, protocol: Mapping[str, Any]) -> Evidence:
         config,
         load_split(folder / SPLIT_FILE),
         ledger,
-        make_materials(origin, pooled, ledger, labels=study.labels, config=config),
+        materials,
         videos[["video_id", "duration_s", "fps", "width", "height"]],
         protocol,
     )

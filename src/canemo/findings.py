@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from scipy.stats import chi2_contingency
+from numpy.typing import NDArray
 
 from canemo.metadata import list_categories
 from canemo.records import Study
 
 LEVEL = 0.05
+DRAWS = 999
 WORTH_SAYING = 0.05  # of balanced accuracy
 
 
@@ -48,6 +50,8 @@ def find_alignment(study: Study) -> list[Finding]:
         seen: dict[str, set[str]] = {}
         dogs: dict[str, set[str]] = {}
         for video in study.videos:
+            if video.video_id not in values:
+                continue
             seen.setdefault(values[video.video_id], set()).add(video.label)
             dogs.setdefault(values[video.video_id], set()).add(video.subject_id)
         if any(len(labels) > 1 for labels in seen.values()):
@@ -56,7 +60,8 @@ def find_alignment(study: Study) -> list[Finding]:
             text = (
                 f"nothing can be concluded about the condition: each {column} has clips of one "
                 f"condition only and dogs share them, so that whatever differs between the values "
-                f"of {column} (place, light, camera, time) is the condition to any analysis"
+                f"of {column} (place, light, camera, time) is the condition to any analysis; if "
+                f"{column} only repeats the label, take it out of videos.csv"
             )
             found.append(Finding("alarm", "aligned", text))
         else:
@@ -101,15 +106,18 @@ def _judge_duplicates(found: Mapping[str, Any]) -> list[Finding]:
     across = [pair for pair in found["pairs"] if pair["first_subject"] != pair["second_subject"]]
     within = [pair for pair in found["pairs"] if pair["first_subject"] == pair["second_subject"]]
     lines = []
+    if found["threshold"] is None:
+        text = "duplicates were not looked for: no clip has two crops to tell how alike they are"
+        lines.append(Finding("note", "not_compared", text))
     if across:
         first = across[0]
         lines.append(
             Finding(
                 "alarm",
                 "duplicates",
-                f"{len(across)} pair(s) of clips of different dogs look like the same footage, "
-                f"first {first['first']!r} ({first['first_subject']!r}) and {first['second']!r} "
-                f"({first['second_subject']!r}): as alike as frames next to each other in time; "
+                f"{found['n_across']} pair(s) of clips of different dogs look like the same "
+                f"footage, first {first['first']!r} ({first['first_subject']!r}) and "
+                f"{first['second']!r} ({first['second_subject']!r}): as alike as frames next to each other in time; "
                 "they are in training and test at once",
             )
         )
@@ -119,8 +127,8 @@ def _judge_duplicates(found: Mapping[str, Any]) -> list[Finding]:
             Finding(
                 "note",
                 "two_labels",
-                f"{len(within)} pair(s) of clips of one dog with different labels look like the "
-                f"same footage, first {first['first']!r} and {first['second']!r}",
+                f"{found['n_within']} pair(s) of clips of one dog with different labels look like "
+                f"the same footage, first {first['first']!r} and {first['second']!r}",
             )
         )
     return lines
@@ -134,8 +142,8 @@ def _judge_sessions(found: Mapping[str, Any]) -> list[Finding]:
         Finding(
             "note",
             "sessions",
-            f"{number} value(s) of {found['column']!r} have clips of several dogs, so that "
-            "training and test share light, place and camera",
+            f"{number} value(s) of {found['column']!r} have clips of several dogs: where that is "
+            "one recording, training and test share its light, place and camera",
         )
     ]
 
@@ -148,8 +156,9 @@ def _judge_drops(found: Mapping[str, Any]) -> list[Finding]:
         Finding(
             "alarm",
             "drops",
-            f"frames were lost more often in one condition than in the other ({shares}; "
-            f"p = {found['p']:.3f}): whether a face was found at all goes with the condition",
+            f"frames were lost more often in one condition than in another (of a clip's frames, "
+            f"{shares}; p = {found['p']:.3f}): whether a face could be used goes with the "
+            "condition",
         )
     ]
 
@@ -176,15 +185,16 @@ def _judge_identity(parts: Mapping[str, Any], study: Study, honest: float | None
         [video.subject_id for video in study.videos],
         [video.label for video in study.videos],
     )
-    if chi2_contingency(table).pvalue < LEVEL:
-        share = table.div(table.sum(axis=1), axis=0).iloc[:, 0]
+    if _test_dependence(table.to_numpy()) < LEVEL:
+        share = table.div(table.sum(axis=1), axis=0)
+        widest = (share.max() - share.min()).idxmax()
         lines.append(
             Finding(
                 "alarm",
                 "identity",
-                f"dogs differ in how often they were filmed in each condition ({table.columns[0]}: "
-                f"{100 * share.min():.0f} to {100 * share.max():.0f} % of a dog's clips): any "
-                "evaluation that knows the dog knows something about the label",
+                f"dogs differ in how often they were filmed in each condition ({widest}: "
+                f"{100 * share[widest].min():.0f} to {100 * share[widest].max():.0f} % of a dog's "
+                "clips): any evaluation that knows the dog knows something about the label",
             )
         )
     free = parts["without_subjects"]
@@ -200,6 +210,20 @@ def _judge_identity(parts: Mapping[str, Any], study: Study, honest: float | None
             )
         )
     return lines
+
+
+def _test_dependence(counts: NDArray[np.int64]) -> float:
+    """Return p of rows and columns of (S, K) counts being unrelated; labels are moved freely."""
+    rows = np.repeat(np.arange(len(counts)), counts.sum(axis=1))
+    columns = np.concatenate([np.repeat(np.arange(counts.shape[1]), row) for row in counts])
+    expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
+    observed = ((counts - expected) ** 2 / expected).sum()
+    rng, reached = np.random.default_rng(0), 0
+    for _ in range(DRAWS):
+        drawn = np.zeros(counts.shape)
+        np.add.at(drawn, (rows, rng.permutation(columns)), 1)
+        reached += ((drawn - expected) ** 2 / expected).sum() >= observed - 1e-9
+    return float((reached + 1) / (DRAWS + 1))
 
 
 def _judge_selection(found: Mapping[str, Any], honest: float | None) -> list[Finding]:

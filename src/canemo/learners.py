@@ -432,6 +432,22 @@ class SequenceLearner:
         return Fitted(classifier, self.material)
 
 
+def require_choice(method: str, offered: Sequence[tuple[str, str]]) -> None:
+    """Raise ConfigError where a method cannot choose among, or use, these poolings and frames."""
+    if method == "lda":
+        return
+    if len(offered) > 1:
+        raise ConfigError(
+            f"probe.method = {method!r}: only 'lda' chooses among poolings and frames in inner "
+            "folds; take the sweep out, or choose that method"
+        )
+    frames = offered[0][1]
+    if method == "gradient" and frames != "all":
+        raise ConfigError(
+            f"probe.frames = {frames!r}: the method 'gradient' learns from all frames"
+        )
+
+
 def make_learner(
     materials: Sequence[Material], *, config: Config, views: StudyViews | None
 ) -> Learner:
@@ -443,21 +459,13 @@ def make_learner(
         There are several materials to choose from, or frames were chosen, and the method cannot.
     """
     method, _, head = config.probe.method.partition("_")
+    require_choice(config.probe.method, [(each.pooling, each.frames) for each in materials])
     if method == "lda":
         return DiscriminantLearner(tuple(materials), config.probe)
-    if len(materials) > 1:
-        raise ConfigError(
-            f"probe.method = {config.probe.method!r}: only 'lda' chooses among poolings and frames "
-            "in inner folds; take the sweep out, or choose that method"
-        )
     material = materials[0]
     if method == "sequence":
         return SequenceLearner(material, config.probe, head, config.sequence)
     if method == "gradient":
-        if material.frames != "all":
-            raise ConfigError(
-                f"probe.frames = {material.frames!r}: the method 'gradient' learns from all frames"
-            )
         if views is None:
             raise ConfigError("the method 'gradient' learns from pictures, and there are none here")
         rate = choose_learning_rate(config.gradient, is_cnn=views.backbone.is_cnn)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from canemo.config import ProbeConfig
 from canemo.evaluate import evaluate_learner, finite_or_none
@@ -27,6 +28,9 @@ MAX_VALUES = 20
 
 def describe_clips(evidence: Evidence) -> pd.DataFrame:
     """Return one row per clip that has a crop: its metadata as numbers, indexed by video_id.
+
+    The order of a dog's rows in videos.csv counts as that of filming, unless they are sorted by
+    label.
 
     Columns named ``NAME=VALUE`` are 1 where a column of videos.csv has that value. Columns without
     variation are left out, and so are texts that nearly every clip has a value of its own for.
@@ -63,31 +67,46 @@ def make_clip_learner(
 def list_categories(study: Study) -> Mapping[str, dict[str, str]]:
     """Return column -> video_id -> value of the further columns of videos.csv that hold groups.
 
-    Those that nearly every clip has a value of its own for are no groups.
+    A column with more values than half its clips holds none; clips without a value are not in it.
     """
     names = dict.fromkeys(name for video in study.videos for name in video.extra)
     found = {}
     for name in names:
-        values = {v.video_id: str(v.extra.get(name) or "") for v in study.videos}
-        if 2 <= len(set(values.values())) <= len(study.videos) / 2:
+        values = {v.video_id: str(v.extra[name]) for v in study.videos if v.extra.get(name)}
+        if 2 <= len(set(values.values())) <= len(values) / 2:
             found[name] = values
     return found
 
 
 def _read_tables(study: Study) -> pd.DataFrame:
     """Return the order within each dog and the further columns of videos.csv as numbers."""
-    videos = pd.DataFrame({"subject_id": [video.subject_id for video in study.videos]})
+    videos = pd.DataFrame(
+        [(video.subject_id, video.label) for video in study.videos], columns=["subject", "label"]
+    )
     index = pd.Index([video.video_id for video in study.videos], name="video_id")
-    columns = {"order": videos.groupby("subject_id").cumcount().to_numpy(dtype=float)}
-    for name, values in list_categories(study).items():
-        texts = pd.Series(values).reindex(index)
+    columns: dict[str, NDArray[np.float64]] = {}
+    if not _is_sorted_by_label(videos):
+        columns["order"] = videos.groupby("subject").cumcount().to_numpy().astype(float)
+    groups = list_categories(study)
+    for name in dict.fromkeys(name for video in study.videos for name in video.extra):
+        texts = pd.Series([str(video.extra.get(name) or "") for video in study.videos])
         numbers = pd.to_numeric(texts.replace("", None), errors="coerce")
-        if numbers.notna().sum() == (texts != "").sum():
+        if numbers.notna().any() and numbers.notna().sum() == (texts != "").sum():
             columns[name] = numbers.to_numpy(dtype=float)
-            continue
-        for value in texts.value_counts().index[:MAX_VALUES]:
-            columns[f"{name}={value}"] = (texts == value).to_numpy(dtype=float)
+        elif name in groups:
+            for value in texts[texts != ""].value_counts().index[:MAX_VALUES]:
+                columns[f"{name}={value}"] = (texts == value).to_numpy(dtype=float)
     return pd.DataFrame(columns, index=index)
+
+
+def _is_sorted_by_label(videos: pd.DataFrame) -> bool:
+    """Tell whether each dog's rows come label by label, as tables sorted by file name do.
+
+    The order of such rows is not that of filming.
+    """
+    changes = videos["label"].ne(videos.groupby("subject")["label"].shift())
+    blocks = changes.groupby(videos["subject"]).sum()
+    return bool((blocks == videos.groupby("subject")["label"].nunique()).all())
 
 
 def _measure_boxes(ledger: pd.DataFrame, clips: pd.DataFrame) -> pd.DataFrame:

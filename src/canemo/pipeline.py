@@ -266,8 +266,8 @@ def predict_videos(
     video
         Also write annotated copies of the videos.
     abstain
-        Share of wrong answers that may remain: adds the column ``decided``, a label or
-        ``undecided``. None answers always.
+        Share of all clips whose true label may be ruled out: adds the column ``decided``, a label
+        or ``undecided``. None answers always.
     force
         Replace an earlier prediction.
     progress

@@ -104,7 +104,7 @@ def find_least_detectable(
     """
     _validate(level=level, power=power, simulations=simulations)
     share = estimate_subject_share(predictions)
-    reason = _find_obstacle(predictions, level)
+    reason = _find_obstacle(predictions, level, counted=threshold is not None)
     curve = (
         [] if reason else _compute_curve(predictions, share, level, threshold, simulations, seed)
     )
@@ -309,8 +309,11 @@ def _interpolate(curve: list[tuple[float, float]], power: float) -> float | None
     return float(np.interp(power, powers[around], accuracies[around]))
 
 
-def _find_obstacle(predictions: Predictions, level: float) -> str | None:
-    """Return why no effect, however large, could be shown; None where nothing stands against it."""
+def _find_obstacle(predictions: Predictions, level: float, *, counted: bool) -> str | None:
+    """Return why no effect, however large, could be shown; None where nothing stands against it.
+
+    Where labellings were `counted` already, those of training dogs too, there are enough of them.
+    """
     labels = len(predictions.labels)
     totals = np.bincount(predictions.label_index, minlength=labels)
     if not totals.all():
@@ -324,7 +327,7 @@ def _find_obstacle(predictions: Predictions, level: float) -> str | None:
     # log(n!) = lgamma(n + 1); the observed labelling alone makes p at least 1 / ways.
     gain = np.vectorize(math.lgamma)
     ways = float((gain(counts.sum(axis=1) + 1) - gain(counts + 1).sum(axis=1)).sum())
-    if -ways > math.log(level) + 1e-9:
+    if not counted and -ways > math.log(level) + 1e-9:
         return (
             f"labels can be moved within subjects in only {round(math.exp(ways))} ways, so that p "
             f"cannot be {level:g} or less"

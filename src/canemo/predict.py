@@ -90,8 +90,8 @@ class Model:
         videos
             Rows as `predict` summarises videos.
         level
-            Share of wrong answers that may remain: a label is given where it is the only one that
-            is not too unusual at this level.
+            Share of all clips whose true label may be ruled out: a label is given where it is the
+            only one that is not too unusual at this level. It is no share of the labels given.
 
         Raises
         ------

@@ -38,6 +38,8 @@ from canemo.subsampling import choose_most_often, estimate_learning_curve
 from canemo.sweep import summarise_sweep
 
 METRICS_SCHEMA = 1
+CHOICES = ("penalties", "penalty_chosen", "temperature_chosen", "interval")
+"""The keys of ``protocol`` that come out of the evaluation."""
 
 
 def compute_metrics(
@@ -87,7 +89,7 @@ def compute_metrics(
         "abstention": evaluate_conformal(videos, level=config.audit.abstain_level),
         "sweep": summarise_sweep(evaluation, labels=labels, evaluate=config.evaluate),
         "learning_curve": estimate_learning_curve(stand_in, penalty, seed=config.evaluate.seed),
-        "audit": audit_evidence(evidence, stand_in, evaluation, penalty=penalty, metadata=metadata),
+        "audit": audit_evidence(evidence, stand_in, penalty=penalty, metadata=metadata),
         "training": {"frame_accuracy": evaluation.train_accuracy},
         "warnings": [*evidence.warnings, *evaluation.warnings],
     }

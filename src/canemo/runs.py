@@ -37,7 +37,7 @@ def new_run(
         A run of that name was made from other settings or tables, and `force` is not given.
     """
     place = find_run(study_dir, name, result=result)
-    wanted = {CONFIG_FILE: format_config(config), INPUTS_FILE: _describe_inputs(study_dir)}
+    wanted = {CONFIG_FILE: format_config(config), INPUTS_FILE: describe_inputs(study_dir)}
     if (place / result).is_file() and not force:
         for file, text in wanted.items():
             if not (place / file).is_file() or (place / file).read_text(encoding="utf-8") != text:
@@ -84,7 +84,8 @@ def read_run_config(run_dir: Path) -> Config:
     return read_config(path)
 
 
-def _describe_inputs(study_dir: Path) -> str:
+def describe_inputs(study_dir: Path) -> str:
+    """Return the SHA-256 of the tables of a study as JSON."""
     hashes = {
         name: hashlib.sha256((study_dir / name).read_bytes()).hexdigest()
         for name in TABLES

@@ -329,7 +329,7 @@ def predict(
     video: Annotated[bool, typer.Option("--video", help="Also write annotated MP4 files.")] = False,
     abstain: Annotated[
         float | None,
-        typer.Option(help="Share of wrong answers that may remain; else: undecided."),
+        typer.Option(help="Share of clips whose true label may be ruled out; else: undecided."),
     ] = None,
     weights: Weights = None,
     detector: DetectorName = None,

@@ -145,8 +145,8 @@ def _describe_metadata(metrics: Mapping[str, Any]) -> Fact | None:
     reached = format_measure("balanced_accuracy", metadata["balanced_accuracy"])
     ends = format_interval("balanced_accuracy", interval)
     text = (
-        f"A probe that sees {name_columns(columns)} and never a pixel reaches a balanced "
-        f"accuracy of {reached} (95 % interval {ends}), on the same folds. "
+        f"A probe that sees {name_columns(columns)} and nothing else of the picture reaches a "
+        f"balanced accuracy of {reached} (95 % interval {ends}), on the same folds. "
         f"{_judge_metadata(metrics, metadata, interval)}"
     )
     return Fact("Metadata alone", f"balanced accuracy {reached} ({ends}) from {few}", text)
