@@ -117,8 +117,8 @@ def _judge_duplicates(found: Mapping[str, Any]) -> list[Finding]:
                 "duplicates",
                 f"{found['n_across']} pair(s) of clips of different dogs look like the same "
                 f"footage, first {first['first']!r} ({first['first_subject']!r}) and "
-                f"{first['second']!r} ({first['second_subject']!r}): as alike as frames next to each other in time; "
-                "they are in training and test at once",
+                f"{first['second']!r} ({first['second_subject']!r}): as alike as frames next to "
+                "each other in time; they are in training and test at once",
             )
         )
     if within:
