@@ -26,5 +26,5 @@ def test_lines_hold_what_was_measured():
 
 
 def test_preset_of_another_method_is_refused():
-    with pytest.raises(ConfigError, match="learns by 'logistic'"):
+    with pytest.raises(ConfigError, match="learns by 'lda'"):
         measure_cost(preset="strict")

@@ -358,4 +358,4 @@ def test_evaluate_says_what_picking_the_best_setting_would_claim(canemo, finishe
     swept = [*FAST, "--set", 'sweep.poolings=["upper","lower"]', "--show-optimism"]
     code, out, _ = canemo("--quiet", "evaluate", study, *swept)
     assert code == 0
-    assert "2 settings" in out
+    assert "3 settings" in out

@@ -66,7 +66,13 @@ def test_order_of_rows_does_not_matter():
 
 
 def test_single_frames_give_no_measure_of_likeness():
-    assert found(draw_evidence(frames=1)) == {"threshold": None, "n": 0, "pairs": []}
+    assert found(draw_evidence(frames=1)) == {
+        "threshold": None,
+        "n": 0,
+        "n_across": 0,
+        "n_within": 0,
+        "pairs": [],
+    }
 
 
 @pytest.mark.parametrize("noise", [0.0, 1.0])

@@ -534,11 +534,11 @@ def test_sweep_ends_in_a_model_of_the_setting_that_was_chosen(tmp_path, study):
         "sweep": {"poolings": ("upper", "lower"), "frames": ("all", "even:2")},
     }
     result = canemo.run(study, config=load_config(study, overrides=overrides), name="swept")
-    assert result.metrics["sweep"]["settings"] == 2 * 2 * 2
+    assert result.metrics["sweep"]["settings"] == 3 * 2 * 2  # the probe's own pooling too
     assert sum(part["chosen"] for part in result.metrics["sweep"]["parts"]) == 4
     model = canemo.load_model(result.model)
     assert model.saved.config.sweep.poolings == ()
-    assert model.saved.config.probe.pooling in ("upper", "lower")
+    assert model.saved.config.probe.pooling in ("cls", "upper", "lower")
     table = pd.read_parquet(result.model / "training_predictions.parquet")
     kept = table[table["level"] == "video"].set_index("video_id")["probability_anticipation"]
     found = model.predict_video(study / "videos" / "dog1 clip2.mp4")

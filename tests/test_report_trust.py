@@ -90,7 +90,9 @@ def test_metadata_alone_is_judged(score: float, interval: list[float] | None, en
         "interval": {"balanced_accuracy": interval},
     }
     text = tell("Metadata alone", metrics)
-    assert "A probe that sees session, duration and brightness and never a pixel" in text
+    assert (
+        "A probe that sees session, duration and brightness and nothing else of the picture" in text
+    )
     assert f"balanced accuracy of {100 * score:.1f} %" in text
     assert end in text
 
