@@ -89,7 +89,7 @@ def test_discriminant_is_described_with_its_choices() -> None:
         "together with the penalty, in the same inner folds.",
         "95 % intervals from 2,000 bootstrap resamples of dogs (bias-corrected and accelerated)",
         "The labels of whole clips were moved within each dog, 1,000 times at random",
-        "A probe that sees session, duration and brightness and never a pixel",
+        "A probe that sees session, duration and brightness and nothing else of the picture",
         "Brier score 0.132",
     ):
         assert fact in text
