@@ -57,6 +57,7 @@ def test_clean_world_with_an_effect_gives_no_alarm(seed):
     assert found["confounds"] is None
 
 
+@pytest.mark.slow
 def test_clean_worlds_without_an_effect_give_alarms_no_more_often_than_by_chance():
     alarms = [named(draw_evidence(subjects=8, seed=seed), "alarm") for seed in range(6)]
     assert sum(map(bool, alarms)) <= 2

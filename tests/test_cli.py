@@ -277,6 +277,7 @@ def test_audit_of_a_study_and_of_its_run_agree(canemo, finished):
     assert "{" not in out
 
 
+@pytest.mark.slow
 def test_audit_with_confounds_keeps_them_in_the_run(canemo, finished, tmp_path):
     study = shutil.copytree(finished.parent.parent, tmp_path / "study")
     run = study / "runs" / finished.name

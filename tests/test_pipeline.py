@@ -393,6 +393,7 @@ def audited(finished, study):
         return before, canemo.audit_study(finished.folder, confounds=True)
 
 
+@pytest.mark.slow
 def test_audit_of_a_run_finds_what_the_run_found_and_keeps_the_battery(finished, audited):
     before, found = audited
     assert found == {**finished.metrics["audit"], "confounds": found["confounds"]}
@@ -402,6 +403,7 @@ def test_audit_of_a_run_finds_what_the_run_found_and_keeps_the_battery(finished,
         assert name == "report.html" or (finished.folder / name).read_bytes() == content, name
 
 
+@pytest.mark.slow
 def test_battery_tries_every_part_on_the_same_clips(audited):
     battery = audited[1]["confounds"]
     assert [row["name"] for row in battery["rows"]] == [
@@ -528,6 +530,7 @@ def test_only_frames_that_count_make_the_answer_for_a_clip(tmp_path, study):
     assert frames.nunique() == 5
 
 
+@pytest.mark.slow
 def test_sweep_ends_in_a_model_of_the_setting_that_was_chosen(tmp_path, study):
     overrides = {
         **OVERRIDES,
