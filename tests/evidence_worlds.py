@@ -12,10 +12,11 @@ import pandas as pd
 
 from canemo.assessment import evaluate_evidence
 from canemo.config import format_config, load_config
+from canemo.discriminant_learner import DiscriminantLearner
 from canemo.evaluate import Evaluation
 from canemo.evidence import SPLIT_FILE, Evidence, list_representations, write_evidence
 from canemo.files import write_table
-from canemo.learners import DiscriminantLearner, Learner, Material
+from canemo.learning import Learner, Material
 from canemo.progress import silent
 from canemo.records import Study, Video
 from canemo.run_metrics import compute_metrics, write_metrics

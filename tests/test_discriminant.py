@@ -345,7 +345,7 @@ def test_inner_folds_hold_out_whole_training_dogs_and_never_see_others(monkeypat
         seen.append([set(reading.subjects[clips]) for clips in (trained, held)])
         return make_inner_fold(moments, trained, held)
 
-    monkeypatch.setattr("canemo.learners.make_inner_fold", spy)
+    monkeypatch.setattr("canemo.discriminant_learner.make_inner_fold", spy)
     learner.fit(rows_of(features), seed=0)
     assert len(seen) == 3
     assert all(trained | held == set(FOUR) and not trained & held for trained, held in seen)
@@ -370,7 +370,8 @@ def test_inner_fold_whose_training_dogs_lack_a_label_is_left_out(monkeypatch):
     losses = []
     for folds in (inner, inner[1:]):
         monkeypatch.setattr(
-            "canemo.learners.iter_inner_folds", lambda *_, _folds=folds, **__: iter(_folds)
+            "canemo.discriminant_learner.iter_inner_folds",
+            lambda *_, _folds=folds, **__: iter(_folds),
         )
         losses.append([trial.inner_loss for trial in learner.fit(np.ones(24, bool), seed=0).trials])
     assert losses[0] == losses[1]

@@ -11,7 +11,8 @@ from canemo.evaluate import (
     summarise_subjects,
 )
 from canemo.features import pool
-from canemo.learners import LogisticLearner, Material
+from canemo.learners import LogisticLearner
+from canemo.learning import Material
 from canemo.predictions import select_level, tabulate_predictions
 from canemo.probe import average_by_video
 from canemo.splits import Fold, Split, make_split

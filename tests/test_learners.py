@@ -7,17 +7,11 @@ import pytest
 
 from canemo.config import GradientConfig, ProbeConfig, SequenceConfig, load_config
 from canemo.curves import average_curves
+from canemo.discriminant_learner import DiscriminantLearner
 from canemo.evaluate import evaluate_learner
 from canemo.features import pool
-from canemo.learners import (
-    DiscriminantLearner,
-    Fitted,
-    GradientLearner,
-    LogisticLearner,
-    Material,
-    SequenceLearner,
-    make_learner,
-)
+from canemo.learners import GradientLearner, LogisticLearner, SequenceLearner, make_learner
+from canemo.learning import Fitted, Material
 from canemo.probe import Probe
 from canemo.splits import Fold, Split, make_split
 from worlds import LABELS, draw_features

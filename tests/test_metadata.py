@@ -8,7 +8,6 @@ from canemo.metadata import (
     describe_clips,
     list_categories,
     name_columns,
-    score_clip_columns,
     score_metadata,
 )
 from canemo.records import Study
@@ -101,10 +100,11 @@ def test_labels_are_no_part_of_what_is_described():
     pd.testing.assert_frame_equal(describe_clips(evidence), describe_clips(other))
 
 
-def test_without_any_column_there_is_no_score():
+def test_without_any_column_there_is_no_score(monkeypatch):
     evidence = draw_evidence(subjects=2, clips=2)
     nothing = pd.DataFrame(index=describe_clips(evidence).index)
-    assert score_clip_columns(evidence, evidence.materials[0], nothing) is None
+    monkeypatch.setattr("canemo.metadata.describe_clips", lambda evidence: nothing)
+    assert score_metadata(evidence, evidence.materials[0]) is None
 
 
 def test_order_of_rows_counts_unless_they_are_sorted_by_label():

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from canemo.config import ProbeConfig
+from canemo.discriminant_learner import DiscriminantLearner
 from canemo.evaluate import evaluate_learner
 from canemo.labellings import draw_labellings
-from canemo.learners import DiscriminantLearner
 from canemo.permutation import (
     PermutationTest,
     compare_labellings,

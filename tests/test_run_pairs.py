@@ -341,5 +341,5 @@ def test_text_holds_scores_differences_and_warnings(runs):
     assert lines[3].split()[:3] == ["good", "100.0", "%"]
     assert lines[4].split()[:3] == ["bad", "50.0", "%"]
     assert "good minus bad: +50.0 points by clip (95 % interval +50.0 to +50.0" in text
-    assert "sign-flip p 0.031, corrected 0.031" in text
+    assert "sign-flip p = 0.031, corrected 0.031" in text
     assert lines[-1] == "Warning: good: few dogs"

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from canemo.config import EvaluateConfig, ProbeConfig
+from canemo.discriminant_learner import DiscriminantLearner
 from canemo.evaluate import Evaluation, evaluate_learner
-from canemo.learners import DiscriminantLearner
 from canemo.predictions import read_predictions
 from canemo.stats import compute_scores
 from canemo.sweep import summarise_sweep

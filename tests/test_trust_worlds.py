@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import binom, kstest
 
 from canemo.config import EvaluateConfig, ProbeConfig
+from canemo.discriminant_learner import DiscriminantLearner
 from canemo.evaluate import evaluate_learner
-from canemo.learners import DiscriminantLearner
 from canemo.permutation import compare_labellings
 from canemo.power import find_least_detectable
 from canemo.predictions import select_level

@@ -9,9 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from canemo.config import ProbeConfig
+from canemo.discriminant_learner import DiscriminantLearner
 from canemo.features import Features, pool
 from canemo.frame_choice import choose_frames
-from canemo.learners import DiscriminantLearner, Material
+from canemo.learning import Material
 from canemo.splits import Split, make_split
 
 LABELS = ("anticipation", "frustration")

@@ -22,7 +22,8 @@ from canemo.evaluate import Evaluation, evaluate_learner
 from canemo.evidence import Evidence, list_representations, make_materials
 from canemo.features import LAYERS, extract_features, load_poolings, require_pooling
 from canemo.gradient import require_loss
-from canemo.learners import Learner, Material, make_learner, require_choice
+from canemo.learners import make_learner, require_choice
+from canemo.learning import Learner, Material
 from canemo.progress import Progress
 from canemo.records import Study
 from canemo.run_metrics import (

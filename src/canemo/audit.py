@@ -16,18 +16,20 @@ from numpy.typing import NDArray
 
 from canemo.config import EvaluateConfig
 from canemo.discriminant import remove_directions, select_training
+from canemo.discriminant_learner import DiscriminantLearner
 from canemo.duplicates import find_duplicates
-from canemo.evaluate import Evaluation, evaluate_learner, finite_or_none
+from canemo.evaluate import Evaluation, evaluate_learner, finite_or_none, summarise_scores
 from canemo.evidence import Evidence
 from canemo.findings import find_alignment, judge_metadata, judge_parts
 from canemo.labellings import draw_labellings
-from canemo.learners import DiscriminantLearner, Fitted, Material, Rows
+from canemo.learning import Fitted, Material, Rows
 from canemo.metadata import list_categories
+from canemo.permutation import PermutationTest
 from canemo.predictions import read_predictions, select_level
 from canemo.probe import average_by_video
 from canemo.records import Fate
 from canemo.splits import Split, make_split
-from canemo.stats import compute_intervals, compute_scores
+from canemo.stats import compute_scores
 
 GROUPS = 10  # of the tempting splits: what most papers use
 SESSIONS = ("session", "session_id", "visit", "visit_id", "day", "date")
@@ -109,21 +111,15 @@ def measure_identity(
     several = clips["subject_id"].value_counts().loc[lambda number: number > 1].index
     if len(several) < 2:
         return None
-    rows = material.origin["subject_id"].isin(several).to_numpy()
+    material = material.select(material.origin["subject_id"].isin(several).to_numpy())
     some = clips[clips["subject_id"].isin(several)].sample(frac=1, random_state=rng)
     turn = some.groupby("subject_id").cumcount() % GROUPS
     fold = dict(zip(some["video_id"], turn, strict=True))
-    origin = material.origin[rows]
-    dogs = replace(
-        material,
-        x=material.x[rows],
-        origin=origin.assign(
-            label=origin["subject_id"],
-            subject_id=[f"{fold[video]}" for video in origin["video_id"]],
-        ).reset_index(drop=True),
-        labels=tuple(sorted(several)),
-        counted=None if material.counted is None else material.counted[rows],
+    origin = material.origin.assign(
+        label=material.origin["subject_id"],
+        subject_id=[f"{fold[video]}" for video in material.origin["video_id"]],
     )
+    dogs = replace(material, origin=origin, labels=tuple(sorted(several)))
     found = _evaluate(DiscriminantLearner((dogs,), learner.probe), settings)
     videos = select_level(found.predictions, "video", dogs.labels)
     return {
@@ -220,14 +216,14 @@ def compare_drops(
     )
     lost = table["lost"].to_numpy(dtype=float)
     observed = _spread(lost, label_index[None], len(labels))[0]
-    null = _spread(lost, drawn, len(labels))
-    reached = int((null >= observed - 1e-12).sum())
-    p = reached / len(null) if exact else (reached + 1) / (len(null) + 1)
+    test = PermutationTest(
+        {"lost": float(observed)}, {"lost": _spread(lost, drawn, len(labels))}, exact
+    )
     shares = table.groupby("label")["lost"].mean()
     return {
         "shares": {str(label): float(share) for label, share in shares.items()},
         "difference": float(observed),
-        "p": None if exact and len(null) == 1 else p,
+        "p": test.compute_p("lost"),
     }
 
 
@@ -257,7 +253,8 @@ def _claim(
     """Return the balanced accuracies of a split that puts whole groups of crops aside."""
     material = learner.material
     if frames_alone and material.counted is not None:  # a frame by itself counts or is not there
-        material, group = _keep_counted(material), group[material.counted]
+        group = group[material.counted]
+        material = replace(material.select(material.counted), counted=None)
     origin = material.origin.assign(subject_id=[f"{number}" for number in group])
     if frames_alone:
         origin["video_id"] = [f"{number}" for number in range(len(origin))]
@@ -269,13 +266,6 @@ def _claim(
     rows = table.loc[table["level"] == "frame"]
     clips = material.origin["video_id"].to_numpy(dtype=object)[rows["video_id"].astype(int)]
     return {**answers, "video": _balance_by_clip(rows, clips, material.labels)}
-
-
-def _keep_counted(material: Material) -> Material:
-    """Return the material without the crops that do not count."""
-    rows = material.restrict(np.ones(len(material.origin), dtype=bool))
-    origin = material.origin[rows].reset_index(drop=True)
-    return replace(material, x=material.x[rows], origin=origin, counted=None)
 
 
 def _balance_by_clip(
@@ -304,12 +294,9 @@ def _score_video(
     """Return balanced accuracy by clip and its interval."""
     found = evaluate_learner(learner, split, seed=settings.seed)
     videos = select_level(found.predictions, "video", learner.material.labels)
-    interval = compute_intervals(videos, resamples=settings.resamples, seed=settings.seed)
-    pair = interval["balanced_accuracy"]
-    return {
-        "balanced_accuracy": finite_or_none(compute_scores(videos)["balanced_accuracy"]),
-        "interval": list(pair) if pair else None,
-    }
+    scores = summarise_scores(videos, evaluate=settings)
+    name = "balanced_accuracy"
+    return {name: scores[name], "interval": scores["interval"][name]}
 
 
 def _mean_of_clips(material: Material, rows: Rows) -> NDArray[np.float32]:

@@ -18,11 +18,13 @@ from canemo.audit import audit_evidence
 from canemo.backbones import Backbone, load_backbone, write_random_weights
 from canemo.config import SWEEP_POOLINGS, Config, load_config
 from canemo.crops import CropFile
+from canemo.discriminant_learner import DiscriminantLearner
 from canemo.errors import ConfigError, MissingExtraError, WeightsError
 from canemo.evaluate import evaluate_learner
 from canemo.evidence import Evidence
 from canemo.gradient import choose_learning_rate
-from canemo.learners import DiscriminantLearner, GradientLearner, Material
+from canemo.learners import GradientLearner
+from canemo.learning import Material
 from canemo.permutation import compare_labellings
 from canemo.progress import Progress, silent
 from canemo.records import Study, Video

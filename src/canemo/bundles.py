@@ -18,11 +18,12 @@ import pyarrow as pa
 
 from canemo.assessment import evaluate_evidence
 from canemo.curves import CURVE_COLUMNS
+from canemo.discriminant_learner import DiscriminantLearner
 from canemo.errors import ModelError, OutputExistsError
 from canemo.evaluate import Evaluation
 from canemo.evidence import Evidence, read_evidence
 from canemo.files import replacing, sha256_file
-from canemo.learners import DiscriminantLearner, Learner
+from canemo.learning import Learner
 from canemo.predictions import PROBABILITY
 from canemo.progress import Progress, silent
 from canemo.run_metrics import CHOICES, compute_metrics, stand_in_for

@@ -1,6 +1,7 @@
 """The confound battery: what of the label can be read without the face.
 
-The same probe, folds and frames, on other parts of the same pictures and on numbers about them.
+A discriminant with default settings, on the same folds and frames, reads other parts of the same
+pictures and numbers about them.
 """
 
 from __future__ import annotations
@@ -11,32 +12,31 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import pandas as pd
-
 from canemo.assessment import Plan, embed_crops
-from canemo.config import ProbeConfig
 from canemo.crops import CropFile
 from canemo.errors import SplitError
-from canemo.evaluate import evaluate_learner, finite_or_none
+from canemo.evaluate import summarise_scores
 from canemo.evidence import Evidence
 from canemo.features import load_pooled
-from canemo.learners import DiscriminantLearner, Material
-from canemo.metadata import GEOMETRY, LIGHT, describe_clips, make_clip_learner
+from canemo.frame_choice import choose_frames
+from canemo.learning import Material
+from canemo.metadata import (
+    GEOMETRY,
+    LIGHT,
+    describe_clips,
+    evaluate_clips,
+    predict_clips,
+)
 from canemo.metrics import Predictions
-from canemo.predictions import select_level
 from canemo.progress import Progress
-from canemo.stats import adjust_holm, compare_pair, compute_intervals, compute_scores
+from canemo.stats import LEVEL, adjust_holm, compare_pair
 from canemo.study_crops import StudyCrops
-from canemo.variants import VARIANTS, make_variants, pick_frames
+from canemo.variants import VARIANTS, make_variants
 from canemo.video import Sampling
 
 TITLES = {
     "face": "the face crop",
-    "background": "the background, face painted over",
-    "whole_frame": "the whole frame",
-    "without_ears": "the face crop without its ears region",
-    "without_eyes": "the face crop without its eyes region",
-    "without_muzzle": "the face crop without its muzzle region",
+    **VARIANTS,
     "geometry": "place, size and motion of the box",
     "light": "brightness and blur",
 }
@@ -48,7 +48,6 @@ _ALONE = {
     "light": "brightness and blur alone predict the label: do not attribute this result to the "
     "face before that is explained",
 }
-LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -57,14 +56,11 @@ class _Row:
     videos: Predictions
 
     def describe(self, evidence: Evidence) -> dict[str, Any]:
-        settings = evidence.config.evaluate
-        intervals = compute_intervals(self.videos, resamples=settings.resamples, seed=settings.seed)
         return {
             "name": self.name,
             "title": TITLES[self.name],
             "clips": len(self.videos.label_index),
-            **{k: finite_or_none(v) for k, v in compute_scores(self.videos).items()},
-            "interval": {k: list(pair) if pair else None for k, pair in intervals.items()},
+            **summarise_scores(self.videos, evaluate=evidence.config.evaluate),
         }
 
 
@@ -78,7 +74,10 @@ def run_confounds(
     """
     variants = _make_all(plan, crops, progress=progress)
     first = evidence.materials[0]
-    rows = [_Row("face", _test(_restrict(first, crops, plan), evidence))]
+    face = first.select(
+        choose_frames(first.origin, crops.ledger, f"even:{plan.config.audit.frames_per_clip}")
+    )
+    rows = [_Row("face", evaluate_clips(face, evidence))]
     for name in VARIANTS:
         files = {file.video.video_id: file for file in variants[name]}
         part = StudyCrops(plan.study, files, crops.ledger, ())
@@ -87,13 +86,12 @@ def run_confounds(
         origin, x = load_pooled(sources, first.pooling)
         with suppress(SplitError):  # too few of its frames can still be read: no row
             if len(x):
-                rows.append(_Row(name, _test(Material(x, origin, first.labels), evidence)))
+                rows.append(_Row(name, evaluate_clips(Material(x, origin, first.labels), evidence)))
     table = describe_clips(evidence)
     for name, columns in (("geometry", GEOMETRY), ("light", LIGHT)):
         some = table[[column for column in columns if column in table]]
         if len(some.columns):
-            learner = make_clip_learner(some, first, ProbeConfig())
-            rows.append(_Row(name, _evaluate(learner, evidence)))
+            rows.append(_Row(name, predict_clips(some, first, evidence)))
     described = [row.describe(evidence) for row in rows]
     return {
         "rows": described,
@@ -151,28 +149,6 @@ def _make_all(plan: Plan, crops: StudyCrops, *, progress: Progress) -> dict[str,
             made[name].append(variants[name])
     progress("variants", len(crops.files), len(crops.files))
     return made
-
-
-def _restrict(material: Material, crops: StudyCrops, plan: Plan) -> Material:
-    """Return the crops of the frames that the variants show."""
-    number = plan.config.audit.frames_per_clip
-    kept = {
-        (name, frame)
-        for name, file in crops.files.items()
-        for frame in pick_frames(file.read_ledger(), number)
-    }
-    places = zip(material.origin["video_id"], material.origin["frame_index"], strict=True)
-    rows = pd.Series([place in kept for place in places]).to_numpy()
-    return Material(material.x[rows], material.origin[rows].reset_index(drop=True), material.labels)
-
-
-def _test(material: Material, evidence: Evidence) -> Predictions:
-    return _evaluate(DiscriminantLearner((material,), ProbeConfig()), evidence)
-
-
-def _evaluate(learner: DiscriminantLearner, evidence: Evidence) -> Predictions:
-    found = evaluate_learner(learner, evidence.split, seed=evidence.config.evaluate.seed)
-    return select_level(found.predictions, "video", learner.material.labels)
 
 
 def _compare_bands(rows: Sequence[_Row], evidence: Evidence) -> dict[str, float]:

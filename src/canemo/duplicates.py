@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from canemo.learners import Material
+from canemo.learning import Material
 
 MATCHED = 0.5
 MAX_PAIRS = 100

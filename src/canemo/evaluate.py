@@ -14,7 +14,7 @@ from canemo.curves import CURVE_COLUMNS
 from canemo.errors import SplitError
 from canemo.folds import ProgressFn, count_done, map_folds
 from canemo.gradient import compute_log_loss
-from canemo.learners import Fitted, Learner, Material, Rows
+from canemo.learning import Fitted, Learner, Material, Rows
 from canemo.metrics import (
     Predictions,
     compute_confusion,
@@ -175,18 +175,25 @@ def _trace_epochs(
     ]
 
 
-def summarise_level(predictions: Predictions, *, evaluate: EvaluateConfig) -> dict[str, Any]:
-    """Return the scores of one level as metrics.json holds them."""
+def summarise_scores(predictions: Predictions, *, evaluate: EvaluateConfig) -> dict[str, Any]:
+    """Return accuracy, balanced accuracy, AUROC and their ``interval`` as JSON can hold them."""
     intervals = compute_intervals(predictions, resamples=evaluate.resamples, seed=evaluate.seed)
     return {
-        "n": len(predictions.label_index),
         **{name: finite_or_none(value) for name, value in compute_scores(predictions).items()},
+        "interval": {name: list(pair) if pair else None for name, pair in intervals.items()},
+    }
+
+
+def summarise_level(predictions: Predictions, *, evaluate: EvaluateConfig) -> dict[str, Any]:
+    """Return the scores of one level as metrics.json holds them."""
+    return {
+        "n": len(predictions.label_index),
+        **summarise_scores(predictions, evaluate=evaluate),
         "macro_f1": compute_macro_f1(predictions),
         "confusion": {
             "labels": list(predictions.labels),
             "counts": compute_confusion(predictions).tolist(),
         },
-        "interval": {name: list(pair) if pair else None for name, pair in intervals.items()},
     }
 
 

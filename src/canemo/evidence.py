@@ -18,7 +18,7 @@ from canemo.errors import ModelError
 from canemo.features import to_array, to_column
 from canemo.files import replacing, write_table
 from canemo.frame_choice import choose_frames
-from canemo.learners import Material
+from canemo.learning import Material
 from canemo.records import Study, Video
 from canemo.runs import read_run_config
 from canemo.splits import Split, load_split

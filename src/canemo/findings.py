@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import random_table
 
 from canemo.metadata import list_categories
 from canemo.records import Study
+from canemo.stats import LEVEL
 
-LEVEL = 0.05
 DRAWS = 999
 WORTH_SAYING = 0.05  # of balanced accuracy
 
@@ -213,17 +214,16 @@ def _judge_identity(parts: Mapping[str, Any], study: Study, honest: float | None
 
 
 def _test_dependence(counts: NDArray[np.int64]) -> float:
-    """Return p of rows and columns of (S, K) counts being unrelated; labels are moved freely."""
-    rows = np.repeat(np.arange(len(counts)), counts.sum(axis=1))
-    columns = np.concatenate([np.repeat(np.arange(counts.shape[1]), row) for row in counts])
-    expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
-    observed = ((counts - expected) ** 2 / expected).sum()
-    rng, reached = np.random.default_rng(0), 0
-    for _ in range(DRAWS):
-        drawn = np.zeros(counts.shape)
-        np.add.at(drawn, (rows, rng.permutation(columns)), 1)
-        reached += ((drawn - expected) ** 2 / expected).sum() >= observed - 1e-9
-    return float((reached + 1) / (DRAWS + 1))
+    """Return p of rows and columns of (S, K) counts being unrelated, by tables of equal margins."""
+    margins = counts.sum(axis=1), counts.sum(axis=0)
+    expected = np.outer(*margins) / counts.sum()
+    drawn = random_table(*margins, seed=0).rvs(DRAWS)
+    reached = _measure_dependence(drawn, expected) >= _measure_dependence(counts, expected) - 1e-9
+    return float((reached.sum() + 1) / (DRAWS + 1))
+
+
+def _measure_dependence(counts: NDArray[Any], expected: NDArray[Any]) -> NDArray[Any]:
+    return np.asarray(((counts - expected) ** 2 / expected).sum(axis=(-2, -1)))
 
 
 def _judge_selection(found: Mapping[str, Any], honest: float | None) -> list[Finding]:

@@ -32,14 +32,18 @@ def choose_frames(origin: pd.DataFrame, ledger: pd.DataFrame, rule: str) -> NDAr
     quality = None if kind == "even" else _look_up(origin, ledger, _QUALITY[kind])
     for rows in origin.groupby("video_id", sort=False).indices.values():
         if quality is None:
-            wanted = min(int(number), len(rows))
-            middle = (np.arange(wanted) + 0.5) * len(rows) / wanted
-            counted[rows[middle.astype(int)]] = True
+            counted[rows[spread_evenly(len(rows), int(number))]] = True
         else:
             best = np.argsort(-quality[rows], kind="stable")
             wanted = math.ceil(Fraction(number) * len(rows))  # 0.55 of 20 is 11, as float 12
             counted[rows[best[:wanted]]] = True
     return counted
+
+
+def spread_evenly(frames: int, wanted: int) -> NDArray[np.int64]:
+    """Return the middle place of each of `wanted` equal parts of so many frames, all of fewer."""
+    number = min(wanted, frames)
+    return (2 * np.arange(number) + 1) * frames // max(2 * number, 1)
 
 
 def _look_up(origin: pd.DataFrame, ledger: pd.DataFrame, column: str) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
-"""What is known of a clip without looking at a face: tables, file, boxes, light and blur.
+"""What is known of a clip without an embedding: tables, file, face boxes, light and blur of crops.
 
-A probe on these numbers says what the circumstances of filming alone predict.
+A probe on these numbers says how far the circumstances of filming alone predict the label.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from canemo.config import ProbeConfig
-from canemo.evaluate import evaluate_learner, finite_or_none
+from canemo.discriminant_learner import DiscriminantLearner
+from canemo.evaluate import evaluate_learner, summarise_scores
 from canemo.evidence import Evidence
-from canemo.learners import DiscriminantLearner, Material
+from canemo.learning import Material
+from canemo.metrics import Predictions
 from canemo.predictions import select_level
 from canemo.records import Fate, Study
-from canemo.stats import compute_intervals, compute_scores
 
 GEOMETRY = ("box_x", "box_y", "box_size", "box_aspect", "box_motion", "used_share")
 LIGHT = ("brightness", "brightness_change", "sharpness")
@@ -33,7 +34,7 @@ def describe_clips(evidence: Evidence) -> pd.DataFrame:
     label.
 
     Columns named ``NAME=VALUE`` are 1 where a column of videos.csv has that value. Columns without
-    variation are left out, and so are texts that nearly every clip has a value of its own for.
+    variation are left out, and so are texts with more values than half of the clips.
     """
     used = evidence.ledger[evidence.ledger["fate"] == Fate.USED]
     clips = used["video_id"].drop_duplicates().tolist()
@@ -52,16 +53,6 @@ def describe_clips(evidence: Evidence) -> pd.DataFrame:
 def name_columns(columns: Sequence[str]) -> list[str]:
     """Return the names without the values that categories were split into."""
     return list(dict.fromkeys(str(name).partition("=")[0] for name in columns))
-
-
-def make_clip_learner(
-    table: pd.DataFrame, first: Material, probe: ProbeConfig
-) -> DiscriminantLearner:
-    """Return a learner that reads one row per clip, (V, F), of the clips of a material."""
-    origin = first.origin.drop_duplicates("video_id").reset_index(drop=True)
-    x = table.loc[origin["video_id"]].to_numpy(dtype=np.float32)
-    material = Material(x, origin, first.labels, pooling="metadata")
-    return DiscriminantLearner((material,), probe)
 
 
 def list_categories(study: Study) -> Mapping[str, dict[str, str]]:
@@ -142,33 +133,42 @@ def _measure_light(used: pd.DataFrame) -> pd.DataFrame:
 
 
 def score_metadata(evidence: Evidence, first: Material) -> dict[str, Any] | None:
-    """Return how well metadata alone predict the label of unseen dogs; None where none varies."""
-    return score_clip_columns(evidence, first, describe_clips(evidence))
+    """Return how well metadata alone predict the label of unseen dogs, clip by clip.
+
+    Returns
+    -------
+    dict or None
+        Scores, their ``interval`` and the ``columns`` read; None where no column varies.
+    """
+    table = describe_clips(evidence)
+    if table.empty:
+        return None
+    videos = predict_clips(table, first, evidence)
+    return {
+        **summarise_scores(videos, evaluate=evidence.config.evaluate),
+        "columns": name_columns(list(table.columns)),
+    }
 
 
-def score_clip_columns(
-    evidence: Evidence, first: Material, table: pd.DataFrame
-) -> dict[str, Any] | None:
-    """Return scores by clip and their intervals of a probe on numbers of each clip, (V, F).
+def predict_clips(table: pd.DataFrame, first: Material, evidence: Evidence) -> Predictions:
+    """Return what a probe on numbers of each clip says of clips of unseen dogs.
 
     Parameters
     ----------
-    evidence
-        Gives labels and folds.
+    table
+        (V, F) indexed by video_id.
     first
         Its clips are tested.
-    table
-        V rows indexed by video_id; None is returned where it has no column.
+    evidence
+        Gives the folds.
     """
-    if table.empty or not len(table.columns):
-        return None
-    settings = evidence.config.evaluate
-    learner = make_clip_learner(table, first, ProbeConfig())
-    found = evaluate_learner(learner, evidence.split, seed=settings.seed)
-    videos = select_level(found.predictions, "video", first.labels)
-    intervals = compute_intervals(videos, resamples=settings.resamples, seed=settings.seed)
-    return {
-        **{name: finite_or_none(value) for name, value in compute_scores(videos).items()},
-        "interval": {name: list(pair) if pair else None for name, pair in intervals.items()},
-        "columns": name_columns(list(table.columns)),
-    }
+    origin = first.origin.drop_duplicates("video_id").reset_index(drop=True)
+    x = table.loc[origin["video_id"]].to_numpy(dtype=np.float32)
+    return evaluate_clips(Material(x, origin, first.labels, pooling="metadata"), evidence)
+
+
+def evaluate_clips(material: Material, evidence: Evidence) -> Predictions:
+    """Return what a discriminant with default settings says of clips of unseen dogs."""
+    learner = DiscriminantLearner((material,), ProbeConfig())
+    found = evaluate_learner(learner, evidence.split, seed=evidence.config.evaluate.seed)
+    return select_level(found.predictions, "video", material.labels)

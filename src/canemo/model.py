@@ -26,7 +26,7 @@ from canemo.config import Config
 from canemo.conformal import Conformal
 from canemo.errors import ModelError
 from canemo.files import write_atomically
-from canemo.learners import Classifier
+from canemo.learning import Classifier
 from canemo.probe import Probe
 from canemo.sequence import SequenceProbe
 

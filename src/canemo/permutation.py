@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 from scipy.stats import rankdata
 
 from canemo.discriminant import (
@@ -26,19 +27,14 @@ from canemo.discriminant import (
     select_training,
     solve,
 )
+from canemo.discriminant_learner import DiscriminantLearner, Reading, choose_factors, choose_trials
 from canemo.evaluate import finite_or_none
 from canemo.folds import ProgressFn, count_done, map_folds
 from canemo.labellings import draw_labellings
-from canemo.learners import (
-    DiscriminantLearner,
-    Reading,
-    choose_factors,
-    choose_trials,
-)
 from canemo.splits import Fold, Split
+from canemo.stats import LEVEL
 
 STATISTIC = "balanced_accuracy"
-LEVEL = 0.05
 CHUNK = 2000  # labellings at a time: bounds the memory, and every chunk factors all folds anew
 
 
@@ -260,19 +256,12 @@ def _predict_trial(
     weighed = training.weigh(labelling.units, penalty)
     solution = solve(labelling.units @ weighed, labelling, balanced=balanced)
     evidence = measure_evidence(training.standardise(x) @ weighed, solution)
-    evidence *= factor[:, None, None]
-    probability = _soften(evidence)
+    probability = softmax(evidence * factor[:, None, None], axis=2)
     clips = np.searchsorted(np.flatnonzero(test), reading.clip_index[crops])
     share = np.zeros((int(test.sum()), len(clips)))
     share[clips, np.arange(len(clips))] = 1
     share /= share.sum(axis=1, keepdims=True)
     return np.asarray(share @ probability)
-
-
-def _soften(evidence: Array) -> Array:
-    evidence = evidence - evidence.max(axis=2, keepdims=True)
-    np.exp(evidence, out=evidence)
-    return np.asarray(evidence / evidence.sum(axis=2, keepdims=True))
 
 
 def _measure_area(score: Array, positive: NDArray[np.bool_]) -> Array:

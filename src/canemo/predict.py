@@ -22,7 +22,7 @@ from canemo.detect.registry import load_detector
 from canemo.errors import ModelError, StudyError, VideoOpenError
 from canemo.features import extract_features, load_features, pool
 from canemo.frame_choice import choose_frames
-from canemo.learners import Material
+from canemo.learning import Material
 from canemo.model import SavedModel, read_model
 from canemo.predictions import PROBABILITY
 from canemo.proposal import VIDEO_SUFFIXES

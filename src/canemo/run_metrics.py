@@ -15,6 +15,7 @@ from canemo.calibration import compute_calibration
 from canemo.config import Config, ProbeConfig, find_departures
 from canemo.conformal import evaluate_conformal
 from canemo.detect.protocol import Detector
+from canemo.discriminant_learner import DiscriminantLearner
 from canemo.evaluate import (
     Evaluation,
     summarise_chance,
@@ -24,7 +25,7 @@ from canemo.evaluate import (
 from canemo.evidence import Evidence
 from canemo.files import write_atomically
 from canemo.gradient import choose_learning_rate
-from canemo.learners import DiscriminantLearner, Learner, Material
+from canemo.learning import Learner, Material
 from canemo.metadata import score_metadata
 from canemo.metrics import Predictions
 from canemo.permutation import compare_labellings, describe_permutation

@@ -18,6 +18,7 @@ from canemo.evaluate import summarise_level
 from canemo.metrics import Predictions
 from canemo.predictions import PROBABILITY, select_level
 from canemo.report.run_folder import read_run
+from canemo.report.text import format_pair
 from canemo.report.wording import count, format_interval, format_measure, join_words
 from canemo.splits import load_split
 
@@ -114,7 +115,7 @@ def format_run_comparison(content: Mapping[str, Any]) -> str:
     parts = [
         f"{what}, tested by every run with probes that had not seen the dog",
         "\n".join([heading, *(_format_run(run, width) for run in content["runs"])]),
-        "\n".join(map(_format_pair, content["pairs"])),
+        "\n".join(map(format_pair, content["pairs"])),
         "\n".join(f"Warning: {warning}" for warning in content["warnings"]),
     ]
     return "\n\n".join(filter(None, parts))
@@ -313,14 +314,3 @@ def _format_run(run: Mapping[str, Any], width: int) -> str:
     )
     interval = format_interval("accuracy", run["interval"]["accuracy"])
     return f"{run['name']:<{width}}{accuracy:>10}   {interval:<16}{balanced:>10}{auroc:>8}"
-
-
-def _format_pair(pair: Mapping[str, Any]) -> str:
-    interval = pair["interval"]["accuracy"]
-    ends = "–" if interval is None else f"{100 * interval[0]:+.1f} to {100 * interval[1]:+.1f}"
-    p = "–" if pair["p"] is None else f"{pair['p']:.3f}, corrected {pair['p_holm']:.3f}"
-    effect = "–" if pair["effect_size"] is None else f"{pair['effect_size']:+.2f}"
-    return (
-        f"{pair['first']} minus {pair['second']}: {100 * pair['difference']['accuracy']:+.1f} "
-        f"points by clip (95 % interval {ends}; sign-flip p {p}; d_z over dogs {effect})"
-    )

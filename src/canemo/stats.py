@@ -12,6 +12,7 @@ from scipy.stats import t as student_t
 from canemo.metrics import Array, Predictions, compute_weighted_scores
 
 CONFIDENCE = 0.95
+LEVEL = 0.05  # below which p counts as more than chance
 INTERVAL_METHOD = "log-odds t"
 LEAST_SPREAD = 1e-12  # less than this is rounding, not a difference
 MAX_EXACT_SUBJECTS = 14

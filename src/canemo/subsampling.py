@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canemo.discriminant import Array, arrange, select_training, solve
+from canemo.discriminant_learner import DiscriminantLearner, Reading
 from canemo.folds import map_folds
-from canemo.learners import DiscriminantLearner, Reading
 from canemo.learning_curve import fit_learning_curve
 
 REPEATS, SIZES, REPLICATES = 20, 6, 200

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from canemo.config import EvaluateConfig
-from canemo.evaluate import Evaluation, finite_or_none
+from canemo.evaluate import Evaluation, finite_or_none, summarise_scores
 from canemo.predictions import read_predictions
-from canemo.stats import compute_intervals, compute_scores
+from canemo.stats import compute_scores
 
 _PART = ["pooling", "frames"]
 
@@ -38,12 +38,10 @@ def summarise_sweep(
     parts = []
     for part, rows in inside.groupby(_PART, sort=False):
         predictions = read_predictions(rows, labels)
-        intervals = compute_intervals(predictions, resamples=evaluate.resamples, seed=evaluate.seed)
         parts.append(
             {
                 **dict(zip(_PART, part, strict=True)),
-                **{k: finite_or_none(v) for k, v in compute_scores(predictions).items()},
-                "interval": {k: list(pair) if pair else None for k, pair in intervals.items()},
+                **summarise_scores(predictions, evaluate=evaluate),
                 "chosen": int(times.get(part, 0)),
             }
         )

@@ -28,12 +28,12 @@ from canemo.crops import (
 )
 from canemo.errors import ConfigError
 from canemo.files import hash_values
+from canemo.frame_choice import spread_evenly
 from canemo.records import Box, Fate, Image, Video
 from canemo.video import Sampling, VideoReader
 
 __all__ = [
     "BANDS",
-    "DESCRIPTIONS",
     "FACE_MARGIN",
     "VARIANTS",
     "hide_band",
@@ -52,15 +52,14 @@ BANDS = {"ears": (0.0, 0.3), "eyes": (0.3, 0.55), "muzzle": (0.55, 1.0)}
 The same for every dog, since nothing here knows where the parts of a face lie. On a turned head or
 a face with pricked or hanging ears, a band may miss its part.
 """
-DESCRIPTIONS = {
-    "background": "the whole frame with the face painted over",
-    "whole_frame": "the whole frame, face and all",
-    "without_ears": "the face crop with its upper 30 % painted over",
-    "without_eyes": "the face crop with the band from 30 to 55 % of its height painted over",
-    "without_muzzle": "the face crop with its lower 45 % painted over",
+VARIANTS = {
+    "background": "the background, face painted over",
+    "whole_frame": "the whole frame",
+    "without_ears": "the face crop without its ears region",
+    "without_eyes": "the face crop without its eyes region",
+    "without_muzzle": "the face crop without its muzzle region",
 }
 """Name of a variant -> what its pictures show."""
-VARIANTS: tuple[str, ...] = tuple(DESCRIPTIONS)
 
 _SAME_TIME_S = 1e-3
 _MID_GREY = 128
@@ -72,7 +71,7 @@ Change: TypeAlias = Callable[[Image, Row], Image]
 
 def make_variants(
     crops: CropFile,
-    variants: Collection[str] = VARIANTS,
+    variants: Collection[str] = tuple(VARIANTS),
     *,
     frames_per_clip: int,
     sampling: Sampling,
@@ -165,8 +164,7 @@ def pick_frames(ledger: pd.DataFrame, frames_per_clip: int) -> list[int]:
     """
     _require((), frames_per_clip)
     used = ledger.loc[ledger["fate"] == Fate.USED, "frame_index"].tolist()
-    number = min(frames_per_clip, len(used))
-    return [int(used[(2 * place + 1) * len(used) // (2 * number)]) for place in range(number)]
+    return [int(used[place]) for place in spread_evenly(len(used), frames_per_clip)]
 
 
 def hide_face(image_rgb: Image, box: Box) -> Image:

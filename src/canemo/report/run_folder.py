@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 
 from canemo.errors import ModelError
+from canemo.runs import CONFOUNDS_FILE
 
 METRICS_SCHEMA = 1
-CONFOUNDS_FILE = "confounds.json"
 
 _NEEDED: Mapping[str, tuple[str, ...]] = {
     "study": (

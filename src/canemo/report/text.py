@@ -66,7 +66,7 @@ def format_comparison(content: Mapping[str, Any]) -> str:
     if any(model["best_epoch"] for model in content["models"]):
         notes += "\n* best epoch on the test dogs, not chosen; val. is the last epoch, which is."
     parts = [write_comparison_sentence(content), "\n".join(lines), notes]
-    parts += ["\n".join(map(_format_pair, content["pairs"]))] if content["pairs"] else []
+    parts += ["\n".join(map(format_pair, content["pairs"]))] if content["pairs"] else []
     reasons = dict.fromkeys(each["reason"] for each in content["missing"])
     parts += ["\n".join(f"Missing: {reason}" for reason in reasons)] if reasons else []
     return "\n\n".join([*parts, *_list_warnings(content["warnings"])])
@@ -82,7 +82,8 @@ def _format_model(model: Mapping[str, Any], width: int) -> str:
     return f"{model['name']:<{width}}{shown}{clips:>9}   {interval}{mark}"
 
 
-def _format_pair(pair: Mapping[str, Any]) -> str:
+def format_pair(pair: Mapping[str, Any]) -> str:
+    """Return one of the ``pairs`` of a comparison, of models or of finished runs, as a line."""
     difference, interval = pair["difference"]["accuracy"], pair["interval"]["accuracy"]
     ends = "–" if interval is None else f"{100 * interval[0]:+.1f} to {100 * interval[1]:+.1f}"
     p = format_p(pair["p"], name="sign-flip p")
