@@ -15,6 +15,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
+from scipy.sparse import csr_array
 
 Array: TypeAlias = NDArray[np.float64]
 Index: TypeAlias = NDArray[np.int64]
@@ -74,18 +75,17 @@ def compute_moments(
     shift = features.mean(axis=0, dtype=np.float64)
     spread = features.std(axis=0, dtype=np.float64)
     spread[spread < 1e-9] = 1.0
-    share = np.sqrt(1 / np.bincount(clip_index))[clip_index]
-    clips = np.zeros((len(clip_group), features.shape[1]))
+    share = (1 / np.bincount(clip_index))[clip_index]
+    average = csr_array((share, (clip_index, np.arange(len(clip_index)))))  # (V, N)
+    clips = (average @ features - shift) / spread
     group = clip_group[clip_index]
     if features.shape[0] < features.shape[1]:  # (F, F) of each group might not fit into memory
         x = (features - shift) / spread
-        np.add.at(clips, clip_index, x * (share**2)[:, None])
-        return Moments(shift, spread, clips, clip_group, None, x, share**2, group)
+        return Moments(shift, spread, clips, clip_group, None, x, share, group)
     products = np.empty((int(clip_group.max()) + 1, features.shape[1], features.shape[1]))
     for number in range(len(products)):
         rows = group == number
-        weighted = (features[rows] - shift) / spread * share[rows, None]
-        np.add.at(clips, clip_index[rows], weighted * share[rows, None])
+        weighted = (features[rows] - shift) * np.sqrt(share[rows, None]) / spread
         products[number] = weighted.T @ weighted
     return Moments(shift, spread, clips, clip_group, products)
 
@@ -172,7 +172,7 @@ def select_training(moments: Moments, clips: Mask) -> TrainingSet:
         scatter = None
     else:
         rows = None
-        scatter = moments.products[groups].sum(axis=0) / len(own)
+        scatter = _sum_products(moments.products, groups) / len(own)
         scatter -= np.outer(mean, mean)
         scale, constant = _measure_scale(np.diag(scatter))
         scatter /= scale[:, None]
@@ -182,6 +182,13 @@ def select_training(moments: Moments, clips: Mask) -> TrainingSet:
     standardised = (own - mean) / scale
     standardised[:, constant] = 0
     return TrainingSet(mean, scale, scatter, standardised, rows)
+
+
+def _sum_products(products: Array, groups: Index) -> Array:
+    """Return the sum of some groups' products, (F, F), without a copy of them."""
+    wanted = np.zeros(len(products))
+    wanted[groups] = 1
+    return np.asarray((wanted @ products.reshape(len(products), -1)).reshape(products.shape[1:]))
 
 
 def _weigh_crops(moments: Moments, groups: Index, mean: Array, *, clips: int) -> Array:

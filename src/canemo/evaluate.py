@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -138,19 +139,23 @@ def _judge_trials(fitted: Fitted, test: Rows, *, fold: int) -> list[pd.DataFrame
     """Return what the probe of every setting answers to the test clips, a table of each."""
     clips = fitted.material.origin[test].drop_duplicates("video_id")
     origin = clips[["video_id", "subject_id", "label"]].reset_index(drop=True)
-    return [
-        origin.assign(
-            fold=fold,
-            pooling=trial.material.pooling,
-            frames=trial.material.frames,
-            penalty=trial.penalty,
-            inner_loss=trial.inner_loss,
-            **name_probabilities(
-                trial.material.predict(trial.probe, test)[1], trial.material.labels
-            ),
-        )
-        for trial in fitted.trials
-    ]
+    every = np.ones(int(test.sum()), dtype=bool)
+    tables = []
+    for _, trials in groupby(fitted.trials, key=lambda trial: id(trial.material)):
+        some = list(trials)
+        material = some[0].material.select(test)
+        tables += [
+            origin.assign(
+                fold=fold,
+                pooling=material.pooling,
+                frames=material.frames,
+                penalty=trial.penalty,
+                inner_loss=trial.inner_loss,
+                **name_probabilities(material.predict(trial.probe, every)[1], material.labels),
+            )
+            for trial in some
+        ]
+    return tables
 
 
 def _trace_epochs(

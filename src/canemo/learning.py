@@ -50,6 +50,16 @@ class Material:
         """(N,) each row's label as a position in `labels`."""
         return label_positions(self.origin, self.labels)
 
+    @cached_property
+    def video_ids(self) -> NDArray[np.object_]:
+        """(N,) the video of each row."""
+        return self.origin["video_id"].to_numpy(dtype=object)
+
+    @cached_property
+    def time_s(self) -> NDArray[np.float64]:
+        """(N,) the time of each row in its video [s]."""
+        return self.origin["time_s"].to_numpy(dtype=float)
+
     def restrict(self, rows: Rows) -> Rows:
         """Return those of the rows that are counted, (N,)."""
         return rows if self.counted is None else rows & self.counted
@@ -74,11 +84,8 @@ class Material:
         return frames, videos
 
     def _answer(self, classifier: Classifier, rows: Rows) -> tuple[Array, Array]:
-        some = self.origin[rows]
         frames, videos = classifier.predict(
-            self.x[rows],
-            video_ids=some["video_id"].to_numpy(dtype=object),
-            time_s=some["time_s"].to_numpy(dtype=float),
+            self.x[rows], video_ids=self.video_ids[rows], time_s=self.time_s[rows]
         )
         return np.asarray(frames, dtype=float), np.asarray(videos, dtype=float)
 
