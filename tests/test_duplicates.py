@@ -6,6 +6,8 @@ import pytest
 from canemo.duplicates import MAX_PAIRS, find_duplicates
 from evidence_worlds import copy_clip, draw_evidence, with_features
 
+NOT_COMPARED = {"threshold": None, "n": 0, "n_across": 0, "n_within": 0, "pairs": []}
+
 
 def found(evidence):
     return find_duplicates(evidence.materials[0])
@@ -66,13 +68,7 @@ def test_order_of_rows_does_not_matter():
 
 
 def test_single_frames_give_no_measure_of_likeness():
-    assert found(draw_evidence(frames=1)) == {
-        "threshold": None,
-        "n": 0,
-        "n_across": 0,
-        "n_within": 0,
-        "pairs": [],
-    }
+    assert found(draw_evidence(frames=1)) == NOT_COMPARED
 
 
 @pytest.mark.parametrize("noise", [0.0, 1.0])
@@ -80,7 +76,7 @@ def test_features_that_tell_no_footage_apart_make_no_duplicates(noise):
     (material,) = draw_evidence(subjects=3).materials
     x = noise * np.random.default_rng(0).normal(size=material.x.shape)
     nothing = find_duplicates(replace(material, x=x.astype(np.float32)))
-    assert nothing == {"threshold": None, "n": 0, "pairs": []}
+    assert nothing == NOT_COMPARED
 
 
 def test_noisy_features_still_tell_copies_from_other_clips():

@@ -137,7 +137,7 @@ def test_abstention_says_what_can_be_promised() -> None:
         "decided": None, "accuracy_decided": None, "undecided": None,
     }  # fmt: skip
     text = tell("Abstention", metrics)
-    assert "to be wrong in no more than 2 % of clips" in text
+    assert "to miss the true condition in no more than 2 % of clips" in text
     assert "with 29 dogs no level below 3.4 % can be promised" in text
 
 

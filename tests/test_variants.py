@@ -5,7 +5,8 @@ import pytest
 from canemo import variants as module
 from canemo.backbones import load_backbone
 from canemo.config import CropConfig, DetectConfig
-from canemo.crops import compute_brightness, compute_sharpness, extract_crops
+from canemo.crop_images import compute_brightness, compute_sharpness
+from canemo.crops import extract_crops
 from canemo.errors import ConfigError, VideoOpenError
 from canemo.features import extract_features, load_features
 from canemo.records import Fate, Video

@@ -12,6 +12,13 @@ from canemo.learning import Material
 
 MATCHED = 0.5
 MAX_PAIRS = 100
+_NOT_COMPARED: dict[str, Any] = {
+    "threshold": None,
+    "n": 0,
+    "n_across": 0,
+    "n_within": 0,
+    "pairs": [],
+}
 
 
 def find_duplicates(material: Material) -> dict[str, Any]:
@@ -38,24 +45,25 @@ def find_duplicates(material: Material) -> dict[str, Any]:
     x, clip = x[order], clip[order]
     threshold = _calibrate(x, clip)
     if threshold is None:
-        return {"threshold": None, "n": 0, "n_across": 0, "n_within": 0, "pairs": []}
+        return dict(_NOT_COMPARED)
     first = origin.drop_duplicates("video_id").set_index("video_id").loc[names]
     subjects, labels = first["subject_id"].to_numpy(), first["label"].to_numpy()
     starts = np.flatnonzero(np.diff(clip, prepend=-1))
-    found, across = [], []
+    found: list[tuple[int, int, float]] = []
+    between: list[float] = []  # how alike clips of different dogs are
     for number, start in enumerate(starts):
         rows = slice(start, starts[number + 1] if number + 1 < len(starts) else len(clip))
         nearest = np.maximum.reduceat(x[rows] @ x.T, starts, axis=1)  # (crops, clips)
         nearest = nearest.astype(float)
         typical = np.median(nearest, axis=0)
-        across += typical[subjects != subjects[number]].tolist()
+        between += typical[subjects != subjects[number]].tolist()
         share = (nearest >= threshold).mean(axis=0)
         for other in np.flatnonzero(share >= MATCHED):
             differ = subjects[number] != subjects[other] or labels[number] != labels[other]
             if other != number and differ:
                 found.append((number, int(other), float(typical[other])))
-    if across and np.median(across) >= threshold:
-        return {"threshold": None, "n": 0, "pairs": []}
+    if between and np.median(between) >= threshold:
+        return dict(_NOT_COMPARED)
     best: dict[tuple[int, int], float] = {}
     for a, b, cosine in found:
         pair = (min(a, b), max(a, b))

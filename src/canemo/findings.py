@@ -108,7 +108,10 @@ def _judge_duplicates(found: Mapping[str, Any]) -> list[Finding]:
     within = [pair for pair in found["pairs"] if pair["first_subject"] == pair["second_subject"]]
     lines = []
     if found["threshold"] is None:
-        text = "duplicates were not looked for: no clip has two crops to tell how alike they are"
+        text = (
+            "duplicates were not looked for: crops next to each other in time do not show how "
+            "alike pictures of the same footage are (single crops, or all clips look alike)"
+        )
         lines.append(Finding("note", "not_compared", text))
     if across:
         first = across[0]

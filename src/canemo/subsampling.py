@@ -52,7 +52,6 @@ def estimate_learning_curve(
     sizes = np.unique(np.linspace(LEAST_TRAINED, most, SIZES).round().astype(int))
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(subjects) for _ in range(REPEATS)]
-    learner.read()
     counts = np.stack(
         map_folds(
             lambda order: np.stack(

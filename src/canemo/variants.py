@@ -18,14 +18,8 @@ import numpy as np
 import pandas as pd
 
 from canemo.config import CropConfig
-from canemo.crops import (
-    CropFile,
-    compute_brightness,
-    compute_sharpness,
-    encode_jpeg,
-    shrink,
-    write_derived,
-)
+from canemo.crop_images import compute_brightness, compute_sharpness, encode_jpeg, shrink
+from canemo.crops import CropFile, write_derived
 from canemo.errors import ConfigError
 from canemo.files import hash_values
 from canemo.frame_choice import spread_evenly

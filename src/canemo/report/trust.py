@@ -199,7 +199,7 @@ def _describe_abstention(metrics: Mapping[str, Any]) -> Fact | None:
     level, least = (_percent(abstention[name]) for name in ("level", "least_level"))
     if not abstention["possible"]:
         text = (
-            f"No answer can be given with the promise to be wrong in no more than {level} of clips "
+            f"It cannot be promised to miss the true condition in no more than {level} of clips "
             f"of a new dog: with {count(len(metrics['subjects']), 'dog')} no level below {least} "
             "can be promised."
         )
