@@ -58,39 +58,46 @@ SkipInvalid = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 
 
-def configure(
-    study: Path, settings: list[str] | None, *, preset: str | None = None, **options: Any
-) -> Config:
-    """Return the settings of a study, overridden by the options that were given."""
-    from canemo.config import load_config
+_PLACES = {
+    "backbone": ("backbone", "name"),
+    "weights": ("backbone", "weights"),
+    "fps": ("video", "fps"),
+    "every_nth": ("video", "every_nth"),
+    "detector": ("detect", "detector"),
+    "pooling": ("probe", "pooling"),
+    "split": ("evaluate", "split"),
+    "seed": ("evaluate", "seed"),
+    "positive": ("study", "positive_label"),
+    "method": ("probe", "method"),
+    "backbones": ("compare", "backbones"),
+    "methods": ("compare", "methods"),
+    "weights_by_name": ("compare", "weights"),
+}
+"""Name of a command's parameter -> section and key of the setting it stands for."""
 
-    places = {
-        "backbone": ("backbone", "name"),
-        "weights": ("backbone", "weights"),
-        "fps": ("video", "fps"),
-        "every_nth": ("video", "every_nth"),
-        "detector": ("detect", "detector"),
-        "pooling": ("probe", "pooling"),
-        "split": ("evaluate", "split"),
-        "seed": ("evaluate", "seed"),
-        "positive": ("study", "positive_label"),
-        "method": ("probe", "method"),
-        "backbones": ("compare", "backbones"),
-        "methods": ("compare", "methods"),
-        "weights_by_name": ("compare", "weights"),
-        "sweep": ("sweep", "poolings"),
-    }
+
+def configure(context: typer.Context, study: Path, **given: Any) -> Config:
+    """Return the settings of a study, overridden by the options of the command at hand.
+
+    Every parameter that the command shares with `_PLACES` counts, and so do ``--preset``,
+    ``--sweep`` and ``--set``; `given` takes the place of parameters of the same name.
+    """
+    from canemo.config import SWEEP_POOLINGS, load_config
+
+    options = {**context.params, **given}
     overrides: dict[str, dict[str, Any]] = {}
-    for option, value in options.items():
-        section, key = places[option]
+    for option, (section, key) in _PLACES.items():
+        value = options.get(option)
         if option in ("weights", "detector") and value is not None and Path(value).exists():
             value = str(Path(value).resolve())  # so that the run and its model can move
         if value is not None:
             overrides.setdefault(section, {})[key] = value
-    for setting in settings or ():
+    if options.get("sweep"):
+        overrides["sweep"] = {"poolings": SWEEP_POOLINGS}
+    for setting in options.get("settings") or ():
         section, key, value = _parse_setting(setting)
         overrides.setdefault(section, {})[key] = value
-    return load_config(study, preset=preset, overrides=overrides)
+    return load_config(study, preset=options.get("preset"), overrides=overrides)
 
 
 def _parse_setting(text: str) -> tuple[str, str, Any]:
@@ -102,13 +109,6 @@ def _parse_setting(text: str) -> tuple[str, str, Any]:
         return section, key, json.loads(value)
     except json.JSONDecodeError:
         return section, key, value
-
-
-def offer_sweep(wanted: bool) -> tuple[str, ...] | None:
-    """Return the poolings that `--sweep` offers, None where it was not given."""
-    from canemo.config import SWEEP_POOLINGS
-
-    return SWEEP_POOLINGS if wanted else None
 
 
 def parse_weights(pairs: list[str] | None) -> dict[str, str] | None:

@@ -28,7 +28,6 @@ from canemo.cli.options import (
     Sweep,
     Weights,
     configure,
-    offer_sweep,
     parse_weights,
     refuse_options,
 )
@@ -88,6 +87,7 @@ def check(study: StudyDir, as_json: Json = False) -> None:
 
 @app.command()
 def crop(
+    context: typer.Context,
     study: StudyDir,
     preset: PresetName = None,
     sheet: Annotated[Path | None, typer.Option(help="PNG for a contact sheet.")] = None,
@@ -99,9 +99,7 @@ def crop(
     """Find and keep the face crops of every video."""
     from canemo import pipeline, terminal
 
-    config = configure(
-        study, settings, preset=preset, fps=fps, every_nth=every_nth, detector=detector
-    )
+    config = configure(context, study)
     with terminal.show_progress() as progress:
         crops = pipeline.crop_study(study, config=config, sheet=sheet, progress=progress)
     typer.echo(crops.ledger.groupby("fate").size().to_string())
@@ -109,6 +107,7 @@ def crop(
 
 @app.command()
 def embed(
+    context: typer.Context,
     study: StudyDir,
     preset: PresetName = None,
     backbone: BackboneName = None,
@@ -121,16 +120,7 @@ def embed(
     """Embed every face crop with a frozen backbone."""
     from canemo import pipeline, terminal
 
-    config = configure(
-        study,
-        settings,
-        preset=preset,
-        backbone=backbone,
-        weights=weights,
-        fps=fps,
-        every_nth=every_nth,
-        detector=detector,
-    )
+    config = configure(context, study)
     with terminal.show_progress() as progress:
         features = pipeline.embed_study(study, config=config, progress=progress)
     typer.echo(f"{len(features)} crops, {features.cls.shape[1]} features each")
@@ -138,6 +128,7 @@ def embed(
 
 @app.command()
 def evaluate(
+    context: typer.Context,
     study: StudyDir,
     preset: PresetName = None,
     backbone: BackboneName = None,
@@ -161,21 +152,7 @@ def evaluate(
     from canemo import pipeline, terminal
     from canemo.report.text import format_optimism, format_result_block
 
-    config = configure(
-        study,
-        settings,
-        preset=preset,
-        backbone=backbone,
-        weights=weights,
-        fps=fps,
-        every_nth=every_nth,
-        detector=detector,
-        method=method,
-        pooling=pooling,
-        split=split,
-        seed=seed,
-        sweep=offer_sweep(sweep),
-    )
+    config = configure(context, study)
     with terminal.show_progress() as progress:
         metrics = pipeline.evaluate_study(study, config=config, progress=progress)
     typer.echo(json.dumps(metrics, indent=1) if as_json else format_result_block(metrics))
@@ -185,6 +162,7 @@ def evaluate(
 
 @app.command()
 def run(
+    context: typer.Context,
     study: StudyDir,
     preset: PresetName = None,
     name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
@@ -206,22 +184,7 @@ def run(
     """Do everything: crops, features, evaluation on unseen dogs, model, pictures, report."""
     from canemo import pipeline, terminal
 
-    config = configure(
-        study,
-        settings,
-        preset=preset,
-        backbone=backbone,
-        weights=weights,
-        fps=fps,
-        every_nth=every_nth,
-        detector=detector,
-        method=method,
-        pooling=pooling,
-        split=split,
-        seed=seed,
-        positive=positive,
-        sweep=offer_sweep(sweep),
-    )
+    config = configure(context, study)
     with terminal.show_progress() as progress:
         result = pipeline.run(
             study,
@@ -272,17 +235,14 @@ def compare(
 
     (study,) = paths
     config = configure(
+        context,
         study,
-        settings,
-        preset=preset,
-        backbones=backbone,
-        methods=method,
+        backbone=None,
+        method=None,
+        weights=None,
+        backbones=backbone or None,
+        methods=method or None,
         weights_by_name=parse_weights(weights),
-        fps=fps,
-        every_nth=every_nth,
-        detector=detector,
-        split=split,
-        seed=seed,
     )
     with terminal.show_progress() as progress:
         result = comparing.compare_models(

@@ -60,19 +60,7 @@ def audit(
             reason="a finished run is audited with its own settings; leave it out, or give STUDY",
         )
     else:
-        config = configure(
-            place,
-            settings,
-            preset=preset,
-            backbone=backbone,
-            weights=weights,
-            fps=fps,
-            every_nth=every_nth,
-            detector=detector,
-            pooling=pooling,
-            split=split,
-            seed=seed,
-        )
+        config = configure(context, place)
     with terminal.show_progress() as progress:
         found = auditing.audit_study(place, config=config, confounds=confounds, progress=progress)
     typer.echo(json.dumps(found, indent=1) if as_json else format_audit(found))
