@@ -186,7 +186,7 @@ def test_what_later_versions_add_is_shown_in_order(trust_page: Page) -> None:
         "Dog by dog",
         "How far the result can be trusted",
         "1,000 times at random",
-        "No sign that more dogs of this kind would help",
+        "It is not clear whether more dogs of this kind would help",
         "Which part of the picture carried the result",
         "Nothing was chosen by this table",
         "would have claimed 84.1 %",

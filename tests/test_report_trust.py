@@ -103,7 +103,7 @@ def test_many_metadata_columns_are_cut_in_the_terminal_only() -> None:
         "order", "session", "box_x", "box_y", "box_size", "sharpness",
     ]  # fmt: skip
     short = tell_short("Metadata alone", metrics)
-    assert short.endswith("from order of filming, session, place of the face and 2 more")
+    assert short.endswith("from order in videos.csv, session, place of the face and 2 more")
     assert "place of the face, size of the face and sharpness" in tell("Metadata alone", metrics)
 
 
@@ -143,7 +143,7 @@ def test_abstention_says_what_can_be_promised() -> None:
 
 def test_learning_curve_says_whether_it_rises() -> None:
     flat = tell("Learning curve", make_full_metrics())
-    assert flat.startswith("No sign that more dogs of this kind would help")
+    assert flat.startswith("It is not clear whether more dogs of this kind would help")
     assert "from 28 to 56 dogs" in flat
     assert "by -0.1 to +4.5 percentage points" in flat
     metrics = make_full_metrics(learning_curve=make_learning_curve(rising=True))
@@ -160,7 +160,7 @@ def test_result_block_has_one_line_for_each_check() -> None:
         "\nMetadata alone     balanced accuracy 55.1 % (46.3 to 63.8 %) from session",
         "\nDetectable         balanced accuracy of 64 % or more, in four of five studies",
         "\nCalibration        Brier score 0.132, expected calibration error 0.047",
-        "\nLearning curve     no sign that more dogs of this kind would help",
+        "\nLearning curve     not clear whether more dogs of this kind would help (-0.1 to +4.5",
         "\nAlarm: Two clips are nearly alike.\nNote: Frames are lost unevenly.",
     ):
         assert line in block

@@ -23,7 +23,7 @@ from canemo.report.wording import (
 SHOWN_COLUMNS = 3
 
 _COLUMNS = {
-    "order": "order of filming",
+    "order": "order in videos.csv",
     "duration_s": "duration",
     "fps": "frame rate",
     "width": "size of the picture",
@@ -232,9 +232,9 @@ def _describe_learning_curve(metrics: Mapping[str, Any]) -> Fact | None:
             f"{now} dogs would change the {name_in_text(measure)} by about {span}."
         )
     else:
-        line = "no sign that more dogs of this kind would help"
+        line = f"not clear whether more dogs of this kind would help ({span})"
         text = (
-            "No sign that more dogs of this kind would help: carried on from "
+            "It is not clear whether more dogs of this kind would help: carried on from "
             f"{now} to {further} dogs, the curve would change the {name_in_text(measure)} by "
             f"{span}."
         )
