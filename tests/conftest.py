@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,16 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs real photographs and clips beside the checkout, in ../shared/data")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """Undo what a command told the log: `--quiet` would silence the tests that follow."""
+    log = logging.getLogger("canemo")
+    level, handlers = log.level, list(log.handlers)
+    yield
+    log.setLevel(level)
+    log.handlers[:] = handlers
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ def test_planted_effect_is_found():
     assert accuracy(evaluate(draw_features(effect=5.0))) >= 0.9
 
 
+@pytest.mark.slow
 def test_nothing_there_nothing_found():
     found = [accuracy(evaluate(draw_features(seed=seed))) for seed in range(12)]
     assert np.mean(found) == pytest.approx(0.5, abs=0.08)

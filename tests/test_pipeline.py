@@ -299,7 +299,9 @@ def test_three_labels_with_odd_names_run_to_the_end(tmp_path):
     ) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("pooling", ["cls", "grid", "lower"])
+@pytest.mark.parametrize(
+    "pooling", ["cls", *(pytest.param(name, marks=pytest.mark.slow) for name in ("grid", "lower"))]
+)
 def test_predict_takes_clips_without_a_face(tmp_path, study, pooling):
     overrides = {**OVERRIDES, "probe": {"pooling": pooling, "penalties": (1.0,)}}
     result = canemo.run(study, config=load_config(study, overrides=overrides), name=pooling)
@@ -427,7 +429,7 @@ def test_audit_of_a_study_writes_nothing_but_the_cache(study, finished):
     assert {p for p in study.rglob("*") if "cache" not in p.parts} == before
 
 
-@pytest.mark.parametrize("method", ["lda", "gradient"])
+@pytest.mark.parametrize("method", ["lda", pytest.param("gradient", marks=pytest.mark.slow)])
 def test_run_is_verified_once_videos_and_cache_are_gone(tmp_path, method):
     folder = write_painted_study(tmp_path / "study", subjects=3)
     overrides = {
@@ -476,7 +478,8 @@ def test_undecided_clips_are_those_whose_set_is_not_one_label(study, finished, t
         inside = [label for label in labels if p[label] > 0.4]
         assert row["decided"] == (inside[0] if len(inside) == 1 else "undecided")
     assert set(table["decided"]) & set(labels)
-    assert "decided" not in canemo.predict_videos(model, study / "videos", tmp_path / "plain")
+    one = study / "videos" / "dog1 clip2.mp4"
+    assert "decided" not in canemo.predict_videos(model, one, tmp_path / "plain")
     written = pd.read_parquet(tmp_path / "out" / "predicted_videos.parquet")
     assert written["decided"].tolist() == table["decided"].tolist()
 

@@ -254,7 +254,6 @@ def test_frames_of_a_late_part_are_those_of_the_ledger(tmp_path):
 
 
 def test_frame_that_can_not_be_read_any_more_is_left_out_and_the_rest_is_kept(tmp_path, caplog):
-    caplog.set_level("WARNING", logger="canemo")
     crops = crops_of(tmp_path)
     write_clip(
         crops.video.path, frames=6, size=(160, 120), draw=painter(face_at), rate=10
