@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -25,9 +25,13 @@ from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from canemo.backbone_specs import Architecture, BackboneSpec, find_backbone
+from canemo.engines.choice import make_engine
+from canemo.engines.protocol import Engine, FrozenNetwork
+from canemo.engines.torch_engine import TorchEngine
 from canemo.errors import ConfigError, MissingExtraError, WeightsError
 from canemo.files import hash_values, replacing, sha256_file
 from canemo.focus_onnx import read_focus_onnx
+from canemo.readout import READOUT_VERSION, Readout
 from canemo.records import Image
 from canemo.weights import (
     RANDOM_MARK,
@@ -43,7 +47,6 @@ from canemo.weights import (
 logger = logging.getLogger(__name__)
 
 INPUT_SIDE_PX = 224
-EARLIER_LAYERS = 3
 
 
 @dataclass(frozen=True)
@@ -51,19 +54,21 @@ class Embedding:
     """What a backbone says about N crops, float32.
 
     `cls` (N, D) is the CLS token, or the pooled map of a CNN; `tokens` (N, P, D) are the P = rows x
-    columns patch tokens (or map positions) in reading order. `layers` are the blocks (stages of a
-    CNN) before the last, nearest to it first, (N, D) each: the CLS token, or mean token, through
-    the final norm; of a CNN the mean of the stage's map, whose D differs from stage to stage.
-    Empty where the network has no recognisable blocks.
+    columns patch tokens (or map positions) in reading order; `activations` (N, P, D) are those of
+    the last block before any final norm. `layers` are the blocks (stages of a CNN) before the last,
+    nearest to it first, (N, D) each: the CLS token, or mean token, through the final norm; of a CNN
+    the mean of the stage's map, whose D differs from stage to stage. Empty where the network has no
+    recognisable blocks.
     """
 
     cls: Tensor
     tokens: Tensor
+    activations: Tensor
     layers: tuple[Tensor, ...] = ()
 
 
 class Backbone:
-    """A frozen network in evaluation mode.
+    """A frozen network in evaluation mode, and the engine that runs it.
 
     Attributes
     ----------
@@ -73,6 +78,10 @@ class Backbone:
         SHA-256 of the weights used and where they came from.
     is_random
         Whether the weights file says of itself that it holds random tensors.
+    network
+        What is run, as engines take it.
+    engine
+        What runs it.
     feature_dim, parameters
         D, and how many numbers the network holds.
     grid_shape
@@ -88,45 +97,47 @@ class Backbone:
         *,
         sha256: str,
         source: str,
-        device: str = "cpu",
         is_random: bool = False,
     ) -> None:
         self.spec = spec
         self.is_random = is_random
         self.weights_sha256 = sha256
         self.weights_source = source
-        self.device = torch.device(device)
-        self.net = net.eval().requires_grad_(requires_grad=False).to(self.device)
-        self.feature_dim = int(cast(int, net.num_features))
+        self.net = net.eval().requires_grad_(requires_grad=False)
         self.parameters = describe_architecture(net).parameters
-        self._prefix_tokens = int(getattr(net, "num_prefix_tokens", 0))
         settings: dict[str, Any] = resolve_model_data_config(net)  # type: ignore[no-untyped-call]
         self._mean = torch.tensor(settings["mean"]).view(1, 3, 1, 1)
         self._std = torch.tensor(settings["std"]).view(1, 3, 1, 1)
-        blank = [np.zeros((INPUT_SIDE_PX, INPUT_SIDE_PX, 3), np.uint8)]
-        with torch.inference_mode():
-            found = self._forward_features(blank)
-        self.is_cnn = found.ndim == 4 and found.shape[1] == self.feature_dim
-        if self.is_cnn:
-            self.net = self.net.to(memory_format=torch.channels_last)
-        self._layers = self._find_layers(blank)
-        embedding = self.embed(blank)
-        side = round(embedding.tokens.shape[1] ** 0.5)
-        self.grid_shape = (side, side)
-        self.layer_dims = tuple(layer.shape[1] for layer in embedding.layers)
+        blank = np.zeros((INPUT_SIDE_PX, INPUT_SIDE_PX, 3), np.uint8)
+        self._readout = Readout(self.net, self.prepare([blank]), name=spec.name)
+        self.is_cnn = self._readout.is_cnn
+        self.feature_dim = self._readout.feature_dim
+        self.grid_shape = (self._readout.grid_side,) * 2
+        self.layer_dims = self._readout.layer_dims
+        self.network = FrozenNetwork(
+            spec.name,
+            self._readout.eval(),
+            hash_values(
+                weights=sha256,
+                net=spec.timm_name,
+                timm=timm.__version__,
+                side=INPUT_SIDE_PX,
+                readout=READOUT_VERSION,
+            ),
+            side_px=INPUT_SIDE_PX,
+            channels_last=self.is_cnn,
+        )
+        self.engine: Engine = TorchEngine(self.network)
+        self._most_at_once: int | None = None
 
     @property
     def fingerprint(self) -> str:
-        """Address of everything that decides the numbers: weights, transform, network code."""
+        """Address of everything that decides the numbers: weights, transform, code, engine."""
         return hash_values(
-            weights=self.weights_sha256,
-            net=self.spec.timm_name,
-            timm=timm.__version__,
-            torch=torch.__version__,
-            side=INPUT_SIDE_PX,
+            network=self.network.fingerprint,
             mean=self._mean.flatten().tolist(),
             std=self._std.flatten().tolist(),
-            device=self.device.type,
+            engine=self.engine.fingerprint,
         )
 
     def prepare(self, images_rgb: Sequence[Image]) -> Tensor:
@@ -144,112 +155,51 @@ class Backbone:
         pixels = torch.from_numpy(resized).permute(0, 3, 1, 2).float() / 255
         return (pixels - self._mean) / self._std
 
-    @torch.inference_mode()
     def embed(self, images_rgb: Sequence[Image]) -> Embedding:
-        """Return the embedding of N crops, each (H, W, 3) uint8, RGB, in one pass."""
-        features, outputs = self._forward_watching(self._layers, images_rgb)
-        layers = [layer.float().cpu() for layer in outputs if layer is not None]
-        return Embedding(*self._split(features), tuple(layers))
+        """Return the embedding of N crops, each (H, W, 3) uint8, RGB, in one pass.
 
-    @torch.inference_mode()
+        Where the machine has not the memory for all of them at once, they are run in halves, from
+        then on.
+
+        Raises
+        ------
+        MemoryError
+            There is not enough memory for a single crop.
+        """
+        cls, tokens, *rest = self._run(self.prepare(images_rgb))
+        activations = rest.pop(0) if self._readout.has_activations else tokens
+        return Embedding(cls, tokens, activations, tuple(rest))
+
     def activations(self, images_rgb: Sequence[Image]) -> Tensor:
         """Return (N, P, D) float32 activations of the last block, before any final norm.
 
         Where a network has no list of blocks, its final map or tokens are taken.
         """
-        blocks = getattr(self.net, "blocks", None)
-        if self.is_cnn or not isinstance(blocks, nn.Sequential | nn.ModuleList):
-            return self.embed(images_rgb).tokens
-        kept: list[Tensor] = []
-        hook = blocks[-1].register_forward_hook(lambda *args: kept.append(args[2]))
-        try:
-            self._forward_features(images_rgb)
-        finally:
-            hook.remove()
-        return self._split(kept[0])[1]
+        return self.embed(images_rgb).activations
 
-    @torch.inference_mode()
-    def _find_layers(self, images_rgb: Sequence[Image]) -> tuple[nn.Module, ...]:
-        """Return the blocks before the last, nearest to it first, or none.
-
-        There are none where a block gives something else than one vector per crop, or where the
-        last block's is not the embedding: the list is not what the network ends with (CaiT).
-        """
-        blocks = _last_blocks(self.net)
-        features, outputs = self._forward_watching(blocks, images_rgb)
-        if not blocks or any(output is None for output in outputs):
-            return ()
-        if not self.is_cnn:  # of a CNN, convolutions may follow the last stage
-            last, cls = cast(Tensor, outputs[0]).float().cpu(), self._split(features)[0]
-            if not torch.allclose(last, cls, rtol=1e-3, atol=1e-3):
-                return ()
-        return blocks[1:]
-
-    def _forward_watching(
-        self, blocks: Sequence[nn.Module], images_rgb: Sequence[Image]
-    ) -> tuple[Tensor, list[Tensor | None]]:
-        """Return the features and, in the order of `blocks`, a vector per crop of each.
-
-        Outputs are reduced as they come, so that no whole map or row of tokens is held.
-        """
-        outputs: dict[nn.Module, Tensor | None] = {}
-
-        def keep(block: nn.Module, _: object, output: object) -> None:
-            outputs[block] = self._reduce(output)
-
-        hooks = [block.register_forward_hook(keep) for block in blocks]
-        try:
-            features = self._forward_features(images_rgb)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return features, [outputs.get(block) for block in blocks]
-
-    def _reduce(self, output: object) -> Tensor | None:
-        """Return one vector per crop of what a block gives, or None where it is something else."""
-        if not isinstance(output, Tensor):
-            return None
-        if self.is_cnn:
-            is_map = output.ndim == 4 and output.shape[2] == output.shape[3]
-            return output.mean((2, 3)) if is_map else None
-        if output.ndim != 3 or output.shape[2] != self.feature_dim:
-            return None
-        norm = getattr(self.net, "norm", None) or nn.Identity()
-        normed: Tensor = norm(output[:, :1] if self._prefix_tokens else output)
-        return normed.mean(1)
-
-    def _forward_features(self, images_rgb: Sequence[Image]) -> Tensor:
-        pixels = self.prepare(images_rgb).to(self.device)
-        if getattr(self, "is_cnn", False):
-            pixels = pixels.to(memory_format=torch.channels_last)
-        forward = cast(Callable[[Tensor], Tensor], self.net.forward_features)
-        return forward(pixels)
-
-    def _split(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return CLS token (or mean, where there is none) and tokens, float32 on the CPU.
-
-        Maps come channels first from CNNs and channels last from some transformers.
-        """
-        features = features.float().cpu()
-        if features.ndim == 4 and features.shape[1] == self.feature_dim:
-            features = features.permute(0, 2, 3, 1)
-        if features.ndim == 4:
-            features = features.flatten(1, 2)
-        tokens = features[:, self._prefix_tokens :] if features.ndim == 3 else features
-        side = round(tokens.shape[1] ** 0.5)
-        if (
-            features.ndim != 3
-            or features.shape[2] != self.feature_dim
-            or side**2 != tokens.shape[1]
-        ):
-            raise ConfigError(
-                f"backbone {self.spec.name!r} gives features of shape {tuple(features.shape)}; "
-                "expected a square map or tokens on a square grid: choose another backbone"
-            )
-        return features[:, 0] if self._prefix_tokens else tokens.mean(1), tokens
+    def _run(self, pixels: Tensor) -> list[Tensor]:
+        n = len(pixels)
+        size = min(n, self._most_at_once or n)
+        while True:
+            try:
+                parts = [self.engine.run(part) for part in torch.split(pixels, size)]
+            except MemoryError:
+                if size == 1:
+                    raise
+                size = self._most_at_once = size // 2
+                logger.warning("not enough memory for a batch of %d; using %d", 2 * size, size)
+                continue
+            return [torch.cat(outputs) for outputs in zip(*parts, strict=True)]
 
 
-def load_backbone(name: str, *, weights: Path | None = None, device: str = "cpu") -> Backbone:
+def load_backbone(
+    name: str,
+    *,
+    weights: Path | None = None,
+    device: str = "cpu",
+    engine: str = "torch",
+    precision: str = "float32",
+) -> Backbone:
     """Build a frozen backbone with its weights.
 
     Parameters
@@ -261,15 +211,22 @@ def load_backbone(name: str, *, weights: Path | None = None, device: str = "cpu"
         takes the backbone's own source.
     device
         A torch device, e.g. ``"cpu"`` or ``"cuda"``.
+    engine
+        ``"torch"``, ``"openvino"``, or ``"auto"``: the fastest here, see `canemo.engines.choice`.
+    precision
+        ``"float32"``, ``"bfloat16"``, or ``"auto"``. ``"int8"`` needs crops to be calibrated on:
+        load in float32 and see `quantise_backbone`.
 
     Raises
     ------
     ConfigError
-        There is no backbone of that name.
+        There is no backbone of that name, or this machine has no such engine or precision.
     WeightsError
         The weights cannot be had, cannot be read or belong to another architecture.
     MissingExtraError
-        The package that carries the weights is not installed.
+        The package that carries the weights, or the engine, is not installed.
+    EngineError
+        The engine asked for cannot run the network.
     """
     spec = find_backbone(name)
     if weights is not None and not weights.is_file():
@@ -286,14 +243,17 @@ def load_backbone(name: str, *, weights: Path | None = None, device: str = "cpu"
         state = _in_order_of(net, state, path=path)
     _load_state(net, state, path=path)
     logger.info("backbone %s: weights from %s", spec.name, path)
-    return Backbone(
+    backbone = Backbone(
         spec,
         net,
         sha256=sha256_file(path),
         source=path.name,
-        device=device,
         is_random=is_marked_random(path),
     )
+    backbone.engine = make_engine(
+        backbone.network, engine=engine, precision=precision, device=device
+    )
+    return backbone
 
 
 def find_weights(name: str) -> str:
@@ -378,22 +338,6 @@ def describe_architecture(net: nn.Module) -> Architecture:
         feature_dim=int(cast(int, net.num_features)),
         patch_px=None if patch is None else int(patch[0]),
     )
-
-
-def _last_blocks(net: nn.Module) -> tuple[nn.Module, ...]:
-    """Return the last block and the three before it, last first, or none where they are unknown.
-
-    timm's names: `blocks` (ViTs, EfficientNets), `stages` (ConvNeXts), `layer1` to `layer4`
-    (ResNets).
-    """
-    wanted = EARLIER_LAYERS + 1
-    for name in ("blocks", "stages"):
-        listed = getattr(net, name, None)
-        if isinstance(listed, nn.Sequential | nn.ModuleList) and len(listed) >= wanted:
-            return tuple(listed)[: -wanted - 1 : -1]
-    layers = [getattr(net, f"layer{number}", None) for number in range(wanted, 0, -1)]
-    found = tuple(layer for layer in layers if isinstance(layer, nn.Module))
-    return found if len(found) == wanted else ()
 
 
 def _require_architecture(spec: BackboneSpec, net: nn.Module) -> None:

@@ -15,6 +15,7 @@ from canemo.files import write_atomically
 PACKAGES = (
     "av",
     "numpy",
+    "openvino",
     "pandas",
     "pyarrow",
     "safetensors",
@@ -37,8 +38,8 @@ def describe_environment(*, command: str) -> dict[str, Any]:
         "canemo": version(),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "processor": _processor(),
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "processor": describe_processor(),
+        "packages": {name: _version_of(name) for name in PACKAGES},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
     }
@@ -49,7 +50,15 @@ def write_environment(path: Path, *, command: str) -> Path:
     return write_atomically(path, json.dumps(describe_environment(command=command), indent=1))
 
 
-def _processor() -> str:
+def _version_of(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def describe_processor() -> str:
+    """Return the processor's own name."""
     if sys.platform == "linux":
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

@@ -5,6 +5,7 @@ CanemoError
 ├── StudyError(ValueError)         a table of the study cannot be used as it stands
 ├── VideoOpenError(OSError)        a video file cannot be opened or holds no video
 ├── WeightsError(OSError)          weights are missing, damaged or of another architecture
+├── EngineError(RuntimeError)      an engine cannot run a network
 ├── ModelError(ValueError)         a saved model or run folder cannot be used
 ├── NoFacesError(ValueError)       not one usable face crop is left to work on
 ├── SplitError(ValueError)         the subjects cannot be split as asked
@@ -43,6 +44,10 @@ class VideoOpenError(CanemoError, OSError):
 
 class WeightsError(CanemoError, OSError):
     """Weights are missing, damaged or of another architecture."""
+
+
+class EngineError(CanemoError, RuntimeError):
+    """An engine cannot run a network."""
 
 
 class ModelError(CanemoError, ValueError):

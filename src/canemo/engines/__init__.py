@@ -1,0 +1,1 @@
+"""What runs a frozen network, behind one protocol: torch or OpenVINO, at three precisions."""

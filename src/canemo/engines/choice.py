@@ -1,0 +1,302 @@
+"""Which engine and precision ``auto`` means here: a measured rule, measured once per machine.
+
+Every combination that this machine can run embeds the same pictures as torch in float32. One whose
+answers differ by more than its gate allows is refused; of the rest the fastest is taken, where it
+is at least `WORTHWHILE` times as fast as torch in float32. The answer is kept in the machine's
+cache, so that a study's features do not change with the hour.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import timm
+import torch
+from torch import Tensor
+
+from canemo import environment
+from canemo.engines.openvino_engine import (
+    OpenVINOEngine,
+    has_openvino_bfloat16,
+    import_openvino,
+)
+from canemo.engines.processor import has_bfloat16, machine_cache
+from canemo.engines.protocol import Engine, EngineName, FrozenNetwork, Precision
+from canemo.engines.torch_engine import TorchEngine
+from canemo.errors import CanemoError, ConfigError, EngineError, MissingExtraError
+from canemo.files import hash_values, write_atomically
+
+logger = logging.getLogger(__name__)
+
+GATES: dict[Precision, float] = {"float32": 0.9995, "bfloat16": 0.999, "int8": 0.99}
+"""Least cosine between what an engine gives for a picture and what torch gives in float32."""
+
+WORTHWHILE = 1.1
+TIMED_PICTURES = 8
+TIMED_ROUNDS = 2
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How one engine and precision did here.
+
+    `cosine` is the least over the pictures; `refused` says why it cannot be taken, or is empty.
+    """
+
+    engine: EngineName
+    precision: Precision
+    pictures_per_second: float | None
+    cosine: float | None
+    refused: str = ""
+
+    @property
+    def title(self) -> str:
+        """Engine and precision in two words."""
+        return f"{self.engine} {self.precision}"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What ``auto`` means for a network on this machine, and what it was chosen from."""
+
+    engine: EngineName
+    precision: Precision
+    trials: tuple[Trial, ...]
+
+    def describe(self) -> str:
+        """Return the choice and its reasons in one line."""
+        tried = [
+            f"{trial.title} {trial.refused or f'{trial.pictures_per_second:.1f}/s'}"
+            for trial in self.trials
+        ]
+        return f"{self.engine} {self.precision} (pictures per second: {', '.join(tried)})"
+
+
+def make_engine(
+    network: FrozenNetwork,
+    *,
+    engine: str = "torch",
+    precision: str = "float32",
+    device: str = "cpu",
+) -> Engine:
+    """Return the engine asked for; ``"auto"``, of either, leaves it to `choose_engine`.
+
+    Raises
+    ------
+    ConfigError
+        The engine has no such precision, or the processor has not.
+    MissingExtraError
+        OpenVINO is asked for and not installed.
+    EngineError
+        OpenVINO is asked for and cannot compile the network.
+    """
+    chosen_engine, chosen_precision = engine, precision
+    if "auto" in (engine, precision):
+        choice = choose_engine(network, engine=engine, precision=precision, device=device)
+        chosen_engine, chosen_precision = choice.engine, choice.precision
+        logger.info("%s runs on %s", network.name, choice.describe())
+    return _build(network, chosen_engine, chosen_precision, device)  # type: ignore[arg-type]
+
+
+def choose_engine(
+    network: FrozenNetwork, *, engine: str = "auto", precision: str = "auto", device: str = "cpu"
+) -> Choice:
+    """Return what ``auto`` means for a network here; measured at the first call on a machine.
+
+    Parameters
+    ----------
+    network
+        What to run.
+    engine, precision
+        ``"auto"``, or the one that is asked for.
+    device
+        A torch device; on others than ``"cpu"`` there is torch alone.
+
+    Raises
+    ------
+    ConfigError
+        This machine has nothing that was asked for.
+    EngineError
+        Nothing that was asked for can run the network.
+    """
+    pairs = list(list_candidates(engine, precision, device))
+    if not pairs:
+        raise ConfigError(
+            f"engine {engine!r}, precision {precision!r}, device {device!r}: this machine has no "
+            "such thing; leave them at 'auto', or use engine 'torch' with precision 'float32'"
+        )
+    if len(pairs) == 1:
+        return Choice(*pairs[0], ())
+    path = machine_cache() / "engines" / f"{_address(network, pairs, device)}.json"
+    known = _read_choice(path)
+    if known is not None:
+        return known
+    logger.info("%s: measuring which engine is fastest here, once", network.name)
+    choice = pick_fastest(measure_engines(network, pairs, device))
+    try:
+        write_atomically(path, json.dumps(asdict(choice), indent=1))
+    except OSError as exc:
+        logger.warning("%s: cannot be written (%s); it is measured at every start", path, exc)
+    return choice
+
+
+def refuse_precision(
+    network: FrozenNetwork, engine: EngineName, precision: Precision, reason: str
+) -> None:
+    """Let ``auto`` no more take a precision that missed its gate on real crops; "" allows it."""
+    path = _path_of_refusal(network, engine, precision)
+    if reason:
+        write_atomically(path, reason)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def list_candidates(
+    engine: str, precision: str, device: str
+) -> Iterator[tuple[EngineName, Precision]]:
+    """Yield what is worth trying on this machine, torch in float32 first.
+
+    int8 is never tried: it is calibrated on the crops of a study, and only where asked for.
+    """
+    on_cpu = torch.device(device).type == "cpu"
+    with_bfloat16 = has_bfloat16() if on_cpu else torch.cuda.is_bf16_supported()
+    offered: list[tuple[EngineName, Precision]] = [("torch", "float32")]
+    if with_bfloat16:
+        offered.append(("torch", "bfloat16"))
+    if on_cpu and engine != "torch":
+        offered += _list_openvino(required=engine == "openvino")
+    for pair in offered:
+        if engine in ("auto", pair[0]) and precision in ("auto", pair[1]):
+            yield pair
+
+
+def measure_engines(
+    network: FrozenNetwork, pairs: Sequence[tuple[EngineName, Precision]], device: str = "cpu"
+) -> list[Trial]:
+    """Time each engine on drawn pictures and compare its answers with torch in float32."""
+    pixels = draw_pixels(TIMED_PICTURES, network.side_px)
+    reference = TorchEngine(network, device=device).run(pixels)[0]
+    trials = []
+    for engine, precision in pairs:
+        try:
+            built = _build(network, engine, precision, device)
+            answers = built.run(pixels)[0]
+        except (CanemoError, RuntimeError, MemoryError) as exc:
+            logger.warning("%s cannot run %s here: %s", engine, network.name, exc)
+            trials.append(Trial(engine, precision, None, None, "cannot run"))
+            continue
+        cosine = float(compute_cosines(answers, reference).min())
+        speed = TIMED_PICTURES / _time_best(built, pixels)
+        refused = _read_refusal(network, engine, precision)
+        if cosine < GATES[precision]:
+            refused = f"refused, cosine {cosine:.5f} under {GATES[precision]}"
+        trials.append(Trial(engine, precision, speed, cosine, refused))
+    return trials
+
+
+def pick_fastest(trials: Sequence[Trial]) -> Choice:
+    """Return the fastest of those not refused, if it is worth leaving the first one for."""
+    usable = [trial for trial in trials if not trial.refused]
+    if not usable:
+        raise EngineError(f"no engine can run here: {', '.join(each.title for each in trials)}")
+    best = max(usable, key=_speed)
+    if best is not usable[0] and _speed(best) < WORTHWHILE * _speed(usable[0]):
+        best = usable[0]
+    return Choice(best.engine, best.precision, tuple(trials))
+
+
+def compute_cosines(a: Tensor, b: Tensor) -> Tensor:
+    """Return the cosine between the answers to each of N pictures, (N,)."""
+    return torch.nn.functional.cosine_similarity(a.flatten(1).double(), b.flatten(1).double())
+
+
+def draw_pixels(number: int, side_px: int, *, seed: int = 0) -> Tensor:
+    """Return (N, 3, S, S) drawn pictures with the spectrum of photographs, mean 0, deviation 1.
+
+    The power of photographs falls with the square of the spatial frequency (Field 1987,
+    doi:10.1364/JOSAA.4.002379).
+    """
+    rng = np.random.default_rng(seed)
+    noise = np.fft.rfft2(rng.normal(size=(number, 3, side_px, side_px)))
+    rows, columns = np.fft.fftfreq(side_px), np.fft.rfftfreq(side_px)
+    frequency = np.hypot(rows[:, None], columns[None, :])
+    frequency[0, 0] = np.inf
+    pictures = np.fft.irfft2(noise / frequency, s=(side_px, side_px))
+    scaled = pictures / pictures.std(axis=(2, 3), keepdims=True)
+    return torch.from_numpy(scaled.astype(np.float32))
+
+
+def _list_openvino(*, required: bool) -> list[tuple[EngineName, Precision]]:
+    try:
+        import_openvino()
+    except MissingExtraError:
+        if required:
+            raise
+        return []
+    narrow: list[tuple[EngineName, Precision]] = [("openvino", "bfloat16")]
+    return [("openvino", "float32"), *(narrow if has_openvino_bfloat16() else [])]
+
+
+def _build(network: FrozenNetwork, engine: EngineName, precision: Precision, device: str) -> Engine:
+    if engine == "openvino":
+        return OpenVINOEngine(network, precision=precision)
+    return TorchEngine(network, device=device, precision=precision)
+
+
+def _speed(trial: Trial) -> float:
+    return trial.pictures_per_second or 0.0
+
+
+def _time_best(engine: Engine, pixels: Tensor) -> float:
+    seconds = []
+    for _ in range(TIMED_ROUNDS):
+        start = time.perf_counter()
+        engine.run(pixels)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def _address(
+    network: FrozenNetwork, pairs: Sequence[tuple[EngineName, Precision]], device: str
+) -> str:
+    return hash_values(
+        network=network.fingerprint,
+        candidates=[(pair, _read_refusal(network, *pair)) for pair in pairs],
+        device=device,
+        processor=environment.describe_processor(),
+        threads=torch.get_num_threads(),
+        versions=(torch.__version__, timm.__version__, _openvino_version()),
+    )
+
+
+def _openvino_version() -> str | None:
+    try:
+        return str(import_openvino().__version__)
+    except MissingExtraError:
+        return None
+
+
+def _path_of_refusal(network: FrozenNetwork, engine: EngineName, precision: Precision) -> Path:
+    key = hash_values(network=network.fingerprint, engine=engine, precision=precision)
+    return machine_cache() / "engines" / f"refused-{key}.txt"
+
+
+def _read_refusal(network: FrozenNetwork, engine: EngineName, precision: Precision) -> str:
+    path = _path_of_refusal(network, engine, precision)
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def _read_choice(path: Path) -> Choice | None:
+    """Return what was kept, or None where there is nothing that can be understood."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        trials = tuple(Trial(**each) for each in content["trials"])
+        return Choice(content["engine"], content["precision"], trials)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

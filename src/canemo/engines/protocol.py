@@ -1,0 +1,70 @@
+"""What every engine can do, and what it is given to run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+from torch import Tensor, nn
+
+EngineName: TypeAlias = Literal["torch", "openvino"]
+Precision: TypeAlias = Literal["float32", "bfloat16", "int8"]
+
+
+@dataclass(frozen=True)
+class FrozenNetwork:
+    """A network in evaluation mode, as engines take it.
+
+    Attributes
+    ----------
+    name
+        For messages and logs.
+    module
+        Takes (N, 3, S, S) float32 pixels as the network wants them, gives a tuple of tensors whose
+        first axis is N. The first of them is what the network is for; engines are compared by it.
+    fingerprint
+        Content address of weights and code: networks that may answer differently differ here.
+    side_px
+        S.
+    channels_last
+        Whether torch runs it faster in that memory order: true of convolutional networks.
+    """
+
+    name: str
+    module: nn.Module
+    fingerprint: str
+    side_px: int
+    channels_last: bool = False
+
+
+class Engine(Protocol):
+    """Runs one frozen network.
+
+    Attributes
+    ----------
+    name
+        ``"torch"`` or ``"openvino"``.
+    precision
+        Of the large products: ``"float32"``, ``"bfloat16"`` or ``"int8"``. Outputs are always
+        float32.
+    device
+        A torch device, or ``"cpu"``.
+    fingerprint
+        Content address of all that may change an answer besides the network: engine, its version,
+        precision, device, calibration.
+    """
+
+    name: EngineName
+    precision: Precision
+    device: str
+    fingerprint: str
+
+    def run(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """Return what the network gives for (N, 3, S, S) float32 pixels, as float32 on the CPU.
+
+        Raises
+        ------
+        MemoryError
+            N pictures at once need more memory than there is.
+        """
+        ...
