@@ -16,6 +16,7 @@ from clips import cut_short, write_clip
 from painted import COLOURS, PaintedFaceDetector, painter
 
 EVERY = Sampling(every_nth=1)
+LOOK_AT_ALL = DetectConfig(key_every_s=0)
 
 
 def extract(path: Path, tmp_path: Path, detector=None, *, sampling=EVERY, detect=None, crop=None):
@@ -68,7 +69,7 @@ def test_missed_frame_between_two_detections_is_cut_from_its_own_pixels(tmp_path
         return [("blue" if n == 2 else "red", 40, 40, 40)]
 
     path = clip_of(tmp_path, boxes, frames=5)
-    found = extract(path, tmp_path, PaintedFaceDetector(blue=0.05))
+    found = extract(path, tmp_path, PaintedFaceDetector(blue=0.05), detect=LOOK_AT_ALL)
     assert found.read_ledger()["box_source"].tolist() == [
         "detected", "detected", "interpolated", "detected", "detected",
     ]  # fmt: skip
@@ -194,7 +195,7 @@ def test_without_following_single_frames_between_misses_are_kept_and_nothing_is_
     path = clip_of(tmp_path, boxes, frames=9)
     detector = PaintedFaceDetector(blue=0.05)
     alone = extract(path, tmp_path, detector, detect=DetectConfig(follow=False))
-    followed = extract(path, tmp_path, detector)
+    followed = extract(path, tmp_path, detector, detect=LOOK_AT_ALL)
     assert alone.path != followed.path
     ledger = alone.read_ledger()
     assert ledger.loc[ledger["fate"] == Fate.USED, "frame_index"].tolist() == [0, 3, 6]
@@ -224,9 +225,9 @@ def test_bridged_face_is_as_bright_and_sharp_as_the_same_face_found(tmp_path):
             return [[] if first + n == 2 else faces for n, faces in enumerate(found)]
 
     path = clip_of(tmp_path, lambda n: [("red", 40, 40, 40)], frames=5)
-    crop = CropConfig(margin=0.3)
-    found = extract(path, tmp_path, crop=crop).read_ledger()
-    bridged = extract(path, tmp_path / "other", Blinking(), crop=crop).read_ledger()
+    options = {"crop": CropConfig(margin=0.3), "detect": LOOK_AT_ALL}
+    found = extract(path, tmp_path, **options).read_ledger()
+    bridged = extract(path, tmp_path / "other", Blinking(), **options).read_ledger()
     assert bridged["box_source"].tolist()[2] == "interpolated"
     assert bridged["brightness"][2] == pytest.approx(found["brightness"][2], abs=1)
     assert bridged["sharpness"][2] == pytest.approx(found["sharpness"][2], rel=0.1)

@@ -76,7 +76,9 @@ class DetectConfig(_Section):
     `detector` is `dog_head` or the path of trained weights; `score_threshold` None means the
     detector's own; gaps up to `max_gap_s` [s] between two detections are bridged; faces whose
     shorter side is under `min_side_px` [pixels] are too small. `follow` False links nothing: each
-    frame gives the face with the best score, by itself, as in the 2022 paper.
+    frame gives the face with the best score, by itself, as in the 2022 paper. The detector looks at
+    a sampled frame at least every `key_every_s` [s], and at those in between where faces move or
+    the picture changes (see `canemo.detect.key_frames`); 0, or `follow` False: at all of them.
     """
 
     detector: str = "dog_head"
@@ -84,6 +86,7 @@ class DetectConfig(_Section):
     max_gap_s: float = Field(default=0.5, ge=0)
     min_side_px: float = Field(default=24.0, ge=1)
     follow: bool = True
+    key_every_s: float = Field(default=0.2, ge=0)
 
 
 class CropConfig(_Section):

@@ -6,13 +6,13 @@ JPEG bytes. Decoding, detecting and cutting stream through: memory does not grow
 
 from __future__ import annotations
 
-import io
 import tempfile
 from bisect import bisect
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, overload
 
 import av
 import numpy as np
@@ -20,6 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from canemo.ahead import read_ahead
 from canemo.config import CropConfig, DetectConfig
 from canemo.crop_images import (
     compute_brightness,
@@ -29,17 +30,21 @@ from canemo.crop_images import (
     encode_jpeg,
     shrink,
 )
-from canemo.detect.link import LinkedVideo, link_faces, pick_faces
+from canemo.detect.key_frames import Sighting, find_faces
+from canemo.detect.link import LinkedVideo, TrackedFace, link_faces, pick_faces
 from canemo.detect.protocol import Detector
 from canemo.errors import VideoOpenError
 from canemo.files import hash_values, replacing, sha256_file
 from canemo.records import Box, Face, Fate, Frame, Image, Video
+from canemo.seen_frames import Cut, Seen, SeenFrames, Spool
 from canemo.video import LostFrame, Sampling, VideoReader
 
-CROPS_VERSION = 2
-BATCH_FRAMES = 8
+CROPS_VERSION = 3
+AHEAD_FRAMES = 8
+AHEAD_BYTES = 64 * 2**20
 MAX_FACES = 4
 FAINT_SHARE = 0.5  # of the threshold: below it there is nothing worth calling a face
+DOUBT_SHARE = 0.7  # of the threshold: from it on a face may be one in the frames next to it
 ROW_GROUP = 64
 
 _SCHEMA = pa.schema(
@@ -189,41 +194,6 @@ def write_derived(source: CropFile, path: Path, rows: Iterable[dict[str, Any]]) 
 # -- one video ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """What is remembered of a frame once its pixels are gone: at most a few addresses on disk."""
-
-    frame_index: int
-    time_s: float
-    faces: list[Face]
-    cuts: dict[Box, _Cut] = field(default_factory=dict)
-    whole: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True)
-class _Cut:
-    rectangle: tuple[int, int, int, int]
-    brightness: float
-    sharpness: float
-    at: tuple[int, int]
-
-
-class _Spool:
-    """Byte strings on disk that are wanted again only once the video has been seen to its end."""
-
-    def __init__(self, handle: IO[bytes]) -> None:
-        self._handle = handle
-
-    def add(self, data: bytes) -> tuple[int, int]:
-        offset = self._handle.seek(0, io.SEEK_END)
-        self._handle.write(data)
-        return offset, len(data)
-
-    def get(self, at: tuple[int, int]) -> bytes:
-        self._handle.seek(at[0])
-        return self._handle.read(at[1])
-
-
 def _make_crop_file(
     path: Path,
     video: Video,
@@ -243,18 +213,14 @@ def _make_crop_file(
         ) as reader,
         tempfile.TemporaryFile(dir=path.parent) as handle,
     ):
-        spool = _Spool(handle)
-        watcher = _Watcher(spool, threshold=threshold, detect=detect, crop=crop)
-        for frames in iter_batches(reader, BATCH_FRAMES):
-            found = detector.detect([frame.image_rgb for frame in frames])
-            for frame, faces in zip(frames, found, strict=True):
-                watcher.watch(frame, faces)
-        usable = [watcher.usable(seen) for seen in watcher.seen]
+        watcher = _Watcher(Spool(handle), threshold=threshold, detect=detect, crop=crop)
+        with closing(_read_frames(reader)) as frames:  # ended before the reader is closed
+            watcher.watch(frames, detector)
         times_s = [seen.time_s for seen in watcher.seen]
         linked = (
-            link_faces(times_s, usable, max_gap_s=detect.max_gap_s)
+            link_faces(times_s, watcher.usable_faces, max_gap_s=detect.max_gap_s)
             if detect.follow
-            else pick_faces(usable)
+            else pick_faces(watcher.usable_faces)
         )
         damage = reader.damage
         if damage is None and not watcher.seen:
@@ -268,40 +234,78 @@ def _make_crop_file(
         _write_rows(path, rows, notes=notes)
 
 
+def _read_frames(reader: VideoReader) -> Generator[Frame, None, None]:
+    """Decode ahead of the detector; `damage` and `lost` are complete where this has ended."""
+    return read_ahead(
+        reader, AHEAD_FRAMES, weigh=lambda frame: frame.image_rgb.nbytes, max_weight=AHEAD_BYTES
+    )
+
+
 class _Watcher:
     """Looks at each frame once and keeps on disk what may be needed when the track is known."""
 
     def __init__(
-        self, spool: _Spool, *, threshold: float, detect: DetectConfig, crop: CropConfig
+        self, spool: Spool, *, threshold: float, detect: DetectConfig, crop: CropConfig
     ) -> None:
         self.spool = spool
-        self.seen: list[_Seen] = []
+        self.seen = SeenFrames()
         self.crop = crop
         self._threshold = threshold
-        self._min_side_px = detect.min_side_px
+        self._detect = detect
         self._max_gap_s = detect.max_gap_s if detect.follow else 0.0
         self._last_face_s = -np.inf
 
-    def usable(self, seen: _Seen) -> list[Face]:
+    @property
+    def usable_faces(self) -> Sequence[list[Face]]:
+        return _UsableFaces(self)
+
+    def usable(self, seen: Seen) -> list[Face]:
         return [face for face in seen.faces if self._is_usable(face)]
 
-    def watch(self, frame: Frame, faces: list[Face]) -> None:
-        usable = [face for face in faces if self._is_usable(face)][:MAX_FACES]
-        cuts = {face.box_xyxy: self._cut(frame.image_rgb, face.box_xyxy) for face in usable}
+    def watch(self, frames: Iterable[Frame], detector: Detector) -> None:
+        sightings = find_faces(
+            frames,
+            detector,
+            every_s=self._detect.key_every_s if self._detect.follow else 0.0,
+            is_usable=self._is_usable,
+            doubt_score=DOUBT_SHARE * self._threshold,
+            max_faces=MAX_FACES,
+        )
+        for sighting in sightings:
+            self._note(sighting)
+
+    def _note(self, sighting: Sighting) -> None:
+        frame = sighting.frame
+        cuts = tuple(
+            self._cut(frame.image_rgb, face.box_xyxy) if self._is_usable(face) else None
+            for face in sighting.faces
+        )
         whole = None
-        if usable:
+        if any(cuts):
             self._last_face_s = frame.time_s
         elif frame.time_s - self._last_face_s < self._max_gap_s:  # may be bridged later
             whole = self.spool.add(encode_jpeg(frame.image_rgb, quality=self.crop.jpeg_quality))
-        kept = faces[:MAX_FACES]
-        self.seen.append(_Seen(frame.frame_index, frame.time_s, kept, cuts, whole))
+        self.seen.add(
+            Seen(
+                frame.frame_index,
+                frame.time_s,
+                faces=tuple(sighting.faces),
+                cuts=cuts,
+                whole=whole,
+                between=sighting.between,
+            )
+        )
 
-    def bridged_cut(self, seen: _Seen, box: Box) -> _Cut | None:
+    def cut_of(self, seen: Seen, box: Box) -> Cut | None:
+        """Return the cut of a face of the frame, or of a box that bridges a gap."""
+        for face, cut in zip(seen.faces, seen.cuts, strict=True):
+            if cut is not None and face.box_xyxy == box:
+                return cut
         if seen.whole is None:
             return None
         return self._cut(decode_jpeg(self.spool.get(seen.whole)), box)
 
-    def fate_without_crop(self, seen: _Seen) -> Fate:
+    def fate_without_crop(self, seen: Seen) -> Fate:
         if not seen.faces or seen.faces[0].score < FAINT_SHARE * self._threshold:
             return Fate.NO_FACE
         if self.usable(seen):
@@ -310,19 +314,38 @@ class _Watcher:
 
     def _is_usable(self, face: Face) -> bool:
         x0, y0, x1, y1 = face.box_xyxy
-        return face.score >= self._threshold and min(x1 - x0, y1 - y0) >= self._min_side_px
+        return face.score >= self._threshold and min(x1 - x0, y1 - y0) >= self._detect.min_side_px
 
-    def _cut(self, image_rgb: Image, box: Box) -> _Cut:
+    def _cut(self, image_rgb: Image, box: Box) -> Cut:
         height, width = image_rgb.shape[:2]
         rectangle = cut_box(box, width=width, height=height, crop=self.crop)
         x0, y0, x1, y1 = rectangle
         picture = shrink(image_rgb[y0:y1, x0:x1], max_short_side_px=self.crop.max_short_side_px)
-        return _Cut(
+        return Cut(
             rectangle,
             brightness=compute_brightness(picture),
             sharpness=compute_sharpness(picture),
             at=self.spool.add(encode_jpeg(picture, quality=self.crop.jpeg_quality)),
         )
+
+
+class _UsableFaces(Sequence[list[Face]]):
+    """The usable faces of each frame, made when asked for: all at once they would take too much."""
+
+    def __init__(self, watcher: _Watcher) -> None:
+        self._watcher = watcher
+
+    def __len__(self) -> int:
+        return len(self._watcher.seen)
+
+    @overload
+    def __getitem__(self, position: int) -> list[Face]: ...
+    @overload
+    def __getitem__(self, position: slice) -> Sequence[list[Face]]: ...
+    def __getitem__(self, position: int | slice) -> list[Face] | Sequence[list[Face]]:
+        if isinstance(position, slice):
+            return [self._watcher.usable(seen) for seen in self._watcher.seen[position]]
+        return self._watcher.usable(self._watcher.seen[position])
 
 
 def _iter_rows(
@@ -331,7 +354,7 @@ def _iter_rows(
     """Yield the rows in order of time; one without number stands for the rest of the file."""
     after_each: dict[int, list[LostFrame]] = {}
     for frame in lost:
-        position = bisect([seen.frame_index for seen in watcher.seen], frame.frame_index)
+        position = bisect(watcher.seen, frame.frame_index, key=lambda seen: seen.frame_index)
         after_each.setdefault(position, []).append(frame)
     for position in range(len(watcher.seen) + 1):
         for frame in after_each.get(position, ()):
@@ -347,9 +370,7 @@ def _describe_frame(watcher: _Watcher, linked: LinkedVideo, position: int) -> di
     seen = watcher.seen[position]
     place = {"frame_index": seen.frame_index, "time_s": seen.time_s}
     face = linked.faces.get(position)
-    cut = None
-    if face is not None:
-        cut = seen.cuts.get(face.box_xyxy) or watcher.bridged_cut(seen, face.box_xyxy)
+    cut = None if face is None else watcher.cut_of(seen, face.box_xyxy)
     if face is None or cut is None:
         fate = watcher.fate_without_crop(seen)
         best = None if fate == Fate.NO_FACE else seen.faces[0]
@@ -360,12 +381,18 @@ def _describe_frame(watcher: _Watcher, linked: LinkedVideo, position: int) -> di
         **place,
         "fate": Fate.USED,
         **_describe_face(face.box_xyxy, face.score),
-        "box_source": "interpolated" if face.interpolated else "detected",
+        "box_source": _name_source(face, seen),
         **dict(zip(names, cut.rectangle, strict=True)),
         "brightness": cut.brightness,
         "sharpness": cut.sharpness,
         "jpeg": watcher.spool.get(cut.at),
     }
+
+
+def _name_source(face: TrackedFace, seen: Seen) -> str:
+    if face.interpolated:
+        return "interpolated"
+    return "between" if seen.between else "detected"
 
 
 def _describe_face(box: Box, score: float) -> dict[str, float]:

@@ -15,7 +15,7 @@ PERSISTENT_FRAMES = 3
 FURTHER_PIECE_SHARE = 0.2  # of the detections of the longest piece; shorter ones are strays
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TrackedFace:
     """A face of the dog at one position of the frame list; `interpolated` where none was found."""
 
@@ -189,7 +189,7 @@ def _fill_gaps(
             continue
         for position in range(start + 1, stop):
             share = (times_s[position] - times_s[start]) / span_s if span_s else 0.5
-            box = _blend(before.box_xyxy, after.box_xyxy, share)
+            box = blend_boxes(before.box_xyxy, after.box_xyxy, share)
             filled[position] = TrackedFace(box, min(before.score, after.score), interpolated=True)
     return filled
 
@@ -199,7 +199,8 @@ def _is_persistent(track: _Track, dog: dict[int, TrackedFace]) -> bool:
     return together >= max(PERSISTENT_FRAMES, PERSISTENT_SHARE * len(dog))
 
 
-def _blend(a: Box, b: Box, share: float) -> Box:
+def blend_boxes(a: Box, b: Box, share: float) -> Box:
+    """Return the box that lies `share`, 0 to 1, of the way from `a` to `b`."""
     x0, y0, x1, y1 = (u + share * (v - u) for u, v in zip(a, b, strict=True))
     return (x0, y0, x1, y1)
 

@@ -1,0 +1,120 @@
+"""Items made in a thread while the caller is busy with those before them: decode, and detect.
+
+That pays where both sides spend their time outside Python, as FFmpeg and torch do.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import Generic, TypeVar
+
+__all__ = ["read_ahead"]
+
+T = TypeVar("T")
+
+
+def read_ahead(
+    items: Iterable[T],
+    size: int,
+    *,
+    weigh: Callable[[T], int] | None = None,
+    max_weight: int = 0,
+) -> Generator[T, None, None]:
+    """Yield `items` in their order, made by a thread that is up to `size` items ahead.
+
+    Parameters
+    ----------
+    items
+        Iterated over in the thread and nowhere else, from the first item asked for on.
+    size
+        How many finished items wait at most, from 1. One more may be in the making.
+    weigh, max_weight
+        What an item weighs, and what those that wait may weigh together; a single item may always
+        wait, whatever its weight.
+
+    Yields
+    ------
+    T
+        The items. An exception of `items` is raised here, after all items before it.
+
+    Notes
+    -----
+    The thread has ended once the iteration has: by its end, by an exception, or by `close()`. A
+    caller that may stop early therefore wraps it in `contextlib.closing`, and closes what `items`
+    reads from only after that. Stopping waits for the item in the making, no longer.
+    """
+    belt: _Belt[T] = _Belt(size, weigh=weigh, max_weight=max_weight)
+    thread = threading.Thread(target=belt.fill, args=(items,), name="read_ahead", daemon=True)
+    thread.start()
+    try:
+        yield from belt
+    finally:
+        belt.stop()
+        thread.join()
+    if belt.error is not None:
+        raise belt.error
+
+
+class _Belt(Generic[T]):
+    """What is handed from the thread to the caller; every field is guarded by one condition."""
+
+    def __init__(self, size: int, *, weigh: Callable[[T], int] | None, max_weight: int) -> None:
+        self.error: BaseException | None = None
+        self._size = size
+        self._weigh = weigh or (lambda item: 0)
+        self._max_weight = max_weight
+        self._waiting: deque[tuple[T, int]] = deque()
+        self._weight = 0
+        self._ended = False
+        self._stopped = False
+        self._changed = threading.Condition()
+
+    def fill(self, items: Iterable[T]) -> None:
+        """Put every item on the belt: the body of the thread."""
+        try:
+            for item in items:
+                if not self._put(item, self._weigh(item)):
+                    break
+                del item  # not held while the next one is made
+        except BaseException as exc:  # noqa: BLE001 - whatever it is, it is raised in the caller
+            self.error = exc
+        finally:
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Let the thread end at its next item, and let go of what waits."""
+        with self._changed:
+            self._stopped = True
+            self._waiting.clear()
+            self._changed.notify_all()
+
+    def __iter__(self) -> Iterator[T]:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._ended)
+                if not self._waiting:
+                    return
+                item, weight = self._waiting.popleft()
+                self._weight -= weight
+                self._changed.notify_all()
+            yield item
+            del item  # not held while the next one is waited for
+
+    def _put(self, item: T, weight: int) -> bool:
+        """Wait for room; return whether anybody still wants the item."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped or self._has_room(weight))
+            if not self._stopped:
+                self._waiting.append((item, weight))
+                self._weight += weight
+                self._changed.notify_all()
+            return not self._stopped
+
+    def _has_room(self, weight: int) -> bool:
+        if not self._waiting:
+            return True
+        return len(self._waiting) < self._size and self._weight + weight <= self._max_weight
