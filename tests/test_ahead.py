@@ -68,11 +68,10 @@ def test_exception_comes_after_the_items_before_it_with_its_own_traceback():
         yield from range(3)
         raise ValueError("the fourth")
 
-    items, got = read_ahead(failing(), 10), []
+    items = read_ahead(failing(), 10)
+    assert [next(items), next(items), next(items)] == [0, 1, 2]
     with pytest.raises(ValueError, match="the fourth") as caught:
-        while True:
-            got.append(next(items))
-    assert got == [0, 1, 2]
+        next(items)
     assert "failing" in [entry.name for entry in caught.traceback]
     assert threads() == []
 
@@ -105,9 +104,12 @@ def test_caller_that_stops_early_ends_the_thread_at_the_item_in_the_making():
 
 
 def test_caller_that_fails_ends_the_thread_too():
-    with pytest.raises(RuntimeError, match="busy"), closing(read_ahead(range(99), 2)) as items:
-        for _ in items:
-            raise RuntimeError("busy")
+    def fail():
+        with closing(read_ahead(range(99), 2)) as items:
+            raise RuntimeError(f"busy with {next(items)}")
+
+    with pytest.raises(RuntimeError, match="busy with 0"):
+        fail()
     assert threads() == []
 
 

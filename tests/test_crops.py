@@ -1,9 +1,11 @@
+import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from canemo.config import CropConfig, DetectConfig
+from canemo.config import CropConfig, DetectConfig, load_config
 from canemo.crop_images import (
     compute_brightness,
     compute_sharpness,
@@ -11,8 +13,8 @@ from canemo.crop_images import (
 from canemo.crops import LEDGER_COLUMNS, extract_crops
 from canemo.errors import VideoOpenError
 from canemo.records import Fate, Video
-from canemo.video import Sampling
-from clips import cut_short, write_clip
+from canemo.video import Sampling, VideoReader
+from clips import cut_short, damage_bytes, write_clip
 from painted import COLOURS, PaintedFaceDetector, painter
 
 EVERY = Sampling(every_nth=1)
@@ -231,3 +233,131 @@ def test_bridged_face_is_as_bright_and_sharp_as_the_same_face_found(tmp_path):
     assert bridged["box_source"].tolist()[2] == "interpolated"
     assert bridged["brightness"][2] == pytest.approx(found["brightness"][2], abs=1)
     assert bridged["sharpness"][2] == pytest.approx(found["sharpness"][2], rel=0.1)
+
+
+# -- key frames ------------------------------------------------------------------------------------
+
+
+def moving(number):
+    return [("red", 20 + number, 40, 40)]
+
+
+def test_frames_between_key_frames_have_a_crop_of_their_own_pixels_and_say_so(tmp_path):
+    path = clip_of(tmp_path, moving, frames=26)
+    detector = PaintedFaceDetector()
+    found = extract(path, tmp_path, detector)
+    ledger = found.read_ledger()
+    assert detector.images_seen == 6  # at 25 frames per second: every fifth
+    assert set(ledger["fate"]) == {"used"}
+    looked_at = ledger.loc[ledger["box_source"] == "detected", "frame_index"]
+    assert looked_at.tolist() == [0, 5, 10, 15, 20, 25]
+    assert set(ledger["box_source"]) == {"detected", "between"}
+    np.testing.assert_allclose(ledger["x0"], 20 + np.arange(26), atol=1)
+    for _, crops in found.iter_crops(100):
+        for crop in crops:
+            np.testing.assert_allclose(crop[5:-5, 5:-5].mean((0, 1)), COLOURS["red"], atol=8)
+
+
+def test_key_frames_change_nothing_up_to_five_frames_per_second(tmp_path):
+    path = clip_of(tmp_path, moving, frames=60)
+    contents = []
+    for every_s in (0, DetectConfig().key_every_s):
+        detect = DetectConfig(key_every_s=every_s)
+        found = extract(path, tmp_path, sampling=Sampling(fps=5), detect=detect)
+        assert not found.cached  # the spacing is part of the address
+        contents.append(found.path.read_bytes())
+    assert contents[0] == contents[1]
+
+
+def test_without_following_every_frame_is_looked_at_whatever_the_spacing(tmp_path):
+    path = clip_of(tmp_path, moving, frames=26)
+    detector = PaintedFaceDetector()
+    found = extract(path, tmp_path, detector, detect=DetectConfig(follow=False, key_every_s=5))
+    assert detector.images_seen == 26
+    assert set(found.read_ledger()["box_source"]) == {"detected"}
+
+
+def test_the_papers_preset_looks_at_every_frame():
+    assert load_config(preset="paper").detect.key_every_s == 0
+
+
+# -- decoding ahead --------------------------------------------------------------------------------
+
+
+def ahead_threads():
+    return [thread for thread in threading.enumerate() if thread.name == "read_ahead"]
+
+
+@pytest.fixture
+def clip_with_a_gap(tmp_path):
+    """A clip whose middle is damaged: some frames are lost, others have a broken picture."""
+    path = write_clip(
+        tmp_path / "gap.mkv", frames=60, size=(160, 120), draw=painter(moving), key_every=10
+    )
+    return damage_bytes(path, 0.4, 0.6)
+
+
+def test_decoding_ahead_changes_no_byte_also_of_a_damaged_video(
+    tmp_path, monkeypatch, clip_with_a_gap
+):
+    ahead = extract(clip_with_a_gap, tmp_path / "ahead")
+    monkeypatch.setattr("canemo.crops._read_frames", lambda reader: (frame for frame in reader))
+    plain = extract(clip_with_a_gap, tmp_path / "plain")
+    assert ahead.damage is not None
+    assert Fate.DECODE_ERROR in set(ahead.read_ledger()["fate"])
+    assert ahead.path.read_bytes() == plain.path.read_bytes()
+
+
+def test_detector_that_fails_ends_the_decoding_before_the_file_is_closed(tmp_path, monkeypatch):
+    class Failing(PaintedFaceDetector):
+        def detect(self, images_rgb):
+            raise RuntimeError("out of memory")
+
+    at_close = []
+    close = VideoReader.close
+
+    def watched(reader):
+        at_close.append(len(ahead_threads()))
+        close(reader)
+
+    monkeypatch.setattr(VideoReader, "close", watched)
+    path = clip_of(tmp_path, moving, frames=60)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        extract(path, tmp_path, Failing())
+    assert at_close == [0]
+
+
+def test_decoder_that_fails_is_heard_of_and_leaves_no_file(tmp_path, monkeypatch):
+    iterate = VideoReader.__iter__
+
+    def failing(reader):
+        for frame in iterate(reader):
+            if frame.frame_index == 20:
+                raise MemoryError("no room for another picture")
+            yield frame
+
+    monkeypatch.setattr(VideoReader, "__iter__", failing)
+    path = clip_of(tmp_path, moving, frames=60)
+    with pytest.raises(MemoryError, match="another picture"):
+        extract(path, tmp_path)
+    assert list((tmp_path / "cache" / "crops").iterdir()) == []
+    assert ahead_threads() == []
+
+
+def test_frames_alive_at_once_do_not_grow_with_the_video(tmp_path, monkeypatch):
+    iterate = VideoReader.__iter__
+    alive, most = [], [0]
+
+    def watched(reader):
+        for frame in iterate(reader):
+            alive[:] = [ref for ref in alive if ref() is not None]
+            alive.append(weakref.ref(frame.image_rgb))
+            most[0] = max(most[0], len(alive))
+            yield frame
+            del frame
+
+    monkeypatch.setattr(VideoReader, "__iter__", watched)
+    monkeypatch.setattr("canemo.detect.key_frames.HELD_FRAMES", 12)
+    path = clip_of(tmp_path, lambda n: [("red", 20 + n // 4, 40, 40)], frames=200)
+    assert len(extract(path, tmp_path).read_ledger()) == 200
+    assert most[0] <= 12 + 2 + 8 + 2  # a group, one before and after it, those that wait, in hand
