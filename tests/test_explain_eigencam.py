@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image as PilImage
+from threadpoolctl import threadpool_limits
 
 from canemo.backbones import load_backbone, write_random_weights
 from canemo.explain import eigencam
@@ -121,9 +122,9 @@ def decomposed(monkeypatch):
     """How many matrices were decomposed in full, as calls are made."""
     counts, plain = [], eigencam._decompose
 
-    def count(grams):
-        counts.append(len(grams))
-        return plain(grams)
+    def count(rows):
+        counts.append(len(rows))
+        return plain(rows)
 
     monkeypatch.setattr(eigencam, "_decompose", count)
     return counts
@@ -166,7 +167,7 @@ def test_component_which_the_search_cannot_see_is_not_missed(decomposed):
     # would give the second one, with a residual of zero.
     size = 150
     generator = torch.Generator().manual_seed(0)
-    drawn = torch.randn(size, eigencam._BLOCK, generator=generator, dtype=torch.float64).numpy()
+    drawn = torch.randn(size, eigencam._BLOCK, generator=generator).double().numpy()
     first = orthonormal(size, 1, among=drawn)
     left = np.hstack([first, orthonormal(size, 79, among=first)])
     singular = np.concatenate([[2.0, 1.5], 0.97 ** np.arange(78)])
@@ -239,9 +240,9 @@ def test_maps_of_the_papers_networks_are_those_of_grad_cam(name, grid, tmp_path,
 def best_seconds(work, *, repeats):
     seconds = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = time.process_time()
         work()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     return min(seconds)
 
 
@@ -253,10 +254,13 @@ def test_maps_come_many_times_faster_than_from_grad_cam(
     activations = draw_activations(name, tmp_path, photographs)
     one = activations[0].numpy()
     ours = theirs = np.inf
-    for _ in range(3):  # in turns, so that what else runs here slows down both
-        theirs = min(theirs, best_seconds(lambda: project_theirs(one), repeats=2))
-        whole = best_seconds(lambda: compute_eigencam(activations), repeats=4)
-        ours = min(ours, whole / len(activations))
+    # Processor time of one thread each, in turns: what else runs here then matters least. Given
+    # more threads, the decomposition of grad-cam only gets slower.
+    with threadpool_limits(1):
+        for _ in range(3):
+            theirs = min(theirs, best_seconds(lambda: project_theirs(one), repeats=2))
+            whole = best_seconds(lambda: compute_eigencam(activations), repeats=4)
+            ours = min(ours, whole / len(activations))
     with capsys.disabled():
         sys.stdout.write(
             f"\n{name}: {1e3 * theirs:.1f} ms a picture from grad-cam, {1e3 * ours:.2f} ms here, "

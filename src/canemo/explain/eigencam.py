@@ -21,11 +21,11 @@ CAM_SCALE = "first principal component of the activations, from 0 to each map's 
 """What the values of a map from `map_crops` mean."""
 
 _CROPS_AT_ONCE = 16
-_VALUES_AT_ONCE = 2**22  # activations taken at once: 32 MB in double precision
+_VALUES_AT_ONCE = 2**20  # activations taken at once: 8 MB in double precision
 _DENSE_SIZE = 64  # up to here a full decomposition is as fast
-_BLOCK, _PRODUCTS = 4, 7  # the subspace has 4 * (7 + 1) dimensions
-_ANGLE = 1e-6  # greatest sine of the angle that counts as found
-_ROUNDING = 1e-14  # of a difference of squared norms, relative to the norm
+_BLOCK, _PRODUCTS = 4, 5  # the subspace has 4 * (5 + 1) dimensions
+_ANGLE = 1e-3  # greatest sine of the angle that counts as found: correlations above 0.999999
+_ROUNDING = 1e-5  # of sums in single precision, relative to the trace or the squared norm
 
 
 def map_crops(images_rgb: Sequence[Image], backbone: Backbone) -> list[NDArray[np.floating[Any]]]:
@@ -60,10 +60,10 @@ def compute_eigencam(activations: Tensor) -> Tensor:
     A principal component has no sign of its own; here a map is flipped when its most negative
     value is larger in size than its most positive one, so that few strong positions stand out.
 
-    The component is sought in a small subspace and kept where it is proved to be the first one,
-    off by an angle of at most 1e-6; elsewhere it comes from a full decomposition.
-    Where the first two components are equally strong but for rounding, no method can tell them
-    apart; the map then shows one of their mixtures, the same one each time.
+    The component is sought in a small subspace, in single precision, and kept where it is proved
+    to be the first one, off by an angle of at most 1e-3; elsewhere it comes from a full
+    decomposition in double precision. Where the first two components are equally strong but for
+    rounding, no method can tell them apart; the map then shows one of their mixtures.
 
     References
     ----------
@@ -74,63 +74,68 @@ def compute_eigencam(activations: Tensor) -> Tensor:
 
 
 def _project(activations: Tensor) -> Tensor:
-    x = activations.double()
-    x = x - x.mean(dim=1, keepdim=True)
-    positions, dim = x.shape[1:]
-    if positions <= dim:  # the scores are the first eigenvector of the smaller Gram matrix
-        values, vectors = _find_first_eigenpairs(x @ x.transpose(1, 2))
+    x = activations if activations.dtype == torch.float64 else activations.float()
+    x = x - x.mean(dim=1, keepdim=True, dtype=torch.float64).to(x)
+    wide = (
+        x.shape[1] <= x.shape[2]
+    )  # then the scores are the eigenvector of the smaller Gram matrix
+    values, vectors = _find_first_eigenpairs(x if wide else x.transpose(1, 2))
+    if wide:
         maps = vectors * values[:, None].clamp(min=0).sqrt()
     else:
-        _, vectors = _find_first_eigenpairs(x.transpose(1, 2) @ x)
-        maps = (x @ vectors[..., None]).squeeze(-1)
+        maps = (x @ vectors[..., None].to(x)).squeeze(-1)
     flip = maps.amin(dim=1).abs() > maps.amax(dim=1).abs()
     return torch.where(flip[:, None], -maps, maps).float()
 
 
-def _find_first_eigenpairs(grams: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the greatest eigenvalue (N) and its vector (N, n) of each of (N, n, n) matrices."""
-    if grams.shape[-1] <= _DENSE_SIZE:
-        return _decompose(grams)
-    values, vectors, proved = _search_krylov(grams)
+def _find_first_eigenpairs(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the greatest eigenvalue (N) and its vector (N, n) of each R R' of (N, n, m) rows R."""
+    if rows.shape[1] <= _DENSE_SIZE:
+        return _decompose(rows)
+    values, vectors, proved = _search_krylov(rows.float())
     if not proved.all():
-        values[~proved], vectors[~proved] = _decompose(grams[~proved])
+        values[~proved], vectors[~proved] = _decompose(rows[~proved])
     return values, vectors
 
 
-def _decompose(grams: Tensor) -> tuple[Tensor, Tensor]:
-    values, vectors = torch.linalg.eigh(grams)
+def _decompose(rows: Tensor) -> tuple[Tensor, Tensor]:
+    rows = rows.double()
+    values, vectors = torch.linalg.eigh(rows @ rows.transpose(1, 2))
     return values[:, -1], vectors[..., -1]
 
 
-def _search_krylov(grams: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _search_krylov(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the greatest Ritz value (N), its vector (N, n), and whether it is proved to be first.
 
     Notes
     -----
-    The subspace V is spanned by a block B of drawn vectors and by G B, G^2 B, ... (Musco & Musco
-    2015, arXiv 1504.05477). What V leaves of G has the Frobenius norm
+    The subspace V is spanned by a block B of drawn vectors and by G B, G^2 B, ... of the Gram
+    matrix G (Musco & Musco 2015, arXiv 1504.05477). What V leaves of G has the Frobenius norm
     s = sqrt(|G|^2 - |V'GV|^2), so that no eigenvalue but the first exceeds the second Ritz value
     by more than s (Weyl). With a gap above that bound, the sine of the angle between the Ritz
-    vector and the first eigenvector is at most |residual| / gap (Davis & Kahan).
+    vector and the first eigenvector is at most |residual| / gap (Davis & Kahan). Residual and
+    gap are first made worse by what rounding may have done to them.
     """
+    grams = rows @ rows.transpose(1, 2)
     count, size, _ = grams.shape
     generator = torch.Generator().manual_seed(0)
-    drawn = torch.randn(size, _BLOCK, generator=generator, dtype=grams.dtype).to(grams.device)
+    drawn = torch.randn(size, _BLOCK, generator=generator).to(grams)
     blocks = [drawn.expand(count, size, _BLOCK)]
     for _ in range(_PRODUCTS):
         block = grams @ blocks[-1]
-        blocks.append(block / block.norm(dim=1, keepdim=True).clamp(min=1e-300))
+        blocks.append(block / block.norm(dim=1, keepdim=True).clamp(min=1e-30))
     basis, _ = torch.linalg.qr(torch.cat(blocks, dim=2))
     images = grams @ basis
-    inner = basis.transpose(1, 2) @ images
+    inner = (basis.transpose(1, 2) @ images).double()
     ritz, mixtures = torch.linalg.eigh(inner)
-    mixture = mixtures[..., -1:]
+    mixture = mixtures[..., -1:].float()
     vectors = (basis @ mixture).squeeze(-1)
     residual = ((images @ mixture).squeeze(-1) - ritz[:, -1:] * vectors).norm(dim=1)
-    whole = grams.square().sum(dim=(1, 2))
+    rounding = _ROUNDING * grams.diagonal(dim1=1, dim2=2).sum(dim=1)
+    whole = torch.linalg.vector_norm(grams, dim=(1, 2), dtype=torch.float64).square()
     left = (whole - inner.square().sum(dim=(1, 2))).clamp(min=0) + _ROUNDING * whole
-    gap = ritz[:, -1] - ritz[:, -2] - left.sqrt()
-    return ritz[:, -1], vectors, (gap > 0) & (residual <= _ANGLE * gap)
+    gap = ritz[:, -1] - ritz[:, -2] - left.sqrt() - rounding
+    return ritz[:, -1], vectors.double(), (gap > 0) & (residual + rounding <= _ANGLE * gap)
 
 
 def scale_maps(maps: Tensor) -> Tensor:
