@@ -36,6 +36,7 @@ class PaintedFaceDetector:
 
     name = "painted"
     fingerprint = "painted-1"
+    engine = "torch"
 
     def __init__(self, *, score_threshold: float = 0.5, **scores: float) -> None:
         self.score_threshold = score_threshold

@@ -6,6 +6,7 @@ its cache through timm; missing weights are an error, never a silent fallback an
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import logging
 import re
@@ -26,7 +27,9 @@ from torch import Tensor, nn
 
 from canemo.backbone_specs import Architecture, BackboneSpec, find_backbone
 from canemo.engines.choice import make_engine
+from canemo.engines.openvino_engine import OpenVINOEngine
 from canemo.engines.protocol import Engine, FrozenNetwork
+from canemo.engines.quantise import quantise_network
 from canemo.engines.torch_engine import TorchEngine
 from canemo.errors import ConfigError, MissingExtraError, WeightsError
 from canemo.files import hash_values, replacing, sha256_file
@@ -177,6 +180,35 @@ class Backbone:
         """
         return self.embed(images_rgb).activations
 
+    def describe_engine(self) -> dict[str, str]:
+        """Return what runs it, as metrics.json says it."""
+        engine = self.engine
+        return {"engine": engine.name, "precision": engine.precision, "device": engine.device}
+
+    def quantised(self, images_rgb: Sequence[Image]) -> Backbone:
+        """Return the same network in int8, calibrated on N crops, (H, W, 3) uint8, RGB each.
+
+        Raises
+        ------
+        MissingExtraError
+            OpenVINO or NNCF is not installed.
+        EngineError
+            OpenVINO cannot run the network.
+        """
+        return self.run_by(
+            OpenVINOEngine(
+                self.network,
+                precision="int8",
+                quantised=quantise_network(self.network, self.prepare(images_rgb)),
+            )
+        )
+
+    def run_by(self, engine: Engine) -> Backbone:
+        """Return the same network, run by another engine."""
+        other = copy.copy(self)
+        other.engine = engine
+        return other
+
     def _run(self, pixels: Tensor) -> list[Tensor]:
         n = len(pixels)
         size = min(n, self._most_at_once or n)
@@ -215,7 +247,7 @@ def load_backbone(
         ``"torch"``, ``"openvino"``, or ``"auto"``: the fastest here, see `canemo.engines.choice`.
     precision
         ``"float32"``, ``"bfloat16"``, or ``"auto"``. ``"int8"`` needs crops to be calibrated on:
-        load in float32 and see `quantise_backbone`.
+        load in float32 and see `Backbone.quantised`.
 
     Raises
     ------
@@ -229,6 +261,8 @@ def load_backbone(
         The engine asked for cannot run the network.
     """
     spec = find_backbone(name)
+    if precision == "int8":
+        raise ConfigError("int8 needs crops to be calibrated on: see Backbone.quantised")
     if weights is not None and not weights.is_file():
         raise WeightsError(f"{weights}: no such weights file; give an existing file to --weights")
     require_device(device, setting="backbone.device")

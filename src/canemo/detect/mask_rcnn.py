@@ -387,6 +387,7 @@ class MaskRCNNDetector:
     """
 
     name = "mask_rcnn"
+    engine = "torch"
 
     def __init__(
         self,

@@ -17,6 +17,8 @@ class Detector(Protocol):
         Short name shown in reports, e.g. ``"dog_head"``.
     fingerprint
         SHA-256 of weights and settings: two detectors that may answer differently differ here.
+    engine
+        What runs it, ``"torch"`` or ``"openvino"``: the same answers but for rounding.
     score_threshold
         Scores at or above it count as a face. `detect` may return fainter ones, so that the ledger
         can tell "nothing there" from "something faint there".
@@ -24,6 +26,7 @@ class Detector(Protocol):
 
     name: str
     fingerprint: str
+    engine: str
     score_threshold: float
 
     def detect(self, images_rgb: Sequence[Image]) -> list[list[Face]]:

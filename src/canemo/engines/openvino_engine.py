@@ -65,6 +65,7 @@ class OpenVINOEngine:
         ov = import_openvino()
         _require_precision(precision, quantised)
         self.precision: Precision = precision
+        self.quantised = quantised
         weights = None if quantised is None else sha256_file(quantised.with_suffix(".bin"))
         self.fingerprint = hash_values(
             engine=self.name, openvino=ov.__version__, precision=precision, quantised=weights

@@ -1,0 +1,115 @@
+"""int8 by post-training quantisation, calibrated on the crops the network will see.
+
+The quantised network is a pair of files in the machine's cache, under an address of network, crops
+and versions. A saved model that was trained on its answers carries a copy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from canemo.engines.openvino_engine import convert_network, import_openvino
+from canemo.engines.processor import machine_cache
+from canemo.engines.protocol import FrozenNetwork
+from canemo.errors import ConfigError, MissingExtraError
+from canemo.files import hash_values
+
+logger = logging.getLogger(__name__)
+
+QUANTISED_FILE = "network.xml"
+CALIBRATION_CROPS = 128
+
+
+def quantise_network(network: FrozenNetwork, pixels: Tensor) -> Path:
+    """Return the XML file of a network whose large products run in int8.
+
+    Parameters
+    ----------
+    network
+        What to quantise.
+    pixels
+        (N, 3, S, S) float32, N crops to find the ranges of the activations on.
+
+    Raises
+    ------
+    MissingExtraError
+        OpenVINO or NNCF is not installed.
+    EngineError
+        OpenVINO cannot convert the network.
+    """
+    ov = import_openvino()
+    nncf = _import_nncf()
+    key = hash_values(
+        network=network.fingerprint,
+        pixels=hashlib.sha256(pixels.numpy().tobytes()).hexdigest(),
+        versions=(ov.__version__, nncf.__version__),
+    )
+    folder = machine_cache() / "quantised" / key
+    if not (folder / QUANTISED_FILE).is_file():
+        logger.info("%s: calibrating int8 on %d crops", network.name, len(pixels))
+        crops = nncf.Dataset([part.numpy() for part in torch.split(pixels, 1)])
+        # Attention and normalisation of transformers do not bear the default recipe.
+        kind = None if network.channels_last else nncf.ModelType.TRANSFORMER
+        quantised = nncf.quantize(
+            convert_network(network), crops, model_type=kind, subset_size=len(pixels)
+        )
+        _write(ov, quantised, folder)
+    return folder / QUANTISED_FILE
+
+
+def require_int8(engine: str) -> None:
+    """Refuse int8 before any work is done where it cannot be had.
+
+    Raises
+    ------
+    ConfigError
+        The engine is torch, which has none.
+    MissingExtraError
+        OpenVINO or NNCF is not installed.
+    """
+    if engine == "torch":
+        raise ConfigError("the engine torch has no int8; use --engine openvino for it")
+    import_openvino()
+    _import_nncf()
+
+
+def copy_quantised(source: Path, folder: Path) -> Path:
+    """Copy the pair of files into a folder and return the XML file there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for suffix in (".bin", ".xml"):
+        shutil.copyfile(source.with_suffix(suffix), (folder / QUANTISED_FILE).with_suffix(suffix))
+    return folder / QUANTISED_FILE
+
+
+def _write(ov: Any, quantised: Any, folder: Path) -> None:
+    """Write the files of a folder that appears complete or not at all."""
+    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+    temporary.mkdir(parents=True)
+    try:
+        ov.save_model(quantised, temporary / QUANTISED_FILE, compress_to_fp16=False)
+        try:
+            temporary.rename(folder)
+        except OSError:  # another run was first
+            if not (folder / QUANTISED_FILE).is_file():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _import_nncf() -> Any:
+    try:
+        import nncf
+    except ImportError as exc:
+        raise MissingExtraError(
+            "backbone.precision = 'int8' needs NNCF, which is not installed; pip install "
+            "'canemo[int8]'"
+        ) from exc
+    return nncf
