@@ -1,6 +1,6 @@
 """The program itself: its name, its global options, and how errors become text."""
 
-from __future__ import annotations
+# No `from __future__ import annotations`: Typer would have to evaluate each as text at every start.
 
 import logging
 import os

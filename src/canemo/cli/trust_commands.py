@@ -1,6 +1,6 @@
 """Commands for whoever doubts a result: audit, export, verify."""
 
-from __future__ import annotations
+# No `from __future__ import annotations`: Typer would have to evaluate each as text at every start.
 
 import json
 from pathlib import Path
