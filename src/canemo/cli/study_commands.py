@@ -1,6 +1,6 @@
 """Commands about a study, its runs and its models."""
 
-from __future__ import annotations
+# No `from __future__ import annotations`: Typer would have to evaluate each as text at every start.
 
 import json
 from pathlib import Path
