@@ -356,7 +356,8 @@ def test_on_real_clips_boxes_are_those_of_looking_at_every_frame(shared_data, tm
     overlaps, missed, used, looked_at, frames = [], 0, 0, 0, 0
     detector = Remembering()
     for name in names:
-        video = Video(name, shared_data / "videos" / f"{name}.mp4", "dog", "label")
+        path = shared_data / "videos" / f"{name}.mp4"
+        video = Video(name, path, "dog", "label", end_s=6.0)
         ledgers = []
         for every_s in (0.0, DetectConfig().key_every_s):
             before = detector.asked
@@ -379,7 +380,7 @@ def test_on_real_clips_boxes_are_those_of_looking_at_every_frame(shared_data, tm
             overlaps.append(iou(tuple(a), tuple(b)))
         frames, used = frames + len(ledgers[0]), used + len(all_used)
         missed += len(all_used) - len(both)
-    assert len(overlaps) > 500
+    assert len(overlaps) > 400
     assert np.mean(overlaps) >= 0.85
     assert np.percentile(overlaps, 5) >= 0.8
     assert missed <= 0.01 * used
