@@ -92,8 +92,8 @@ def find_faces(
 
     Notes
     -----
-    Movement that leaves the line and is back on it between two frames that were looked at is not
-    seen, unless it changes the picture as a whole.
+    A face that goes and is back, or leaves the line and is back on it, between two frames that were
+    looked at is not seen, unless that changes the picture as a whole.
     """
     look = partial(_look, detector=detector, max_faces=max_faces)
     lay_between = partial(_lay_between, is_usable=is_usable, doubt_score=doubt_score)
