@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from canemo.engines.choice import Choice
 from painted import PaintedFaceDetector
 
 
@@ -16,6 +17,23 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs real photographs and clips beside the checkout, in ../shared/data")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let ``auto`` mean torch in float32: what is fastest here is no matter of most tests."""
+
+    def choose(network: object, *, engine: str, precision: str, device: str) -> Choice:
+        return Choice(
+            "torch" if engine == "auto" else engine,
+            "float32" if precision == "auto" else precision,
+            (),
+        )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("canemo.engines.choice.choose_engine", choose)
+        patch.setenv("CANEMO_CACHE_DIR", str(tmp_path_factory.mktemp("machine_cache")))
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +50,7 @@ def _log_as_before() -> Iterator[None]:
 def painted_detector(monkeypatch: pytest.MonkeyPatch) -> PaintedFaceDetector:
     """The detector of painted faces in place of whichever is asked for."""
     detector = PaintedFaceDetector()
-    for module in ("pipeline", "assessment", "comparing"):
-        monkeypatch.setattr(f"canemo.{module}.load_detector", lambda name: detector)
-    monkeypatch.setattr("canemo.predict.load_detector", lambda name: detector)
+    for module in ("pipeline", "assessment"):
+        monkeypatch.setattr(f"canemo.{module}.load_detector", lambda name, **_: detector)
+    monkeypatch.setattr("canemo.predict.load_detector", lambda name, **_: detector)
     return detector

@@ -256,8 +256,8 @@ def test_frames_and_unknown_import_format(canemo, study, tmp_path):
 def finished(original, tmp_path_factory):
     folder = shutil.copytree(original, tmp_path_factory.mktemp("finished") / "study")
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("pipeline", "assessment", "comparing"):
-            patch.setattr(f"canemo.{module}.load_detector", lambda name: PaintedFaceDetector())
+        for module in ("pipeline", "assessment"):
+            patch.setattr(f"canemo.{module}.load_detector", lambda name, **_: PaintedFaceDetector())
         patch.setattr(sys, "argv", ["canemo", "--quiet", "run", str(folder), *FAST])
         with pytest.raises(SystemExit):
             cli.main()

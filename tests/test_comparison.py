@@ -77,8 +77,8 @@ def compared(study, weights):
     with pytest.MonkeyPatch.context() as patch:
         cut_off_from_the_hub(patch)
         detector, cropped = PaintedFaceDetector(), []
-        for module in ("pipeline", "assessment", "comparing"):
-            patch.setattr(f"canemo.{module}.load_detector", lambda name: detector)
+        for module in ("pipeline", "assessment"):
+            patch.setattr(f"canemo.{module}.load_detector", lambda name, **_: detector)
         extract = canemo.study_crops.extract_crops
 
         def counted(video, *args, **kwargs):

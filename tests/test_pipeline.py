@@ -30,8 +30,8 @@ def study(tmp_path_factory):
 @pytest.fixture(scope="module")
 def finished(study):
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("pipeline", "assessment", "comparing"):
-            patch.setattr(f"canemo.{module}.load_detector", lambda name: PaintedFaceDetector())
+        for module in ("pipeline", "assessment"):
+            patch.setattr(f"canemo.{module}.load_detector", lambda name, **_: PaintedFaceDetector())
         return canemo.run(study, config=load_config(study, overrides=OVERRIDES))
 
 
@@ -389,8 +389,8 @@ def test_progress_reaches_the_end_of_every_stage(study):
 @pytest.fixture(scope="module")
 def audited(finished, study):
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("pipeline", "assessment", "comparing"):
-            patch.setattr(f"canemo.{module}.load_detector", lambda name: PaintedFaceDetector())
+        for module in ("pipeline", "assessment"):
+            patch.setattr(f"canemo.{module}.load_detector", lambda name, **_: PaintedFaceDetector())
         before = {p.name: p.read_bytes() for p in finished.folder.iterdir() if p.is_file()}
         return before, canemo.audit_study(finished.folder, confounds=True)
 

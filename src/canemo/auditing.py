@@ -72,7 +72,7 @@ def audit_study(
     if is_run:
         _require_unchanged(place, root, plan)
         plan = replace(plan, split=load_split(place / SPLIT_FILE))
-    crops, evidence = gather_evidence(plan, progress=progress)
+    plan, crops, evidence = gather_evidence(plan, progress=progress)
     learner, evaluation = evaluate_features(
         evidence.materials,
         plan.split,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,13 @@ import pandas as pd
 from canemo import environment
 from canemo.assessment import (
     Cost,
+    Sources,
+    calibrate_backbone,
     crop_videos,
     embed_crops,
     evaluate_features,
     load_configured_backbone,
+    load_configured_detector,
     load_materials,
     offer_views,
     require_runnable,
@@ -34,15 +37,16 @@ from canemo.comparison import (
     write_comparison,
 )
 from canemo.config import Config, load_config
-from canemo.detect.registry import load_detector
 from canemo.errors import MissingExtraError, WeightsError
 from canemo.examples import captioned, choose_examples
 from canemo.explain.eigencam import CAM_SCALE, map_crops
+from canemo.features import name_embedded_frames
 from canemo.files import write_table
 from canemo.progress import Progress, silent
 from canemo.report.canvas import save_figure
 from canemo.report.comparison import write_comparison_report
 from canemo.report.pictures import draw_crop_sheet, draw_model_cams
+from canemo.reuse import without_reuse
 from canemo.run_metrics import (
     describe_method,
     describe_protocol,
@@ -118,8 +122,10 @@ def compare_models(
     require_runnable(study, config)
     split = split_subjects(study, config)
     entrants = list_entrants(config)
+    if any(entrant.method == "gradient" for entrant in entrants):
+        config = without_reuse(config)  # methods share features, and `gradient` carries none over
     backbones, missing = _find_backbones(entrants, config)
-    detector = load_detector(config.detect.detector)
+    detector = load_configured_detector(config)
     name = name or Path(config.preset or "models").stem
     with new_run(root, name, config, force=force, result=COMPARISON_FILE) as folder:
         save_split(split, folder / "split.json")
@@ -127,20 +133,23 @@ def compare_models(
         results: list[Result] = []
         cams = {}
         for backbone_name, load in backbones.items():
-            backbone = load()
+            backbone = calibrate_backbone(load(), crops, config)
             own = [entrant for entrant in entrants if entrant.backbone == backbone_name]
-            results += _test_entrants(own, backbone, crops, split, config, progress=progress)
+            tested, sources = _test_entrants(own, backbone, crops, split, config, progress=progress)
+            results += tested
             cams[backbone_name] = _map_examples(crops, backbone)
+        ledger = name_embedded_frames(crops.ledger, sources)  # the same for every backbone
         content = compute_comparison(
             results,
             missing=missing,
             study=study,
-            study_facts=describe_study(study, crops.ledger),
+            study_facts=describe_study(study, ledger),
             protocol=describe_protocol(study, config, split, detector),
             config=config,
             split=split,
             warnings=[*crops.warnings, *warn_about_run(config, split, detector)],
         )
+        crops = replace(crops, ledger=ledger)
         _fill_comparison(folder, content, results, crops, cams, command)
     return ComparisonResult(find_run(root, name, result=COMPARISON_FILE), content)
 
@@ -178,8 +187,8 @@ def _test_entrants(
     config: Config,
     *,
     progress: Progress,
-) -> list[Result]:
-    """Test the methods of one backbone; they share its features."""
+) -> tuple[list[Result], Sources]:
+    """Test the methods of one backbone, and return the files of the features that they share."""
     shared, results = Cost(), []
     tell = _prefix(progress, backbone)
     sources = embed_crops(crops, backbone, config, progress=tell, cost=shared)
@@ -194,7 +203,7 @@ def _test_entrants(
         with cost.measure("permute"):
             permutation = summarise_permutation(learner, split, own, progress=tell)
         results.append(Result(entrant, facts, evaluation, permutation, cost.stages))
-    return results
+    return results, sources
 
 
 def _prefix(progress: Progress, backbone: Backbone) -> Progress:

@@ -98,6 +98,7 @@ def describe_entrant(entrant: Entrant, backbone: Backbone) -> dict[str, Any]:
         "weights_source": backbone.weights_source,
         "weights_sha256": backbone.weights_sha256,
         "random_weights": backbone.is_random,
+        **backbone.describe_engine(),
     }
 
 

@@ -37,6 +37,8 @@ Method: TypeAlias = Literal[
 ]
 FRAMES_PATTERN = r"^(all|even:[1-9][0-9]*|(score|sharp):(0?\.[0-9]*[1-9][0-9]*|1|1\.0*))$"
 Frames: TypeAlias = Annotated[str, Field(pattern=FRAMES_PATTERN)]
+EngineSetting: TypeAlias = Literal["auto", "torch", "openvino"]
+PrecisionSetting: TypeAlias = Literal["auto", "float32", "bfloat16", "int8"]
 Share: TypeAlias = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -73,7 +75,8 @@ class VideoConfig(_Section):
 class DetectConfig(_Section):
     """How faces are found and linked over time.
 
-    `detector` is `dog_head` or the path of trained weights; `score_threshold` None means the
+    `detector` is `dog_head` or the path of trained weights, and `engine` what runs it (``torch``,
+    ``openvino``, or ``auto`` for the faster one here); `score_threshold` None means the
     detector's own; gaps up to `max_gap_s` [s] between two detections are bridged; faces whose
     shorter side is under `min_side_px` [pixels] are too small. `follow` False links nothing: each
     frame gives the face with the best score, by itself, as in the 2022 paper. The detector looks at
@@ -82,6 +85,7 @@ class DetectConfig(_Section):
     """
 
     detector: str = "dog_head"
+    engine: EngineSetting = "auto"
     score_threshold: float | None = Field(default=None, ge=0, le=1)
     max_gap_s: float = Field(default=0.5, ge=0)
     min_side_px: float = Field(default=24.0, ge=1)
@@ -104,12 +108,23 @@ class CropConfig(_Section):
 
 
 class BackboneConfig(_Section):
-    """Which frozen network embeds the crops, and from which weights file (None: its own source)."""
+    """Which frozen network embeds the crops, and from which weights file (None: its own source).
+
+    `engine` (``torch``, ``openvino``) runs it with `precision` (``float32``, ``bfloat16``,
+    ``int8``) on `device`; ``auto`` takes the fastest of those that answer alike here (see
+    `canemo.engines.choice`), and never int8, which is calibrated on the study's own crops.
+    With `reuse` a crop that changed by no more than `reuse_threshold` (0 to 255, see
+    `canemo.reuse.measure_change`) since the crop last embedded has that one's embedding.
+    """
 
     name: str = "dino_vits8"
     weights: Path | None = None
     batch_size: int = Field(default=16, ge=1)
     device: str = "cpu"
+    engine: EngineSetting = "auto"
+    precision: PrecisionSetting = "auto"
+    reuse: bool = False
+    reuse_threshold: float = Field(default=8.0, gt=0, le=255)
 
 
 ClassWeight: TypeAlias = Literal["balanced", "none"]
@@ -364,8 +379,10 @@ _LEFT_TO_THE_STUDY = frozenset(
     {
         "study.positive_label",
         "detect.detector",
+        "detect.engine",
         "backbone.weights",
         "backbone.device",
+        "backbone.engine",
         "backbone.batch_size",
         "compare.weights",
     }

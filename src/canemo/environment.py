@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import platform
 import sys
 from datetime import UTC, datetime
@@ -39,6 +40,7 @@ def describe_environment(*, command: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": describe_processor(),
+        "cores": os.cpu_count(),
         "packages": {name: _version_of(name) for name in PACKAGES},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,

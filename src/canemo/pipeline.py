@@ -17,9 +17,11 @@ from canemo.assessment import (
     Cost,
     Work,
     assess,
+    calibrate_backbone,
     crop_videos,
-    embed_crops,
+    embed_videos,
     load_configured_backbone,
+    load_configured_detector,
     prepare,
 )
 from canemo.backbone_specs import BACKBONES
@@ -28,6 +30,8 @@ from canemo.config import Config, load_config
 from canemo.conformal import fit_conformal
 from canemo.detect.registry import load_detector
 from canemo.drawn import draw_study
+from canemo.engines.openvino_engine import OpenVINOEngine
+from canemo.engines.quantise import copy_quantised
 from canemo.errors import CanemoError
 from canemo.evidence import settle, write_evidence
 from canemo.examples import captioned, choose_examples
@@ -101,7 +105,7 @@ def crop_study(
     """
     root = Path(study_dir)
     config = config or load_config(root)
-    detector = load_detector(config.detect.detector)
+    detector = load_configured_detector(config)
     crops = crop_videos(load_study(root), config, detector, progress=progress, cost=Cost())
     if sheet is not None:
         examples = choose_examples(crops.used, crops.files, per_label=2 * CAMS_PER_LABEL)
@@ -123,15 +127,11 @@ def embed_study(
     """
     root = Path(study_dir)
     config = config or load_config(root)
-    backbone = load_configured_backbone(config)
-    crops = crop_videos(
-        load_study(root),
-        config,
-        load_detector(config.detect.detector),
-        progress=progress,
-        cost=Cost(),
+    detector, backbone = load_configured_detector(config), load_configured_backbone(config)
+    _, _, sources = embed_videos(
+        load_study(root), config, detector, backbone, progress=progress, cost=Cost()
     )
-    return load_features(embed_crops(crops, backbone, config, progress=progress, cost=Cost()))
+    return load_features(sources)
 
 
 def evaluate_study(
@@ -221,13 +221,12 @@ def explain_run(
     crops = crop_videos(
         load_study(root),
         config,
-        load_detector(config.detect.detector),
+        load_configured_detector(config),
         progress=progress,
         cost=Cost(),
     )
-    pictures = _draw_examples(
-        crops, load_configured_backbone(config), run_dir / "figures", per_label, progress
-    )
+    backbone = calibrate_backbone(load_configured_backbone(config), crops, config)
+    pictures = _draw_examples(crops, backbone, run_dir / "figures", per_label, progress)
     return [*pictures, write_report(run_dir)]
 
 
@@ -384,6 +383,14 @@ def _save_model(folder: Path, work: Work) -> None:
     fitted = work.learner.fit(everyone, seed=work.plan.config.evaluate.seed)
     material = fitted.material
     config = settle(work.plan.config, material)
+    engine = work.plan.backbone.engine
+    config = config.model_copy(
+        update={
+            "backbone": config.backbone.model_copy(
+                update={"engine": engine.name, "precision": engine.precision}
+            )
+        }
+    )
     protocol, level = work.metrics["protocol"], work.metrics["levels"]["video"]
     training = {
         "canemo": environment.version(),
@@ -406,6 +413,8 @@ def _save_model(folder: Path, work: Work) -> None:
         conformal=fit_conformal(videos),
     )
     save_model(saved, folder)
+    if isinstance(engine, OpenVINOEngine) and engine.quantised is not None:
+        copy_quantised(engine.quantised, folder / "backbone_int8")
     answers = material.predict(fitted.classifier, everyone)
     table = tabulate_predictions(material.origin, *answers, labels=material.labels)
     write_table(table, folder / "training_predictions.parquet")

@@ -7,6 +7,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,25 @@ from canemo.conformal import Conformal
 from canemo.crops import LEDGER_COLUMNS, CropFile, extract_crops
 from canemo.detect.protocol import Detector
 from canemo.detect.registry import load_detector
-from canemo.errors import ModelError, StudyError, VideoOpenError
-from canemo.features import extract_features, load_features, pool
+from canemo.engines.openvino_engine import OpenVINOEngine
+from canemo.engines.protocol import Engine
+from canemo.engines.quantise import QUANTISED_FILE
+from canemo.errors import (
+    ConfigError,
+    EngineError,
+    MissingExtraError,
+    ModelError,
+    StudyError,
+    VideoOpenError,
+)
+from canemo.features import extract_features, load_pooled, name_embedded_frames
 from canemo.frame_choice import choose_frames
 from canemo.learning import Material
 from canemo.model import SavedModel, read_model
 from canemo.predictions import PROBABILITY
 from canemo.proposal import VIDEO_SUFFIXES
 from canemo.records import Fate, Video
+from canemo.reuse import find_threshold
 from canemo.video import Sampling
 
 logger = logging.getLogger(__name__)
@@ -172,19 +184,25 @@ class Model:
     def _classify(self, video: Video, crops: CropFile, cache_dir: Path) -> VideoPrediction:
         config = self.saved.config
         embedded = extract_features(
-            crops, self._backbone, batch_size=config.backbone.batch_size, cache_dir=cache_dir
+            crops,
+            self._backbone,
+            batch_size=config.backbone.batch_size,
+            cache_dir=cache_dir,
+            reuse_threshold=find_threshold(config),
         )
-        features = load_features([(crops, embedded.path)])
-        ledger = crops.read_ledger().drop(columns=["subject_id", "label"])
+        source = [(crops, embedded.path)]
+        origin, pooled = load_pooled(source, config.probe.pooling)
+        ledger = name_embedded_frames(crops.read_ledger(), source)
+        ledger = ledger.drop(columns=["subject_id", "label"])
         ledger.insert(1, "path", str(video.path))
-        answers = features.origin[["frame_index"]].copy()
+        answers = origin[["frame_index"]].copy()
         material = Material(
-            pool(features, config.probe.pooling),
-            features.origin,
+            pooled,
+            origin,
             self.labels,
-            counted=choose_frames(features.origin, ledger, config.probe.frames),
+            counted=choose_frames(origin, ledger, config.probe.frames),
         )
-        everything = np.ones(len(features), dtype=bool)
+        everything = np.ones(len(origin), dtype=bool)
         of_frames, of_video = material.predict(self.saved.classifier, everything)
         for column, label in enumerate(self.labels):
             answers[PROBABILITY + label] = of_frames[:, column]
@@ -228,7 +246,8 @@ class Model:
     def _no_frames(self, video: Video) -> pd.DataFrame:
         columns = [c for c in LEDGER_COLUMNS if c not in ("subject_id", "label")]
         row = {**_identity(video), "fate": Fate.DECODE_ERROR.value}
-        empty = pd.DataFrame([row]).reindex(columns=[columns[0], "path", *columns[1:]])
+        columns = [columns[0], "path", *columns[1:], "embedded_frame"]
+        empty = pd.DataFrame([row]).reindex(columns=columns)
         probability = dict.fromkeys(self._probability_columns, np.nan)
         return self._with_answer(empty.assign(**probability))
 
@@ -246,6 +265,8 @@ def load_model(
     weights: Path | None = None,
     detector: str | None = None,
     device: str | None = None,
+    engine: str | None = None,
+    precision: str | None = None,
 ) -> Model:
     """Load a trained model with its backbone and detector.
 
@@ -259,6 +280,9 @@ def load_model(
         The detector's weights file, likewise.
     device
         Where the backbone runs; None takes the device it was trained on.
+    engine, precision
+        What runs the backbone; None takes what it was trained with, or, where this machine has not
+        got that, what ``auto`` means here, with a warning.
 
     Raises
     ------
@@ -266,14 +290,39 @@ def load_model(
         There is no model, or backbone or detector are not those it was trained with.
     WeightsError
         The backbone's weights cannot be had.
+    ConfigError, MissingExtraError, EngineError
+        The engine or precision asked for cannot be had.
     """
     saved = read_model(Path(folder))
-    settings = saved.config.backbone
-    backbone = load_backbone(
-        settings.name, weights=weights or settings.weights, device=device or settings.device
+    given = {"device": device, "engine": engine, "precision": precision}
+    settings = saved.config.backbone.model_copy(
+        update={name: value for name, value in given.items() if value is not None}
     )
-    finder = load_detector(detector or saved.config.detect.detector)
+    load = partial(
+        load_backbone, settings.name, weights=weights or settings.weights, device=settings.device
+    )
+    if settings.precision == "int8":
+        backbone = load()
+        backbone = backbone.run_by(_load_quantised(backbone, Path(folder)))
+    else:
+        try:
+            backbone = load(engine=settings.engine, precision=settings.precision)
+        except (ConfigError, MissingExtraError, EngineError) as exc:
+            if engine or precision:
+                raise
+            logger.warning("%s; the model runs on what 'auto' means here", exc)
+            backbone = load(engine="auto", precision="auto")
+    config = saved.config.detect
+    finder = load_detector(detector or config.detector, engine=config.engine)
     return Model(saved, backbone=backbone, detector=finder)
+
+
+def _load_quantised(backbone: Backbone, folder: Path) -> Engine:
+    """Return the engine of the int8 network that a model carries with it."""
+    found = [file for at in (folder, folder / "model") for file in at.glob(f"*/{QUANTISED_FILE}")]
+    if not found:
+        raise ModelError(f"{folder}: holds no int8 network; give --precision float32")
+    return OpenVINOEngine(backbone.network, precision="int8", quantised=found[0])
 
 
 def find_videos(paths: Path | str | Sequence[Path | str]) -> list[Path]:

@@ -47,9 +47,16 @@ class StudyCrops:
 
 
 def extract_study_crops(
-    study: Study, config: Config, detector: Detector, *, progress: ProgressFn
+    study: Study,
+    config: Config,
+    detector: Detector,
+    *,
+    progress: ProgressFn,
+    on_file: Callable[[CropFile], None] | None = None,
 ) -> StudyCrops:
     """Crop every video of a study; one that cannot be opened is a row and a warning.
+
+    `on_file` is handed the crops of each video as soon as they are there.
 
     Raises
     ------
@@ -79,6 +86,8 @@ def extract_study_crops(
             continue
         _require_new_footage(found, files, study)
         files[video.video_id] = found
+        if on_file is not None:
+            on_file(found)
         ledgers.append(found.read_ledger())
         warnings += _warn_about(found, ledgers[-1])
         for doubt in found.describe_doubts():

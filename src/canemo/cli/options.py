@@ -41,6 +41,21 @@ Sweep = Annotated[
     bool,
     typer.Option("--sweep", help="Let inner folds choose among poolings, layers, face parts too."),
 ]
+EngineOption = Annotated[
+    str | None,
+    typer.Option("--engine", help="What runs the backbone: auto, torch, openvino."),
+]
+PrecisionOption = Annotated[
+    str | None, typer.Option("--precision", help="auto, float32, bfloat16 or int8.")
+]
+Reuse = Annotated[
+    bool | None,
+    typer.Option(
+        "--reuse/--no-reuse",
+        help="Embed a crop again only once it has changed (no).",
+        show_default=False,
+    ),
+]
 SplitKind = Annotated[
     str | None,
     typer.Option("--split", help="loso, kfold:K, holdout:N[:balanced] or file:split.json."),
@@ -61,6 +76,9 @@ Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 _PLACES = {
     "backbone": ("backbone", "name"),
     "weights": ("backbone", "weights"),
+    "engine": ("backbone", "engine"),
+    "precision": ("backbone", "precision"),
+    "reuse": ("backbone", "reuse"),
     "fps": ("video", "fps"),
     "every_nth": ("video", "every_nth"),
     "detector": ("detect", "detector"),

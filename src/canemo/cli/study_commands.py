@@ -12,6 +12,7 @@ from canemo.cli.app import app
 from canemo.cli.options import (
     BackboneName,
     DetectorName,
+    EngineOption,
     EveryNth,
     Force,
     Fps,
@@ -19,7 +20,9 @@ from canemo.cli.options import (
     MethodName,
     Pooling,
     Positive,
+    PrecisionOption,
     PresetName,
+    Reuse,
     RunDir,
     Seed,
     Settings,
@@ -115,6 +118,9 @@ def embed(
     fps: Fps = None,
     every_nth: EveryNth = None,
     detector: DetectorName = None,
+    engine: EngineOption = None,
+    precision: PrecisionOption = None,
+    reuse: Reuse = None,
     settings: Settings = None,
 ) -> None:
     """Embed every face crop with a frozen backbone."""
@@ -136,6 +142,9 @@ def evaluate(
     fps: Fps = None,
     every_nth: EveryNth = None,
     detector: DetectorName = None,
+    engine: EngineOption = None,
+    precision: PrecisionOption = None,
+    reuse: Reuse = None,
     method: MethodName = None,
     pooling: Pooling = None,
     split: SplitKind = None,
@@ -171,6 +180,9 @@ def run(
     fps: Fps = None,
     every_nth: EveryNth = None,
     detector: DetectorName = None,
+    engine: EngineOption = None,
+    precision: PrecisionOption = None,
+    reuse: Reuse = None,
     method: MethodName = None,
     pooling: Pooling = None,
     split: SplitKind = None,
@@ -220,6 +232,9 @@ def compare(
     fps: Fps = None,
     every_nth: EveryNth = None,
     detector: DetectorName = None,
+    engine: EngineOption = None,
+    precision: PrecisionOption = None,
+    reuse: Reuse = None,
     split: SplitKind = None,
     seed: Seed = None,
     settings: Settings = None,
@@ -294,13 +309,22 @@ def predict(
     weights: Weights = None,
     detector: DetectorName = None,
     device: Annotated[str | None, typer.Option(help="Where the backbone runs: cpu, cuda.")] = None,
+    engine: EngineOption = None,
+    precision: PrecisionOption = None,
     force: Force = False,
 ) -> None:
     """Classify new video: one row per frame, one per video, a timeline for each."""
     from canemo import pipeline, terminal
     from canemo.predict import load_model
 
-    loaded = load_model(model, weights=weights, detector=detector, device=device)
+    loaded = load_model(
+        model,
+        weights=weights,
+        detector=detector,
+        device=device,
+        engine=engine,
+        precision=precision,
+    )
     with terminal.show_progress() as progress:
         table = pipeline.predict_videos(
             loaded, paths, out, video=video, abstain=abstain, force=force, progress=progress

@@ -1,11 +1,12 @@
 """Commands about this machine and this version: cost, presets, what is installed."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import textwrap
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -13,33 +14,99 @@ from canemo.cli.app import app
 from canemo.cli.options import (
     Json,
 )
+from canemo.errors import ConfigError
+
+
+class Part(StrEnum):
+    """What `bench` can measure."""
+
+    SPEED = "speed"
+    SCALING = "scaling"
+    MEMORY = "memory"
+    STARTUP = "startup"
+    LIMIT = "limit"
+    PARITY = "parity"
+    STUDY = "study"
+    TRUST = "trust"
 
 
 @app.command()
 def bench(
+    parts: Annotated[
+        list[Part] | None,
+        typer.Argument(
+            metavar="[PART]...",
+            help="speed, scaling, memory, startup (these four where none is named), limit, parity, "
+            "study, trust.",
+        ),
+    ] = None,
+    clips: Annotated[
+        list[Path] | None,
+        typer.Option("--clips", help="Video file or folder, repeatedly; else some are drawn."),
+    ] = None,
+    study: Annotated[
+        Path | None, typer.Option("--study", help="Whose crops parity is measured on.")
+    ] = None,
     backbone: Annotated[
         list[str] | None, typer.Option("--backbone", help="One to time; give it repeatedly.")
     ] = None,
-    preset: Annotated[str, typer.Option(help="A preset with the method gradient.")] = "paper",
-    crops: Annotated[int, typer.Option(min=1000, help="Face crops of the drawn study.")] = 19392,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Time sweep, permutations and audit instead.")
-    ] = False,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, help="How much of each clip speed looks at.")
+    ] = 2.0,
+    lengths: Annotated[
+        str, typer.Option(help="Lengths of the videos of memory, in seconds.")
+    ] = "30,300,1800",
+    preset: Annotated[
+        str, typer.Option(help="A preset with the method gradient, for study.")
+    ] = "paper",
+    crops: Annotated[
+        int, typer.Option(min=1000, help="Face crops of the drawn study of study and trust.")
+    ] = 19392,
     as_json: Json = False,
 ) -> None:
-    """Measure what a study of the paper's size costs here: time and memory, no video needed."""
-    from canemo import terminal
-    from canemo.bench import measure_cost, measure_trust
+    """Measure what canemo costs on this machine, against the 2022 paper's stack.
 
+    speed: from video to embeddings, by stage. scaling: 1, 3, 10 times as many clips. memory: its
+    peak against the length of a video. startup: until anything happens. limit: how near embedding
+    comes to the processor's rate of matrix products. parity: whether every engine and precision
+    answers alike on crops of --study. study: a comparison of backbones of the paper's size. trust:
+    sweep, permutations and audit of that size.
+    """
+    from canemo import bench as measure
+    from canemo import environment, terminal
+
+    names = backbone or []
     with terminal.show_progress() as progress:
-        if trust:
-            lines = measure_trust(crops=crops, progress=progress)
-        else:
-            lines = measure_cost(backbone or [], preset=preset, crops=crops, progress=progress)
+        shared: dict[str, Any] = {"progress": progress}
+        of_clips = {"clips": clips or [], **shared}
+        of_one = {**of_clips, **({"backbone": names[0]} if names else {})}
+        seconds_of = [float(text) for text in lengths.split(",")]
+        work: dict[Part, Callable[[], Sequence[Any]]] = {
+            Part.SPEED: lambda: measure.measure_speed(seconds=seconds, **of_one),
+            Part.SCALING: lambda: measure.measure_scaling(**of_one),
+            Part.MEMORY: lambda: measure.measure_lengths(lengths_s=seconds_of, **of_one),
+            Part.STARTUP: measure.measure_startup,
+            Part.LIMIT: lambda: measure.measure_limit(names, **shared),
+            Part.PARITY: lambda: measure.measure_parity(_require_study(study), names, **shared),
+            Part.STUDY: lambda: measure.measure_cost(names, preset=preset, crops=crops, **shared),
+            Part.TRUST: lambda: measure.measure_trust(crops=crops, **shared),
+        }
+        found = {part: work[part]() for part in parts or (*list(Part)[:4],)}
+    machine = environment.describe_environment(command=terminal.command_line())
     if as_json:
-        typer.echo(json.dumps([line.to_dict() for line in lines], indent=1))
-    else:
-        typer.echo(terminal.format_costs(lines))
+        measured = {part.value: [line.to_dict() for line in found[part]] for part in found}
+        typer.echo(json.dumps({"machine": machine, **measured}, indent=1))
+        return
+    typer.echo(terminal.format_machine(machine))
+    for part, lines in found.items():
+        show = terminal.format_parity if part is Part.PARITY else terminal.format_costs
+        typer.echo(f"\n{part.value}\n{show(lines)}")
+
+
+def _require_study(study: Path | None) -> Path:
+    if study is None:
+        raise ConfigError("parity is measured on real crops: give a study with --study")
+    return study
 
 
 @app.command()

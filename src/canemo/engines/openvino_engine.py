@@ -10,6 +10,7 @@ import io
 import logging
 import os
 import sys
+import threading
 import warnings
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,7 @@ from canemo.files import hash_values, sha256_file, write_atomically
 
 logger = logging.getLogger(__name__)
 
+_TRACING = threading.Lock()  # torch traces one network at a time
 _HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
 
 
@@ -117,7 +119,7 @@ def convert_network(network: FrozenNetwork) -> Any:
     example = torch.zeros(2, 3, side, side)
     try:
         # Tracing warns of every branch that it fixes; all of them depend on sizes that stay.
-        with warnings.catch_warnings(), torch.inference_mode():
+        with _TRACING, warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")
             return ov.convert_model(
                 network.module.cpu(), example_input=example, input=[-1, 3, side, side]

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from canemo.engines.openvino_engine import convert_network, import_openvino
-from canemo.engines.processor import machine_cache
+from canemo.engines.processor import adds_int8_safely, machine_cache
 from canemo.engines.protocol import FrozenNetwork
 from canemo.errors import ConfigError, MissingExtraError
 from canemo.files import hash_values
@@ -47,10 +47,12 @@ def quantise_network(network: FrozenNetwork, pixels: Tensor) -> Path:
     """
     ov = import_openvino()
     nncf = _import_nncf()
+    safe = adds_int8_safely()  # else half the range of the weights is left unused
     key = hash_values(
         network=network.fingerprint,
         pixels=hashlib.sha256(pixels.numpy().tobytes()).hexdigest(),
         versions=(ov.__version__, nncf.__version__),
+        safe=safe,
     )
     folder = machine_cache() / "quantised" / key
     if not (folder / QUANTISED_FILE).is_file():
@@ -58,8 +60,13 @@ def quantise_network(network: FrozenNetwork, pixels: Tensor) -> Path:
         crops = nncf.Dataset([part.numpy() for part in torch.split(pixels, 1)])
         # Attention and normalisation of transformers do not bear the default recipe.
         kind = None if network.channels_last else nncf.ModelType.TRANSFORMER
+        overflow = nncf.OverflowFix.FIRST_LAYER if safe else nncf.OverflowFix.ENABLE
         quantised = nncf.quantize(
-            convert_network(network), crops, model_type=kind, subset_size=len(pixels)
+            convert_network(network),
+            crops,
+            model_type=kind,
+            subset_size=len(pixels),
+            advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=overflow),
         )
         _write(ov, quantised, folder)
     return folder / QUANTISED_FILE

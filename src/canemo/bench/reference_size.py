@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from canemo.audit import audit_evidence
-from canemo.backbones import Backbone, load_backbone, write_random_weights
+from canemo.backbones import Backbone
+from canemo.bench.measurement import Measurement, load_or_draw, measure_peak_mib
 from canemo.config import SWEEP_POOLINGS, Config, load_config
 from canemo.crops import CropFile
 from canemo.discriminant_learner import DiscriminantLearner
-from canemo.errors import ConfigError, MissingExtraError, WeightsError
+from canemo.errors import ConfigError
 from canemo.evaluate import evaluate_learner
 from canemo.evidence import Evidence
 from canemo.gradient import choose_learning_rate
@@ -37,30 +35,6 @@ REFERENCE_SUBJECTS, REFERENCE_CLIPS, REFERENCE_CROPS = 29, 248, 19_392
 LABELS = ("anticipation", "frustration")
 TIMED_CROPS = 32
 SWEPT_PENALTIES = (0.01, 0.1, 1.0, 10.0)
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One line: `items` took `seconds`; `peak_mib` is the most memory the process has held so far.
-
-    `note` says what the line rests on.
-    """
-
-    stage: str
-    what: str
-    items: int
-    seconds: float
-    peak_mib: float | None
-    note: str = ""
-
-    @property
-    def items_per_second(self) -> float:
-        """How many items a second."""
-        return self.items / self.seconds if self.seconds else float("nan")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return {**asdict(self), "items_per_second": self.items_per_second}
 
 
 def measure_cost(
@@ -106,7 +80,7 @@ def measure_cost(
     lines = []
     for done, name in enumerate(names):
         progress("bench", done, len(names))
-        backbone, note = _load_or_draw(name)
+        backbone, note = load_or_draw(name)
         embedding = _time_embedding(backbone, config, note)
         lines += [embedding, _foretell(embedding, config, crops)]
         lines.append(_time_probe(backbone, config, crops))
@@ -186,15 +160,6 @@ def _draw_evidence(material: Material, config: Config, split: Split) -> Evidence
     clips = first[["video_id"]].assign(duration_s=3.0, fps=25.0, width=640, height=480)
     study = Study(Path("drawn"), videos)
     return Evidence(study, config, split, ledger, (material,), clips, {})
-
-
-def _load_or_draw(name: str) -> tuple[Backbone, str]:
-    try:
-        return load_backbone(name), ""
-    except (WeightsError, MissingExtraError):
-        with tempfile.TemporaryDirectory(prefix="canemo-bench-") as folder:
-            drawn = write_random_weights(name, Path(folder) / "random.safetensors")
-            return load_backbone(name, weights=drawn), "random weights: time only"
 
 
 def _time_embedding(backbone: Backbone, config: Config, note: str) -> Measurement:
@@ -283,13 +248,3 @@ def _iter_crop_files(origin: pd.DataFrame, folder: Path) -> Iterator[tuple[str, 
             video.video_id,
             CropFile(video, path, persistent_faces=1, pieces=1, damage=None, cached=True),
         )
-
-
-def measure_peak_mib() -> float | None:
-    """Return the most memory this process has held [MiB]; None where the system does not tell."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
