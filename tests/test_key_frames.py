@@ -331,7 +331,7 @@ class Remembering:
     def __init__(self):
         self._detector = load_detector("dog_head")
         self.name, self.fingerprint = self._detector.name, self._detector.fingerprint
-        self.score_threshold = self._detector.score_threshold
+        self.score_threshold, self.engine = self._detector.score_threshold, self._detector.engine
         self._known = {}
         self.asked = 0
 
