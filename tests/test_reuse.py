@@ -4,10 +4,18 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image as PilImage
 
 import canemo
 from canemo import cli
-from canemo.config import load_config
+from canemo.backbones import load_backbone
+from canemo.config import CropConfig, DetectConfig, load_config
+from canemo.crops import extract_crops
+from canemo.detect.registry import load_detector
+from canemo.features import extract_features, load_pooled
+from canemo.learners import make_learner
+from canemo.learning import Material
+from canemo.records import Video
 from canemo.reuse import (
     MAX_AGE_S,
     EmbeddingChooser,
@@ -17,6 +25,7 @@ from canemo.reuse import (
     measure_change,
     without_reuse,
 )
+from canemo.video import Sampling
 from painted import write_painted_study
 
 
@@ -197,3 +206,59 @@ def test_options_switch_it_on_and_off_and_off_is_the_default(
     assert [metrics["study"]["carried"] for metrics in shown] == [0, 12, 0, 0]
     assert [metrics["protocol"]["reuse"] is None for metrics in shown] == [True, False, True, True]
     assert "no part in the method 'gradient'" in " ".join(shown[3]["warnings"])
+
+
+@pytest.fixture(scope="module")
+def mouth_probe(shared_data, backbone):
+    """A probe for open mouths, trained on photographs of known dogs."""
+    labels = pd.read_csv(shared_data / "identity_mouth.csv")
+    labels = labels[labels["mouth"].isin(["open", "closed"])].iloc[::4]
+    boxes = json.loads((shared_data / "identity_faces.json").read_text())
+    rows, vectors = [], []
+    for dog, name, mouth in labels[["dog_id", "file", "mouth"]].itertuples(index=False):
+        if name not in boxes:
+            continue
+        x0, y0, x1, y1 = (max(0, round(edge)) for edge in boxes[name])
+        with PilImage.open(shared_data / "identity" / name) as photo:
+            image = np.asarray(photo.convert("RGB"))[y0:y1, x0:x1]
+        vectors.append(backbone.embed([image]).cls.numpy())
+        rows.append((name, dog, mouth, 0, 0.0))
+    columns = ["video_id", "subject_id", "label", "frame_index", "time_s"]
+    origin = pd.DataFrame(rows, columns=columns)
+    material = Material(np.concatenate(vectors), origin, ("closed", "open"))
+    learner = make_learner((material,), config=load_config(), views=None)
+    return learner.fit(np.ones(len(origin), dtype=bool), seed=0).classifier
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return load_backbone("efficientnet_lite0")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["DrDoogie_dog", "ishan_dog"])
+def test_clips_of_real_dogs_are_answered_as_if_every_frame_were_embedded(
+    shared_data, backbone, mouth_probe, tmp_path, name
+):
+    path = shared_data / "videos" / "face_visible" / f"{name}.mp4"
+    crops = extract_crops(
+        Video(name, path, "", "", end_s=4.0),
+        load_detector("dog_head"),
+        sampling=Sampling(every_nth=1),
+        detect=DetectConfig(),
+        crop=CropConfig(),
+        cache_dir=tmp_path,
+    )
+    answers = []
+    for threshold in (None, load_config().backbone.reuse_threshold):
+        found = extract_features(
+            crops, backbone, batch_size=16, cache_dir=tmp_path, reuse_threshold=threshold
+        )
+        origin, pooled = load_pooled([(crops, found.path)], "cls")
+        material = Material(pooled, origin, mouth_probe.labels)
+        _, of_clip = material.predict(mouth_probe, np.ones(len(origin), dtype=bool))
+        answers.append(of_clip[0, 0])
+    assert found.rows > 80
+    assert found.embedded < 0.9 * found.rows
+    assert answers[1] == pytest.approx(answers[0], abs=0.01)
+    assert answers[1] != answers[0]
