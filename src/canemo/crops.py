@@ -172,7 +172,7 @@ def extract_crops(
         video=_hash_video(video.path),
         part=(video.start_s, video.end_s),
         sampling=repr(sampling),
-        detector=detector.fingerprint,
+        detector=(detector.fingerprint, detector.engine),
         detect=detect.model_dump(),
         crop=crop.model_dump(),
     )

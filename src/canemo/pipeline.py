@@ -25,11 +25,17 @@ from canemo.assessment import (
     prepare,
 )
 from canemo.backbone_specs import BACKBONES
-from canemo.backbones import Backbone, find_weights
+from canemo.backbones import Backbone, find_weights, load_backbone
 from canemo.config import Config, load_config
 from canemo.conformal import fit_conformal
 from canemo.detect.registry import load_detector
 from canemo.drawn import draw_study
+from canemo.engines.choice import (
+    choose_engine,
+    describe_machine,
+    describe_rule,
+    recall_choice,
+)
 from canemo.engines.openvino_engine import OpenVINOEngine
 from canemo.engines.quantise import copy_quantised
 from canemo.errors import CanemoError
@@ -331,15 +337,32 @@ def demo(folder: Path | str, *, seed: int = 0, progress: Progress = silent) -> R
     return run(folder, config=config, name="demo", command="canemo demo", progress=progress)
 
 
-def doctor() -> dict[str, dict[str, str]]:
-    """Return what is installed and, for each backbone, where its weights are or what is missing."""
+def doctor(*, measure: bool = False) -> dict[str, dict[str, str]]:
+    """Return what is installed, where the weights of backbones are, and what runs them here.
+
+    With `measure`, the engines of every backbone that can be had are timed now, where they have not
+    been, instead of at its first use.
+    """
     found = environment.describe_environment(command="")
+    backbones = {name: find_weights(name) for name in BACKBONES}
+    ready = [name for name, where in backbones.items() if where.startswith("ready")]
     return {
         "canemo": {key: found[key] for key in ("canemo", "python", "platform", "processor")},
         "packages": found["packages"],
-        "backbones": {name: find_weights(name) for name in BACKBONES},
+        "backbones": backbones,
         "detectors": _describe_detector(load_config().detect.detector),
+        "engines": {
+            **describe_machine(),
+            "auto": describe_rule(),
+            **{name: _describe_choice(name, measure=measure) for name in ready},
+        },
     }
+
+
+def _describe_choice(name: str, *, measure: bool) -> str:
+    network = load_backbone(name).network
+    known = choose_engine(network) if measure else recall_choice(network)
+    return "not measured yet: canemo doctor --measure" if known is None else known.describe()
 
 
 def _fill_run(folder: Path, work: Work, command: str, progress: Progress) -> dict[str, Any]:

@@ -110,7 +110,8 @@ def format_training(record: TrainingRecord) -> str:
 def format_machine(machine: Mapping[str, Any]) -> str:
     """Return the machine and the versions that something was measured with, in one line."""
     names = ("torch", "openvino", "timm", "av")
-    versions = ", ".join(f"{name} {machine['packages'][name]}" for name in names)
+    found = machine["packages"]
+    versions = ", ".join(f"{name} {found[name] or 'not installed'}" for name in names)
     return f"{machine['processor']}, {machine['cores']} cores; {versions}"
 
 

@@ -130,11 +130,16 @@ def _is_comment(line: str) -> bool:
 
 
 @app.command()
-def doctor(as_json: Json = False) -> None:
-    """Say what is installed and which backbones and detectors can be used here."""
+def doctor(
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Time the engines of every backbone now.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what is installed, which backbones and detectors can be used here, and what runs them."""
     from canemo import pipeline
 
-    found = pipeline.doctor()
+    found = pipeline.doctor(measure=measure)
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return

@@ -133,7 +133,7 @@ def choose_engine(
         )
     if len(pairs) == 1:
         return Choice(*pairs[0], ())
-    path = machine_cache() / "engines" / f"{_address(network, pairs, device)}.json"
+    path = _path_of_choice(network, pairs, device)
     known = _read_choice(path)
     if known is not None:
         return known
@@ -144,6 +144,39 @@ def choose_engine(
     except OSError as exc:
         logger.warning("%s: cannot be written (%s); it is measured at every start", path, exc)
     return choice
+
+
+def recall_choice(network: FrozenNetwork) -> Choice | None:
+    """Return what ``auto`` was found to mean on this processor, or None where it was not yet."""
+    pairs = list(list_candidates("auto", "auto", "cpu"))
+    return (
+        Choice(*pairs[0], ())
+        if len(pairs) == 1
+        else _read_choice(_path_of_choice(network, pairs, "cpu"))
+    )
+
+
+def describe_rule() -> str:
+    """Return in one line how ``auto`` chooses."""
+    gates = ", ".join(f"{precision} {gate}" for precision, gate in GATES.items())
+    return (
+        f"the fastest whose least cosine with torch float32 reaches its gate ({gates}), if it is "
+        f"at least {WORTHWHILE} times as fast; int8 only where asked for"
+    )
+
+
+def describe_machine() -> dict[str, str]:
+    """Return what this machine has that engines can use."""
+    try:
+        openvino = f"{import_openvino().__version__}, ready"
+    except MissingExtraError as exc:
+        openvino = f"missing: {exc}"
+    return {
+        "torch": f"{torch.__version__}, {torch.get_num_threads()} threads",
+        "openvino": openvino,
+        "bfloat16": "yes" if has_bfloat16() else "no: the processor would emulate it",
+        "cuda": "yes" if torch.cuda.is_available() else "no",
+    }
 
 
 def refuse_precision(
@@ -262,10 +295,10 @@ def _time_best(engine: Engine, pixels: Tensor) -> float:
     return min(seconds)
 
 
-def _address(
+def _path_of_choice(
     network: FrozenNetwork, pairs: Sequence[tuple[EngineName, Precision]], device: str
-) -> str:
-    return hash_values(
+) -> Path:
+    key = hash_values(
         network=network.fingerprint,
         candidates=[(pair, _read_refusal(network, *pair)) for pair in pairs],
         device=device,
@@ -273,6 +306,7 @@ def _address(
         threads=torch.get_num_threads(),
         versions=(torch.__version__, timm.__version__, _openvino_version()),
     )
+    return machine_cache() / "engines" / f"{key}.json"
 
 
 def _openvino_version() -> str | None:
