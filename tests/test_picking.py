@@ -31,7 +31,7 @@ class ColourBackbone:
         self.batches.append(len(images_rgb))
         small = [np.asarray(PilImage.fromarray(i).resize((4, 4))) for i in images_rgb]
         cls = torch.from_numpy(np.stack(small).reshape(len(small), -1).astype(np.float32) / 255)
-        return Embedding(cls, cls[:, None])
+        return Embedding(cls, cls[:, None], cls[:, None])
 
 
 def write_study(root: Path, clips_of_subject: dict[str, int], *, frames=8, draw=None) -> Study:

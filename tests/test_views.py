@@ -33,13 +33,15 @@ class ColourBackbone:
         self.seen += len(images_rgb)
         means = np.stack([image.reshape(-1, 3).mean(axis=0) for image in images_rgb])
         cls = torch.from_numpy(means.astype(np.float32))
-        return Embedding(cls, 0.5 * cls[:, None, :].expand(-1, 16, -1))
+        tokens = 0.5 * cls[:, None, :].expand(-1, 16, -1)
+        return Embedding(cls, tokens, tokens)
 
 
 class MiddleDetector:
     """Finds a face in the middle of every frame that is not black."""
 
     name = fingerprint = "middle"
+    engine = "torch"
     score_threshold = 0.5
 
     def detect(self, images_rgb):

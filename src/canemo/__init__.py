@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from canemo.auditing import audit_study
     from canemo.backbones import load_backbone
-    from canemo.bench import measure_cost
+    from canemo.bench import (
+        measure_cost,
+        measure_lengths,
+        measure_limit,
+        measure_parity,
+        measure_scaling,
+        measure_speed,
+        measure_startup,
+        measure_trust,
+    )
     from canemo.bundles import export_bundle, verify_run
     from canemo.comparing import compare_models
     from canemo.config import Config, load_config
@@ -69,6 +78,13 @@ _HOMES = {
     "load_model": "predict",
     "load_study": "study",
     "measure_cost": "bench",
+    "measure_lengths": "bench",
+    "measure_limit": "bench",
+    "measure_parity": "bench",
+    "measure_scaling": "bench",
+    "measure_speed": "bench",
+    "measure_startup": "bench",
+    "measure_trust": "bench",
     "pick_study_frames": "detectors",
     "predict_videos": "pipeline",
     "probe_video": "video",
@@ -106,6 +122,13 @@ __all__ = [
     "load_model",
     "load_study",
     "measure_cost",
+    "measure_lengths",
+    "measure_limit",
+    "measure_parity",
+    "measure_scaling",
+    "measure_speed",
+    "measure_startup",
+    "measure_trust",
     "pick_study_frames",
     "predict_videos",
     "probe_video",

@@ -365,7 +365,7 @@ class _EmbeddingQueue:
 
     def add(self, found: CropFile) -> None:
         """Put a video in line; waits while the line is long."""
-        while len(self._waiting) > WAITING_VIDEOS:
+        while self._waiting and (self._waiting[0].done() or len(self._waiting) > WAITING_VIDEOS):
             self._waiting.popleft().result()
         self._waiting.append(self._thread.submit(self._embed, found))
 
@@ -388,6 +388,13 @@ class _EmbeddingQueue:
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     def _embed(self, found: CropFile) -> None:
+        try:
+            self._embed_video(found)
+        except BaseException:
+            self._stopped.set()
+            raise
+
+    def _embed_video(self, found: CropFile) -> None:
         start = time.perf_counter()
         file = extract_features(
             found,
