@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from canemo.engines.choice import Choice
-from painted import PaintedFaceDetector
+from painted import PaintedFaceDetector, put_in_place
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,9 @@ def shared_data() -> Path:
 def _one_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Let ``auto`` mean torch in float32: what is fastest here is no matter of most tests."""
 
-    def choose(network: object, *, engine: str, precision: str, device: str) -> Choice:
+    def choose(
+        network: object, *, engine: str = "auto", precision: str = "auto", device: str = "cpu"
+    ) -> Choice:
         return Choice(
             "torch" if engine == "auto" else engine,
             "float32" if precision == "auto" else precision,
@@ -49,8 +51,4 @@ def _log_as_before() -> Iterator[None]:
 @pytest.fixture
 def painted_detector(monkeypatch: pytest.MonkeyPatch) -> PaintedFaceDetector:
     """The detector of painted faces in place of whichever is asked for."""
-    detector = PaintedFaceDetector()
-    for module in ("pipeline", "assessment"):
-        monkeypatch.setattr(f"canemo.{module}.load_detector", lambda name, **_: detector)
-    monkeypatch.setattr("canemo.predict.load_detector", lambda name, **_: detector)
-    return detector
+    return put_in_place(monkeypatch, PaintedFaceDetector())

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from canemo.records import Face, Image
 from clips import write_clip
@@ -91,3 +92,10 @@ def _paint_clip(subject: int, clip: int, *, chin: bool, face: bool) -> Callable[
         return image
 
     return draw
+
+
+def put_in_place(patch: pytest.MonkeyPatch, detector: PaintedFaceDetector) -> PaintedFaceDetector:
+    """Let every part of canemo that loads a detector get this one."""
+    for module in ("pipeline", "assessment", "detect.registry"):
+        patch.setattr(f"canemo.{module}.load_detector", lambda name, **_: detector)
+    return detector

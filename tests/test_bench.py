@@ -1,8 +1,10 @@
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from canemo import bench
 from canemo.backbones import load_backbone
 from canemo.bench import limit, measure_cost, parity, speed
 from canemo.bench.clips import as_study, choose_clips, copy_clip, loop_clip
@@ -15,7 +17,7 @@ from canemo.bench.scaling import measure_scaling
 from canemo.bench.startup import measure_startup
 from canemo.engines import choice
 from canemo.engines.torch_engine import TorchEngine
-from canemo.errors import ConfigError
+from canemo.errors import CanemoError, ConfigError
 from canemo.files import sha256_file
 from canemo.terminal import format_costs, format_machine, format_parity
 from canemo.video import Sampling, iter_frames, probe_video
@@ -111,9 +113,11 @@ def test_operations_of_a_transformer_are_counted_with_its_attention():
 
 def test_limit_divides_the_operations_by_the_rate(monkeypatch):
     monkeypatch.setattr(limit, "MATRIX_SIDE", 256)
-    float32, int8, bound, embed = limit.measure_limit([LITE])
-    assert (float32.what, int8.what) == ("float32", "int8")
-    assert float32.items == int8.items == 2 * 256**3
+    *rates, bound, embed = limit.measure_limit([LITE])
+    by_kind = {line.what: line for line in rates}
+    assert {"float32", "int8"} <= set(by_kind) <= {"float32", "bfloat16", "int8"}
+    assert {line.items for line in rates} == {2 * 256**3}
+    float32 = by_kind["float32"]
     operations = limit.count_operations(load_backbone(LITE))
     assert bound.seconds == pytest.approx(8 * operations / float32.items_per_second)
     assert embed.note == f"{bound.seconds / embed.seconds:.0%} of the limit"
@@ -170,8 +174,8 @@ def test_precision_that_misses_its_gate_is_refused_from_then_on(painted_study, m
     assert wrong.passed is False
     assert "NO" in format_parity([wrong])
     network = load_backbone(LITE).network
-    assert "missed its gate" in choice._read_refusal(network, "openvino", "float32")
-    assert choice._read_refusal(network, "torch", "float32") == ""
+    assert "missed its gate" in choice.read_refusal(network, "openvino", "float32")
+    assert choice.read_refusal(network, "torch", "float32") == ""
     choice.refuse_precision(network, "openvino", "float32", "")
 
 
@@ -223,11 +227,19 @@ def test_tables_name_the_machine_and_every_line():
     )
 
 
-def test_every_part_is_one_function():
-    assert set(bench.__all__) >= {
-        "measure_speed", "measure_scaling", "measure_lengths", "measure_startup",
-        "measure_limit", "measure_parity", "measure_cost", "measure_trust",
-    }  # fmt: skip
+def test_memory_of_a_process_is_its_own():
+    code = "from canemo.bench.measurement import measure_peak_mib; print(measure_peak_mib())"
+    code = f"import json, types; {code}"
+    before = bytearray(600 * 2**20)
+    before[::4096] = b"x" * len(before[::4096])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < measure_peak_mib() - 100
+
+
+def test_video_that_cannot_be_worked_on_is_named(tmp_path):
+    clip = write_clip(tmp_path / "nobody.mp4")
+    with pytest.raises(CanemoError, match=r"1\.mp4: .*NoFacesError.*no usable face"):
+        measure_lengths([clip], lengths_s=[1.0])
 
 
 # -- with real work --------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from canemo import cli
-from painted import PaintedFaceDetector, write_painted_study
+from painted import PaintedFaceDetector, put_in_place, write_painted_study
 
 FAST = [
     "--set", "backbone.name=efficientnet_lite0",
@@ -256,8 +256,7 @@ def test_frames_and_unknown_import_format(canemo, study, tmp_path):
 def finished(original, tmp_path_factory):
     folder = shutil.copytree(original, tmp_path_factory.mktemp("finished") / "study")
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("pipeline", "assessment"):
-            patch.setattr(f"canemo.{module}.load_detector", lambda name, **_: PaintedFaceDetector())
+        put_in_place(patch, PaintedFaceDetector())
         patch.setattr(sys, "argv", ["canemo", "--quiet", "run", str(folder), *FAST])
         with pytest.raises(SystemExit):
             cli.main()

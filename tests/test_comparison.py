@@ -19,7 +19,7 @@ from canemo.predictions import select_level
 from canemo.report.comparison import write_comparison_sentence
 from canemo.stats import adjust_holm, compare_pair
 from canemo.weights import RANDOM_MARK
-from painted import PaintedFaceDetector, write_painted_study
+from painted import PaintedFaceDetector, put_in_place, write_painted_study
 
 SUBJECTS, CLIPS, FRAMES = 4, 4, 3
 LABELS = ("anticipation", "frustration")
@@ -77,8 +77,7 @@ def compared(study, weights):
     with pytest.MonkeyPatch.context() as patch:
         cut_off_from_the_hub(patch)
         detector, cropped = PaintedFaceDetector(), []
-        for module in ("pipeline", "assessment"):
-            patch.setattr(f"canemo.{module}.load_detector", lambda name, **_: detector)
+        put_in_place(patch, detector)
         extract = canemo.study_crops.extract_crops
 
         def counted(video, *args, **kwargs):

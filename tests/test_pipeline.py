@@ -10,7 +10,7 @@ import canemo
 from canemo import pipeline
 from canemo.config import load_config
 from canemo.errors import ConfigError, ModelError, NoFacesError, OutputExistsError, StudyError
-from painted import PaintedFaceDetector, write_painted_study
+from painted import PaintedFaceDetector, put_in_place, write_painted_study
 
 OVERRIDES = {
     "backbone": {"name": "efficientnet_lite0"},
@@ -30,8 +30,7 @@ def study(tmp_path_factory):
 @pytest.fixture(scope="module")
 def finished(study):
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("pipeline", "assessment"):
-            patch.setattr(f"canemo.{module}.load_detector", lambda name, **_: PaintedFaceDetector())
+        put_in_place(patch, PaintedFaceDetector())
         return canemo.run(study, config=load_config(study, overrides=OVERRIDES))
 
 
@@ -389,8 +388,7 @@ def test_progress_reaches_the_end_of_every_stage(study):
 @pytest.fixture(scope="module")
 def audited(finished, study):
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("pipeline", "assessment"):
-            patch.setattr(f"canemo.{module}.load_detector", lambda name, **_: PaintedFaceDetector())
+        put_in_place(patch, PaintedFaceDetector())
         before = {p.name: p.read_bytes() for p in finished.folder.iterdir() if p.is_file()}
         return before, canemo.audit_study(finished.folder, confounds=True)
 

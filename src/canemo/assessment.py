@@ -9,18 +9,17 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from canemo.backbones import Backbone, load_backbone
+from canemo.backbones import Backbone, load_backbone, load_backbone_like
 from canemo.config import Config
 from canemo.crops import CropFile
 from canemo.detect.protocol import Detector
-from canemo.detect.registry import load_detector
+from canemo.detect.registry import load_detector, load_detector_like
 from canemo.engines.quantise import CALIBRATION_CROPS, require_int8
 from canemo.errors import ConfigError, SplitError, StudyError
 from canemo.evaluate import Evaluation, evaluate_learner
@@ -100,13 +99,18 @@ class Work:
     cost: Cost
 
 
-def prepare(root: Path, config: Config) -> Plan:
-    """Load all that a run needs; what can be refused is refused here."""
+def prepare(root: Path, config: Config, *, elsewhere: bool = False) -> Plan:
+    """Load all that a run needs; what can be refused is refused here.
+
+    `elsewhere` says that the settings are those of a finished run, perhaps of another machine:
+    an engine that is not here is then replaced, with a warning.
+    """
     study, cost = load_study(root), Cost()
     require_runnable(study, config)
     split = split_subjects(study, config)
     with cost.measure("load"):
-        detector, backbone = load_configured_detector(config), load_configured_backbone(config)
+        detector = load_configured_detector(config, elsewhere=elsewhere)
+        backbone = load_configured_backbone(config, elsewhere=elsewhere)
     stored = ("cls", "mean", "grid", *LAYERS[: len(backbone.layer_dims)])
     for pooling, _ in list_representations(config):
         require_pooling(pooling, stored=stored)
@@ -335,14 +339,14 @@ def crop_and_embed(
 
     While a video is embedded in a thread, the next are decoded, searched and cropped. At most
     `WAITING_VIDEOS` of them wait, as files; no picture does. What is cached is not computed again.
-    `cost` counts under ``crop`` the time until all is cropped, under ``embed`` the time spent on
-    embedding: they overlap.
+    `cost` counts under ``crop`` and ``embed`` the time spent on each, which overlap.
     """
     queue = _EmbeddingQueue(study, config, backbone, progress=progress)
     try:
         crops = crop_videos(
             study, config, detector, progress=progress, cost=cost, on_file=queue.add
         )
+        cost.stages["crop"]["seconds"] -= queue.waited
         sources = queue.finish(cost)
     finally:
         queue.stop()
@@ -350,7 +354,10 @@ def crop_and_embed(
 
 
 class _EmbeddingQueue:
-    """Embeds videos in a thread, in the order they are added."""
+    """Embeds videos in a thread, in the order they are added.
+
+    `waited` is how long adding had to wait for the line to become shorter [s].
+    """
 
     def __init__(
         self, study: Study, config: Config, backbone: Backbone, *, progress: Progress
@@ -362,11 +369,14 @@ class _EmbeddingQueue:
         self._waiting: deque[Future[None]] = deque()
         self._done: list[tuple[CropFile, FeatureFile]] = []
         self._seconds = 0.0
+        self.waited = 0.0
 
     def add(self, found: CropFile) -> None:
         """Put a video in line; waits while the line is long."""
+        start = time.perf_counter()
         while self._waiting and (self._waiting[0].done() or len(self._waiting) > WAITING_VIDEOS):
             self._waiting.popleft().result()
+        self.waited += time.perf_counter() - start
         self._waiting.append(self._thread.submit(self._embed, found))
 
     def finish(self, cost: Cost) -> Sources:
@@ -374,6 +384,7 @@ class _EmbeddingQueue:
         while self._waiting:
             self._waiting.popleft().result()
         files = [file for _, file in self._done]
+        self._progress("embed", len(files), len(files))  # fewer than videos where some are broken
         cost.stages["embed"] = {
             "seconds": self._seconds,
             "items": sum(file.embedded for file in files if not file.cached),
@@ -413,19 +424,29 @@ class _EmbeddingQueue:
             raise CancelledError
 
 
-def load_configured_detector(config: Config) -> Detector:
-    """Load the detector that the settings name."""
-    return load_detector(config.detect.detector, engine=config.detect.engine)
+def load_configured_detector(config: Config, *, elsewhere: bool = False) -> Detector:
+    """Load the detector that the settings name; `elsewhere` as for `prepare`."""
+    load = load_detector_like if elsewhere else load_detector
+    settings = config.detect
+    return load(settings.detector, engine=settings.engine, device=config.backbone.device)
 
 
-def load_configured_backbone(config: Config) -> Backbone:
-    """Load the backbone that the settings name; for int8 it is still to be calibrated."""
+def load_configured_backbone(config: Config, *, elsewhere: bool = False) -> Backbone:
+    """Load the backbone that the settings name; `elsewhere` as for `prepare`.
+
+    For int8 it is still to be calibrated.
+    """
     settings = config.backbone
-    load = partial(load_backbone, settings.name, weights=settings.weights, device=settings.device)
     if settings.precision == "int8":
-        require_int8(settings.engine)
-        return load()
-    return load(engine=settings.engine, precision=settings.precision)
+        require_int8(settings.engine, settings.device)
+        return load_backbone(settings.name, weights=settings.weights)
+    return (load_backbone_like if elsewhere else load_backbone)(
+        settings.name,
+        weights=settings.weights,
+        device=settings.device,
+        engine=settings.engine,
+        precision=settings.precision,
+    )
 
 
 def calibrate_backbone(backbone: Backbone, crops: StudyCrops, config: Config) -> Backbone:

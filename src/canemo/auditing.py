@@ -68,7 +68,7 @@ def audit_study(
     is_run = (place / METRICS_FILE).is_file()
     root = place.resolve().parent.parent if is_run else place
     config = read_run_config(place) if is_run else config or load_config(place)
-    plan = prepare(root, config)
+    plan = prepare(root, config, elsewhere=is_run)
     if is_run:
         _require_unchanged(place, root, plan)
         plan = replace(plan, split=load_split(place / SPLIT_FILE))

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import huggingface_hub
 import numpy as np
@@ -30,8 +30,9 @@ from canemo.engines.choice import make_engine
 from canemo.engines.openvino_engine import OpenVINOEngine
 from canemo.engines.protocol import Engine, FrozenNetwork
 from canemo.engines.quantise import quantise_network
+from canemo.engines.runner import Runner
 from canemo.engines.torch_engine import TorchEngine
-from canemo.errors import ConfigError, MissingExtraError, WeightsError
+from canemo.errors import ConfigError, EngineError, MissingExtraError, WeightsError
 from canemo.files import hash_values, replacing, sha256_file
 from canemo.focus_onnx import read_focus_onnx
 from canemo.readout import READOUT_VERSION, Readout
@@ -83,8 +84,9 @@ class Backbone:
         Whether the weights file says of itself that it holds random tensors.
     network
         What is run, as engines take it.
-    engine
-        What runs it.
+    engine, engine_reason
+        What runs it, and why that: what ``auto`` was measured to mean, or empty where it was asked
+        for.
     feature_dim, parameters
         D, and how many numbers the network holds.
     grid_shape
@@ -130,8 +132,7 @@ class Backbone:
             side_px=INPUT_SIDE_PX,
             channels_last=self.is_cnn,
         )
-        self.engine: Engine = TorchEngine(self.network)
-        self._most_at_once: int | None = None
+        self.run_by(TorchEngine(self.network))
 
     @property
     def fingerprint(self) -> str:
@@ -169,7 +170,7 @@ class Backbone:
         MemoryError
             There is not enough memory for a single crop.
         """
-        cls, tokens, *rest = self._run(self.prepare(images_rgb))
+        cls, tokens, *rest = self._runner.run(self.prepare(images_rgb))
         activations = rest.pop(0) if self._readout.has_activations else tokens
         return Embedding(cls, tokens, activations, tuple(rest))
 
@@ -180,10 +181,19 @@ class Backbone:
         """
         return self.embed(images_rgb).activations
 
+    @property
+    def engine(self) -> Engine:
+        """What runs it."""
+        return self._runner.engine
+
     def describe_engine(self) -> dict[str, str]:
-        """Return what runs it, as metrics.json says it."""
-        engine = self.engine
-        return {"engine": engine.name, "precision": engine.precision, "device": engine.device}
+        """Return what runs it and why, as metrics.json says it."""
+        return {
+            "engine": self.engine.name,
+            "precision": self.engine.precision,
+            "device": self.engine.device,
+            "engine_reason": self.engine_reason,
+        }
 
     def quantised(self, images_rgb: Sequence[Image]) -> Backbone:
         """Return the same network in int8, calibrated on N crops, (H, W, 3) uint8, RGB each.
@@ -195,33 +205,14 @@ class Backbone:
         EngineError
             OpenVINO cannot run the network.
         """
-        return self.run_by(
-            OpenVINOEngine(
-                self.network,
-                precision="int8",
-                quantised=quantise_network(self.network, self.prepare(images_rgb)),
-            )
-        )
+        file = quantise_network(self.network, self.prepare(images_rgb))
+        engine = OpenVINOEngine(self.network, precision="int8", quantised=file)
+        return copy.copy(self).run_by(engine)
 
-    def run_by(self, engine: Engine) -> Backbone:
-        """Return the same network, run by another engine."""
-        other = copy.copy(self)
-        other.engine = engine
-        return other
-
-    def _run(self, pixels: Tensor) -> list[Tensor]:
-        n = len(pixels)
-        size = min(n, self._most_at_once or n)
-        while True:
-            try:
-                parts = [self.engine.run(part) for part in torch.split(pixels, size)]
-            except MemoryError:
-                if size == 1:
-                    raise
-                size = self._most_at_once = size // 2
-                logger.warning("not enough memory for a batch of %d; using %d", 2 * size, size)
-                continue
-            return [torch.cat(outputs) for outputs in zip(*parts, strict=True)]
+    def run_by(self, engine: Engine, *, reason: str = "") -> Self:
+        """Let an engine run the network from now on, and return the backbone itself."""
+        self._runner, self.engine_reason = Runner(engine), reason
+        return self
 
 
 def load_backbone(
@@ -284,10 +275,28 @@ def load_backbone(
         source=path.name,
         is_random=is_marked_random(path),
     )
-    backbone.engine = make_engine(
-        backbone.network, engine=engine, precision=precision, device=device
-    )
-    return backbone
+    made, reason = make_engine(backbone.network, engine=engine, precision=precision, device=device)
+    return backbone.run_by(made, reason=reason)
+
+
+def load_backbone_like(
+    name: str, *, weights: Path | None, device: str, engine: str, precision: str
+) -> Backbone:
+    """As `load_backbone`, for something that was made elsewhere.
+
+    Where this machine has not got the engine, precision or device, a warning says so and what
+    ``auto`` means here takes its place: it answers alike.
+    """
+    try:
+        return load_backbone(
+            name, weights=weights, device=device, engine=engine, precision=precision
+        )
+    except (ConfigError, MissingExtraError, EngineError) as exc:
+        found = load_backbone(name, weights=weights, engine="auto", precision="auto")
+        logger.warning(
+            "%s; %s %s runs the backbone instead", exc, found.engine.name, found.engine.precision
+        )
+        return found
 
 
 def find_weights(name: str) -> str:

@@ -15,6 +15,7 @@ from canemo.files import write_atomically
 
 PACKAGES = (
     "av",
+    "nncf",
     "numpy",
     "openvino",
     "pandas",

@@ -9,6 +9,7 @@ it, it can have that one's vectors: the file then names the frame and keeps no c
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from torch.nn.functional import adaptive_avg_pool2d
 
+from canemo.ahead import read_ahead
 from canemo.backbones import Backbone
 from canemo.crops import CropFile
 from canemo.errors import ConfigError
@@ -28,6 +30,7 @@ from canemo.records import Image
 from canemo.reuse import MAX_AGE_S, REUSE_VERSION, EmbeddingChooser, find_successors
 
 FEATURES_VERSION = 3
+BATCHES_AHEAD = 2  # of decoded crops, while the batch before them is embedded
 GRID_SIDE = 4
 FRAME_COLUMNS = ("frame_index", "embedded_frame")
 LAYERS = ("layer2", "layer3", "layer4")  # counted from the end, where cls is the first
@@ -250,8 +253,11 @@ def _make_feature_file(
     with (
         replacing(path) as temporary,
         pq.ParquetWriter(temporary, schema, use_dictionary=False) as writer,
+        closing(
+            read_ahead(_iter_batches(crops, batch_size, reuse_threshold), BATCHES_AHEAD)
+        ) as batches,
     ):
-        for frames, images in _iter_batches(crops, batch_size, reuse_threshold):
+        for frames, images in batches:
             on_batch()
             embedded = compute_features(backbone, images, frames[_is_own(frames)])
             writer.write_table(_to_table(embedded, frames, schema))

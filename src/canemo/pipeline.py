@@ -28,7 +28,8 @@ from canemo.backbone_specs import BACKBONES
 from canemo.backbones import Backbone, find_weights, load_backbone
 from canemo.config import Config, load_config
 from canemo.conformal import fit_conformal
-from canemo.detect.registry import load_detector
+from canemo.detect.fcos import load_head_detector
+from canemo.detect.registry import SHIPPED, load_detector
 from canemo.drawn import draw_study
 from canemo.engines.choice import (
     choose_engine,
@@ -37,7 +38,6 @@ from canemo.engines.choice import (
     recall_choice,
 )
 from canemo.engines.openvino_engine import OpenVINOEngine
-from canemo.engines.quantise import copy_quantised
 from canemo.errors import CanemoError
 from canemo.evidence import settle, write_evidence
 from canemo.examples import captioned, choose_examples
@@ -53,7 +53,14 @@ from canemo.report.canvas import save_figure
 from canemo.report.html import write_report
 from canemo.report.pictures import draw_cam_grid, draw_crop_sheet
 from canemo.run_metrics import write_metrics
-from canemo.runs import METRICS_FILE, find_run, new_run, read_run_config, write_hashes
+from canemo.runs import (
+    METRICS_FILE,
+    find_run,
+    new_run,
+    pin_engines,
+    read_run_config,
+    write_hashes,
+)
 from canemo.splits import save_split
 from canemo.study import load_study
 from canemo.study_crops import StudyCrops
@@ -227,11 +234,12 @@ def explain_run(
     crops = crop_videos(
         load_study(root),
         config,
-        load_configured_detector(config),
+        load_configured_detector(config, elsewhere=True),
         progress=progress,
         cost=Cost(),
     )
-    backbone = calibrate_backbone(load_configured_backbone(config), crops, config)
+    backbone = load_configured_backbone(config, elsewhere=True)
+    backbone = calibrate_backbone(backbone, crops, config)
     pictures = _draw_examples(crops, backbone, run_dir / "figures", per_label, progress)
     return [*pictures, write_report(run_dir)]
 
@@ -355,13 +363,17 @@ def doctor(*, measure: bool = False) -> dict[str, dict[str, str]]:
             **describe_machine(),
             "auto": describe_rule(),
             **{name: _describe_choice(name, measure=measure) for name in ready},
+            SHIPPED: _describe_choice(SHIPPED, measure=measure),
         },
     }
 
 
 def _describe_choice(name: str, *, measure: bool) -> str:
-    network = load_backbone(name).network
-    known = choose_engine(network) if measure else recall_choice(network)
+    try:
+        network = load_head_detector().network if name == SHIPPED else load_backbone(name).network
+        known = choose_engine(network) if measure else recall_choice(network)
+    except CanemoError as exc:
+        return f"cannot be used: {exc}"
     return "not measured yet: canemo doctor --measure" if known is None else known.describe()
 
 
@@ -407,12 +419,11 @@ def _save_model(folder: Path, work: Work) -> None:
     material = fitted.material
     config = settle(work.plan.config, material)
     engine = work.plan.backbone.engine
-    config = config.model_copy(
-        update={
-            "backbone": config.backbone.model_copy(
-                update={"engine": engine.name, "precision": engine.precision}
-            )
-        }
+    config = pin_engines(
+        config,
+        engine=engine.name,
+        precision=engine.precision,
+        detector_engine=work.plan.detector.engine,
     )
     protocol, level = work.metrics["protocol"], work.metrics["levels"]["video"]
     training = {
@@ -434,10 +445,9 @@ def _save_model(folder: Path, work: Work) -> None:
         detector_sha256=protocol["detector_sha256"],
         training=training,
         conformal=fit_conformal(videos),
+        quantised=engine.quantised if isinstance(engine, OpenVINOEngine) else None,
     )
     save_model(saved, folder)
-    if isinstance(engine, OpenVINOEngine) and engine.quantised is not None:
-        copy_quantised(engine.quantised, folder / "backbone_int8")
     answers = material.predict(fitted.classifier, everyone)
     table = tabulate_predictions(material.origin, *answers, labels=material.labels)
     write_table(table, folder / "training_predictions.parquet")

@@ -7,7 +7,6 @@ import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from canemo.backbones import Backbone, load_backbone
+from canemo.backbones import Backbone, load_backbone, load_backbone_like
 from canemo.conformal import Conformal
 from canemo.crops import LEDGER_COLUMNS, CropFile, extract_crops
 from canemo.detect.protocol import Detector
-from canemo.detect.registry import load_detector
+from canemo.detect.registry import load_detector_like
 from canemo.engines.openvino_engine import OpenVINOEngine
-from canemo.engines.protocol import Engine
-from canemo.engines.quantise import QUANTISED_FILE
 from canemo.errors import (
-    ConfigError,
     EngineError,
     MissingExtraError,
     ModelError,
@@ -281,7 +277,7 @@ def load_model(
     device
         Where the backbone runs; None takes the device it was trained on.
     engine, precision
-        What runs the backbone; None takes what it was trained with, or, where this machine has not
+        What runs the backbone. None takes what it was trained with, or, where this machine has not
         got that, what ``auto`` means here, with a warning.
 
     Raises
@@ -294,35 +290,40 @@ def load_model(
         The engine or precision asked for cannot be had.
     """
     saved = read_model(Path(folder))
-    given = {"device": device, "engine": engine, "precision": precision}
-    settings = saved.config.backbone.model_copy(
-        update={name: value for name, value in given.items() if value is not None}
-    )
-    load = partial(
-        load_backbone, settings.name, weights=weights or settings.weights, device=settings.device
-    )
-    if settings.precision == "int8":
-        backbone = load()
-        backbone = backbone.run_by(_load_quantised(backbone, Path(folder)))
+    settings, detect = saved.config.backbone, saved.config.detect
+    weights, device = weights or settings.weights, device or settings.device
+    finder = load_detector_like(detector or detect.detector, engine=detect.engine, device=device)
+    if engine is None and precision is None and device == settings.device:
+        backbone = _load_as_trained(saved, weights, device)
     else:
-        try:
-            backbone = load(engine=settings.engine, precision=settings.precision)
-        except (ConfigError, MissingExtraError, EngineError) as exc:
-            if engine or precision:
-                raise
-            logger.warning("%s; the model runs on what 'auto' means here", exc)
-            backbone = load(engine="auto", precision="auto")
-    config = saved.config.detect
-    finder = load_detector(detector or config.detector, engine=config.engine)
+        backbone = load_backbone(
+            settings.name,
+            weights=weights,
+            device=device,
+            engine=engine or "auto",
+            precision=precision or "auto",
+        )
     return Model(saved, backbone=backbone, detector=finder)
 
 
-def _load_quantised(backbone: Backbone, folder: Path) -> Engine:
-    """Return the engine of the int8 network that a model carries with it."""
-    found = [file for at in (folder, folder / "model") for file in at.glob(f"*/{QUANTISED_FILE}")]
-    if not found:
-        raise ModelError(f"{folder}: holds no int8 network; give --precision float32")
-    return OpenVINOEngine(backbone.network, precision="int8", quantised=found[0])
+def _load_as_trained(saved: SavedModel, weights: Path | None, device: str) -> Backbone:
+    """Return the backbone run by what it was trained with, or by what ``auto`` means here."""
+    settings = saved.config.backbone
+    if saved.quantised is None:
+        return load_backbone_like(
+            settings.name,
+            weights=weights,
+            device=device,
+            engine=settings.engine,
+            precision=settings.precision,
+        )
+    backbone = load_backbone(settings.name, weights=weights)
+    try:
+        engine = OpenVINOEngine(backbone.network, precision="int8", quantised=saved.quantised)
+    except (MissingExtraError, EngineError) as exc:
+        logger.warning("%s; the backbone runs on torch in float32 instead", exc)
+        return backbone
+    return backbone.run_by(engine)
 
 
 def find_videos(paths: Path | str | Sequence[Path | str]) -> list[Path]:

@@ -16,6 +16,7 @@ from canemo.config import Config, ProbeConfig, find_departures
 from canemo.conformal import evaluate_conformal
 from canemo.detect.protocol import Detector
 from canemo.discriminant_learner import DiscriminantLearner
+from canemo.engines.choice import read_refusal
 from canemo.evaluate import (
     Evaluation,
     summarise_chance,
@@ -181,11 +182,21 @@ def warn_about_run(config: Config, split: Split, detector: Detector) -> list[str
 
 def warn_about_backbone(backbone: Backbone) -> list[str]:
     """Return what a reader must know of the backbone, a line each."""
+    lines = []
+    if backbone.engine.precision == "int8":
+        lines.append(
+            "the backbone ran in int8, calibrated on crops of all subjects, those tested included "
+            "(no label was used); `canemo bench parity` compares it with float32"
+        )
+        refusal = read_refusal(backbone.network, backbone.engine.name, "int8")
+        if refusal:
+            lines.append(f"int8 of {backbone.spec.name}: {refusal}")
     if not backbone.is_random:
-        return []
+        return lines
     return [
+        *lines,
         f"the weights file of {backbone.spec.name} ({backbone.weights_source}) says of itself that "
-        "its tensors are random: the run shows cost and architecture, no figure of it is a result"
+        "its tensors are random: the run shows cost and architecture, no figure of it is a result",
     ]
 
 

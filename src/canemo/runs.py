@@ -75,13 +75,29 @@ def write_hashes(run_dir: Path) -> Path:
 
 
 def read_run_config(run_dir: Path) -> Config:
-    """Return the settings of a run; ModelError where `run_dir` is none."""
+    """Return the settings of a run, engines as they were chosen; ModelError where there is none."""
     path = run_dir / CONFIG_FILE
     if not path.is_file():
         raise ModelError(
             f"{run_dir}: not a run folder, {CONFIG_FILE} is missing; give STUDY/runs/NAME"
         )
-    return read_config(path)
+    config, metrics = read_config(path), run_dir / METRICS_FILE
+    if not metrics.is_file():
+        return config
+    protocol = json.loads(metrics.read_text(encoding="utf-8"))["protocol"]
+    return pin_engines(
+        config,
+        engine=protocol.get("engine", "torch"),
+        precision=protocol.get("precision", "float32"),
+        detector_engine=protocol.get("detector_engine", "torch"),
+    )
+
+
+def pin_engines(config: Config, *, engine: str, precision: str, detector_engine: str) -> Config:
+    """Return the settings with engines and precision named: nothing is left to ``auto``."""
+    backbone = config.backbone.model_copy(update={"engine": engine, "precision": precision})
+    detect = config.detect.model_copy(update={"engine": detector_engine})
+    return config.model_copy(update={"backbone": backbone, "detect": detect})
 
 
 def describe_inputs(study_dir: Path) -> str:

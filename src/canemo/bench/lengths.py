@@ -12,6 +12,7 @@ from pathlib import Path
 
 from canemo.bench.clips import choose_clips, loop_clip
 from canemo.bench.measurement import Measurement
+from canemo.errors import CanemoError
 from canemo.progress import Progress, silent
 
 LENGTHS_S = (30.0, 300.0, 1800.0)
@@ -92,6 +93,8 @@ def measure_lengths(
 
 def _run_child(clip: Path, root: Path, backbone: str) -> dict[str, float]:
     command = [sys.executable, "-c", _CHILD, str(clip), str(root), backbone]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CanemoError(f"{clip.name}: {(done.stderr.strip() or 'failed').splitlines()[-1]}")
     found: dict[str, float] = json.loads(done.stdout)
     return found

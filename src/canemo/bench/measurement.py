@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import re
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,21 +38,32 @@ class Measurement:
 
 def measure_peak_mib() -> float | None:
     """Return the most memory this process has held [MiB]; None where the system does not tell."""
+    status = Path("/proc/self/status")
+    if (
+        status.is_file()
+    ):  # getrusage() of Linux also counts what a process was before it was this one
+        peak = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="utf-8"))
+        return None if peak is None else int(peak[1]) / 1024
     try:
         import resource
     except ImportError:
         return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 * 1024)
 
 
 def load_or_draw(
-    name: str, *, engine: str = "torch", precision: str = "float32"
+    name: str,
+    *,
+    weights: Path | None = None,
+    engine: str = "torch",
+    precision: str = "float32",
 ) -> tuple[Backbone, str]:
     """Return a backbone and a note; where its weights cannot be had, drawn ones take the time."""
     try:
-        return load_backbone(name, engine=engine, precision=precision), ""
+        return load_backbone(name, weights=weights, engine=engine, precision=precision), ""
     except (WeightsError, MissingExtraError):
+        if weights is not None:
+            raise
         with tempfile.TemporaryDirectory(prefix="canemo-bench-") as folder:
             drawn = write_random_weights(name, Path(folder) / "random.safetensors")
             backbone = load_backbone(name, weights=drawn, engine=engine, precision=precision)

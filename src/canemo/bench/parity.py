@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -135,7 +136,8 @@ def measure_parity(
     images, others = read_crops(found, compared), read_crops(found, calibrating)
     rows = []
     for name in backbones or (config.backbone.name,):
-        backbone, drawn = load_or_draw(name)
+        own = config.backbone.weights if name == config.backbone.name else None
+        backbone, drawn = load_or_draw(name, weights=own or config.compare.weights.get(name))
         reference = _embed(backbone, images)
         candidates = _list_candidates(backbone, others)
         for done, candidate in enumerate(candidates):
@@ -163,7 +165,7 @@ def _part_crops(used: pd.DataFrame, crops: int) -> tuple[pd.DataFrame, pd.DataFr
     if len(used) < number:
         raise ConfigError(
             f"the study has {len(used)} crops, {number} are wanted: {crops} to compare and "
-            f"{CALIBRATION_CROPS} to calibrate int8; give more clips, or fewer --crops"
+            f"{CALIBRATION_CROPS} to calibrate int8; give more clips"
         )
     rows = np.linspace(0, len(used) - 1, number).round().astype(int)
     compared = np.unique(np.linspace(0, number - 1, crops).round().astype(int))
@@ -197,7 +199,7 @@ def _compare(
     facts = (backbone.spec.name, candidate.engine, candidate.precision, len(images))
     gate = GATES[candidate.precision]
     try:
-        other = backbone.run_by(candidate.build())
+        other = copy.copy(backbone).run_by(candidate.build())
     except CanemoError as exc:
         return ParityRow(*facts, None, gate, None, None, f"cannot run: {exc}")
     answers = _embed(other, images)

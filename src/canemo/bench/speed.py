@@ -7,6 +7,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from canemo.assessment import Cost, crop_and_embed
 from canemo.backbones import Backbone
 from canemo.bench.clips import as_study, choose_clips
@@ -111,7 +113,9 @@ def _time_pipeline(
 ) -> list[Measurement]:
     cost = Cost()
     detector = load_detector(config.detect.detector, engine=engine)
-    detector.detect([])
+    warm_up = np.zeros((480, 640, 3), np.uint8)
+    detector.detect([warm_up])
+    backbone.embed([warm_up])
     start = time.perf_counter()
     crops, _ = crop_and_embed(study, config, detector, backbone, progress=progress, cost=cost)
     seconds = time.perf_counter() - start
@@ -133,8 +137,6 @@ def _time_pipeline(
 
 
 def _time_maps(backbone: Backbone) -> list[Measurement]:
-    import numpy as np
-
     rng = np.random.default_rng(0)
     images = list(rng.integers(0, 256, (MAPPED_CROPS, 224, 224, 3), dtype=np.uint8))
     start = time.perf_counter()

@@ -30,6 +30,9 @@ class Part(StrEnum):
     TRUST = "trust"
 
 
+DEFAULT_PARTS = (Part.SPEED, Part.SCALING, Part.MEMORY, Part.STARTUP)
+
+
 @app.command()
 def bench(
     parts: Annotated[
@@ -48,7 +51,8 @@ def bench(
         Path | None, typer.Option("--study", help="Whose crops parity is measured on.")
     ] = None,
     backbone: Annotated[
-        list[str] | None, typer.Option("--backbone", help="One to time; give it repeatedly.")
+        list[str] | None,
+        typer.Option("--backbone", help="limit, parity, study: give it repeatedly."),
     ] = None,
     seconds: Annotated[
         float, typer.Option(min=0.1, help="How much of each clip speed looks at.")
@@ -78,20 +82,21 @@ def bench(
     names = backbone or []
     with terminal.show_progress() as progress:
         shared: dict[str, Any] = {"progress": progress}
-        of_clips = {"clips": clips or [], **shared}
-        of_one = {**of_clips, **({"backbone": names[0]} if names else {})}
-        seconds_of = [float(text) for text in lengths.split(",")]
+        of_one = {"clips": clips or [], **shared}
+        if names:
+            of_one["backbone"] = _require_one(names, parts)
+        lengths_s = _parse_lengths(lengths)
         work: dict[Part, Callable[[], Sequence[Any]]] = {
             Part.SPEED: lambda: measure.measure_speed(seconds=seconds, **of_one),
             Part.SCALING: lambda: measure.measure_scaling(**of_one),
-            Part.MEMORY: lambda: measure.measure_lengths(lengths_s=seconds_of, **of_one),
+            Part.MEMORY: lambda: measure.measure_lengths(lengths_s=lengths_s, **of_one),
             Part.STARTUP: measure.measure_startup,
             Part.LIMIT: lambda: measure.measure_limit(names, **shared),
             Part.PARITY: lambda: measure.measure_parity(_require_study(study), names, **shared),
             Part.STUDY: lambda: measure.measure_cost(names, preset=preset, crops=crops, **shared),
             Part.TRUST: lambda: measure.measure_trust(crops=crops, **shared),
         }
-        found = {part: work[part]() for part in parts or (*list(Part)[:4],)}
+        found = {part: work[part]() for part in parts or DEFAULT_PARTS}
     machine = environment.describe_environment(command=terminal.command_line())
     if as_json:
         measured = {part.value: [line.to_dict() for line in found[part]] for part in found}
@@ -101,6 +106,20 @@ def bench(
     for part, lines in found.items():
         show = terminal.format_parity if part is Part.PARITY else terminal.format_costs
         typer.echo(f"\n{part.value}\n{show(lines)}")
+
+
+def _require_one(names: list[str], parts: list[Part] | None) -> str:
+    """Return the one backbone that parts which take one are to use."""
+    if len(names) > 1 and set(parts or DEFAULT_PARTS) & {Part.SPEED, Part.SCALING, Part.MEMORY}:
+        raise ConfigError("speed, scaling and memory take one --backbone at a time")
+    return names[0]
+
+
+def _parse_lengths(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as exc:
+        raise ConfigError(f"--lengths {text!r}: expected seconds, e.g. 30,300") from exc
 
 
 def _require_study(study: Path | None) -> Path:

@@ -28,6 +28,7 @@ from torchvision.ops import FeaturePyramidNetwork, box_iou, clip_boxes_to_image,
 
 from canemo.engines.choice import make_engine
 from canemo.engines.protocol import FrozenNetwork
+from canemo.engines.runner import Runner
 from canemo.errors import ConfigError, WeightsError
 from canemo.files import hash_values
 from canemo.records import Face, Image
@@ -278,6 +279,8 @@ class HeadDetector:
         Images that go through the network together; 4 was fastest on two CPU cores.
     engine
         What runs the network: ``"torch"``, ``"openvino"``, or ``"auto"`` for the faster one here.
+    device
+        A torch device.
 
     Notes
     -----
@@ -298,6 +301,7 @@ class HeadDetector:
         vote_iou: float = 0.8,
         batch_size: int = 4,
         engine: str = "torch",
+        device: str = "cpu",
     ) -> None:
         self.settings = settings
         self.score_threshold = settings.score_threshold
@@ -316,15 +320,23 @@ class HeadDetector:
         }
         text = json.dumps(options, sort_keys=True)
         self.fingerprint = hashlib.sha256(text.encode("utf-8")).hexdigest()
-        frozen = FrozenNetwork(
+        self.network = FrozenNetwork(
             self.name,
             _Outputs(folded).eval(),
-            hash_values(architecture=ARCHITECTURE, weights=weights_sha256),
+            hash_values(
+                architecture=ARCHITECTURE,
+                weights=weights_sha256,
+                side=settings.input_size,
+                timm=timm.__version__,
+            ),
             side_px=settings.input_size,
             channels_last=True,
         )
-        self._engine = make_engine(frozen, engine=engine, precision="float32")
-        self.engine: str = self._engine.name
+        made, self.engine_reason = make_engine(
+            self.network, engine=engine, precision="float32", device=device
+        )
+        self._runner = Runner(made)
+        self.engine: str = made.name
 
     def detect(self, images_rgb: Sequence[Image]) -> list[list[Face]]:
         """Return the heads of each image, best score first, down to the score floor.
@@ -348,7 +360,7 @@ class HeadDetector:
     def _detect_batch(self, images_rgb: Sequence[Image]) -> list[list[Face]]:
         placed = [letterbox_image(image, self.settings.input_size) for image in images_rgb]
         canvases = torch.from_numpy(np.stack([canvas for canvas, _ in placed]))
-        logits, regression, centredness = self._engine.run(
+        logits, regression, centredness = self._runner.run(
             normalise_pixels(canvases.permute(0, 3, 1, 2))
         )
         scores = (logits.sigmoid() * centredness.sigmoid()).sqrt()
@@ -394,14 +406,16 @@ def _vote_boxes(kept: Tensor, boxes: Tensor, scores: Tensor, *, min_iou: float) 
     return torch.matmul(weights, boxes) / total.clamp_min(1e-9)
 
 
-def load_head_detector(weights: Path | None = None, *, engine: str = "torch") -> HeadDetector:
+def load_head_detector(
+    weights: Path | None = None, *, engine: str = "torch", device: str = "cpu"
+) -> HeadDetector:
     """Load the dog-head detector.
 
     Parameters
     ----------
     weights
         A file from `save_network`; None takes the weights that ship with canemo.
-    engine
+    engine, device
         As for `HeadDetector`.
 
     Raises
@@ -410,13 +424,13 @@ def load_head_detector(weights: Path | None = None, *, engine: str = "torch") ->
         If the file is missing, damaged or of another architecture.
     """
     if weights is not None:
-        return _load_detector(weights, engine)
+        return _load_detector(weights, engine, device)
     shipped = resources.files("canemo.detect") / "weights" / "dog_head.safetensors"
     with resources.as_file(shipped) as path:
-        return _load_detector(path, engine)
+        return _load_detector(path, engine, device)
 
 
-def _load_detector(path: Path, engine: str) -> HeadDetector:
+def _load_detector(path: Path, engine: str, device: str) -> HeadDetector:
     network, settings = load_network(path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return HeadDetector(network, settings, weights_sha256=digest, engine=engine)
+    return HeadDetector(network, settings, weights_sha256=digest, engine=engine, device=device)

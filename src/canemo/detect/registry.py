@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from canemo.detect import fcos, mask_rcnn
 from canemo.detect.protocol import Detector
-from canemo.errors import ConfigError, WeightsError
+from canemo.errors import ConfigError, EngineError, MissingExtraError, WeightsError
+
+logger = logging.getLogger(__name__)
 
 SHIPPED = "dog_head"
 
 
-def load_detector(name: str, *, engine: str = "torch") -> Detector:
+def load_detector(name: str, *, engine: str = "torch", device: str = "cpu") -> Detector:
     """Return the detector `name`: ``dog_head``, or the path of a weights file.
 
     The file says of itself whether it holds a head detector or a Mask R-CNN. `engine` is what runs
-    it: ``"torch"``, ``"openvino"``, or ``"auto"`` for the faster one here; a Mask R-CNN has torch
-    only.
+    it: ``"torch"``, ``"openvino"``, or ``"auto"`` for the faster one here; `device` is a torch
+    device. A Mask R-CNN has torch only.
 
     Raises
     ------
@@ -28,23 +31,37 @@ def load_detector(name: str, *, engine: str = "torch") -> Detector:
         The file is no detector weights.
     """
     if name == SHIPPED:
-        return fcos.load_head_detector(engine=engine)
+        return fcos.load_head_detector(engine=engine, device=device)
     path = Path(name)
     if path.is_file():
-        return _load_file(path, engine)
+        return _load_file(path, engine, device)
     raise ConfigError(
         f"detector {name!r}: there is {SHIPPED!r}, or give the path of a weights file"
     )
 
 
-def _load_file(path: Path, engine: str) -> Detector:
+def load_detector_like(name: str, *, engine: str, device: str = "cpu") -> Detector:
+    """As `load_detector`, for something that was made elsewhere.
+
+    Where this machine has not got the engine or device, a warning says so and what ``auto`` means
+    here takes its place: it answers alike.
+    """
+    try:
+        return load_detector(name, engine=engine, device=device)
+    except (MissingExtraError, EngineError) as exc:
+        found = load_detector(name, engine="auto")
+        logger.warning("%s; %s runs the detector instead", exc, found.engine)
+        return found
+
+
+def _load_file(path: Path, engine: str, device: str) -> Detector:
     architecture = mask_rcnn.read_metadata(path).get("architecture")
     if architecture == fcos.ARCHITECTURE:
-        return fcos.load_head_detector(path, engine=engine)
+        return fcos.load_head_detector(path, engine=engine, device=device)
     if architecture in mask_rcnn.ARCHITECTURES.values():
         if engine == "openvino":
             raise ConfigError(f"{path}: a Mask R-CNN runs on the engine torch only")
-        return mask_rcnn.load_mask_rcnn(path)
+        return mask_rcnn.load_mask_rcnn(path, device=device)
     known = [fcos.ARCHITECTURE, *mask_rcnn.ARCHITECTURES.values()]
     raise WeightsError(
         f"{path}: is no detector: it holds the architecture {architecture!r}, one of {known} is "

@@ -1,9 +1,10 @@
 """Which engine and precision ``auto`` means here: a measured rule, measured once per machine.
 
-Every combination that this machine can run embeds the same pictures as torch in float32. One whose
-answers differ by more than its gate allows is refused; of the rest the fastest is taken, where it
-is at least `WORTHWHILE` times as fast as torch in float32. The answer is kept in the machine's
-cache, so that a study's features do not change with the hour.
+Every combination that this machine can run embeds the same drawn pictures as torch in float32. One
+that differs in any output by more than its gate allows is refused, and so is one that missed a gate
+on real crops (`canemo.bench.parity`); of the rest the fastest is taken, where it is at least
+`WORTHWHILE` times as fast as torch in float32. The answer is kept in the machine's cache, so that a
+study's features do not change with the hour.
 """
 
 from __future__ import annotations
@@ -27,7 +28,14 @@ from canemo.engines.openvino_engine import (
     import_openvino,
 )
 from canemo.engines.processor import has_bfloat16, machine_cache
-from canemo.engines.protocol import Engine, EngineName, FrozenNetwork, Precision
+from canemo.engines.protocol import (
+    ENGINES_VERSION,
+    Engine,
+    EngineName,
+    FrozenNetwork,
+    Precision,
+)
+from canemo.engines.runner import Runner
 from canemo.engines.torch_engine import TorchEngine
 from canemo.errors import CanemoError, ConfigError, EngineError, MissingExtraError
 from canemo.files import hash_values, write_atomically
@@ -38,6 +46,7 @@ GATES: dict[Precision, float] = {"float32": 0.9995, "bfloat16": 0.999, "int8": 0
 """Least cosine between what an engine gives for a picture and what torch gives in float32."""
 
 WORTHWHILE = 1.1
+BROKEN = "cannot run"
 TIMED_PICTURES = 8
 TIMED_ROUNDS = 2
 
@@ -46,7 +55,8 @@ TIMED_ROUNDS = 2
 class Trial:
     """How one engine and precision did here.
 
-    `cosine` is the least over the pictures; `refused` says why it cannot be taken, or is empty.
+    `cosine` is the least over pictures and outputs; `refused` says why it cannot be taken, or is
+    empty.
     """
 
     engine: EngineName
@@ -71,6 +81,8 @@ class Choice:
 
     def describe(self) -> str:
         """Return the choice and its reasons in one line."""
+        if not self.trials:
+            return f"{self.engine} {self.precision}, there is nothing else here"
         tried = [
             f"{trial.title} {trial.refused or f'{trial.pictures_per_second:.1f}/s'}"
             for trial in self.trials
@@ -84,24 +96,32 @@ def make_engine(
     engine: str = "torch",
     precision: str = "float32",
     device: str = "cpu",
-) -> Engine:
+) -> tuple[Engine, str]:
     """Return the engine asked for; ``"auto"``, of either, leaves it to `choose_engine`.
+
+    The text says what ``auto`` was measured to mean; it is empty where nothing was left open.
 
     Raises
     ------
     ConfigError
-        The engine has no such precision, or the processor has not.
+        The engine has no such precision, or the processor has not, or it does not run on `device`.
     MissingExtraError
         OpenVINO is asked for and not installed.
     EngineError
         OpenVINO is asked for and cannot compile the network.
     """
-    chosen_engine, chosen_precision = engine, precision
-    if "auto" in (engine, precision):
-        choice = choose_engine(network, engine=engine, precision=precision, device=device)
-        chosen_engine, chosen_precision = choice.engine, choice.precision
-        logger.info("%s runs on %s", network.name, choice.describe())
-    return _build(network, chosen_engine, chosen_precision, device)  # type: ignore[arg-type]
+    if engine == "openvino" and torch.device(device).type != "cpu":
+        raise ConfigError(
+            f"the engine openvino runs on the CPU only, the device is {device!r}; use the engine "
+            "torch for it"
+        )
+    if "auto" not in (engine, precision):
+        return _build(network, engine, precision, device), ""  # type: ignore[arg-type]
+    choice = choose_engine(network, engine=engine, precision=precision, device=device)
+    broken = [each.title for each in choice.trials if each.refused == BROKEN]
+    level = logging.WARNING if broken else logging.INFO
+    logger.log(level, "%s runs on %s", network.name, choice.describe())
+    return _build(network, choice.engine, choice.precision, device), choice.describe()
 
 
 def choose_engine(
@@ -139,6 +159,9 @@ def choose_engine(
         return known
     logger.info("%s: measuring which engine is fastest here, once", network.name)
     choice = pick_fastest(measure_engines(network, pairs, device))
+    first = _read_choice(path)  # of two runs that measured at once, the first decides
+    if first is not None:
+        return first
     try:
         write_atomically(path, json.dumps(asdict(choice), indent=1))
     except OSError as exc:
@@ -161,7 +184,8 @@ def describe_rule() -> str:
     gates = ", ".join(f"{precision} {gate}" for precision, gate in GATES.items())
     return (
         f"the fastest whose least cosine with torch float32 reaches its gate ({gates}), if it is "
-        f"at least {WORTHWHILE} times as fast; int8 only where asked for"
+        f"at least {WORTHWHILE} times as fast; int8 only where asked for; `canemo bench parity` "
+        "also tries the gates on real crops"
     )
 
 
@@ -198,9 +222,8 @@ def list_candidates(
     int8 is never tried: it is calibrated on the crops of a study, and only where asked for.
     """
     on_cpu = torch.device(device).type == "cpu"
-    with_bfloat16 = has_bfloat16() if on_cpu else torch.cuda.is_bf16_supported()
     offered: list[tuple[EngineName, Precision]] = [("torch", "float32")]
-    if with_bfloat16:
+    if has_bfloat16(device):
         offered.append(("torch", "bfloat16"))
     if on_cpu and engine != "torch":
         offered += _list_openvino(required=engine == "openvino")
@@ -214,19 +237,21 @@ def measure_engines(
 ) -> list[Trial]:
     """Time each engine on drawn pictures and compare its answers with torch in float32."""
     pixels = draw_pixels(TIMED_PICTURES, network.side_px)
-    reference = TorchEngine(network, device=device).run(pixels)[0]
+    reference = Runner(TorchEngine(network, device=device)).run(pixels)
     trials = []
     for engine, precision in pairs:
         try:
-            built = _build(network, engine, precision, device)
-            answers = built.run(pixels)[0]
+            runner = Runner(_build(network, engine, precision, device))
+            answers = runner.run(pixels)
         except (CanemoError, RuntimeError, MemoryError) as exc:
             logger.warning("%s cannot run %s here: %s", engine, network.name, exc)
-            trials.append(Trial(engine, precision, None, None, "cannot run"))
+            trials.append(Trial(engine, precision, None, None, BROKEN))
             continue
-        cosine = float(compute_cosines(answers, reference).min())
-        speed = TIMED_PICTURES / _time_best(built, pixels)
-        refused = _read_refusal(network, engine, precision)
+        cosine = min(
+            float(compute_cosines(a, b).min()) for a, b in zip(answers, reference, strict=True)
+        )
+        speed = TIMED_PICTURES / _time_best(runner, pixels)
+        refused = read_refusal(network, engine, precision)
         if cosine < GATES[precision]:
             refused = f"refused, cosine {cosine:.5f} under {GATES[precision]}"
         trials.append(Trial(engine, precision, speed, cosine, refused))
@@ -237,7 +262,8 @@ def pick_fastest(trials: Sequence[Trial]) -> Choice:
     """Return the fastest of those not refused, if it is worth leaving the first one for."""
     usable = [trial for trial in trials if not trial.refused]
     if not usable:
-        raise EngineError(f"no engine can run here: {', '.join(each.title for each in trials)}")
+        tried = ", ".join(f"{each.title} {each.refused}" for each in trials)
+        raise EngineError(f"nothing that was asked for can be used here: {tried}; use 'auto'")
     best = max(usable, key=_speed)
     if best is not usable[0] and _speed(best) < WORTHWHILE * _speed(usable[0]):
         best = usable[0]
@@ -267,13 +293,14 @@ def draw_pixels(number: int, side_px: int, *, seed: int = 0) -> Tensor:
 
 def _list_openvino(*, required: bool) -> list[tuple[EngineName, Precision]]:
     try:
-        import_openvino()
-    except MissingExtraError:
+        narrow = has_openvino_bfloat16()
+    except (MissingExtraError, RuntimeError) as exc:
         if required:
             raise
+        logger.warning("%s", exc)
         return []
-    narrow: list[tuple[EngineName, Precision]] = [("openvino", "bfloat16")]
-    return [("openvino", "float32"), *(narrow if has_openvino_bfloat16() else [])]
+    found: list[tuple[EngineName, Precision]] = [("openvino", "float32")]
+    return [*found, ("openvino", "bfloat16")] if narrow else found
 
 
 def _build(network: FrozenNetwork, engine: EngineName, precision: Precision, device: str) -> Engine:
@@ -286,11 +313,11 @@ def _speed(trial: Trial) -> float:
     return trial.pictures_per_second or 0.0
 
 
-def _time_best(engine: Engine, pixels: Tensor) -> float:
+def _time_best(runner: Runner, pixels: Tensor) -> float:
     seconds = []
     for _ in range(TIMED_ROUNDS):
         start = time.perf_counter()
-        engine.run(pixels)
+        runner.run(pixels)
         seconds.append(time.perf_counter() - start)
     return min(seconds)
 
@@ -299,8 +326,9 @@ def _path_of_choice(
     network: FrozenNetwork, pairs: Sequence[tuple[EngineName, Precision]], device: str
 ) -> Path:
     key = hash_values(
+        rule=(ENGINES_VERSION, GATES, WORTHWHILE),
         network=network.fingerprint,
-        candidates=[(pair, _read_refusal(network, *pair)) for pair in pairs],
+        candidates=[(pair, read_refusal(network, *pair)) for pair in pairs],
         device=device,
         processor=environment.describe_processor(),
         threads=torch.get_num_threads(),
@@ -317,11 +345,17 @@ def _openvino_version() -> str | None:
 
 
 def _path_of_refusal(network: FrozenNetwork, engine: EngineName, precision: Precision) -> Path:
-    key = hash_values(network=network.fingerprint, engine=engine, precision=precision)
+    key = hash_values(
+        version=ENGINES_VERSION,
+        network=network.fingerprint,
+        engine=engine,
+        precision=precision,
+    )
     return machine_cache() / "engines" / f"refused-{key}.txt"
 
 
-def _read_refusal(network: FrozenNetwork, engine: EngineName, precision: Precision) -> str:
+def read_refusal(network: FrozenNetwork, engine: EngineName, precision: Precision) -> str:
+    """Return why a precision must not be taken, or nothing."""
     path = _path_of_refusal(network, engine, precision)
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 

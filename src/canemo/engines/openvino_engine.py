@@ -6,6 +6,7 @@ there that cannot be read, or that another version wrote, is ignored and written
 
 from __future__ import annotations
 
+import copy
 import io
 import logging
 import os
@@ -21,7 +22,13 @@ import torch
 from torch import Tensor
 
 from canemo.engines.processor import machine_cache
-from canemo.engines.protocol import EngineName, FrozenNetwork, Precision
+from canemo.engines.protocol import (
+    ENGINES_VERSION,
+    NO_MEMORY,
+    EngineName,
+    FrozenNetwork,
+    Precision,
+)
 from canemo.errors import ConfigError, EngineError, MissingExtraError
 from canemo.files import hash_values, sha256_file, write_atomically
 
@@ -68,9 +75,14 @@ class OpenVINOEngine:
         _require_precision(precision, quantised)
         self.precision: Precision = precision
         self.quantised = quantised
+        self._network_name = network.name
         weights = None if quantised is None else sha256_file(quantised.with_suffix(".bin"))
         self.fingerprint = hash_values(
-            engine=self.name, openvino=ov.__version__, precision=precision, quantised=weights
+            version=ENGINES_VERSION,
+            engine=self.name,
+            openvino=ov.__version__,
+            precision=precision,
+            quantised=weights,
         )
         self._request = _compile(ov, network, self, quantised).create_infer_request()
 
@@ -79,9 +91,12 @@ class OpenVINOEngine:
         try:
             results = self._request.infer([np.ascontiguousarray(pixels.numpy())])
         except RuntimeError as exc:
-            if any(words in str(exc) for words in ("bad_alloc", "allocate")):
+            if any(words in str(exc) for words in NO_MEMORY):
                 raise MemoryError(str(exc)) from exc
-            raise
+            raise EngineError(
+                f"OpenVINO cannot run the network {self._network_name} ({_first_line(exc)}); use "
+                "the engine torch"
+            ) from exc
         return tuple(torch.from_numpy(np.array(each, np.float32)) for each in results.to_tuple())
 
 
@@ -122,7 +137,9 @@ def convert_network(network: FrozenNetwork) -> Any:
         with _TRACING, warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")
             return ov.convert_model(
-                network.module.cpu(), example_input=example, input=[-1, 3, side, side]
+                copy.deepcopy(network.module).cpu(),  # it may be on another device
+                example_input=example,
+                input=[-1, 3, side, side],
             )
     except Exception as exc:  # converting foreign networks can raise anything
         raise EngineError(

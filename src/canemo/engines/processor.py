@@ -14,11 +14,13 @@ _BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")
 _INT8 = ("avx512_vnni", "avx_vnni", "avx_vnni_int8", "amx_int8")
 
 
-def has_bfloat16() -> bool:
-    """Tell whether the processor multiplies bfloat16 itself; emulated, it is slower than float32.
+def has_bfloat16(device: str = "cpu") -> bool:
+    """Tell whether a processor multiplies bfloat16 itself; emulated, it is slower than float32.
 
-    torch says so from version 2.10; before that the answer is no.
+    Of CPUs torch says so from version 2.10; before that the answer is no.
     """
+    if torch.device(device).type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return _has_any(_BFLOAT16)
 
 

@@ -7,6 +7,12 @@ from typing import Literal, Protocol, TypeAlias
 
 from torch import Tensor, nn
 
+ENGINES_VERSION = 1
+"""Part of every address under which something about engines is kept on disk."""
+
+NO_MEMORY = ("allocate memory", "not enough memory", "out of memory", "bad_alloc", "ALLOC_FAILED")
+"""What libraries say where there is too little memory."""
+
 EngineName: TypeAlias = Literal["torch", "openvino"]
 Precision: TypeAlias = Literal["float32", "bfloat16", "int8"]
 
@@ -38,7 +44,7 @@ class FrozenNetwork:
 
 
 class Engine(Protocol):
-    """Runs one frozen network.
+    """Runs one frozen network, for one caller at a time (see `canemo.engines.runner`).
 
     Attributes
     ----------

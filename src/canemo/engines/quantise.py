@@ -18,13 +18,16 @@ from torch import Tensor
 
 from canemo.engines.openvino_engine import convert_network, import_openvino
 from canemo.engines.processor import adds_int8_safely, machine_cache
-from canemo.engines.protocol import FrozenNetwork
-from canemo.errors import ConfigError, MissingExtraError
-from canemo.files import hash_values
+from canemo.engines.protocol import ENGINES_VERSION, FrozenNetwork
+from canemo.errors import ConfigError, EngineError, MissingExtraError
+from canemo.files import hash_values, sha256_file
 
 logger = logging.getLogger(__name__)
 
 QUANTISED_FILE = "network.xml"
+QUANTISED_FOLDER = "backbone_int8"
+"""Where a saved model keeps its copy."""
+
 CALIBRATION_CROPS = 128
 
 
@@ -43,7 +46,7 @@ def quantise_network(network: FrozenNetwork, pixels: Tensor) -> Path:
     MissingExtraError
         OpenVINO or NNCF is not installed.
     EngineError
-        OpenVINO cannot convert the network.
+        OpenVINO cannot convert the network, or NNCF cannot quantise it.
     """
     ov = import_openvino()
     nncf = _import_nncf()
@@ -51,7 +54,7 @@ def quantise_network(network: FrozenNetwork, pixels: Tensor) -> Path:
     key = hash_values(
         network=network.fingerprint,
         pixels=hashlib.sha256(pixels.numpy().tobytes()).hexdigest(),
-        versions=(ov.__version__, nncf.__version__),
+        versions=(ENGINES_VERSION, ov.__version__, nncf.__version__),
         safe=safe,
     )
     folder = machine_cache() / "quantised" / key
@@ -61,35 +64,49 @@ def quantise_network(network: FrozenNetwork, pixels: Tensor) -> Path:
         # Attention and normalisation of transformers do not bear the default recipe.
         kind = None if network.channels_last else nncf.ModelType.TRANSFORMER
         overflow = nncf.OverflowFix.FIRST_LAYER if safe else nncf.OverflowFix.ENABLE
-        quantised = nncf.quantize(
-            convert_network(network),
-            crops,
-            model_type=kind,
-            subset_size=len(pixels),
-            advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=overflow),
-        )
+        model = convert_network(network)
+        try:
+            quantised = nncf.quantize(
+                model,
+                crops,
+                model_type=kind,
+                subset_size=len(pixels),
+                advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=overflow),
+            )
+        except (RuntimeError, ValueError) as exc:
+            raise EngineError(
+                f"NNCF cannot quantise the network {network.name} ({exc}); use another precision"
+            ) from exc
         _write(ov, quantised, folder)
     return folder / QUANTISED_FILE
 
 
-def require_int8(engine: str) -> None:
+def require_int8(engine: str, device: str) -> None:
     """Refuse int8 before any work is done where it cannot be had.
 
     Raises
     ------
     ConfigError
-        The engine is torch, which has none.
+        The engine is torch, which has none, or the device is not the CPU.
     MissingExtraError
         OpenVINO or NNCF is not installed.
     """
     if engine == "torch":
         raise ConfigError("the engine torch has no int8; use --engine openvino for it")
+    if device != "cpu":
+        raise ConfigError(f"int8 runs on the CPU only; backbone.device is {device!r}")
     import_openvino()
     _import_nncf()
 
 
-def copy_quantised(source: Path, folder: Path) -> Path:
-    """Copy the pair of files into a folder and return the XML file there."""
+def hash_quantised(path: Path) -> str:
+    """Return the content address of a pair of files, of which `path` is the XML file."""
+    return hash_values(files=[sha256_file(path.with_suffix(each)) for each in (".xml", ".bin")])
+
+
+def copy_quantised(source: Path, model_dir: Path) -> Path:
+    """Copy the pair of files into a model's folder and return the XML file there."""
+    folder = model_dir / QUANTISED_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     for suffix in (".bin", ".xml"):
         shutil.copyfile(source.with_suffix(suffix), (folder / QUANTISED_FILE).with_suffix(suffix))

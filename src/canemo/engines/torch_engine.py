@@ -6,11 +6,9 @@ import torch
 from torch import Tensor
 
 from canemo.engines.processor import has_bfloat16
-from canemo.engines.protocol import EngineName, FrozenNetwork, Precision
+from canemo.engines.protocol import NO_MEMORY, EngineName, FrozenNetwork, Precision
 from canemo.errors import ConfigError
 from canemo.files import hash_values
-
-_NO_MEMORY = ("allocate memory", "not enough memory", "out of memory", "bad_alloc")
 
 
 class TorchEngine:
@@ -71,7 +69,7 @@ class TorchEngine:
                 outputs = self._module(moved)
             return tuple(output.float().cpu() for output in outputs)
         except RuntimeError as exc:  # torch.OutOfMemoryError is one
-            if any(words in str(exc) for words in _NO_MEMORY):
+            if any(words in str(exc) for words in NO_MEMORY):
                 raise MemoryError(str(exc)) from exc
             raise
 
@@ -84,12 +82,8 @@ def _move(pixels: Tensor, device: str) -> Tensor:
 
 
 def _require_bfloat16(device: str) -> None:
-    if torch.device(device).type == "cuda":
-        usable, what = torch.cuda.is_bf16_supported(), "this GPU"
-    else:
-        usable, what = has_bfloat16(), "this processor"
-    if not usable:
+    if not has_bfloat16(device):
         raise ConfigError(
-            f"backbone.precision = 'bfloat16': {what} has no bfloat16 arithmetic; use 'float32' "
-            "or 'auto'"
+            "backbone.precision = 'bfloat16': this processor has no bfloat16 arithmetic; use "
+            "'float32' or 'auto'"
         )
