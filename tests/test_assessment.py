@@ -139,7 +139,7 @@ def test_int8_is_calibrated_on_crops_before_any_is_embedded(
         study, config, painted_detector, backbone, progress=silent, cost=Cost()
     )
     assert calibrated.describe_engine() == {
-        "engine": "openvino", "precision": "int8", "device": "cpu",
+        "engine": "openvino", "precision": "int8", "device": "cpu", "engine_reason": "",
     }  # fmt: skip
     exact, _, others = embed_videos(
         study, CONFIG, painted_detector, load_backbone("efficientnet_lite0"),

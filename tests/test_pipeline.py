@@ -8,8 +8,17 @@ import pytest
 
 import canemo
 from canemo import pipeline
-from canemo.config import load_config
-from canemo.errors import ConfigError, ModelError, NoFacesError, OutputExistsError, StudyError
+from canemo.config import load_config, read_config
+from canemo.errors import (
+    ConfigError,
+    MissingExtraError,
+    ModelError,
+    NoFacesError,
+    OutputExistsError,
+    StudyError,
+    WeightsError,
+)
+from canemo.runs import read_run_config
 from painted import PaintedFaceDetector, put_in_place, write_painted_study
 
 OVERRIDES = {
@@ -548,3 +557,79 @@ def test_sweep_ends_in_a_model_of_the_setting_that_was_chosen(tmp_path, study):
     found = model.predict_video(study / "videos" / "dog1 clip2.mp4")
     assert found.summary["probability_anticipation"] == pytest.approx(kept["s1c2"], abs=1e-5)
     assert canemo.verify_run(result.folder)["agrees"]
+
+
+# -- engines ---------------------------------------------------------------------------------------
+
+
+def test_run_says_what_ran_and_is_read_again_with_it(finished):
+    protocol = finished.metrics["protocol"]
+    assert (protocol["engine"], protocol["precision"]) == ("torch", "float32")
+    assert (protocol["device"], protocol["detector_engine"]) == ("cpu", "torch")
+    assert protocol["engine_reason"].startswith("torch float32")
+    written = read_config(finished.folder / "config.toml")
+    assert written.backbone.engine == written.detect.engine == "auto"
+    again = read_run_config(finished.folder)
+    assert (again.backbone.engine, again.backbone.precision) == ("torch", "float32")
+    assert again.detect.engine == "torch"
+    saved = json.loads((finished.model / "model.json").read_text())["config"]
+    assert (saved["backbone"]["engine"], saved["detect"]["engine"]) == ("torch", "torch")
+
+
+def test_model_of_an_engine_that_is_not_here_answers_alike(
+    finished, study, tmp_path, monkeypatch, caplog
+):
+    folder = shutil.copytree(finished.model, tmp_path / "model")
+    content = json.loads((folder / "model.json").read_text())
+    content["config"]["backbone"]["engine"] = "openvino"
+    (folder / "model.json").write_text(json.dumps(content))
+
+    def missing():
+        raise MissingExtraError("the engine openvino cannot be used; pip install openvino")
+
+    monkeypatch.setattr("canemo.engines.openvino_engine.import_openvino", missing)
+    with caplog.at_level("WARNING", "canemo"):
+        other = canemo.load_model(folder)
+    assert "pip install openvino; torch float32 runs the backbone instead" in caplog.text
+    clip = sorted(study.glob("**/*.mp4"))[0]
+    a = canemo.load_model(finished.model).predict(clip)[0].summary
+    b = other.predict(clip)[0].summary
+    assert a["probability_anticipation"] == pytest.approx(b["probability_anticipation"], abs=1e-6)
+    with pytest.raises(MissingExtraError):
+        canemo.load_model(folder, engine="openvino")
+
+
+def test_doctor_says_what_runs_each_backbone(monkeypatch):
+    found = canemo.doctor(measure=True)["engines"]
+    assert found["efficientnet_lite0"].startswith("torch float32")
+    assert found["dog_head"].startswith("torch float32")
+    assert "0.9995" in found["auto"]
+    monkeypatch.setattr(pipeline, "recall_choice", lambda network: None)
+    assert "canemo doctor --measure" in canemo.doctor()["engines"]["efficientnet_lite0"]
+
+    def broken(name):
+        raise WeightsError("the file is damaged")
+
+    monkeypatch.setattr(pipeline, "load_backbone", broken)
+    assert canemo.doctor()["engines"]["efficientnet_lite0"] == "cannot be used: the file is damaged"
+
+
+@pytest.mark.slow
+def test_int8_travels_with_the_model(study, tmp_path):
+    pytest.importorskip("nncf", reason="needs the extra canemo[int8]")
+    copied = shutil.copytree(study, tmp_path / "study", ignore=shutil.ignore_patterns("cache"))
+    overrides = {**OVERRIDES, "backbone": {"name": "efficientnet_lite0", "precision": "int8"}}
+    result = canemo.run(copied, config=load_config(copied, overrides=overrides), name="int8")
+    assert result.metrics["protocol"]["precision"] == "int8"
+    assert any("calibrated on crops of all subjects" in w for w in result.metrics["warnings"])
+    model = canemo.load_model(result.model)
+    table = pd.read_parquet(result.model / "training_predictions.parquet")
+    of_videos = table[table["level"] == "video"].set_index("video_id")
+    clip = sorted((copied / "videos").iterdir())[0]
+    found = model.predict(clip)[0].summary
+    trained = of_videos.loc[found["video_id"], "probability_anticipation"]
+    assert found["probability_anticipation"] == pytest.approx(trained, abs=1e-5)
+    (network,) = result.model.glob("*/network.bin")
+    network.write_bytes(network.read_bytes()[:-1])
+    with pytest.raises(ModelError, match="not the int8 network"):
+        canemo.load_model(result.model)
