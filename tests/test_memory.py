@@ -1,18 +1,22 @@
 """Memory is flat in the length of a video, and what was finished survives an interrupt."""
 
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from canemo.drawn import draw_study
 from clips import write_clip
 
 MEASURE = """
-import resource, sys
+import sys
 from pathlib import Path
 from canemo.backbones import load_backbone
+from canemo.bench.measurement import measure_peak_mib
 from canemo.config import CropConfig, DetectConfig
 from canemo.crops import extract_crops
 from canemo.detect.registry import load_detector
@@ -26,7 +30,7 @@ crops = extract_crops(
     detect=DetectConfig(), crop=CropConfig(), cache_dir=cache,
 )
 extract_features(crops, load_backbone("efficientnet_lite0"), batch_size=16, cache_dir=cache)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(measure_peak_mib())
 """
 
 
@@ -64,9 +68,6 @@ def test_peak_memory_of_1080p_does_not_grow_with_length(tmp_path):
 
 @pytest.mark.slow
 def test_interrupted_process_continues_and_leaves_nothing_half_written(tmp_path):
-    import signal
-    import time
-
     study = draw_study(tmp_path / "study", subjects=3, clips_per_subject=4, seconds=1.0)
     command = [
         sys.executable, "-m", "canemo", "run", str(study), "--backbone", "efficientnet_lite0",
@@ -88,3 +89,31 @@ def test_interrupted_process_continues_and_leaves_nothing_half_written(tmp_path)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert {p: p.stat().st_mtime_ns for p in kept} == kept
+
+
+@pytest.mark.slow
+def test_two_runs_on_one_cache_at_once_and_one_that_was_killed(tmp_path):
+    study = draw_study(tmp_path / "study", subjects=3, clips_per_subject=3, seconds=1.0)
+    command = [
+        sys.executable, "-m", "canemo", "--quiet", "run", str(study),
+        "--backbone", "efficientnet_lite0", "--set", "evaluate.resamples=200",
+        "--set", "evaluate.permutations=100", "--name",
+    ]  # fmt: skip
+    killed = subprocess.Popen([*command, "a"], stderr=subprocess.DEVNULL)
+    features = study / "cache" / "features"
+    for _ in range(1200):
+        if features.is_dir() and len(list(features.glob("[!.]*.parquet"))) >= 2:
+            break
+        time.sleep(0.1)
+    killed.kill()
+    killed.wait(timeout=60)
+    assert not (study / "runs" / "a").exists()
+    kept = {path: path.stat().st_mtime_ns for path in features.glob("[!.]*.parquet")}
+    assert len(kept) >= 2
+    both = [subprocess.Popen([*command, name], stderr=subprocess.PIPE, text=True) for name in "ab"]
+    for process in both:
+        _, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    tables = [pd.read_parquet(study / "runs" / name / "predictions.parquet") for name in "ab"]
+    pd.testing.assert_frame_equal(*tables)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from canemo.assessment import Cost, crop_and_embed
+from canemo.assessment import Cost, crop_and_embed, read_crops
 from canemo.backbones import Backbone
 from canemo.bench.clips import as_study, choose_clips
 from canemo.bench.measurement import Measurement, load_or_draw, measure_peak_mib
@@ -18,7 +18,8 @@ from canemo.config import Config, load_config
 from canemo.detect.registry import load_detector
 from canemo.explain.eigencam import compute_eigencam
 from canemo.progress import Progress, silent
-from canemo.records import Fate, Study
+from canemo.records import Fate, Image, Study
+from canemo.study_crops import StudyCrops
 from canemo.video import Sampling, VideoReader
 
 DEFAULT_BACKBONE = "dino_vits8"
@@ -82,8 +83,9 @@ def measure_speed(
             network, note = load_or_draw(backbone, engine=engine, precision=precision)
             study = as_study(files, root / str(number), end_s=seconds)
             own = _with_backbone(config, backbone, reuse=reuse)
-            lines += _time_pipeline(study, own, network, engine, paper, note, progress)
-        lines += _time_maps(network)
+            crops, timed = _time_pipeline(study, own, network, engine, paper, note, progress)
+            lines += timed
+        lines += _time_maps(network, read_crops(crops, crops.used.head(MAPPED_CROPS)))
     return lines
 
 
@@ -110,7 +112,7 @@ def _time_pipeline(
     paper: dict[str, float],
     note: str,
     progress: Progress,
-) -> list[Measurement]:
+) -> tuple[StudyCrops, list[Measurement]]:
     cost = Cost()
     detector = load_detector(config.detect.detector, engine=engine)
     warm_up = np.zeros((480, 640, 3), np.uint8)
@@ -126,7 +128,7 @@ def _time_pipeline(
     same_job = frames * (paper["decode"] + paper["detect"]) + used * paper["embed"]
     peak = measure_peak_mib()
     embedded = int(cost.stages["embed"]["items"])
-    return [
+    return crops, [
         Measurement("crop", what, frames, cost.stages["crop"]["seconds"], peak),
         Measurement("embed", what, embedded, cost.stages["embed"]["seconds"], peak, note),
         Measurement("paper", "the same job", frames, same_job, None, "multiplied out"),
@@ -136,9 +138,7 @@ def _time_pipeline(
     ]
 
 
-def _time_maps(backbone: Backbone) -> list[Measurement]:
-    rng = np.random.default_rng(0)
-    images = list(rng.integers(0, 256, (MAPPED_CROPS, 224, 224, 3), dtype=np.uint8))
+def _time_maps(backbone: Backbone, images: Sequence[Image]) -> list[Measurement]:
     start = time.perf_counter()
     activations = backbone.activations(images)
     embedded = time.perf_counter()
@@ -146,11 +146,11 @@ def _time_maps(backbone: Backbone) -> list[Measurement]:
     mapped = time.perf_counter()
     share = (mapped - embedded) / (embedded - start)
     return [
-        Measurement("embed", "for maps", MAPPED_CROPS, embedded - start, measure_peak_mib()),
+        Measurement("embed", "for maps", len(images), embedded - start, measure_peak_mib()),
         Measurement(
             "eigencam",
             backbone.spec.name,
-            MAPPED_CROPS,
+            len(images),
             mapped - embedded,
             measure_peak_mib(),
             f"{share:.1%} of the embedding",

@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 GATES: dict[Precision, float] = {"float32": 0.9995, "bfloat16": 0.999, "int8": 0.99}
 """Least cosine between what an engine gives for a picture and what torch gives in float32."""
 
-WORTHWHILE = 1.1
+WORTHWHILE = 1.05
 BROKEN = "cannot run"
 TIMED_PICTURES = 8
 TIMED_ROUNDS = 2
