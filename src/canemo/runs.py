@@ -85,11 +85,13 @@ def read_run_config(run_dir: Path) -> Config:
     if not metrics.is_file():
         return config
     protocol = json.loads(metrics.read_text(encoding="utf-8"))["protocol"]
+    if "engine" not in protocol:
+        return config
     return pin_engines(
         config,
-        engine=protocol.get("engine", "torch"),
-        precision=protocol.get("precision", "float32"),
-        detector_engine=protocol.get("detector_engine", "torch"),
+        engine=protocol["engine"],
+        precision=protocol["precision"],
+        detector_engine=protocol.get("detector_engine", "torch"),  # there was nothing else
     )
 
 
