@@ -39,13 +39,11 @@ def _one_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _log_as_before() -> Iterator[None]:
-    """Undo what a command told the log: `--quiet` would silence the tests that follow."""
+def _log_as_imported() -> None:
+    """Undo what commands of earlier tests and fixtures told the log: `--quiet` would stay."""
     log = logging.getLogger("canemo")
-    level, handlers = log.level, list(log.handlers)
-    yield
-    log.setLevel(level)
-    log.handlers[:] = handlers
+    log.setLevel(logging.NOTSET)
+    log.handlers.clear()
 
 
 @pytest.fixture
