@@ -20,6 +20,7 @@ from canemo.errors import (
     WeightsError,
 )
 from canemo.runs import read_run_config
+from canemo.study import load_study
 from painted import PaintedFaceDetector, put_in_place, write_painted_study
 
 OVERRIDES = {
@@ -628,9 +629,9 @@ def test_int8_travels_with_the_model(study, tmp_path):
     model = canemo.load_model(result.model)
     table = pd.read_parquet(result.model / "training_predictions.parquet")
     of_videos = table[table["level"] == "video"].set_index("video_id")
-    clip = sorted((copied / "videos").iterdir())[0]
-    found = model.predict(clip)[0].summary
-    trained = of_videos.loc[found["video_id"], "probability_anticipation"]
+    video = load_study(copied).videos[0]
+    found = model.predict(video.path)[0].summary
+    trained = of_videos.loc[video.video_id, "probability_anticipation"]
     assert found["probability_anticipation"] == pytest.approx(trained, abs=1e-5)
     (network,) = result.model.glob("*/network.bin")
     network.write_bytes(network.read_bytes()[:-1])
