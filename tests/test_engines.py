@@ -379,7 +379,11 @@ def test_choice_is_measured_once_and_kept(own_cache, monkeypatch):
     assert len(calls) == 3
 
 
-def test_precision_that_missed_its_gate_on_real_crops_is_measured_anew_and_refused(own_cache):
+def test_precision_that_missed_its_gate_on_real_crops_is_measured_anew_and_refused(
+    own_cache, monkeypatch
+):
+    monkeypatch.setattr(choosing, "has_bfloat16", lambda device: False)
+    monkeypatch.setattr(choosing, "has_openvino_bfloat16", lambda: False)
     network = frozen()
     refuse_precision(network, "openvino", "float32", "refused, missed its gate on real crops")
     chosen = choose_engine(network)
