@@ -266,7 +266,7 @@ def test_maps_come_many_times_faster_than_from_grad_cam(
             f"\n{name}: {1e3 * theirs:.1f} ms a picture from grad-cam, {1e3 * ours:.2f} ms here, "
             f"{theirs / ours:.0f} times faster; wanted are {least}\n"
         )
-    assert theirs / ours > 0.7 * least  # the rest is left to a busy or another processor
+    assert theirs / ours > least
 
 
 MEASURE = """
@@ -280,13 +280,18 @@ print(measure_peak_mib())
 """
 
 
+def measure_peak(pictures):
+    command = [sys.executable, "-c", MEASURE, str(pictures)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    finite, peak = done.stdout.split()
+    assert finite == "True"
+    return float(peak)
+
+
 @pytest.mark.slow
 def test_peak_memory_does_not_grow_with_the_number_of_pictures():
     peaks = []
     for pictures in (32, 512):  # 480 pictures more are 1.1 GB in double precision
-        command = [sys.executable, "-c", MEASURE, str(pictures)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        finite, peak = done.stdout.split()
-        assert finite == "True"
-        peaks.append(float(peak))
-    assert peaks[1] < peaks[0] + 200
+        # The allocator's own habits move a peak by up to 90 MB from run to run: the least of three.
+        peaks.append(min(measure_peak(pictures) for _ in range(3)))
+    assert peaks[1] < peaks[0] + 60

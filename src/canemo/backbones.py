@@ -32,7 +32,13 @@ from canemo.engines.protocol import Engine, FrozenNetwork
 from canemo.engines.quantise import quantise_network
 from canemo.engines.runner import Runner
 from canemo.engines.torch_engine import TorchEngine
-from canemo.errors import ConfigError, EngineError, MissingExtraError, WeightsError
+from canemo.errors import (
+    ConfigError,
+    EngineError,
+    MissingExtraError,
+    WeightsError,
+    first_line,
+)
 from canemo.files import hash_values, replacing, sha256_file
 from canemo.focus_onnx import read_focus_onnx
 from canemo.readout import READOUT_VERSION, Readout
@@ -41,7 +47,6 @@ from canemo.weights import (
     RANDOM_MARK,
     State,
     fetch_url,
-    first_line,
     is_marked_random,
     is_reachable,
     read_state,

@@ -72,3 +72,8 @@ class OutputExistsError(CanemoError, FileExistsError):
 
 class MissingExtraError(CanemoError, ImportError):
     """An optional part of canemo is not installed."""
+
+
+def first_line(exc: Exception) -> str:
+    """Return the first line of an error's message, or its type."""
+    return (str(exc).strip() or type(exc).__name__).splitlines()[0]

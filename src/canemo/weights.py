@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from canemo.errors import ConfigError, WeightsError
+from canemo.errors import ConfigError, WeightsError, first_line
 from canemo.files import replacing, sha256_file
 
 State: TypeAlias = Mapping[str, Tensor]
@@ -124,8 +124,3 @@ def is_reachable(url: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def first_line(exc: Exception) -> str:
-    """Return the first line of an error's message, or its type."""
-    return (str(exc) or type(exc).__name__).splitlines()[0]

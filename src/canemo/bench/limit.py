@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 import torch
@@ -10,7 +9,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from canemo.backbones import INPUT_SIDE_PX, Backbone
-from canemo.bench.measurement import Measurement, load_or_draw, measure_peak_mib
+from canemo.bench.measurement import Measurement, load_or_draw, measure_peak_mib, time_best
 from canemo.engines.choice import draw_pixels
 from canemo.engines.processor import has_bfloat16
 from canemo.progress import Progress, silent
@@ -50,7 +49,7 @@ def measure_limit(
         precision = backbone.engine.precision
         rate = rates.get(precision, rates["float32"]).items_per_second
         seconds = PICTURES * operations / rate
-        reached = _time_best(_embedding(backbone))
+        reached = time_best(_embedding(backbone), rounds=ROUNDS)
         what = f"{name} {backbone.engine.name} {precision}"
         lines += [
             Measurement(
@@ -92,7 +91,7 @@ def _measure_matrix_rates() -> dict[str, Measurement]:
     c = torch.randint(-100, 100, (side, side), dtype=torch.int8)
     kinds["int8"] = lambda: torch._int_mm(c, c)
     return {
-        kind: Measurement("matrix", kind, 2 * side**3, _time_best(work), None)
+        kind: Measurement("matrix", kind, 2 * side**3, time_best(work, rounds=ROUNDS), None)
         for kind, work in kinds.items()
     }
 
@@ -100,13 +99,3 @@ def _measure_matrix_rates() -> dict[str, Measurement]:
 def _embedding(backbone: Backbone) -> Callable[[], object]:
     pixels = draw_pixels(PICTURES, INPUT_SIDE_PX)
     return lambda: backbone.engine.run(pixels)
-
-
-def _time_best(work: Callable[[], object]) -> float:
-    work()
-    seconds = []
-    for _ in range(ROUNDS):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)

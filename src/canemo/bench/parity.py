@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -18,9 +17,9 @@ from torch import Tensor
 
 from canemo.assessment import Cost, crop_videos, load_configured_detector, read_crops
 from canemo.backbones import Backbone
-from canemo.bench.measurement import load_or_draw
+from canemo.bench.measurement import load_or_draw, time_best
 from canemo.config import Config, load_config
-from canemo.engines.choice import GATES, TIMED_ROUNDS, compute_cosines, refuse_precision
+from canemo.engines.choice import GATES, compute_cosines, refuse_precision
 from canemo.engines.openvino_engine import OpenVINOEngine
 from canemo.engines.processor import has_bfloat16
 from canemo.engines.protocol import Engine, EngineName, Precision
@@ -40,6 +39,7 @@ MAX_POINTS = 0.5
 WIDE: tuple[Precision, ...] = ("float32", "bfloat16")  # precisions without calibration
 PENALTY = 1.0
 BATCH = 8
+ROUNDS = 2
 
 
 @dataclass(frozen=True)
@@ -220,12 +220,7 @@ def _embed(backbone: Backbone, images: Sequence[Image]) -> Tensor:
 
 def _measure_speed(backbone: Backbone, images: Sequence[Image]) -> float:
     pixels = backbone.prepare(images[:BATCH])
-    seconds = []
-    for _ in range(TIMED_ROUNDS):
-        start = time.perf_counter()
-        backbone.engine.run(pixels)
-        seconds.append(time.perf_counter() - start)
-    return len(pixels) / min(seconds)
+    return len(pixels) / time_best(lambda: backbone.engine.run(pixels), rounds=ROUNDS)
 
 
 def _compare_probes(

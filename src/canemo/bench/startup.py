@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 from canemo.bench.measurement import Measurement
 
@@ -18,20 +17,12 @@ _STARTS = {
 
 def measure_startup(rounds: int = ROUNDS) -> list[Measurement]:
     """Measure starting the command line and importing the package; the best of some rounds each."""
-    return [
-        Measurement(
-            "start",
-            what,
-            1,
-            min(_time(arguments) for _ in range(rounds)),
-            None,
-            f"best of {rounds}",
-        )
-        for what, arguments in _STARTS.items()
-    ]
+    lines = []
+    for what, arguments in _STARTS.items():
+        best = time_best(partial(_start, arguments), rounds=rounds)
+        lines.append(Measurement("start", what, 1, best, None, f"best of {rounds}"))
+    return lines
 
 
-def _time(arguments: list[str]) -> float:
-    start = time.perf_counter()
+def _start(arguments: list[str]) -> None:
     subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
-    return time.perf_counter() - start

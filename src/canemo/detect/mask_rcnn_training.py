@@ -48,9 +48,10 @@ from canemo.errors import (
     ConfigError,
     OutputExistsError,
     WeightsError,
+    first_line,
 )
 from canemo.files import hash_values, replacing, sha256_file, write_atomically
-from canemo.weights import first_line, require_device
+from canemo.weights import require_device
 
 _LOG = logging.getLogger(__name__)
 

@@ -29,7 +29,7 @@ from canemo.engines.protocol import (
     FrozenNetwork,
     Precision,
 )
-from canemo.errors import ConfigError, EngineError, MissingExtraError
+from canemo.errors import ConfigError, EngineError, MissingExtraError, first_line
 from canemo.files import hash_values, sha256_file, write_atomically
 
 logger = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ class OpenVINOEngine:
             if any(words in str(exc) for words in NO_MEMORY):
                 raise MemoryError(str(exc)) from exc
             raise EngineError(
-                f"OpenVINO cannot run the network {self._network_name} ({_first_line(exc)}); use "
+                f"OpenVINO cannot run the network {self._network_name} ({first_line(exc)}); use "
                 "the engine torch"
             ) from exc
         return tuple(torch.from_numpy(np.array(each, np.float32)) for each in results.to_tuple())
@@ -143,7 +143,7 @@ def convert_network(network: FrozenNetwork) -> Any:
             )
     except Exception as exc:  # converting foreign networks can raise anything
         raise EngineError(
-            f"OpenVINO cannot convert the network {network.name} ({_first_line(exc)}); use the "
+            f"OpenVINO cannot convert the network {network.name} ({first_line(exc)}); use the "
             "engine torch"
         ) from exc
 
@@ -183,13 +183,13 @@ def _compile(ov: Any, network: FrozenNetwork, engine: OpenVINOEngine, source: Pa
         try:
             return core.import_model(io.BytesIO(path.read_bytes()), "CPU", settings)
         except (RuntimeError, OSError) as exc:
-            logger.info("%s: cannot be used (%s); compiled anew", path, _first_line(exc))
+            logger.info("%s: cannot be used (%s); compiled anew", path, first_line(exc))
     model = convert_network(network) if source is None else core.read_model(source)
     try:
         compiled = core.compile_model(model, "CPU", settings)
     except RuntimeError as exc:
         raise EngineError(
-            f"OpenVINO cannot compile the network {network.name} ({_first_line(exc)}); use the "
+            f"OpenVINO cannot compile the network {network.name} ({first_line(exc)}); use the "
             "engine torch"
         ) from exc
     _keep(compiled, path)
@@ -201,7 +201,3 @@ def _keep(compiled: Any, path: Path) -> None:
         write_atomically(path, compiled.export_model().getvalue())
     except OSError as exc:  # a full or read-only disk costs time at the next start, no more
         logger.warning("%s: cannot be written (%s); it is compiled at every start", path, exc)
-
-
-def _first_line(exc: Exception) -> str:
-    return (str(exc) or type(exc).__name__).strip().splitlines()[0]

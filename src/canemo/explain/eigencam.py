@@ -76,9 +76,8 @@ def compute_eigencam(activations: Tensor) -> Tensor:
 def _project(activations: Tensor) -> Tensor:
     x = activations if activations.dtype == torch.float64 else activations.float()
     x = x - x.mean(dim=1, keepdim=True, dtype=torch.float64).to(x)
-    wide = (
-        x.shape[1] <= x.shape[2]
-    )  # then the scores are the eigenvector of the smaller Gram matrix
+    # With few positions the scores are the eigenvector of the smaller Gram matrix.
+    wide = x.shape[1] <= x.shape[2]
     values, vectors = _find_first_eigenpairs(x if wide else x.transpose(1, 2))
     if wide:
         maps = vectors * values[:, None].clamp(min=0).sqrt()
