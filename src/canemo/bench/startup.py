@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 
-from canemo.bench.measurement import Measurement
+from canemo.bench.measurement import Measurement, time_best
 
 ROUNDS = 5
 
