@@ -96,6 +96,6 @@ def _paint_clip(subject: int, clip: int, *, chin: bool, face: bool) -> Callable[
 
 def put_in_place(patch: pytest.MonkeyPatch, detector: PaintedFaceDetector) -> PaintedFaceDetector:
     """Let every part of canemo that loads a detector get this one."""
-    for module in ("pipeline", "assessment", "detect.registry"):
+    for module in ("pipeline", "study_features", "detect.registry"):
         patch.setattr(f"canemo.{module}.load_detector", lambda name, **_: detector)
     return detector

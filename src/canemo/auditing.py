@@ -7,13 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from canemo.assessment import (
-    Plan,
-    evaluate_features,
-    gather_evidence,
-    offer_views,
-    prepare,
-)
+from canemo.assessment import Plan, evaluate_features, gather_evidence, offer_views, prepare
 from canemo.audit import audit_evidence
 from canemo.config import Config, load_config
 from canemo.confounds import run_confounds

@@ -12,14 +12,7 @@ import pandas as pd
 
 from canemo import environment
 from canemo.assessment import (
-    Cost,
-    Sources,
-    calibrate_backbone,
-    crop_videos,
-    embed_crops,
     evaluate_features,
-    load_configured_backbone,
-    load_configured_detector,
     load_materials,
     offer_views,
     require_runnable,
@@ -58,6 +51,15 @@ from canemo.runs import COMPARISON_FILE, find_run, new_run
 from canemo.splits import Split, save_split
 from canemo.study import load_study
 from canemo.study_crops import StudyCrops
+from canemo.study_features import (
+    Cost,
+    Sources,
+    calibrate_backbone,
+    crop_videos,
+    embed_crops,
+    load_configured_backbone,
+    load_configured_detector,
+)
 
 CAMS_PER_LABEL, CROPS_PER_LABEL = 2, 12
 

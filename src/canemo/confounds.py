@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from canemo.assessment import Plan, embed_crops
+from canemo.assessment import Plan
 from canemo.crops import CropFile
 from canemo.errors import SplitError
 from canemo.evaluate import summarise_scores
@@ -32,6 +32,7 @@ from canemo.progress import Progress
 from canemo.reuse import without_reuse
 from canemo.stats import LEVEL, adjust_holm, compare_pair
 from canemo.study_crops import StudyCrops
+from canemo.study_features import embed_crops
 from canemo.variants import VARIANTS, make_variants
 from canemo.video import Sampling
 

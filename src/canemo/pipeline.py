@@ -13,17 +13,7 @@ import numpy as np
 import pandas as pd
 
 from canemo import environment
-from canemo.assessment import (
-    Cost,
-    Work,
-    assess,
-    calibrate_backbone,
-    crop_videos,
-    embed_videos,
-    load_configured_backbone,
-    load_configured_detector,
-    prepare,
-)
+from canemo.assessment import Work, assess, prepare
 from canemo.backbone_specs import BACKBONES
 from canemo.backbones import Backbone, find_weights, load_backbone
 from canemo.config import Config, load_config
@@ -64,6 +54,14 @@ from canemo.runs import (
 from canemo.splits import save_split
 from canemo.study import load_study
 from canemo.study_crops import StudyCrops
+from canemo.study_features import (
+    Cost,
+    calibrate_backbone,
+    crop_videos,
+    embed_videos,
+    load_configured_backbone,
+    load_configured_detector,
+)
 
 DEMO_BACKBONE = "efficientnet_lite0"
 DEMO_EFFECT = 1.6  # drawn dogs show their condition clearly: a demo should find what is there

@@ -20,7 +20,7 @@ LENGTHS_S = (30.0, 300.0, 1800.0)
 _CHILD = """
 import json, sys
 from pathlib import Path
-from canemo.assessment import Cost, crop_and_embed
+from canemo.study_features import Cost, crop_and_embed
 from canemo.bench.clips import as_study
 from canemo.bench.measurement import load_or_draw, measure_peak_mib
 from canemo.config import load_config

@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from canemo.assessment import Cost, crop_videos, load_configured_detector, read_crops
 from canemo.backbones import Backbone
 from canemo.bench.measurement import load_or_draw, time_best
 from canemo.config import Config, load_config
@@ -31,6 +30,7 @@ from canemo.progress import Progress, silent
 from canemo.records import Image
 from canemo.splits import make_split
 from canemo.study import load_study
+from canemo.study_features import Cost, crop_videos, load_configured_detector, read_crops
 
 COMPARED_CROPS = 200
 MAX_POINTS = 0.5

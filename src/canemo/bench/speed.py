@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from canemo.assessment import Cost, crop_and_embed, read_crops
 from canemo.backbones import Backbone
 from canemo.bench.clips import as_study, choose_clips
 from canemo.bench.measurement import Measurement, load_or_draw, measure_peak_mib
@@ -20,6 +19,7 @@ from canemo.explain.eigencam import compute_eigencam
 from canemo.progress import Progress, silent
 from canemo.records import Fate, Image, Study
 from canemo.study_crops import StudyCrops
+from canemo.study_features import Cost, crop_and_embed, read_crops
 from canemo.video import Sampling, VideoReader
 
 DEFAULT_BACKBONE = "dino_vits8"

@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 import torch
 
-from canemo import assessment
-from canemo.assessment import Cost, crop_and_embed, embed_videos
+from canemo import study_features
 from canemo.backbones import Embedding, load_backbone
 from canemo.config import load_config
 from canemo.errors import ConfigError
 from canemo.features import load_features
 from canemo.progress import silent
 from canemo.study import load_study
+from canemo.study_features import Cost, crop_and_embed, embed_videos
 from painted import write_painted_study
 
 
@@ -73,16 +73,16 @@ def test_videos_are_embedded_in_their_order_while_others_are_cropped(study, pain
 
 def test_line_of_waiting_videos_is_bounded(study, painted_detector, monkeypatch):
     lengths = []
-    add = assessment._EmbeddingQueue.add
+    add = study_features._EmbeddingQueue.add
 
     def watch(queue, found):
         add(queue, found)
         lengths.append(sum(not each.done() for each in queue._waiting))
 
-    monkeypatch.setattr(assessment._EmbeddingQueue, "add", watch)
+    monkeypatch.setattr(study_features._EmbeddingQueue, "add", watch)
     backbone = Colours(seconds=0.25)
     crop_and_embed(study, CONFIG, painted_detector, backbone, progress=silent, cost=Cost())
-    assert 2 <= max(lengths) <= assessment.WAITING_VIDEOS + 1  # one of them at work
+    assert 2 <= max(lengths) <= study_features.WAITING_VIDEOS + 1  # one of them at work
 
 
 def test_failing_network_ends_the_run_and_the_thread(study, painted_detector):
@@ -129,11 +129,11 @@ def test_int8_is_calibrated_on_crops_before_any_is_embedded(
     study, painted_detector, monkeypatch, tmp_path
 ):
     pytest.importorskip("nncf", reason="needs the extra canemo[int8]")
-    monkeypatch.setattr(assessment, "CALIBRATION_CROPS", 12)
+    monkeypatch.setattr(study_features, "CALIBRATION_CROPS", 12)
     config = load_config(
         overrides={"backbone": {"name": "efficientnet_lite0", "precision": "int8"}}
     )
-    backbone = assessment.load_configured_backbone(config)
+    backbone = study_features.load_configured_backbone(config)
     assert backbone.engine.precision == "float32"
     calibrated, _crops, sources = embed_videos(
         study, config, painted_detector, backbone, progress=silent, cost=Cost()
@@ -155,4 +155,4 @@ def test_int8_is_calibrated_on_crops_before_any_is_embedded(
 def test_int8_without_openvino_is_refused_before_any_work():
     config = load_config(overrides={"backbone": {"precision": "int8", "engine": "torch"}})
     with pytest.raises(ConfigError, match="torch has no int8"):
-        assessment.load_configured_backbone(config)
+        study_features.load_configured_backbone(config)
