@@ -13,16 +13,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from canemo.auditing import audit_study
     from canemo.backbones import load_backbone
-    from canemo.bench import (
-        measure_cost,
-        measure_lengths,
-        measure_limit,
-        measure_parity,
-        measure_scaling,
-        measure_speed,
-        measure_startup,
-        measure_trust,
-    )
+    from canemo.bench.lengths import measure_lengths
+    from canemo.bench.limit import measure_limit
+    from canemo.bench.parity import measure_parity
+    from canemo.bench.reference_size import measure_cost, measure_trust
+    from canemo.bench.scaling import measure_scaling
+    from canemo.bench.speed import measure_speed
+    from canemo.bench.startup import measure_startup
     from canemo.bundles import export_bundle, verify_run
     from canemo.comparing import compare_models
     from canemo.config import Config, load_config
@@ -77,14 +74,14 @@ _HOMES = {
     "load_detector": "detect.registry",
     "load_model": "predict",
     "load_study": "study",
-    "measure_cost": "bench",
-    "measure_lengths": "bench",
-    "measure_limit": "bench",
-    "measure_parity": "bench",
-    "measure_scaling": "bench",
-    "measure_speed": "bench",
-    "measure_startup": "bench",
-    "measure_trust": "bench",
+    "measure_cost": "bench.reference_size",
+    "measure_lengths": "bench.lengths",
+    "measure_limit": "bench.limit",
+    "measure_parity": "bench.parity",
+    "measure_scaling": "bench.scaling",
+    "measure_speed": "bench.speed",
+    "measure_startup": "bench.startup",
+    "measure_trust": "bench.reference_size",
     "pick_study_frames": "detectors",
     "predict_videos": "pipeline",
     "probe_video": "video",

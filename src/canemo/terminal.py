@@ -24,7 +24,8 @@ from rich.progress import (
 )
 
 if TYPE_CHECKING:
-    from canemo.bench import Measurement, ParityRow
+    from canemo.bench.measurement import Measurement
+    from canemo.bench.parity import ParityRow
     from canemo.detect.mask_rcnn_records import TrainingRecord
 
 _console = Console(stderr=True)

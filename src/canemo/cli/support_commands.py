@@ -76,7 +76,7 @@ def bench(
     answers alike on crops of --study. study: a comparison of backbones of the paper's size. trust:
     sweep, permutations and audit of that size.
     """
-    from canemo import bench as measure
+    import canemo
     from canemo import environment, terminal
 
     names = backbone or []
@@ -87,14 +87,14 @@ def bench(
             of_one["backbone"] = _require_one(names, parts)
         lengths_s = _parse_lengths(lengths)
         work: dict[Part, Callable[[], Sequence[Any]]] = {
-            Part.SPEED: lambda: measure.measure_speed(seconds=seconds, **of_one),
-            Part.SCALING: lambda: measure.measure_scaling(**of_one),
-            Part.MEMORY: lambda: measure.measure_lengths(lengths_s=lengths_s, **of_one),
-            Part.STARTUP: measure.measure_startup,
-            Part.LIMIT: lambda: measure.measure_limit(names, **shared),
-            Part.PARITY: lambda: measure.measure_parity(_require_study(study), names, **shared),
-            Part.STUDY: lambda: measure.measure_cost(names, preset=preset, crops=crops, **shared),
-            Part.TRUST: lambda: measure.measure_trust(crops=crops, **shared),
+            Part.SPEED: lambda: canemo.measure_speed(seconds=seconds, **of_one),
+            Part.SCALING: lambda: canemo.measure_scaling(**of_one),
+            Part.MEMORY: lambda: canemo.measure_lengths(lengths_s=lengths_s, **of_one),
+            Part.STARTUP: canemo.measure_startup,
+            Part.LIMIT: lambda: canemo.measure_limit(names, **shared),
+            Part.PARITY: lambda: canemo.measure_parity(_require_study(study), names, **shared),
+            Part.STUDY: lambda: canemo.measure_cost(names, preset=preset, crops=crops, **shared),
+            Part.TRUST: lambda: canemo.measure_trust(crops=crops, **shared),
         }
         found = {part: work[part]() for part in parts or DEFAULT_PARTS}
     machine = environment.describe_environment(command=terminal.command_line())
