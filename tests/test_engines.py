@@ -21,8 +21,8 @@ from canemo.engines.choice import (
     pick_fastest,
     refuse_precision,
 )
+from canemo.engines.machine import has_bfloat16, machine_cache
 from canemo.engines.openvino_engine import OpenVINOEngine, import_openvino
-from canemo.engines.processor import has_bfloat16, machine_cache
 from canemo.engines.protocol import FrozenNetwork
 from canemo.engines.quantise import (
     copy_quantised,

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from canemo.backbones import INPUT_SIDE_PX, Backbone
 from canemo.bench.measurement import Measurement, load_or_draw, measure_peak_mib, time_best
 from canemo.engines.choice import draw_pixels
-from canemo.engines.processor import has_bfloat16
+from canemo.engines.machine import has_bfloat16
 from canemo.progress import Progress, silent
 
 MATRIX_SIDE = 2048

@@ -19,8 +19,8 @@ from canemo.backbones import Backbone
 from canemo.bench.measurement import load_or_draw, time_best
 from canemo.config import Config, load_config
 from canemo.engines.choice import GATES, compute_cosines, refuse_precision
+from canemo.engines.machine import has_bfloat16
 from canemo.engines.openvino_engine import OpenVINOEngine
-from canemo.engines.processor import has_bfloat16
 from canemo.engines.protocol import Engine, EngineName, Precision
 from canemo.engines.quantise import CALIBRATION_CROPS
 from canemo.engines.torch_engine import TorchEngine

@@ -22,12 +22,12 @@ import torch
 from torch import Tensor
 
 from canemo import environment
+from canemo.engines.machine import has_bfloat16, machine_cache
 from canemo.engines.openvino_engine import (
     OpenVINOEngine,
     has_openvino_bfloat16,
     import_openvino,
 )
-from canemo.engines.processor import has_bfloat16, machine_cache
 from canemo.engines.protocol import (
     ENGINES_VERSION,
     Engine,

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from canemo.engines.processor import machine_cache
+from canemo.engines.machine import machine_cache
 from canemo.engines.protocol import (
     ENGINES_VERSION,
     NO_MEMORY,

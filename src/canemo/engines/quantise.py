@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from canemo.engines.choice import compute_cosines
+from canemo.engines.machine import adds_int8_safely, machine_cache
 from canemo.engines.openvino_engine import convert_network, import_openvino
-from canemo.engines.processor import adds_int8_safely, machine_cache
 from canemo.engines.protocol import ENGINES_VERSION, FrozenNetwork
 from canemo.engines.torch_engine import TorchEngine
 from canemo.errors import ConfigError, EngineError, MissingExtraError

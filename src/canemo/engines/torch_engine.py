@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from canemo.engines.processor import has_bfloat16
+from canemo.engines.machine import has_bfloat16
 from canemo.engines.protocol import NO_MEMORY, EngineName, FrozenNetwork, Precision
 from canemo.errors import ConfigError
 from canemo.files import hash_values
