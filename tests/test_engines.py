@@ -212,8 +212,11 @@ def test_missing_openvino_is_an_error_only_where_it_was_asked_for(monkeypatch, o
 
 def test_network_that_openvino_cannot_convert(monkeypatch, own_cache, caplog):
     network = frozen(Untraceable(), fingerprint="untraceable")
+    root = logging.getLogger()
+    log = root.level, list(root.handlers), list(root.filters)
     with pytest.raises(EngineError, match=r"cannot (convert|compile) the network net"):
         OpenVINOEngine(network)
+    assert (root.level, root.handlers, root.filters) == log  # the program's own, left alone
     monkeypatch.setattr(choosing, "has_bfloat16", lambda device: False)
     with caplog.at_level(logging.WARNING, "canemo"):
         chosen = choose_engine(network)

@@ -13,6 +13,8 @@ import os
 import sys
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -134,7 +136,7 @@ def convert_network(network: FrozenNetwork) -> Any:
     example = torch.zeros(2, 3, side, side)
     try:
         # Tracing warns of every branch that it fixes; all of them depend on sizes that stay.
-        with _TRACING, warnings.catch_warnings(), torch.inference_mode():
+        with _TRACING, _keep_root_log(), warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")
             return ov.convert_model(
                 copy.deepcopy(network.module).cpu(),  # it may be on another device
@@ -146,6 +148,18 @@ def convert_network(network: FrozenNetwork) -> Any:
             f"OpenVINO cannot convert the network {network.name} ({first_line(exc)}); use the "
             "engine torch"
         ) from exc
+
+
+@contextmanager
+def _keep_root_log() -> Iterator[None]:
+    """Undo what a conversion that fails leaves of the root logger: it hears of errors only."""
+    root = logging.getLogger()
+    level, handlers, filters = root.level, list(root.handlers), list(root.filters)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.handlers[:], root.filters[:] = handlers, filters
 
 
 def has_openvino_bfloat16() -> bool:
