@@ -12,18 +12,14 @@ from canemo.config import CropConfig, DetectConfig
 from canemo.crop_images import encode_jpeg
 from canemo.crops import extract_crops, write_derived
 from canemo.errors import ConfigError
-from canemo.features import (
-    LAYERS,
-    POOLINGS,
-    compute_features,
+from canemo.feature_files import (
     extract_features,
     load_features,
     load_pooled,
     load_poolings,
     name_embedded_frames,
-    pool,
-    require_pooling,
 )
+from canemo.features import LAYERS, POOLINGS, compute_features, pool, require_pooling
 from canemo.records import Video
 from canemo.video import Sampling
 from clips import write_clip
@@ -230,7 +226,7 @@ def test_several_poolings_read_each_file_once_and_only_what_they_need(crop_sourc
 
     wanted = ["layer3", "cls_mean"]
     alone = {pooling: load_pooled(crop_sources, pooling)[1] for pooling in wanted}
-    monkeypatch.setattr("canemo.features.pq.ParquetFile", Recorded)
+    monkeypatch.setattr("canemo.feature_files.pq.ParquetFile", Recorded)
     origin, pooled = load_poolings(crop_sources, wanted)
     columns = ["cls", "embedded_frame", "frame_index", "layer3", "mean"]
     assert reads == [(path, columns) for _, path in crop_sources]

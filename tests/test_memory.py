@@ -20,7 +20,7 @@ from canemo.bench.measurement import measure_peak_mib
 from canemo.config import CropConfig, DetectConfig
 from canemo.crops import extract_crops
 from canemo.detect.registry import load_detector
-from canemo.features import extract_features
+from canemo.feature_files import extract_features
 from canemo.records import Video
 from canemo.video import Sampling
 

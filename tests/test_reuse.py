@@ -12,7 +12,7 @@ from canemo.backbones import load_backbone
 from canemo.config import CropConfig, DetectConfig, load_config
 from canemo.crops import extract_crops
 from canemo.detect.registry import load_detector
-from canemo.features import extract_features, load_pooled
+from canemo.feature_files import extract_features, load_pooled
 from canemo.learners import make_learner
 from canemo.learning import Material
 from canemo.records import Video

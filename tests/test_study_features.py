@@ -12,7 +12,7 @@ from canemo import study_features
 from canemo.backbones import Embedding, load_backbone
 from canemo.config import load_config
 from canemo.errors import ConfigError
-from canemo.features import load_features
+from canemo.feature_files import load_features
 from canemo.progress import silent
 from canemo.study import load_study
 from canemo.study_features import Cost, crop_and_embed, embed_videos

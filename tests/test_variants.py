@@ -8,7 +8,7 @@ from canemo.config import CropConfig, DetectConfig
 from canemo.crop_images import compute_brightness, compute_sharpness
 from canemo.crops import extract_crops
 from canemo.errors import ConfigError, VideoOpenError
-from canemo.features import extract_features, load_features
+from canemo.feature_files import extract_features, load_features
 from canemo.records import Fate, Video
 from canemo.variants import (
     BANDS,

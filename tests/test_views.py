@@ -6,7 +6,8 @@ from canemo.augment import augment_crop
 from canemo.backbones import INPUT_SIDE_PX, Embedding, load_backbone
 from canemo.config import AugmentConfig, CropConfig, DetectConfig, GradientConfig
 from canemo.crops import extract_crops
-from canemo.features import extract_features, load_features, pool
+from canemo.feature_files import extract_features, load_features
+from canemo.features import pool
 from canemo.records import Face, Video
 from canemo.video import Sampling
 from canemo.views import StudyViews

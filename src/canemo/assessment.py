@@ -16,7 +16,8 @@ from canemo.detect.protocol import Detector
 from canemo.errors import ConfigError, SplitError, StudyError
 from canemo.evaluate import Evaluation, evaluate_learner
 from canemo.evidence import Evidence, list_representations, make_materials
-from canemo.features import LAYERS, load_poolings, name_embedded_frames, require_pooling
+from canemo.feature_files import load_poolings, name_embedded_frames
+from canemo.features import LAYERS, require_pooling
 from canemo.gradient import require_loss
 from canemo.learners import make_learner, require_choice
 from canemo.learning import Learner, Material

@@ -33,7 +33,7 @@ from canemo.config import Config, load_config
 from canemo.errors import MissingExtraError, WeightsError
 from canemo.examples import captioned, choose_examples
 from canemo.explain.eigencam import CAM_SCALE, map_crops
-from canemo.features import name_embedded_frames
+from canemo.feature_files import name_embedded_frames
 from canemo.files import write_table
 from canemo.progress import Progress, silent
 from canemo.report.canvas import save_figure

@@ -17,7 +17,7 @@ from canemo.crops import CropFile
 from canemo.errors import SplitError
 from canemo.evaluate import summarise_scores
 from canemo.evidence import Evidence
-from canemo.features import load_pooled
+from canemo.feature_files import load_pooled
 from canemo.frame_choice import choose_frames
 from canemo.learning import Material
 from canemo.metadata import (

@@ -32,7 +32,8 @@ from canemo.errors import CanemoError
 from canemo.evidence import settle, write_evidence
 from canemo.examples import captioned, choose_examples
 from canemo.explain.eigencam import CAM_SCALE, map_crops
-from canemo.features import Features, load_features
+from canemo.feature_files import load_features
+from canemo.features import Features
 from canemo.files import write_table
 from canemo.model import SavedModel, save_model
 from canemo.predict import Model, find_videos, name_videos

@@ -27,7 +27,7 @@ from canemo.errors import (
     StudyError,
     VideoOpenError,
 )
-from canemo.features import extract_features, load_pooled, name_embedded_frames
+from canemo.feature_files import extract_features, load_pooled, name_embedded_frames
 from canemo.frame_choice import choose_frames
 from canemo.learning import Material
 from canemo.model import SavedModel, read_model

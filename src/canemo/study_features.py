@@ -24,7 +24,7 @@ from canemo.crops import CropFile
 from canemo.detect.protocol import Detector
 from canemo.detect.registry import load_detector, load_detector_like
 from canemo.engines.quantise import CALIBRATION_CROPS, require_int8
-from canemo.features import FeatureFile, extract_features
+from canemo.feature_files import FeatureFile, extract_features
 from canemo.progress import Progress
 from canemo.records import Image, Study
 from canemo.reuse import find_threshold

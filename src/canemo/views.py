@@ -25,7 +25,8 @@ from canemo.augment import augment_crop
 from canemo.backbones import INPUT_SIDE_PX, Backbone
 from canemo.config import AugmentConfig, GradientConfig
 from canemo.crops import CropFile, iter_batches
-from canemo.features import compute_features, pool, to_array, to_column
+from canemo.feature_files import to_array, to_column
+from canemo.features import compute_features, pool
 from canemo.files import hash_values, replacing
 from canemo.records import Image
 

@@ -25,7 +25,7 @@ from canemo.bench.clips import as_study
 from canemo.bench.measurement import load_or_draw, measure_peak_mib
 from canemo.config import load_config
 from canemo.detect.registry import load_detector
-from canemo.features import load_pooled
+from canemo.feature_files import load_pooled
 from canemo.progress import silent
 
 clip, root, backbone = sys.argv[1:]

@@ -11,7 +11,7 @@ from canemo.bench.clips import as_study, choose_clips, copy_clip
 from canemo.bench.measurement import Measurement, load_or_draw, measure_peak_mib
 from canemo.config import Config, load_config
 from canemo.detect.registry import load_detector
-from canemo.features import load_pooled
+from canemo.feature_files import load_pooled
 from canemo.progress import Progress, silent
 from canemo.records import Fate
 from canemo.study_features import Cost, crop_and_embed
