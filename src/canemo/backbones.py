@@ -87,6 +87,8 @@ class Backbone:
         SHA-256 of the weights used and where they came from.
     is_random
         Whether the weights file says of itself that it holds random tensors.
+    readout
+        The network in torch, for whoever needs its inside; `embed` is the way to run it.
     network
         What is run, as engines take it.
     engine, engine_reason
@@ -119,14 +121,14 @@ class Backbone:
         self._mean = torch.tensor(settings["mean"]).view(1, 3, 1, 1)
         self._std = torch.tensor(settings["std"]).view(1, 3, 1, 1)
         blank = np.zeros((INPUT_SIDE_PX, INPUT_SIDE_PX, 3), np.uint8)
-        self._readout = Readout(self.net, self.prepare([blank]), name=spec.name)
-        self.is_cnn = self._readout.is_cnn
-        self.feature_dim = self._readout.feature_dim
-        self.grid_shape = (self._readout.grid_side,) * 2
-        self.layer_dims = self._readout.layer_dims
+        self.readout = Readout(self.net, self.prepare([blank]), name=spec.name)
+        self.is_cnn = self.readout.is_cnn
+        self.feature_dim = self.readout.feature_dim
+        self.grid_shape = (self.readout.grid_side,) * 2
+        self.layer_dims = self.readout.layer_dims
         self.network = FrozenNetwork(
             spec.name,
-            self._readout.eval(),
+            self.readout.eval(),
             hash_values(
                 weights=sha256,
                 net=spec.timm_name,
@@ -138,6 +140,11 @@ class Backbone:
             channels_last=self.is_cnn,
         )
         self.run_by(TorchEngine(self.network))
+
+    @property
+    def has_cls_token(self) -> bool:
+        """Whether `cls` is a token of its own; elsewhere it is the mean of the tokens."""
+        return self.readout.prefix_tokens > 0
 
     @property
     def fingerprint(self) -> str:
@@ -176,7 +183,7 @@ class Backbone:
             There is not enough memory for a single crop.
         """
         cls, tokens, *rest = self._runner.run(self.prepare(images_rgb))
-        activations = rest.pop(0) if self._readout.has_activations else tokens
+        activations = rest.pop(0) if self.readout.has_activations else tokens
         return Embedding(cls, tokens, activations, tuple(rest))
 
     def activations(self, images_rgb: Sequence[Image]) -> Tensor:

@@ -14,9 +14,10 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from canemo.backbones import Backbone
+from canemo.backbones import Backbone, Embedding
 from canemo.errors import ConfigError
 from canemo.records import Image
 
@@ -161,12 +162,28 @@ def compute_features(
     backbone: Backbone, images_rgb: Sequence[Image], origin: pd.DataFrame
 ) -> Features:
     """Embed N crops (H, W, 3) uint8, RGB, whose `origin` has N rows; the vectors are float16."""
-    embedding = backbone.embed(images_rgb)
-    n, _, dim = embedding.tokens.shape
-    square = embedding.tokens.transpose(1, 2).reshape(n, dim, *backbone.grid_shape)
-    cells = adaptive_avg_pool2d(square, GRID_SIDE).flatten(2).transpose(1, 2)
+    exact = make_features(backbone.embed(images_rgb), backbone.grid_shape, origin)
     cls, mean, grid, *layers = (
-        vectors.numpy().astype(np.float16)
-        for vectors in (embedding.cls, embedding.tokens.mean(1), cells, *embedding.layers)
+        vectors.astype(np.float16) for vectors in (exact.cls, exact.mean, exact.grid, *exact.layers)
     )
     return Features(origin, cls, mean, grid, tuple(layers))
+
+
+def make_features(
+    embedding: Embedding, grid_shape: tuple[int, int], origin: pd.DataFrame
+) -> Features:
+    """Return what is kept of the embedding of N crops whose `origin` has N rows, float32."""
+    return Features(
+        origin,
+        embedding.cls.numpy(),
+        embedding.tokens.mean(1).numpy(),
+        average_cells(embedding.tokens, grid_shape).numpy(),
+        tuple(layer.numpy() for layer in embedding.layers),
+    )
+
+
+def average_cells(tokens: Tensor, grid_shape: tuple[int, int]) -> Tensor:
+    """Return the mean tokens of a 4 x 4 grid, (N, 16, D), of (N, P, D) tokens in reading order."""
+    n, _, dim = tokens.shape
+    square = tokens.transpose(1, 2).reshape(n, dim, *grid_shape)
+    return adaptive_avg_pool2d(square, GRID_SIDE).flatten(2).transpose(1, 2)

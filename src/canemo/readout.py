@@ -34,6 +34,8 @@ class Readout(nn.Module):
         D.
     grid_side
         The P tokens lie on a square of this side.
+    prefix_tokens
+        How many tokens that belong to no position come first; the first of them is the CLS token.
     layer_dims
         D of each of the earlier layers; empty where the network has no recognisable blocks.
     has_activations
@@ -50,9 +52,9 @@ class Readout(nn.Module):
         super().__init__()
         self.net = net
         self.feature_dim = int(cast(int, net.num_features))
-        self._prefix_tokens = int(getattr(net, "num_prefix_tokens", 0))
+        self.prefix_tokens = int(getattr(net, "num_prefix_tokens", 0))
         with torch.inference_mode():
-            features = self._forward_net(pixels)
+            features = self.forward_net(pixels)
             self.is_cnn = features.ndim == 4 and features.shape[1] == self.feature_dim
             self.grid_side = self._measure_grid(features, name)
             self._final: tuple[nn.Module, ...] = ()  # in a tuple: it stays the net's own module
@@ -62,6 +64,12 @@ class Readout(nn.Module):
                 self._final = tuple(blocks)[-1:]
             embedding = self(pixels)
         self.layer_dims = tuple(layer.shape[1] for layer in embedding[2 + self.has_activations :])
+
+    @property
+    def last_block(self) -> nn.Module | None:
+        """The last block (stage of a CNN), or None where there are no recognisable blocks."""
+        blocks = _last_blocks(self.net)
+        return blocks[0] if blocks else None
 
     @property
     def has_activations(self) -> bool:
@@ -75,8 +83,8 @@ class Readout(nn.Module):
         each: the CLS token, or mean token, through the final norm; of a CNN the mean of the map.
         """
         features, layers, kept = self._forward_watching(self._layers, pixels)
-        cls, tokens = self._split(features)
-        activations = [] if kept is None else [self._split(kept)[1]]
+        cls, tokens = self.split(features)
+        activations = [] if kept is None else [self.split(kept)[1]]
         return (cls, tokens, *activations, *(layer for layer in layers if layer is not None))
 
     def _find_layers(self, pixels: Tensor) -> tuple[nn.Module, ...]:
@@ -90,7 +98,7 @@ class Readout(nn.Module):
         if not blocks or any(output is None for output in outputs):
             return ()
         if not self.is_cnn:  # of a CNN, convolutions may follow the last stage
-            last, cls = cast(Tensor, outputs[0]), self._split(features)[0]
+            last, cls = cast(Tensor, outputs[0]), self.split(features)[0]
             if not torch.allclose(last, cls, rtol=1e-3, atol=1e-3):
                 return ()
         return blocks[1:]
@@ -113,13 +121,14 @@ class Readout(nn.Module):
             block.register_forward_hook(lambda *told: kept.append(told[2])) for block in self._final
         ]
         try:
-            features = self._forward_net(pixels)
+            features = self.forward_net(pixels)
         finally:
             for hook in hooks:
                 hook.remove()
         return features, [vectors.get(block) for block in blocks], kept[0] if kept else None
 
-    def _forward_net(self, pixels: Tensor) -> Tensor:
+    def forward_net(self, pixels: Tensor) -> Tensor:
+        """Return what the network gives before any head: a map, or tokens."""
         return cast(Callable[[Tensor], Tensor], self.net.forward_features)(pixels)
 
     def _reduce(self, output: object) -> Tensor | None:
@@ -132,10 +141,10 @@ class Readout(nn.Module):
         if output.ndim != 3 or output.shape[2] != self.feature_dim:
             return None
         norm = getattr(self.net, "norm", None) or nn.Identity()
-        normed: Tensor = norm(output[:, :1] if self._prefix_tokens else output)
+        normed: Tensor = norm(output[:, :1] if self.prefix_tokens else output)
         return normed.float().mean(1)
 
-    def _split(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def split(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return CLS token (or mean, where there is none) and tokens.
 
         Maps come channels first from CNNs and channels last from some transformers.
@@ -145,11 +154,11 @@ class Readout(nn.Module):
             features = features.permute(0, 2, 3, 1)
         if features.ndim == 4:
             features = features.flatten(1, 2)
-        tokens = features[:, self._prefix_tokens :]
-        return features[:, 0] if self._prefix_tokens else tokens.mean(1), tokens
+        tokens = features[:, self.prefix_tokens :]
+        return features[:, 0] if self.prefix_tokens else tokens.mean(1), tokens
 
     def _measure_grid(self, features: Tensor, name: str) -> int:
-        rows = self._split(features)[1] if features.ndim in (3, 4) else features
+        rows = self.split(features)[1] if features.ndim in (3, 4) else features
         side: int = round(rows.shape[1] ** 0.5)
         if rows.ndim != 3 or rows.shape[2] != self.feature_dim or side**2 != rows.shape[1]:
             raise ConfigError(
