@@ -163,7 +163,7 @@ def compare_pair(
     interval = {name: _percentile_interval(np.concatenate(parts)) for name, parts in drawn.items()}
     right = [(each.predicted_index == each.label_index).astype(float) for each in (first, second)]
     by_subject = np.bincount(owner, weights=right[0] - right[1]).astype(np.float64)
-    p, flips, exact = _flip_signs(by_subject, draws=resamples, seed=seed)
+    p, flips, exact = flip_signs(by_subject, draws=resamples, seed=seed)
     effect_size = _compute_effect_size(by_subject / np.bincount(owner))
     return PairedDifference(difference, interval, p, flips, exact=exact, effect_size=effect_size)
 
@@ -183,10 +183,25 @@ def adjust_holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _flip_signs(values: Array, *, draws: int, seed: int) -> tuple[float, int, bool]:
-    """Return the two-sided p of the sum of `values`, the patterns looked at, whether these are all.
+def flip_signs(values: Array, *, draws: int = 2000, seed: int = 0) -> tuple[float, int, bool]:
+    """Test whether values, one per subject, have as often one sign as the other.
 
-    Drawn patterns count the one observed, so that p is never zero.
+    Parameters
+    ----------
+    values
+        (S,) floats.
+    draws, seed
+        Number of drawn sign patterns where S exceeds 14, and the seed that draws them.
+
+    Returns
+    -------
+    tuple
+        The two-sided p of their sum, the patterns looked at, whether these are all there are. Drawn
+        patterns count the one observed, so that p is never zero.
+
+    References
+    ----------
+    Good (2005), Permutation, Parametric and Bootstrap Tests of Hypotheses, section 3.2.
     """
     exact = len(values) <= MAX_EXACT_SUBJECTS
     if exact:
