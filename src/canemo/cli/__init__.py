@@ -3,11 +3,18 @@
 Exit codes: 0 done, 1 a stated failure, 2 wrong usage, 130 interrupted.
 """
 
-from canemo.cli import detector_commands, study_commands, support_commands, trust_commands
+from canemo.cli import (
+    concept_commands,
+    detector_commands,
+    study_commands,
+    support_commands,
+    trust_commands,
+)
 from canemo.cli.app import app, detector_app, main
 
 __all__ = [
     "app",
+    "concept_commands",
     "detector_app",
     "detector_commands",
     "main",

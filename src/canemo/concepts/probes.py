@@ -1,0 +1,298 @@
+"""Linear concept probes: which way in the features a unit lies, and what it scores on unseen dogs.
+
+The direction of a unit is that of the penalised linear discriminant between frames that show it and
+frames that do not, with the scatter of all training crops: for many codings of the same frames a
+matter of one factored matrix (see `canemo.discriminant`). The penalty is fixed: chosen by nobody's
+coding, it is the same for every coding that is moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+from scipy.stats import t as student_t
+
+from canemo.discriminant import Array, Mask, TrainingSet, select_training
+from canemo.discriminant_learner import Reading, read_material
+from canemo.folds import map_folds
+from canemo.learning import Material
+from canemo.splits import Split
+from canemo.stats import CONFIDENCE
+
+Rows = NDArray[np.integer]
+_ROUNDING = 1e-9
+CHUNK_VALUES = 8_000_000  # scores at a time: bounds the memory
+
+
+@dataclass(frozen=True)
+class Group:
+    """Which dogs, as positions, are learned from and which are tested."""
+
+    train: Rows
+    test: Rows
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every unit is learned and tested on: N crops, V clips, S dogs.
+
+    Attributes
+    ----------
+    reading
+        The crops and their moments; all of them are counted.
+    folds
+        Those in which there are crops to learn from and to test.
+    dog, clip
+        (N,) the dog and the clip of each crop, as positions.
+    penalty
+        Added to the scatter of standardised features, whose diagonal is 1.
+    """
+
+    reading: Reading
+    folds: tuple[Group, ...]
+    dog: Rows
+    clip: Rows
+    penalty: float
+
+    @property
+    def material(self) -> Material:
+        """The crops."""
+        return self.reading.material
+
+    @property
+    def dogs(self) -> int:
+        """S."""
+        return int(self.dog.max()) + 1
+
+    @property
+    def everyone(self) -> Group:
+        """All dogs learned from, none tested."""
+        return Group(np.arange(self.dogs), np.array([], dtype=np.intp))
+
+    def centre(self, rows: Rows | Mask) -> Array:
+        """Return crops, (M, F), in the units of `Moments.clips`."""
+        moments = self.reading.moments
+        return np.asarray((self.material.x[rows] - moments.shift) / moments.spread)
+
+
+def set_up(material: Material, split: Split, *, penalty: float) -> Bench:
+    """Prepare crops and folds; frames that do not count are left out.
+
+    Parameters
+    ----------
+    material
+        Crops, as the study's settings pool them.
+    split
+        The study's folds; each dog is tested at most once.
+    penalty
+        See `Bench`.
+    """
+    counted = material.restrict(np.ones(len(material.origin), dtype=bool))
+    reading = read_material(material.select(counted))
+    dog, names = pd.factorize(reading.material.origin["subject_id"].to_numpy(dtype=object))
+    folds = [
+        Group(np.flatnonzero(np.isin(names, f.train)), np.flatnonzero(np.isin(names, f.test)))
+        for f in split.folds
+    ]
+    some = tuple(fold for fold in folds if len(fold.train) and len(fold.test))
+    return Bench(reading, some, dog, reading.clip_index, penalty)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over each dog's frames, of R codings of M frames, each clip weighing the same.
+
+    Attributes
+    ----------
+    products
+        (S, R, F) of weight times coding times features.
+    shown
+        (S, R) of weight times coding.
+    features
+        (S, F) of weight times features.
+    weight
+        (S,) of weight.
+    """
+
+    products: Array
+    shown: Array
+    features: Array
+    weight: Array
+
+
+def sum_codings(bench: Bench, rows: Rows, codings: Mask) -> Sums:
+    """Return the sums that directions are made of.
+
+    Parameters
+    ----------
+    bench
+        N crops.
+    rows
+        (M,) the crops that are coded.
+    codings
+        (R, M).
+    """
+    weight = weigh_frames(bench, rows)
+    dogs, features = bench.dogs, bench.material.x.shape[1]
+    sums = Sums(
+        np.zeros((dogs, len(codings), features)),
+        np.zeros((dogs, len(codings))),
+        np.zeros((dogs, features)),
+        np.bincount(bench.dog[rows], weight, minlength=dogs).astype(np.float64),
+    )
+    for each in np.unique(bench.dog[rows]):
+        own = bench.dog[rows] == each
+        x, share = bench.centre(rows[own]), weight[own]
+        coded = codings[:, own] * share
+        sums.products[each] = coded @ x
+        sums.shown[each] = coded.sum(axis=1)
+        sums.features[each] = share @ x
+    return sums
+
+
+def weigh_frames(bench: Bench, rows: Rows) -> Array:
+    """Return the share of each coded crop in its clip, (M,)."""
+    return np.asarray((1 / np.bincount(bench.clip[rows]))[bench.clip[rows]])
+
+
+@dataclass(frozen=True)
+class Learned:
+    """R directions learned from a group of dogs.
+
+    Attributes
+    ----------
+    group
+        Who was learned from, and who is tested.
+    mean, scale
+        (F,) of the training crops, in the units of `Moments.clips`.
+    difference
+        (R, F) covariance of the standardised features with the coding: how frames that show the
+        unit differ from those that do not.
+    direction
+        (R, F) the difference, weighed by the inverse of the penalised scatter: a linear probe.
+    """
+
+    group: Group
+    mean: Array
+    scale: Array
+    difference: Array
+    direction: Array
+
+    def standardise(self, x: Array) -> Array:
+        """Return rows in the units of `Moments.clips` as these dogs see them."""
+        return np.asarray((x - self.mean) / self.scale)
+
+
+def learn_directions(bench: Bench, sums: Sums) -> list[Learned]:
+    """Return the directions of R codings, learned in every fold from its training dogs."""
+    return map_folds(lambda fold: learn_group(bench, sums, fold), bench.folds)
+
+
+def learn_group(bench: Bench, sums: Sums, group: Group) -> Learned:
+    """Return the directions of R codings, learned from a group of dogs.
+
+    They are zero where the group's coded frames all show the unit, or none does.
+    """
+    moments = bench.reading.moments
+    training = select_training(moments, np.isin(bench.reading.clip_group, group.train))
+    difference = _difference_means(sums, training, group.train)
+    direction = training.weigh(difference, bench.penalty).T
+    return Learned(
+        group, training.mean, training.scale, difference, np.ascontiguousarray(direction)
+    )
+
+
+def _difference_means(sums: Sums, training: TrainingSet, dogs: Rows) -> Array:
+    weight = sums.weight[dogs].sum()
+    if not weight:
+        return np.zeros(sums.products.shape[1:])
+    shown = sums.shown[dogs].sum(axis=0) / weight
+    mean = sums.features[dogs].sum(axis=0) / weight
+    covariance = sums.products[dogs].sum(axis=0) / weight - shown[:, None] * mean
+    covariance /= training.scale
+    covariance[:, _find_constant(training)] = 0
+    alike = (shown < _ROUNDING) | (shown > 1 - _ROUNDING)
+    covariance[alike] = 0
+    return np.asarray(covariance)
+
+
+def _find_constant(training: TrainingSet) -> Mask:
+    if training.rows is not None:
+        return np.asarray(~training.rows.any(axis=0))
+    return np.asarray(np.diag(np.asarray(training.scatter)) == 0)
+
+
+def score_frames(bench: Bench, rows: Rows, learned: Sequence[Learned]) -> Array:
+    """Score M crops by R probes that have not seen their dog.
+
+    Returns
+    -------
+    ndarray
+        (R, M), not a number where no fold tests the dog or its training dogs do not show both
+        states of the unit.
+    """
+    scores = np.full((len(learned[0].direction), len(rows)), np.nan)
+    for fold in learned:
+        at = np.flatnonzero(np.isin(bench.dog[rows], fold.group.test))
+        own = fold.standardise(bench.centre(rows[at])) @ fold.direction.T
+        own[:, ~fold.direction.any(axis=1)] = np.nan
+        scores[:, at] = own.T
+    return scores
+
+
+def iter_chunks(bench: Bench, codings: Mask) -> Iterator[Mask]:
+    """Yield codings, (R, M), a bounded number at a time."""
+    width = max(codings.shape[1], bench.dogs * bench.material.x.shape[1])
+    step = max(1, CHUNK_VALUES // width)
+    for start in range(0, len(codings), step):
+        yield codings[start : start + step]
+
+
+def measure_areas(scores: Array, shown: Mask) -> Array:
+    """Return the area under the ROC curve of each row of (R, M), ties counting half.
+
+    Not a number where a row has but one state.
+    """
+    many = shown.sum(axis=1)
+    ranks = np.where(shown, rankdata(scores, axis=1), 0).sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        area = (ranks - many * (many + 1) / 2) / (many * (shown.shape[1] - many))
+    return np.asarray(area)
+
+
+def measure_within(scores: Array, shown: Mask, dog: Rows) -> tuple[Rows, Array]:
+    """Return the dogs that show both states, and the AUROC within each, (R, D).
+
+    Parameters
+    ----------
+    scores, shown
+        (R, M); every row has as many frames shown of each dog as the first.
+    dog
+        (M,)
+    """
+    both = [
+        each
+        for each in np.unique(dog)
+        if shown[0, dog == each].any() and not shown[0, dog == each].all()
+    ]
+    areas = [measure_areas(scores[:, dog == each], shown[:, dog == each]) for each in both]
+    return np.array(both, dtype=np.intp), np.array(areas).reshape(len(both), len(scores)).T
+
+
+def bound_mean(values: Sequence[float] | Array) -> tuple[float, float] | None:
+    """Return the 95 % interval of the mean of shares, one per dog, by Student's t; within 0 to 1.
+
+    None of fewer than two dogs.
+    """
+    values = np.asarray(values, dtype=float)
+    if len(values) < 2:
+        return None
+    reach = student_t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)
+    reach *= values.std(ddof=1) / np.sqrt(len(values))
+    low, high = np.clip(values.mean() + np.array([-reach, reach]), 0, 1)
+    return float(low), float(high)
