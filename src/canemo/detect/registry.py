@@ -1,4 +1,4 @@
-"""Detectors by name: the one that ships with canemo, or weights trained on one's own boxes."""
+"""Detectors by name: what ships with canemo, or weights trained on one's own boxes."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from pathlib import Path
 
 from canemo.detect import fcos, mask_rcnn
 from canemo.detect.protocol import Detector
+from canemo.detect.whole_frame import WholeFrameDetector
 from canemo.errors import ConfigError, EngineError, MissingExtraError, WeightsError
 
 logger = logging.getLogger(__name__)
 
-SHIPPED = "dog_head"
+SHIPPED, WHOLE_FRAME = "dog_head", WholeFrameDetector.name
 
 
 def load_detector(name: str, *, engine: str = "torch", device: str = "cpu") -> Detector:
-    """Return the detector `name`: ``dog_head``, or the path of a weights file.
+    """Return the detector `name`: ``dog_head``, ``whole_frame``, or the path of a weights file.
 
     The file says of itself whether it holds a head detector or a Mask R-CNN. `engine` is what runs
     it: ``"torch"``, ``"openvino"``, or ``"auto"`` for the faster one here; `device` is a torch
@@ -32,11 +33,13 @@ def load_detector(name: str, *, engine: str = "torch", device: str = "cpu") -> D
     """
     if name == SHIPPED:
         return fcos.load_head_detector(engine=engine, device=device)
+    if name == WHOLE_FRAME:
+        return WholeFrameDetector()
     path = Path(name)
     if path.is_file():
         return _load_file(path, engine, device)
     raise ConfigError(
-        f"detector {name!r}: there is {SHIPPED!r}, or give the path of a weights file"
+        f"detector {name!r}: there are {SHIPPED!r} and {WHOLE_FRAME!r}, or give the path of a weights file"
     )
 
 

@@ -69,13 +69,18 @@ class Decision:
 
     def turned(self, direction: NDArray[np.float64]) -> Decision:
         """Return the decision of a probe that reads (F,) other weights, for controls."""
-        probe = replace(
-            self.probe,
-            labels=("other", self.label),
-            coef=direction[None],
-            intercept=np.array([self.intercept]),
+        return self._read(direction, self.intercept)
+
+    def against(self) -> Decision:
+        """Return the evidence against the label: the same logit with the other sign."""
+        return self._read(-self.direction, -self.intercept)
+
+    def _read(self, direction: NDArray[np.float64], intercept: float) -> Decision:
+        labels = ("other", self.label)
+        coef, constant = direction[None], np.array([intercept])
+        return replace(
+            self, probe=replace(self.probe, labels=labels, coef=coef, intercept=constant)
         )
-        return replace(self, probe=probe)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,124 @@
+"""Where the regions of a face are in a crop: from landmarks of the study, the model, or bands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from canemo.detect.landmarks import LandmarkModel
+from canemo.explain.regions import (
+    BANDS,
+    MODEL_LANDMARKS,
+    STUDY_LANDMARKS,
+    Points,
+    RegionMasks,
+    draw_masks,
+    place_points,
+)
+from canemo.face_points import POINTS
+from canemo.landmarks import LandmarkTable
+from canemo.records import Image
+
+RegionSource: TypeAlias = Literal["auto", "study", "model", "bands"]
+MASK_SIDE = 56
+LEAST_CONFIDENCE = 0.5
+"""A face whose median point the model trusts less than this gets the fixed bands."""
+
+
+@dataclass(frozen=True)
+class FoundFaces:
+    """Regions of N crops, and their points, (N, 46, 2) in pixels of each crop, NaN if unknown."""
+
+    regions: RegionMasks
+    points: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FaceFinder:
+    """Finds the regions of faces; the first source that knows a crop is taken.
+
+    Attributes
+    ----------
+    table
+        Landmarks of the study, or None.
+    model
+        canemo's landmark model, or None: then bands are what is left.
+    """
+
+    table: LandmarkTable | None = None
+    model: LandmarkModel | None = None
+
+    def find(self, rows: pd.DataFrame, images_rgb: Sequence[Image]) -> FoundFaces:
+        """Return the regions of N crops.
+
+        Parameters
+        ----------
+        rows
+            N rows with video_id, frame_index and, for landmarks of a study, the rectangle that was
+            cut: crop_x0, crop_y0, crop_x1, crop_y1 [pixels].
+        images_rgb
+            Their crops (H, W, 3) uint8, RGB.
+        """
+        own = self._look_up(rows)
+        located = self._locate(images_rgb)
+        points = [mine or modelled for mine, modelled in zip(own, located, strict=True)]
+        masks = draw_masks(points, side=MASK_SIDE)
+        drawn = masks.source != BANDS
+        from_model = np.array([not mine for mine in own], dtype=bool)
+        masks.source[drawn & from_model] = MODEL_LANDMARKS
+        return FoundFaces(masks, _to_pixels(points, images_rgb))
+
+    def _look_up(self, rows: pd.DataFrame) -> list[Points | None]:
+        if self.table is None:
+            return [None] * len(rows)
+        found: list[Points | None] = []
+        for row in rows.to_dict("records"):
+            points = self.table.points_of(row["video_id"], int(row["frame_index"]))
+            found.append(place_points(points, _rectangle(row)) if points else None)
+        return found
+
+    def _locate(self, images_rgb: Sequence[Image]) -> list[Points | None]:
+        if self.model is None:
+            return [None] * len(images_rgb)
+        found = self.model.locate(images_rgb)
+        return [
+            _name_points(points, image) if np.median(points[:, 2]) >= LEAST_CONFIDENCE else None
+            for points, image in zip(found, images_rgb, strict=True)
+        ]
+
+
+def describe_sources(sources: Sequence[str]) -> str:
+    """Return in one sentence where the regions of crops are from."""
+    names = (STUDY_LANDMARKS, MODEL_LANDMARKS, BANDS)
+    counts = {name: list(sources).count(name) for name in names}
+    parts = [f"{name} ({count} of {len(sources)} crops)" for name, count in counts.items() if count]
+    text = "; ".join(parts)
+    if counts[BANDS]:
+        text += ". Bands tell upper from lower face and face from background, and no more"
+    return text
+
+
+def _rectangle(row: Mapping[Any, Any]) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = (float(row[f"crop_{name}"]) for name in ("x0", "y0", "x1", "y1"))
+    return x0, y0, x1, y1
+
+
+def _name_points(points: NDArray[np.floating], image: Image) -> Points:
+    height, width = image.shape[:2]
+    places = points[:, :2] / np.array([width, height])
+    return {name: (float(x), float(y)) for name, (x, y) in zip(POINTS, places, strict=True)}
+
+
+def _to_pixels(points: Sequence[Points | None], images_rgb: Sequence[Image]) -> NDArray[np.float64]:
+    nowhere = (np.nan, np.nan)
+    places = np.empty((len(points), len(POINTS), 2))
+    for i, (named, image) in enumerate(zip(points, images_rgb, strict=True)):
+        height, width = image.shape[:2]
+        known = [(named or {}).get(name, nowhere) for name in POINTS]
+        places[i] = np.array(known) * (width, height)
+    return places

@@ -1,0 +1,173 @@
+"""The report card of a kind of map: each test it was put to, and a plain pass or fail."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t as student_t
+
+from canemo.explain.scoring import ALIKE
+from canemo.metrics import Array
+from canemo.stats import CONFIDENCE, LEVEL, flip_signs
+
+
+@dataclass(frozen=True)
+class Check:
+    """One test of a kind of map.
+
+    Attributes
+    ----------
+    name, title
+        For tables and for readers.
+    value, low, high
+        Mean over dogs and its 95 % interval; None where it is not known.
+    p
+        Of the sign-flip test over dogs, where the test has one.
+    passed
+        None where the test could not be made.
+    reason
+        Why it failed or could not be made; empty where it passed.
+    """
+
+    name: str
+    title: str
+    value: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    passed: bool | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class ReportCard:
+    """What became of a kind of map; `passed` is None where no test could be made."""
+
+    method: str
+    crops: int
+    dogs: int
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether every test that could be made was passed."""
+        known = [check.passed for check in self.checks if check.passed is not None]
+        return all(known) if known else None
+
+    @property
+    def verdict(self) -> str:
+        """The pass or fail line."""
+        failed = [check.reason for check in self.checks if check.passed is False]
+        if self.passed is None:
+            return "not tested"
+        return f"FAILS: {'; '.join(failed)}" if failed else "passes every test that was made"
+
+
+_ALIKE_TITLES = {
+    "like_random_probe": ("random probe", "with the map of a probe with drawn weights"),
+    "like_shuffled": ("shuffled labels", "with the map of a probe learned from moved labels"),
+    "like_random_backbone": ("random backbone", "with the map of an untrained network"),
+}
+
+
+def grade_maps(method: str, tests: pd.DataFrame) -> ReportCard:
+    """Return the report card of a kind of map.
+
+    Parameters
+    ----------
+    method
+        Its name.
+    tests
+        Rows of `examine_case` of any number of dogs.
+
+    Notes
+    -----
+    Deletion and insertion pass where the map does better than itself moved to random places, by the
+    sign-flip test over dogs (p <= 0.05). A randomisation check passes where the mean absolute rank
+    correlation with the randomised map is at most 0.5: a map that stays when what it explains is
+    replaced explains something else (Adebayo et al. 2018, Sanity checks for saliency maps, arXiv
+    1810.03292). The pointing game passes where the greatest value lies in the true part more often
+    than the part's area would have it.
+    """
+    if not len(tests):
+        return ReportCard(method, 0, 0, ())
+    checks = [
+        _check_gain(
+            "deletion",
+            tests["deletion_moved"] - tests["deletion"],
+            tests,
+            "covering its best places costs no more than covering others",
+        ),
+        _check_gain(
+            "insertion",
+            tests["insertion"] - tests["insertion_moved"],
+            tests,
+            "showing its best places gives no more than showing others",
+        ),
+        *(_check_alike(name, tests) for name in _ALIKE_TITLES),
+    ]
+    if tests["hit"].notna().any():
+        gain = tests["hit"] - tests["truth_area"]
+        missed = "it points at the true part no more often than chance"
+        checks.append(_check_gain("pointing", gain, tests, missed))
+    return ReportCard(method, len(tests), tests["subject_id"].nunique(), tuple(checks))
+
+
+def _check_gain(name: str, gains: pd.Series[float], tests: pd.DataFrame, failure: str) -> Check:
+    titles = {
+        "deletion": "deletion: evidence lost sooner than by the moved map [logits]",
+        "insertion": "insertion: evidence shown sooner than by the moved map [logits]",
+        "pointing": "pointing game: hits above the area of the true part",
+    }
+    dogs = _average_dogs(gains, tests)
+    if len(dogs) < 2:
+        reason = "fewer than two dogs: no test"
+        value = float(dogs.mean()) if len(dogs) else None
+        return Check(name, titles[name], value, None, None, None, None, reason)
+    low, high = _interval(dogs)
+    p, _, _ = flip_signs(dogs)
+    mean = float(dogs.mean())
+    passed = mean > 0 and p <= LEVEL
+    return Check(name, titles[name], mean, low, high, p, passed, "" if passed else failure)
+
+
+def _check_alike(name: str, tests: pd.DataFrame) -> Check:
+    short, words = _ALIKE_TITLES[name]
+    title = f"{short}: rank correlation {words}, without its sign"
+    dogs = _average_dogs(tests[name], tests)
+    if not len(dogs):
+        return Check(name, title, None, None, None, None, None, f"{short}: could not be made")
+    low, high = _interval(dogs)
+    mean = float(dogs.mean())
+    passed = mean <= ALIKE
+    reason = "" if passed else f"it stays the same with a {short} (rank correlation {mean:.2f})"
+    if name == "like_shuffled" and not passed:
+        reason = f"it stays the same with {short} (rank correlation {mean:.2f})"
+    return Check(name, title, mean, low, high, None, passed, reason)
+
+
+def _average_dogs(values: pd.Series[float], tests: pd.DataFrame) -> Array:
+    """Return the mean of each dog's crops, dogs without any known value left out."""
+    means = values.groupby(tests["subject_id"]).mean().dropna()
+    return np.asarray(means, dtype=np.float64)
+
+
+def _interval(dogs: Array) -> tuple[float | None, float | None]:
+    if len(dogs) < 2:
+        return None, None
+    reach = student_t.ppf((1 + CONFIDENCE) / 2, len(dogs) - 1) * dogs.std(ddof=1)
+    reach /= np.sqrt(len(dogs))
+    return float(dogs.mean() - reach), float(dogs.mean() + reach)
+
+
+def tabulate_cards(cards: Sequence[ReportCard]) -> pd.DataFrame:
+    """Return one row per method and check."""
+    rows = [
+        {"method": card.method, "crops": card.crops, "dogs": card.dogs, **vars(check)}
+        for card in cards
+        for check in card.checks
+    ]
+    return pd.DataFrame(rows)

@@ -1,0 +1,176 @@
+"""Maps of many crops, and what the tests of these maps found, dog by dog."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from canemo.backbones import Backbone
+from canemo.explain.decision import Decision, Maps, draw_directions
+from canemo.explain.methods import Method, map_decisions
+from canemo.explain.occlusion import measure_logits
+from canemo.explain.regions import measure_cells
+from canemo.explain.scoring import correlate_maps, displace, point, trace_curves
+from canemo.face_points import REGIONS
+from canemo.records import Image
+
+RANDOM_PROBES = 3
+
+
+@dataclass(frozen=True)
+class Case:
+    """N crops that one probe is asked about.
+
+    Attributes
+    ----------
+    origin
+        N rows: video_id, subject_id, label, frame_index.
+    images_rgb
+        The crops, (H, W, 3) uint8, RGB each.
+    decision
+        The logit that is explained.
+    shuffled
+        That of a probe learned from moved labels, or None where there is none.
+    masks
+        (N, R, side, side) regions of the face.
+    tested
+        (N,) which crops the maps are tested on.
+    """
+
+    origin: pd.DataFrame
+    images_rgb: Sequence[Image]
+    decision: Decision
+    shuffled: Decision | None
+    masks: NDArray[np.float32]
+    tested: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Controls:
+    """What maps are held against.
+
+    Attributes
+    ----------
+    random_backbone
+        The same network with drawn weights.
+    truth
+        Regions that the evidence is known to be in; empty where it is not known.
+    seed
+        Draws probes and places.
+    """
+
+    random_backbone: Backbone
+    truth: Sequence[str] = ()
+    seed: int = 0
+
+
+def map_case(case: Case, method: Method, backbone: Backbone) -> Maps:
+    """Return the maps (N, rows, columns) of what speaks for the decision's label."""
+    maps = map_decisions(case.images_rgb, method, backbone=backbone, decisions=[case.decision])
+    return np.asarray(maps[0])
+
+
+def examine_case(
+    case: Case, maps: Maps, method: Method, *, backbone: Backbone, controls: Controls
+) -> pd.DataFrame:
+    """Put the maps of the tested crops to the test.
+
+    Parameters
+    ----------
+    case
+        The crops.
+    maps
+        (N, rows, columns) from `map_case`.
+    method, backbone
+        What made them.
+    controls
+        What they are tested with.
+
+    Returns
+    -------
+    DataFrame
+        One row per tested crop: its origin, and
+
+        - deletion, insertion: areas under the curves [logits]; deletion_moved, insertion_moved:
+          those of the same map moved to a random place
+        - like_random_probe, like_shuffled, like_random_backbone: rank correlation, without its
+          sign, with the map of a probe with drawn weights (mean of three), of one learned from
+          moved labels, of the network with drawn weights; NaN where that could not be had
+        - hit, truth_area: whether the greatest value lies in a true region, and the area of these;
+          NaN where the truth is not known
+    """
+    rows = np.flatnonzero(case.tested)
+    if not len(rows):
+        return pd.DataFrame()
+    images, own = [case.images_rgb[int(row)] for row in rows], maps[rows]
+    ranked = _turn_to_answer(images, own, method, backbone, case.decision)
+    table = case.origin.iloc[rows].reset_index(drop=True)
+    alike = _compare_controls(case, images, own, method, backbone, controls)
+    return table.assign(
+        **_measure_curves(images, ranked, backbone, case.decision, controls.seed),
+        **alike,
+        **_point_at_truth(case.masks[rows], ranked, controls.truth),
+    )
+
+
+def _turn_to_answer(
+    images: Sequence[Image], maps: Maps, method: Method, backbone: Backbone, decision: Decision
+) -> Maps:
+    """Return maps that are greatest where the evidence for each crop's answer is."""
+    if method.explains == "backbone":
+        return maps
+    against = measure_logits(images, backbone, [decision])[0] < 0
+    if method.signed:
+        other = -maps
+    elif against.any():
+        other = map_decisions(images, method, backbone=backbone, decisions=[decision.against()])[0]
+    else:
+        return maps
+    return np.where(against[:, None, None], other, maps)
+
+
+def _measure_curves(
+    images: Sequence[Image], ranked: Maps, backbone: Backbone, decision: Decision, seed: int
+) -> dict[str, Any]:
+    areas: dict[str, Any] = {}
+    for suffix, each in (("", ranked), ("_moved", displace(ranked, seed=seed))):
+        curves = trace_curves(images, each, backbone=backbone, decision=decision)
+        areas[f"deletion{suffix}"], areas[f"insertion{suffix}"] = curves.areas()
+    return areas
+
+
+def _compare_controls(
+    case: Case,
+    images: Sequence[Image],
+    maps: Maps,
+    method: Method,
+    backbone: Backbone,
+    controls: Controls,
+) -> dict[str, Any]:
+    probes = list(draw_directions(case.decision, RANDOM_PROBES, seed=controls.seed))
+    probes += [] if case.shuffled is None else [case.shuffled]
+    others = map_decisions(images, method, backbone=backbone, decisions=probes)
+    alike = np.abs([correlate_maps(maps, other) for other in others])
+    of_random = map_decisions(
+        images, method, backbone=controls.random_backbone, decisions=[case.decision]
+    )[0]
+    return {
+        "like_random_probe": alike[:RANDOM_PROBES].mean(axis=0),
+        "like_shuffled": np.nan if case.shuffled is None else alike[-1],
+        "like_random_backbone": np.abs(correlate_maps(maps, of_random)),
+    }
+
+
+def _point_at_truth(
+    masks: NDArray[np.float32], ranked: Maps, truth: Sequence[str]
+) -> dict[str, Any]:
+    if not truth:
+        return {"hit": np.nan, "truth_area": np.nan}
+    chosen = [REGIONS.index(name) for name in truth]
+    cells = measure_cells(masks, *ranked.shape[1:])[:, chosen].sum(axis=1)
+    return {"hit": point(ranked, cells).astype(float), "truth_area": cells.mean(axis=(1, 2))}
