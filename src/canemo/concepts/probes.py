@@ -157,7 +157,7 @@ def sum_codings(bench: Bench, rows: Rows, codings: Mask) -> Sums:
 
 def weigh_frames(bench: Bench, rows: Rows) -> Array:
     """Return the share of each coded crop in its clip, (M,)."""
-    return np.asarray((1 / np.bincount(bench.clip[rows]))[bench.clip[rows]])
+    return np.asarray(1 / np.bincount(bench.clip[rows])[bench.clip[rows]])
 
 
 @dataclass(frozen=True)
@@ -233,15 +233,13 @@ def score_frames(bench: Bench, rows: Rows, learned: Sequence[Learned]) -> Array:
     Returns
     -------
     ndarray
-        (R, M), not a number where no fold tests the dog or its training dogs do not show both
+        (R, M), not a number where no fold tests the dog; 0 where the training dogs do not show both
         states of the unit.
     """
     scores = np.full((len(learned[0].direction), len(rows)), np.nan)
     for fold in learned:
         at = np.flatnonzero(np.isin(bench.dog[rows], fold.group.test))
-        own = fold.standardise(bench.centre(rows[at])) @ fold.direction.T
-        own[:, ~fold.direction.any(axis=1)] = np.nan
-        scores[:, at] = own.T
+        scores[:, at] = (fold.standardise(bench.centre(rows[at])) @ fold.direction.T).T
     return scores
 
 
@@ -265,23 +263,26 @@ def measure_areas(scores: Array, shown: Mask) -> Array:
     return np.asarray(area)
 
 
-def measure_within(scores: Array, shown: Mask, dog: Rows) -> tuple[Rows, Array]:
-    """Return the dogs that show both states, and the AUROC within each, (R, D).
+def measure_within(scores: Array, shown: Mask, dog: Rows) -> Array:
+    """Return the AUROC within each dog, (R, S), not a number of a dog with but one state.
 
     Parameters
     ----------
     scores, shown
-        (R, M); every row has as many frames shown of each dog as the first.
+        (R, M)
     dog
         (M,)
     """
-    both = [
-        each
-        for each in np.unique(dog)
-        if shown[0, dog == each].any() and not shown[0, dog == each].all()
-    ]
-    areas = [measure_areas(scores[:, dog == each], shown[:, dog == each]) for each in both]
-    return np.array(both, dtype=np.intp), np.array(areas).reshape(len(both), len(scores)).T
+    each = [measure_areas(scores[:, dog == d], shown[:, dog == d]) for d in np.unique(dog)]
+    return np.stack(each, axis=1)
+
+
+def average_within(scores: Array, shown: Mask, dog: Rows) -> Array:
+    """Return the mean AUROC over the dogs that show both states, (R,); arguments likewise."""
+    within = measure_within(scores, shown, dog)
+    known = np.isfinite(within)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(known, within, 0).sum(axis=1) / known.sum(axis=1))
 
 
 def bound_mean(values: Sequence[float] | Array) -> tuple[float, float] | None:

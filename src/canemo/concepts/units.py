@@ -30,6 +30,7 @@ from canemo.concepts.moves import Moves, move_coding
 from canemo.concepts.probes import (
     Bench,
     Rows,
+    average_within,
     bound_mean,
     iter_chunks,
     learn_directions,
@@ -160,13 +161,14 @@ def _examine_unit(
 def _count(bench: Bench, rows: Rows, shown: Mask) -> dict[str, Any]:
     """Return how much there is of a unit among the coded frames of tested dogs."""
     dog = bench.dog[rows]
-    both, _ = measure_within(np.zeros((1, len(rows))), shown[None], dog)
+    states = {(int(each), bool(state)) for each, state in zip(dog, shown, strict=True)}
+    both = sum((each, True) in states and (each, False) in states for each in np.unique(dog))
     return {
         "frames": len(rows),
         "shown": int(shown.sum()),
         "prevalence": finite_or_none(float(shown.mean())) if len(rows) else None,
         "clips": len(np.unique(bench.clip[rows])),
-        "subjects": {"coded": len(np.unique(dog)), "both_states": len(both)},
+        "subjects": {"coded": len(np.unique(dog)), "both_states": both},
     }
 
 
@@ -193,15 +195,14 @@ def _measure(
     sums = sum_codings(bench, rows, codings)
     learned = learn_directions(bench, sums)
     scores = score_frames(bench, rows, learned)
-    known = np.isfinite(scores).all(axis=0)
+    known = np.isfinite(scores[0])
     dog = bench.dog[rows]
-    _, within = measure_within(scores[:, known], codings[:, known], dog[known])
     remaining = measure_remaining(bench, emotion, learned)
     everyone = learn_group(bench, sums, bench.everyone)
     weight = weigh_frames(bench, rows)
     return {
         "auroc": measure_areas(scores[:, known], codings[:, known]),
-        "within": within.mean(axis=1),
+        "within": average_within(scores[:, known], codings[:, known], dog[known]),
         "correlation": correlate_within(scores, emotion.scores[rows], dog, weight),
         "sensitivity": measure_sensitivity(bench, emotion, rows, everyone),
         "remaining_auroc": remaining.auroc,
@@ -231,12 +232,14 @@ def _describe_decoding(
 ) -> dict[str, Any]:
     known = np.isfinite(scores)
     dog = bench.dog[rows][known]
-    _, within = measure_within(scores[None, known], shown[None, known], dog)
+    within = measure_within(scores[None, known], shown[None, known], dog)[0]
+    within = within[np.isfinite(within)]
+    ends = bound_mean(within)
     return {
         "within": {
             "auroc": finite_or_none(observed["within"][0]),
-            "interval": bound_mean(within[0]),
-            "subjects": within.shape[1],
+            "interval": None if ends is None else list(ends),
+            "subjects": len(within),
         },
         "permutation": {
             "p": _compute_p(observed["within"], null["within"], moves),

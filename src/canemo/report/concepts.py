@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from canemo.files import write_atomically
 from canemo.report import wording
@@ -32,7 +33,7 @@ _DECODING = {
     "not shown": "not shown to be decodable",
     "too few": "too few to tell",
 }
-_MOVED = {"clips": "clips", "turn": "turned"}
+_MOVED = {"clips": "clips", "stretches": "stretches"}
 _DIRECTION = {
     "aligned": "shares its direction",
     "not shown": "not shown to share it",
@@ -340,13 +341,12 @@ def draw_coding(clips: Mapping[str, pd.DataFrame]) -> Figure:
         video_id -> rows in order of time: time_s, shown, score.
     """
     figure = new_figure(0.5 + 1.25 * len(clips))
-    grid = figure.subplots(len(clips), 1, squeeze=False)[:, 0]
+    grid = figure.subplots(len(clips), 1, squeeze=False, sharey=True)[:, 0]
     for axes, (name, rows) in zip(grid, clips.items(), strict=True):
         time_s = rows["time_s"].to_numpy(dtype=float)
         shown = rows["shown"].fillna(False).to_numpy(dtype=bool)
-        half = np.median(np.diff(time_s)) / 2 if len(time_s) > 1 else 0.1
-        for at in time_s[shown]:
-            axes.axvspan(at - half, at + half, color=LABEL_COLOURS[1], alpha=0.35, linewidth=0)
+        for start_s, end_s in find_spans(time_s, shown):
+            axes.axvspan(start_s, end_s, color=LABEL_COLOURS[1], alpha=0.35, linewidth=0)
         axes.plot(
             time_s,
             rows["score"].to_numpy(dtype=float),
@@ -360,3 +360,15 @@ def draw_coding(clips: Mapping[str, pd.DataFrame]) -> Figure:
         style_axes(axes, grid="y")
     grid[-1].set_xlabel("time [s]")
     return set_literal_text(figure)
+
+
+def find_spans(time_s: NDArray[np.float64], shown: NDArray[np.bool_]) -> list[tuple[float, float]]:
+    """Return (start, end) [s] of each run of frames that show a unit.
+
+    A run reaches half way to the frames beside it; at the ends of the clip as far as a usual frame.
+    """
+    half = float(np.median(np.diff(time_s))) / 2 if len(time_s) > 1 else 0.1
+    middle = (time_s[1:] + time_s[:-1]) / 2
+    edges = np.concatenate([[time_s[0] - half], middle, [time_s[-1] + half]])
+    change = np.flatnonzero(np.diff(np.concatenate([[False], shown, [False]]).astype(int)))
+    return [(float(edges[a]), float(edges[b])) for a, b in change.reshape(-1, 2)]

@@ -1,0 +1,45 @@
+import pytest
+
+from canemo.concepts.dogfacs import UNITS, describe_unit, read_codes
+
+
+@pytest.mark.parametrize(
+    ("text", "units"),
+    [
+        ("AU25", ("AU25",)),
+        ("au 25", ("AU25",)),
+        ("AU025", ("AU25",)),
+        ("AU25 lips part", ("AU25",)),
+        ("AU145 - blink", ("AU145",)),
+        ("EAD-103 (ears flattener)", ("EAD103",)),
+        ("AU25+26", ("AU25", "AU26")),
+        ("AU25 + AD19", ("AU25", "AD19")),
+        ("AU25/AU26", ("AU25", "AU26")),
+        ("AU25+25", ("AU25",)),
+    ],
+)
+def test_spellings_of_a_code_name_the_same_units(text, units):
+    assert read_codes(text) == units
+
+
+def test_nose_wrinkler_and_upper_lip_raiser_are_one_unit_of_the_manual():
+    assert read_codes("AU109+110") == ("AU109+110",)
+    assert read_codes("au 109 + au110 + 25") == ("AU109+110", "AU25")
+    assert read_codes("AU110") == ("AU110",)
+
+
+@pytest.mark.parametrize(
+    "text", ["yawn", "25", "AU9", "AU25C", "AU25+yawn", "AU25 26", "AU25+26+yawn", "AU109", "LAU12"]
+)
+def test_what_is_no_code_is_kept_as_given(text):
+    assert read_codes(f"  {text} ") == (text,)
+
+
+def test_nothing_written_names_nothing():
+    assert read_codes("  ") == ()
+
+
+def test_every_code_of_the_table_reads_as_itself():
+    assert [read_codes(code) for code in UNITS] == [(code,) for code in UNITS]
+    assert describe_unit("AU101") == "inner brow raiser"
+    assert describe_unit("yawn") == ""

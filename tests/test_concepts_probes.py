@@ -1,0 +1,292 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from canemo.concepts.directions import (
+    correlate_within,
+    find_emotion,
+    measure_remaining,
+    measure_sensitivity,
+    remove_difference,
+)
+from canemo.concepts.probes import (
+    average_within,
+    bound_mean,
+    iter_chunks,
+    learn_directions,
+    learn_group,
+    measure_areas,
+    measure_within,
+    score_frames,
+    sum_codings,
+    weigh_frames,
+)
+from canemo.config import ProbeConfig
+from canemo.discriminant import select_training
+from canemo.discriminant_learner import DiscriminantLearner
+from canemo.frame_choice import choose_frames
+from canemo.splits import make_split
+from concept_worlds import LABEL, draw_bouts, draw_clip_unit, draw_world, make_bench
+from evidence_worlds import lose_frames
+
+
+@pytest.fixture(scope="module")
+def world():
+    return lose_frames(draw_world(effect=1.5), {"anticipation": 0.3, "frustration": 0.1})
+
+
+@pytest.fixture(scope="module")
+def bench(world):
+    return make_bench(world)
+
+
+@pytest.fixture(scope="module")
+def codings(world):
+    return np.stack([draw_bouts(world, seed=seed) for seed in range(3)])
+
+
+@pytest.fixture(scope="module")
+def emotion(world, bench):
+    return find_emotion(bench, world.config.probe, label=LABEL, seed=0)
+
+
+def everything(bench):
+    return np.arange(len(bench.dog))
+
+
+# -- directions ------------------------------------------------------------------------------------
+
+
+def test_direction_solves_the_penalised_regression_of_the_training_dogs(bench, codings):
+    """By hand: ridge regression on standardised crops, each clip weighing the same."""
+    rows = everything(bench)
+    learned = learn_directions(bench, sum_codings(bench, rows, codings))
+    fold = learned[2]
+    train = np.isin(bench.dog, fold.group.train)
+    x, weight = bench.centre(train), weigh_frames(bench, rows)[train]
+    weight = weight / weight.sum()
+    mean = weight @ x
+    scale = np.sqrt(weight @ (x - mean) ** 2)
+    x = (x - mean) / scale
+    for coding, direction in zip(codings[:, train], fold.direction, strict=True):
+        y = coding - weight @ coding
+        left = (x.T * weight) @ x + bench.penalty * np.eye(x.shape[1])
+        assert np.linalg.solve(left, (x.T * weight) @ y) == pytest.approx(direction)
+    assert fold.standardise(bench.centre(train)) == pytest.approx(x)
+
+
+def test_direction_of_a_label_is_that_of_the_studys_own_discriminant(world, bench):
+    rows = everything(bench)
+    label = bench.material.label_index == 1
+    learned = learn_group(bench, sum_codings(bench, rows, label[None]), bench.everyone)
+    probe = DiscriminantLearner(
+        (bench.material,), ProbeConfig(penalties=(bench.penalty,), inner_folds=3)
+    ).fit(rows >= 0, seed=0)
+    own, theirs = learned.direction[0], probe.classifier.coef[0]
+    assert own @ theirs / np.linalg.norm(own) / np.linalg.norm(theirs) == pytest.approx(1)
+
+
+def test_more_features_than_crops_give_the_same_scores(world, codings):
+    """The two ways to invert agree: what is added is noise-free copies of nothing."""
+    (material,) = world.materials
+    few = material.origin["video_id"].isin(material.origin["video_id"].unique()[::4]).to_numpy()
+    small = material.select(few)
+    copies = 30
+    wide = replace(small, x=np.tile(small.x, (1, copies)))
+    assert wide.x.shape[1] > len(wide.x)
+    coding = codings[:, few]
+    scores = []
+    for some, penalty in ((small, 0.1), (wide, 0.1 * copies)):
+        bench = make_bench(replace(world, materials=(some,)), penalty=penalty)
+        sums = sum_codings(bench, everything(bench), coding)
+        scores.append(score_frames(bench, everything(bench), learn_directions(bench, sums)))
+    assert scores[1] == pytest.approx(scores[0], abs=1e-4)
+
+
+def test_many_codings_score_as_each_by_itself(bench, codings):
+    rows = everything(bench)[::2]
+    some = codings[:, ::2]
+    together = score_frames(bench, rows, learn_directions(bench, sum_codings(bench, rows, some)))
+    for place, coding in enumerate(some):
+        sums = sum_codings(bench, rows, coding[None])
+        assert score_frames(bench, rows, learn_directions(bench, sums))[0] == pytest.approx(
+            together[place]
+        )
+
+
+def test_no_frame_of_a_dog_has_a_say_in_its_own_scores(world, codings):
+    bench = make_bench(world)
+    rows = everything(bench)
+    before = score_frames(bench, rows, learn_directions(bench, sum_codings(bench, rows, codings)))
+    own = bench.dog == 3
+    turned = codings.copy()
+    turned[:, own] = ~turned[:, own]
+    after = score_frames(bench, rows, learn_directions(bench, sum_codings(bench, rows, turned)))
+    assert after[:, own] == pytest.approx(before[:, own])
+    assert np.abs(after[:, ~own] - before[:, ~own]).max() > 0.01
+
+
+def test_probe_of_dogs_that_show_one_state_says_the_same_of_all_frames(bench):
+    rows = everything(bench)
+    shown = (bench.dog == 0) & (rows % 2 == 0)
+    sums = sum_codings(bench, rows, shown[None])
+    scores = score_frames(bench, rows, learn_directions(bench, sums))[0]
+    assert (scores[bench.dog == 0] == 0).all()
+    assert (scores[bench.dog != 0] != 0).all()
+
+
+def test_dogs_that_no_fold_tests_have_no_score(world, codings):
+    held = make_split([f"s{s:02}" for s in range(12)], kind="holdout:4")
+    bench = make_bench(replace(world, split=held))
+    rows = everything(bench)
+    scores = score_frames(bench, rows, learn_directions(bench, sum_codings(bench, rows, codings)))
+    tested = np.isin(bench.material.origin["subject_id"], held.folds[0].test)
+    assert (np.isfinite(scores) == tested).all()
+
+
+def test_frames_that_do_not_count_are_left_out(world):
+    (material,) = world.materials
+    counted = choose_frames(material.origin, world.ledger, "even:2")
+    few = make_bench(replace(world, materials=(replace(material, counted=counted),)))
+    assert len(few.dog) == counted.sum()
+    assert (few.material.x == material.x[counted]).all()
+
+
+def test_chunks_are_all_codings_in_order(bench, codings, monkeypatch):
+    monkeypatch.setattr("canemo.concepts.probes.CHUNK_VALUES", 2 * codings.shape[1])
+    parts = list(iter_chunks(bench, codings))
+    assert [len(part) for part in parts] == [2, 1]
+    assert (np.concatenate(parts) == codings).all()
+
+
+# -- scores ----------------------------------------------------------------------------------------
+
+
+def test_areas_are_those_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    scores, shown = rng.normal(size=(3, 50)).round(1), rng.random((3, 50)) < 0.3
+    expected = [roc_auc_score(y, s) for y, s in zip(shown, scores, strict=True)]
+    assert measure_areas(scores, shown) == pytest.approx(expected)
+    assert np.isnan(measure_areas(scores, np.ones((3, 50), bool))).all()
+
+
+def test_area_within_dogs_leaves_out_dogs_with_one_state():
+    dog = np.repeat([0, 1, 2], 4)
+    shown = np.array([[0, 0, 1, 1, 1, 1, 1, 1, 0, 1, 0, 1]], bool)
+    scores = np.array([[1, 2, 3, 4, 9, 9, 9, 9, -4, -5, -6, -7]], float)
+    within = measure_within(scores, shown, dog)
+    assert within[0, [0, 2]].tolist() == [1.0, 0.25]
+    assert np.isnan(within[0, 1])
+    assert average_within(scores, shown, dog).tolist() == [0.625]
+
+
+def test_interval_of_a_mean_is_students():
+    low, high = bound_mean([0.5, 0.6, 0.7])
+    assert (low, high) == pytest.approx((0.6 - 4.302653 * 0.1 / 3**0.5, 0.6 + 0.2484138), abs=1e-6)
+    assert bound_mean([0.7]) is None
+    assert bound_mean([0.99, 0.2, 0.9])[1] == 1.0
+
+
+# -- the condition beside a unit -------------------------------------------------------------------
+
+
+def test_correlation_is_that_of_scores_less_their_dogs_mean():
+    rng = np.random.default_rng(1)
+    dog, weight = np.repeat([0, 1, 2], 10), np.ones(30)
+    one, other = rng.normal(size=(2, 30)) + 5 * dog
+    centre = [s - np.array([s[dog == d].mean() for d in dog]) for s in (one, other)]
+    expected = np.corrcoef(*centre)[0, 1]
+    assert correlate_within(one[None], other, dog, weight)[0] == pytest.approx(expected)
+    assert np.corrcoef(one, other)[0, 1] > 0.9  # what dogs alone would give
+    many = correlate_within(np.stack([one, -one]), other, dog, weight)
+    assert many == pytest.approx([expected, -expected])
+
+
+def test_frames_without_a_score_have_no_say_in_the_correlation():
+    rng = np.random.default_rng(2)
+    dog, weight = np.repeat([0, 1], 10), np.ones(20)
+    one, other = rng.normal(size=(2, 20))
+    lost = one.copy()
+    lost[10:] = np.nan
+    expected = correlate_within(one[None, :10], other[:10], dog[:10], weight[:10])
+    assert correlate_within(lost[None], other, dog, weight) == pytest.approx(expected)
+
+
+def test_projecting_out_is_learning_from_features_without_the_difference(bench, codings, emotion):
+    rows = everything(bench)
+    fold = learn_directions(bench, sum_codings(bench, rows, codings))[1]
+    own = emotion.learned[1]
+    clips = np.isin(bench.reading.clip_group, fold.group.train)
+    training = select_training(bench.reading.moments, clips)
+    for place, difference in enumerate(fold.difference):
+        basis = difference[None] / np.linalg.norm(difference)
+        without = training.without(basis)
+        target = own.difference - (own.difference @ basis.T) @ basis
+        expected = without.weigh(target, bench.penalty)[:, 0]
+        found = remove_difference(own.direction[0], fold)[place]
+        assert found == pytest.approx(expected, abs=1e-9)
+        assert found @ difference == pytest.approx(0, abs=1e-12)
+
+
+def test_nothing_is_left_of_a_condition_that_is_the_unit(bench, emotion):
+    rows = everything(bench)
+    label = bench.material.label_index == 1
+    learned = learn_directions(bench, sum_codings(bench, rows, label[None]))
+    remaining = measure_remaining(bench, emotion, learned)
+    assert remaining.auroc.tolist() == [0.5]
+    assert remaining.balanced_accuracy.tolist() == [0.5]
+    assert emotion.whole.auroc[0] > 0.7
+
+
+def test_removing_a_unit_that_is_nowhere_changes_nothing(bench, emotion):
+    rows = everything(bench)
+    learned = learn_directions(bench, sum_codings(bench, rows, np.zeros((1, len(rows)), bool)))
+    remaining = measure_remaining(bench, emotion, learned)
+    assert remaining.auroc == pytest.approx(emotion.whole.auroc)
+
+
+def test_sensitivity_is_the_change_of_the_logit_over_the_step(bench, world, emotion, codings):
+    """By hand: move crops along the unit's probe and ask the study's own probe."""
+    rows = everything(bench)
+    learned = learn_group(bench, sum_codings(bench, rows, codings), bench.everyone)
+    found = measure_sensitivity(bench, emotion, rows, learned)
+    probe = DiscriminantLearner((bench.material,), world.config.probe).fit(rows >= 0, seed=0)
+    spread = np.sqrt(weigh_frames(bench, rows) / weigh_frames(bench, rows).sum())
+    for direction, change in zip(learned.direction, found, strict=True):
+        score = learned.standardise(bench.centre(rows)) @ direction
+        for dog in np.unique(bench.dog):
+            own = bench.dog == dog
+            weight = weigh_frames(bench, rows)[own]
+            score[own] -= weight @ score[own] / weight.sum()
+        step = direction / (direction @ direction) * np.linalg.norm(score * spread)
+        raw = step * learned.scale * bench.reading.moments.spread
+        moved = probe.classifier.predict_proba(bench.material.x + raw)[:, 1]
+        before = probe.classifier.predict_proba(bench.material.x)[:, 1]
+        logits = np.log(moved / (1 - moved)) - np.log(before / (1 - before))
+        assert logits == pytest.approx(np.full(len(logits), change), rel=1e-4)
+
+
+def test_evidence_for_the_other_label_is_the_same_turned_round(world, bench, emotion):
+    other = find_emotion(bench, world.config.probe, label="anticipation", seed=0)
+    assert other.gradient == pytest.approx(-emotion.gradient)
+    assert other.scores == pytest.approx(-emotion.scores)
+    assert other.logit_spread == pytest.approx(emotion.logit_spread)
+
+
+def test_clip_units_of_three_labels_have_a_direction(world):
+    three = draw_world(labels=("anticipation", LABEL, "play"), clips=6, effect=3.0)
+    bench = make_bench(three)
+    emotion = find_emotion(bench, three.config.probe, label=LABEL, seed=0)
+    assert emotion.whole.auroc[0] > 0.75
+    own = (bench.material.x - bench.material.x.mean(axis=0)) @ (
+        emotion.gradient / bench.material.x.std(axis=0)
+    )
+    assert roc_auc_score(bench.material.label_index == 1, own) > 0.75
+
+
+def test_drawn_units_are_as_they_say(world):
+    shown = draw_clip_unit(world, seed=0)
+    origin = world.materials[0].origin
+    assert set(origin.assign(s=shown).groupby("video_id")["s"].mean()) <= {0.0, 1.0}
