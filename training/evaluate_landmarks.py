@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def describe_confidence(answers: Answers) -> dict[str, Any]:
             "share_near": float((shares[chosen] <= NEAR).mean()),
             "mean_error_percent_of_side": 100 * float(shares[chosen].mean()),
         }
-        for low, high in zip(CONFIDENCE_STEPS[:-1], CONFIDENCE_STEPS[1:], strict=True)
+        for low, high in pairwise(CONFIDENCE_STEPS)
         if (chosen := (confidence >= low) & (confidence < high)).any()
     ]
     errors = 100 * (distances / compute_interocular(answers.true)[:, None]).mean(axis=1)
