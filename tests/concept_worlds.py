@@ -8,7 +8,7 @@ import numpy as np
 
 from canemo.concepts.directions import find_emotion
 from canemo.concepts.probes import Bench, set_up
-from canemo.concepts.units import examine_units
+from canemo.concepts.units import Draws, examine_units
 from canemo.evidence import Evidence
 from evidence_worlds import draw_evidence, with_features
 
@@ -57,9 +57,7 @@ def examine(evidence: Evidence, permutations: int = 199, seed: int = 0, **settle
     bench = make_bench(evidence)
     emotion = find_emotion(bench, evidence.config.probe, label=LABEL, seed=0)
     codes = {name: settle(shown) for name, shown in settled.items()}
-    units = examine_units(
-        bench, emotion, codes, permutations=permutations, resamples=200, seed=seed
-    )
+    units = examine_units(bench, emotion, codes, draws=Draws(permutations, 200, seed))
     return {unit.name: unit.found for unit in units}
 
 

@@ -186,6 +186,21 @@ def test_clips_without_events_are_left_out_with_a_warning(study, config, tmp_pat
     assert found.content["units"][0]["verdict"] == "too few"
 
 
+def test_no_unit_in_any_clip_is_said_and_rows_without_events_are_not_enough(
+    study, config, tmp_path
+):
+    table = tmp_path / "late.csv"
+    table.write_text("video_id,code,start_s,end_s\ns0c0,AU25,7,8\n", encoding="utf-8")
+    found = concepts_study(study, table, config=config, name="late")
+    assert found.content["units"] == []
+    assert "lies outside video 's0c0' (0 s to 1 s)" in found.content["events"]["outside"][0]
+    assert "No unit was coded in any clip" in found.report.read_text(encoding="utf-8")
+    assert len(pd.read_parquet(found.table)) == 0
+    table.write_text("video_id,code,start_s,end_s\ns0c0,,,\n", encoding="utf-8")
+    with pytest.raises(AnnotationError, match=r"late\.csv: no event of a video of the study, only"):
+        concepts_study(study, table, config=config, name="none")
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

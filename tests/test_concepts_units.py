@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from canemo.concepts.units import MIN_DOGS, count_beyond, count_reached
+from canemo.concepts.units import MIN_DOGS
 from concept_worlds import (
     draw_bouts,
     draw_clip_unit,
@@ -17,24 +17,6 @@ from evidence_worlds import with_features
 
 UNIT_AT = 5
 """A feature in which no label shows."""
-
-
-# -- p values --------------------------------------------------------------------------------------
-
-
-def test_p_counts_the_coding_at_hand_and_is_never_zero():
-    null = np.arange(99) / 100
-    assert count_reached(2.0, null, exact=False) == 1 / 100
-    assert count_reached(0.9, null, exact=False) == (9 + 1) / 100
-    assert count_reached(2.0, np.array([0.1, 2.0, 0.3]), exact=True) == 1 / 3
-    assert count_reached(0.5, np.array([np.nan, 0.1]), exact=False) == 2 / 3  # unknown counts
-
-
-def test_p_on_both_sides_is_about_what_moved_codings_give():
-    null = 0.5 + 0.1 * np.linspace(-1, 1, 99)
-    assert count_beyond(0.9, null, exact=False) == 2 / 100
-    assert count_beyond(-0.1, null, exact=False) == 2 / 100  # far below them, near to zero
-    assert count_beyond(0.5, null, exact=False) == 1.0
 
 
 # -- something there -------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from canemo.concepts.dogfacs import UNITS, describe_unit
 from canemo.concepts.events import FORMS, EventFile, read_events
 from canemo.concepts.matching import Matched, match_events
 from canemo.concepts.probes import Bench, set_up
-from canemo.concepts.units import Unit, examine_units
+from canemo.concepts.units import Draws, Unit, examine_units
 from canemo.config import Config, ProbeConfig, VideoConfig, load_config
 from canemo.errors import AnnotationError, ConfigError, OutputExistsError
 from canemo.evidence import Evidence
@@ -128,13 +128,11 @@ def concepts_study(
     )
     place = root / FOLDER / f"{_name_results(name or sources[0][1].stem)}.json"
     _require_free(place, force=force)
-    study = load_study(root)
     files = [
         read_events(path, observer=who, columns=columns, skip_invalid=skip_invalid)
         for who, path in sources
     ]
-    matched = match_events((event for file in files for event in file.events), study)
-    _require_matched(files, matched, study)
+    matched = _match(files, load_study(root))
     plan, _, evidence = gather_evidence(prepare(root, config), progress=progress)
     examined = _examine(evidence, matched, options, progress=progress)
     content = {
@@ -199,11 +197,23 @@ def _require_free(place: Path, *, force: bool) -> None:
         )
 
 
+def _match(files: Sequence[EventFile], study: Study) -> Matched:
+    """Return the events by video, at least one."""
+    matched = match_events((event for file in files for event in file.events), study)
+    _require_matched(files, matched, study)
+    return matched
+
+
 def _require_matched(files: Sequence[EventFile], matched: Matched, study: Study) -> None:
-    """Raise AnnotationError where no row is about a video of the study."""
-    if matched.coded:
-        return
+    """Raise AnnotationError where no row is about a video of the study, or none is an event."""
     names = ", ".join(file.path.name for file in files)
+    if any(matched.by_video.values()):
+        return
+    if matched.coded:
+        raise AnnotationError(
+            f"{names}: no event of a video of the study, only rows without a code; code at least "
+            "one event"
+        )
     told = "".join(f"\n- {line}" for line in matched.unmatched[:_SHOWN_UNMATCHED])
     if not told:
         raise AnnotationError(f"{names}: no row could be used; at least one event is needed")
@@ -254,9 +264,7 @@ def _examine(
         bench,
         emotion,
         {unit: coding.settle(unit) for unit in coding.units},
-        permutations=options.permutations,
-        resamples=settings.resamples,
-        seed=settings.seed,
+        draws=Draws(options.permutations, settings.resamples, settings.seed),
         progress=progress,
     )
     return _Examined(coding, agreement, bench, emotion, units)
@@ -401,7 +409,13 @@ def tabulate_frames(examined: _Examined) -> pd.DataFrame:
             unit=unit.name, shown=shown, score=score, emotion_score=examined.emotion.scores
         )
         tables.append(table.iloc[np.flatnonzero(seen)])
-    return pd.concat(tables, ignore_index=True)
+    return pd.concat(tables, ignore_index=True) if tables else _make_empty_table(origin, columns)
+
+
+def _make_empty_table(origin: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """Return the table of no unit."""
+    table = origin.loc[:, columns].iloc[:0]
+    return table.assign(unit="", shown=pd.array([], dtype="boolean"), score=0.0, emotion_score=0.0)
 
 
 def _write(content: dict[str, Any], examined: _Examined, place: Path) -> ConceptsResult:

@@ -2,7 +2,6 @@
 
 References
 ----------
-Phipson & Smyth (2010), Permutation p-values should never be zero, Stat Appl Genet Mol Biol 9.
 Holm (1979), A simple sequentially rejective multiple test procedure, Scand J Stat 6, 65-70.
 """
 
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from canemo.concepts.chance import Chance, bound_values, count_beyond
 from canemo.concepts.coding import SHOWN, UNKNOWN
 from canemo.concepts.directions import (
     Emotion,
@@ -26,7 +26,7 @@ from canemo.concepts.directions import (
     measure_sensitivity,
     move_labels,
 )
-from canemo.concepts.moves import Moves, move_coding
+from canemo.concepts.moves import move_coding
 from canemo.concepts.probes import (
     Bench,
     Rows,
@@ -54,7 +54,15 @@ MIN_FRAMES = 10
 """Frames of either state, below which nothing is claimed."""
 
 _ROUNDING = 1e-9
-_NULL_TAILS = (2.5, 97.5)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """How much is drawn at random: codings and labellings moved, dogs resampled; and the seed."""
+
+    permutations: int = 1000
+    resamples: int = 2000
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,9 +93,7 @@ def examine_units(
     emotion: Emotion,
     settled: Mapping[str, NDArray[np.int8]],
     *,
-    permutations: int = 1000,
-    resamples: int = 2000,
-    seed: int = 0,
+    draws: Draws,
     progress: Progress = silent,
 ) -> list[Unit]:
     """Decode each unit on unseen dogs and lay its direction beside the condition's.
@@ -98,8 +104,8 @@ def examine_units(
         N crops with their folds, and the probe of the condition.
     settled
         Unit -> (N,) what its coders agree on, see `Coding.settle`.
-    permutations, resamples, seed
-        Codings that are moved, of labellings likewise; resamples of dogs; what draws them.
+    draws
+        How many codings and labellings are moved, and dogs resampled.
     progress
         Told how many units are done.
 
@@ -119,27 +125,17 @@ def examine_units(
     units = []
     for done, (name, codes) in enumerate(settled.items()):
         progress("concepts", done, len(settled))
-        unit = _examine_unit(
-            bench, emotion, name, codes, permutations=permutations, resamples=resamples, seed=seed
-        )
-        units.append(unit)
+        units.append(_examine_unit(bench, emotion, name, codes, draws=draws))
     progress("concepts", len(settled), len(settled))
     _judge_decoding(units)
     decoded = [unit for unit in units if unit.found["verdict"] == "decodable"]
-    _test_labels(bench, emotion, decoded, number=permutations, seed=seed)
+    _test_labels(bench, emotion, decoded, draws=draws)
     _judge_directions(units)
     return units
 
 
 def _examine_unit(
-    bench: Bench,
-    emotion: Emotion,
-    name: str,
-    codes: NDArray[np.int8],
-    *,
-    permutations: int,
-    resamples: int,
-    seed: int,
+    bench: Bench, emotion: Emotion, name: str, codes: NDArray[np.int8], *, draws: Draws
 ) -> Unit:
     rows = np.flatnonzero(codes != UNKNOWN)
     shown = codes[rows] == SHOWN
@@ -148,14 +144,19 @@ def _examine_unit(
     found["reason"] = _find_obstacle(found)
     if found["reason"] is not None:
         return Unit(name, rows, shown, np.full(len(rows), np.nan), found)
-    moves = move_coding(shown, bench.material.origin.iloc[rows], number=permutations, seed=seed)
+    origin = bench.material.origin.iloc[rows]
+    moves = move_coding(shown, origin, number=draws.permutations, seed=draws.seed)
     observed, scores = _measure(bench, emotion, rows, shown[None])
-    null = _measure_moved(bench, emotion, rows, moves)
-    found |= _describe_decoding(
-        bench, rows, shown, scores[0], observed, null, moves, resamples=resamples, seed=seed
+    unit = Unit(name, rows, shown, scores[0], found)
+    chance = Chance(
+        {measure: float(values[0]) for measure, values in observed.items()},
+        _measure_moved(bench, emotion, rows, moves.codings),
+        moves.exact,
     )
-    found["direction"] = _describe_direction(emotion, observed, null, moves)
-    return Unit(name, rows, shown, scores[0], found)
+    found |= _describe_decoding(bench, unit, chance, draws=draws)
+    found["permutation"]["moved"] = moves.kind
+    found["direction"] = _describe_direction(emotion, chance)
+    return unit
 
 
 def _count(bench: Bench, rows: Rows, shown: Mask) -> dict[str, Any]:
@@ -210,162 +211,99 @@ def _measure(
     }, scores
 
 
-def _measure_moved(bench: Bench, emotion: Emotion, rows: Rows, moves: Moves) -> dict[str, Array]:
+def _measure_moved(bench: Bench, emotion: Emotion, rows: Rows, codings: Mask) -> dict[str, Array]:
+    """Return what is measured of R codings, some at a time, (R,) each."""
     parts: dict[str, list[Array]] = defaultdict(list)
-    for some in iter_chunks(bench, moves.codings):
+    for some in iter_chunks(bench, codings):
         for name, values in _measure(bench, emotion, rows, some)[0].items():
             parts[name].append(values)
     return {name: np.concatenate(values) for name, values in parts.items()}
 
 
-def _describe_decoding(
-    bench: Bench,
-    rows: Rows,
-    shown: Mask,
-    scores: Array,
-    observed: Mapping[str, Array],
-    null: Mapping[str, Array],
-    moves: Moves,
-    *,
-    resamples: int,
-    seed: int,
-) -> dict[str, Any]:
-    known = np.isfinite(scores)
-    dog = bench.dog[rows][known]
-    within = measure_within(scores[None, known], shown[None, known], dog)[0]
+def _describe_decoding(bench: Bench, unit: Unit, chance: Chance, *, draws: Draws) -> dict[str, Any]:
+    known = np.isfinite(unit.scores)
+    scores, shown, dog = unit.scores[known], unit.shown[known], bench.dog[unit.rows][known]
+    within = measure_within(scores[None], shown[None], dog)[0]
     within = within[np.isfinite(within)]
     ends = bound_mean(within)
     return {
         "within": {
-            "auroc": finite_or_none(observed["within"][0]),
+            "auroc": chance.know("within"),
             "interval": None if ends is None else list(ends),
             "subjects": len(within),
         },
         "permutation": {
-            "p": _compute_p(observed["within"], null["within"], moves),
-            "n": len(moves.codings),
-            "exact": moves.exact,
-            "moved": moves.kind,
-            **_describe_null(null["within"]),
+            "p": chance.compute_p("within"),
+            "n": len(chance.null["within"]),
+            "exact": chance.exact,
+            **chance.describe_null("within"),
         },
         "pooled": {
-            "auroc": finite_or_none(observed["auroc"][0]),
-            "interval": _bound_area(
-                scores[known], shown[known], dog, resamples=resamples, seed=seed
-            ),
-            "p": _compute_p(observed["auroc"], null["auroc"], moves),
-            **_describe_null(null["auroc"]),
+            "auroc": chance.know("auroc"),
+            "interval": _bound_area(scores, shown, dog, draws=draws),
+            "p": chance.compute_p("auroc"),
+            **chance.describe_null("auroc"),
         },
     }
 
 
-def _describe_null(null: Array) -> dict[str, float | None]:
-    """Return the mean of what moved codings give, and what one in twenty exceeds."""
-    return {
-        "null_mean": finite_or_none(float(np.mean(null))),
-        "null_high": finite_or_none(float(np.quantile(null, 1 - LEVEL))),
-    }
-
-
-def _bound_area(
-    scores: Array, shown: Mask, dog: Rows, *, resamples: int, seed: int
-) -> list[float] | None:
+def _bound_area(scores: Array, shown: Mask, dog: Rows, *, draws: Draws) -> list[float] | None:
     """Return the 95 % interval of the AUROC from resampling dogs."""
     second = expit((scores - scores.mean()) / max(scores.std(), _ROUNDING))
     probability = np.stack([1 - second, second], axis=1)
     predictions = Predictions(
         shown.astype(np.int64), probability, dog.astype(object), ("absent", "shown")
     )
-    ends = compute_intervals(predictions, resamples=resamples, seed=seed)["auroc"]
+    ends = compute_intervals(predictions, resamples=draws.resamples, seed=draws.seed)["auroc"]
     return None if ends is None else list(ends)
 
 
-def _describe_direction(
-    emotion: Emotion, observed: Mapping[str, Array], null: Mapping[str, Array], moves: Moves
-) -> dict[str, Any]:
+def _describe_direction(emotion: Emotion, chance: Chance) -> dict[str, Any]:
     """Return how the unit's direction lies to the condition's, against codings moved."""
     described: dict[str, Any] = {"label": emotion.label, "logit_spread": emotion.logit_spread}
     for name in ("correlation", "sensitivity"):
         described[name] = {
-            "value": finite_or_none(observed[name][0]),
-            "null": _bound_null(null[name]),
-            "p": _compute_p_both_ways(observed[name], null[name], moves),
+            "value": chance.know(name),
+            "null": chance.bound_null(name),
+            "p": chance.compute_p_both_ways(name),
         }
+    whole = {
+        "auroc": emotion.whole.auroc,
+        "balanced_accuracy": emotion.whole.balanced_accuracy,
+    }
     described["removal"] = {
         measure: {
-            "whole": finite_or_none(float(getattr(emotion.whole, measure)[0])),
-            "left": finite_or_none(observed[f"remaining_{measure}"][0]),
-            "null": _bound_null(null[f"remaining_{measure}"]),
-            "p": _compute_p(
-                -observed[f"remaining_{measure}"], -null[f"remaining_{measure}"], moves
-            ),
+            "whole": finite_or_none(float(values[0])),
+            "left": chance.know(f"remaining_{measure}"),
+            "null": chance.bound_null(f"remaining_{measure}"),
+            "p": chance.compute_p(f"remaining_{measure}", low=True),
         }
-        for measure in ("auroc", "balanced_accuracy")
+        for measure, values in whole.items()
     }
     return described
 
 
-def _bound_null(values: Array) -> list[float] | None:
-    """Return the middle 95 % of what moved codings give."""
-    usable = values[np.isfinite(values)]
-    return [float(v) for v in np.percentile(usable, _NULL_TAILS)] if len(usable) else None
-
-
-def _compute_p(observed: Array, null: Array, moves: Moves) -> float | None:
-    """Return the share of codings that give at least as much; the one at hand counts."""
-    if not moves.possible or not np.isfinite(observed[0]):
-        return None
-    return count_reached(float(observed[0]), null, exact=moves.exact)
-
-
-def _compute_p_both_ways(observed: Array, null: Array, moves: Moves) -> float | None:
-    """Return p of a value as far out as this on either side of what moved codings give."""
-    if not moves.possible or not np.isfinite(observed[0]):
-        return None
-    return count_beyond(float(observed[0]), null, exact=moves.exact)
-
-
-def count_beyond(observed: float, null: Array, *, exact: bool) -> float:
-    """Return twice the smaller of the two one-sided p, at most 1.
-
-    What a unit has in common with the condition by how often each dog shows it stays as it is when
-    codings move, so that what they give need not lie around zero.
-    """
-    sides = [count_reached(s * observed, s * null, exact=exact) for s in (1, -1)]
-    return min(1.0, 2 * min(sides))
-
-
-def count_reached(observed: float, null: Array, *, exact: bool) -> float:
-    """Return p: the share of the values that reach the observed one, which counts as one of them.
-
-    What is not a number counts as reaching it.
-    """
-    reached = int((~(null < observed - _ROUNDING)).sum())
-    return reached / len(null) if exact else (reached + 1) / (len(null) + 1)
-
-
-def _test_labels(
-    bench: Bench, emotion: Emotion, units: Sequence[Unit], *, number: int, seed: int
-) -> None:
+def _test_labels(bench: Bench, emotion: Emotion, units: Sequence[Unit], *, draws: Draws) -> None:
     """Add to each unit the p of its correlation where the labels are moved instead."""
-    parts: dict[str, list[Array]] = defaultdict(list)
     if not units:
         return
-    labellings, exact = move_labels(bench, emotion, number=number, seed=seed)
+    labellings, exact = move_labels(bench, emotion, number=draws.permutations, seed=draws.seed)
+    parts: dict[str, list[Array]] = defaultdict(list)
     for scores in iter_moved_emotions(bench, labellings):
         for unit in units:
             parts[unit.name].append(_correlate(bench, unit, scores))
     for unit in units:
-        null = np.concatenate(parts[unit.name])
         correlation = unit.found["direction"]["correlation"]
-        possible = correlation["value"] is not None and not (exact and len(null) == 1)
-        correlation["null_labels"] = _bound_null(null) if possible else None
+        null = np.concatenate(parts[unit.name])
+        known = correlation["value"] is not None and not (exact and len(null) == 1)
+        correlation["null_labels"] = bound_values(null) if known else None
         correlation["p_labels"] = (
-            count_beyond(correlation["value"], null, exact=exact) if possible else None
+            count_beyond(correlation["value"], null, exact=exact) if known else None
         )
 
 
 def _correlate(bench: Bench, unit: Unit, scores: Array) -> Array:
+    """Return the correlation of a unit's scores, (M,), with others of all crops, (R, N)."""
     weight = weigh_frames(bench, unit.rows)
     own = np.broadcast_to(unit.scores, (len(scores), len(unit.rows)))
     return correlate_within(own, scores[:, unit.rows], bench.dog[unit.rows], weight)
