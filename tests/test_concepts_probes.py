@@ -9,6 +9,7 @@ from canemo.concepts.directions import (
     find_emotion,
     measure_remaining,
     measure_sensitivity,
+    measure_steps,
     remove_difference,
 )
 from canemo.concepts.probes import (
@@ -266,6 +267,19 @@ def test_sensitivity_is_the_change_of_the_logit_over_the_step(bench, world, emot
         before = probe.classifier.predict_proba(bench.material.x)[:, 1]
         logits = np.log(moved / (1 - moved)) - np.log(before / (1 - before))
         assert logits == pytest.approx(np.full(len(logits), change), rel=1e-4)
+
+
+def test_steps_are_in_spreads_of_the_condition(bench, codings):
+    """With the study's own penalty the discriminant is the closed form, up to its scale."""
+    own = find_emotion(
+        bench, ProbeConfig(penalties=(bench.penalty,), inner_folds=3), label=LABEL, seed=0
+    )
+    rows = everything(bench)
+    for coding in codings:
+        unit = learn_group(bench, sum_codings(bench, rows, coding[None]), bench.everyone)
+        steps = measure_steps(bench, own.everyone, rows, unit)
+        change = measure_sensitivity(bench, own, rows, unit)
+        assert steps == pytest.approx(change / own.logit_spread)
 
 
 def test_evidence_for_the_other_label_is_the_same_turned_round(world, bench, emotion):

@@ -49,7 +49,7 @@ def concepts(
     ] = False,
     point_window: Annotated[
         float | None,
-        typer.Option(help="A point event shows this long, either side [s].", show_default=False),
+        typer.Option(help="Seconds either side of a point event that show it.", show_default=False),
     ] = None,
     permutations: Annotated[
         int | None, typer.Option(help="Codings that are moved (1000).", show_default=False)

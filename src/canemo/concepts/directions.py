@@ -24,6 +24,7 @@ from canemo.concepts.probes import (
     Rows,
     iter_chunks,
     learn_directions,
+    learn_group,
     measure_areas,
     score_frames,
     sum_codings,
@@ -70,6 +71,8 @@ class Emotion:
         How much that logit varies within dogs: its standard deviation.
     whole
         How well unseen clips' label is told by `learned`, nothing projected out.
+    everyone
+        The same direction learned from all dogs.
     """
 
     label: str
@@ -79,6 +82,7 @@ class Emotion:
     gradient: Array
     logit_spread: float
     whole: Remaining
+    everyone: Learned
 
 
 def find_emotion(bench: Bench, probe: ProbeConfig, *, label: str, seed: int) -> Emotion:
@@ -98,7 +102,8 @@ def find_emotion(bench: Bench, probe: ProbeConfig, *, label: str, seed: int) -> 
     """
     reading, rows = bench.reading, np.arange(len(bench.dog))
     clips = reading.label_index == bench.material.labels.index(label)
-    learned = tuple(learn_directions(bench, sum_codings(bench, rows, clips[bench.clip][None])))
+    sums = sum_codings(bench, rows, clips[bench.clip][None])
+    learned = tuple(learn_directions(bench, sums))
     own = _fit_probe(bench, probe, seed=seed)
     gradient = _find_gradient(own, label)
     logit = ((bench.material.x - own.mean) / own.scale @ gradient)[None]
@@ -110,6 +115,7 @@ def find_emotion(bench: Bench, probe: ProbeConfig, *, label: str, seed: int) -> 
         gradient,
         float(_measure_spread(logit, bench.dog, weigh_frames(bench, rows))[0]),
         _judge_clips(_score_clips(bench, clips, learned), clips),
+        learn_group(bench, sums, bench.everyone),
     )
 
 
@@ -183,11 +189,40 @@ def measure_sensitivity(bench: Bench, emotion: Emotion, rows: Rows, learned: Lea
     one standard deviation within dogs. For a linear probe TCAV's share of positive derivatives is 0
     or 1: this is its size.
     """
+    step = _find_step(bench, rows, learned)
+    return np.asarray(step @ emotion.gradient)
+
+
+def _find_step(bench: Bench, rows: Rows, learned: Learned) -> Array:
+    """Return one step along each of R units, (R, F) in standard deviations of the features."""
     scores = (learned.standardise(bench.centre(rows)) @ learned.direction.T).T
     spread = _measure_spread(scores, bench.dog[rows], weigh_frames(bench, rows))
     size = np.einsum("rf,rf->r", learned.direction, learned.direction)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(learned.direction @ emotion.gradient / size * spread)
+        return np.asarray(learned.direction * (spread / size)[:, None])
+
+
+def measure_steps(bench: Bench, conditions: Learned, rows: Rows, unit: Learned) -> Array:
+    """Return the change of R conditions' scores for one step along a unit, (R,).
+
+    It is in standard deviations of each condition's scores within dogs, so that conditions can be
+    compared: those of labels that were moved among them.
+
+    Parameters
+    ----------
+    bench
+        N crops.
+    conditions
+        R directions from all dogs.
+    rows, unit
+        The crops coded for the unit, and its direction from all dogs.
+    """
+    (step,) = _find_step(bench, rows, unit)
+    everything = np.arange(len(bench.dog))
+    scores = (conditions.standardise(bench.centre(everything)) @ conditions.direction.T).T
+    spread = _measure_spread(scores, bench.dog, weigh_frames(bench, everything))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(conditions.direction @ step / spread)
 
 
 def measure_remaining(bench: Bench, emotion: Emotion, learned: Sequence[Learned]) -> Remaining:
@@ -271,12 +306,13 @@ def move_labels(bench: Bench, emotion: Emotion, *, number: int, seed: int) -> tu
     return moved == 1, exact
 
 
-def iter_moved_emotions(bench: Bench, labellings: Mask) -> Iterator[Array]:
-    """Yield (R, N) scores of the condition under some of the labellings (R, V) at a time.
+def iter_moved_emotions(bench: Bench, labellings: Mask) -> Iterator[tuple[Array, Learned]]:
+    """Yield scores (R, N) of the condition under some of the labellings (R, V) at a time.
 
-    It is learned anew in every fold.
+    It is learned anew in every fold; with the scores come its directions from all dogs.
     """
     rows = np.arange(len(bench.dog))
     for some in iter_chunks(bench, labellings[:, bench.clip]):
-        learned = learn_directions(bench, sum_codings(bench, rows, some))
-        yield score_frames(bench, rows, learned)
+        sums = sum_codings(bench, rows, some)
+        scores = score_frames(bench, rows, learn_directions(bench, sums))
+        yield scores, learn_group(bench, sums, bench.everyone)

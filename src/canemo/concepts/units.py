@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from canemo.concepts.chance import Chance, bound_values, count_beyond
+from canemo.concepts.chance import Chance
 from canemo.concepts.coding import SHOWN, UNKNOWN
 from canemo.concepts.directions import (
     Emotion,
@@ -24,11 +24,13 @@ from canemo.concepts.directions import (
     iter_moved_emotions,
     measure_remaining,
     measure_sensitivity,
+    measure_steps,
     move_labels,
 )
 from canemo.concepts.moves import move_coding
 from canemo.concepts.probes import (
     Bench,
+    Learned,
     Rows,
     average_within,
     bound_mean,
@@ -284,22 +286,39 @@ def _describe_direction(emotion: Emotion, chance: Chance) -> dict[str, Any]:
 
 
 def _test_labels(bench: Bench, emotion: Emotion, units: Sequence[Unit], *, draws: Draws) -> None:
-    """Add to each unit the p of its correlation where the labels are moved instead."""
+    """Add to each unit's direction what labels that are moved instead give, and the p of that."""
     if not units:
         return
     labellings, exact = move_labels(bench, emotion, number=draws.permutations, seed=draws.seed)
+    own = {unit.name: _learn_unit(bench, unit) for unit in units}
     parts: dict[str, list[Array]] = defaultdict(list)
-    for scores in iter_moved_emotions(bench, labellings):
+    steps: dict[str, list[Array]] = defaultdict(list)
+    for scores, everyone in iter_moved_emotions(bench, labellings):
         for unit in units:
             parts[unit.name].append(_correlate(bench, unit, scores))
+            steps[unit.name].append(measure_steps(bench, everyone, unit.rows, own[unit.name]))
     for unit in units:
-        correlation = unit.found["direction"]["correlation"]
-        null = np.concatenate(parts[unit.name])
-        known = correlation["value"] is not None and not (exact and len(null) == 1)
-        correlation["null_labels"] = bound_values(null) if known else None
-        correlation["p_labels"] = (
-            count_beyond(correlation["value"], null, exact=exact) if known else None
+        direction = unit.found["direction"]
+        step = float(measure_steps(bench, emotion.everyone, unit.rows, own[unit.name])[0])
+        chance = Chance(
+            {"correlation": _read(direction["correlation"]["value"]), "sensitivity": step},
+            {
+                "correlation": np.concatenate(parts[unit.name]),
+                "sensitivity": np.concatenate(steps[unit.name]),
+            },
+            exact,
         )
+        direction["correlation"]["null_labels"] = chance.bound_null("correlation")
+        for name in ("correlation", "sensitivity"):
+            direction[name]["p_labels"] = chance.compute_p_both_ways(name)
+
+
+def _learn_unit(bench: Bench, unit: Unit) -> Learned:
+    return learn_group(bench, sum_codings(bench, unit.rows, unit.shown[None]), bench.everyone)
+
+
+def _read(value: float | None) -> float:
+    return np.nan if value is None else value
 
 
 def _correlate(bench: Bench, unit: Unit, scores: Array) -> Array:

@@ -210,11 +210,16 @@ def tabulate_direction(unit: Mapping[str, Any]) -> dict[str, str]:
         "p_labels": wording.format_p(correlation.get("p_labels"), name=""),
         "p_holm": wording.format_p(correlation.get("p_holm"), name=""),
         "sensitivity": _show_signed(sensitivity["value"], sensitivity["null"]),
-        "p_sensitivity": wording.format_p(sensitivity["p"], name=""),
+        "p_sensitivity": wording.format_p(_take_greater(sensitivity), name=""),
         "left": f"{' to '.join(remaining)} [{_show_range(left['null'], signed=False)}]",
-        "p_left": wording.format_p(left["p"], name=""),
         "verdict": _DIRECTION[unit["direction_verdict"]],
     }
+
+
+def _take_greater(tested: Mapping[str, Any]) -> float | None:
+    """Return the greater of the p of moved codings and that of moved labels."""
+    both = [tested["p"], tested.get("p_labels")]
+    return None if any(wording.is_missing(p) for p in both) else max(both)
 
 
 def _show_signed(value: float | None, null: Sequence[float] | None) -> str:
