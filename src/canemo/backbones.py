@@ -385,6 +385,16 @@ def write_random_weights(name: str, path: Path, *, seed: int = 0) -> Path:
     return path
 
 
+def randomise(backbone: Backbone, *, seed: int = 0) -> Backbone:
+    """Return the same network with drawn weights, run by torch: a control for what is explained."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = build_network(backbone.spec)
+    return Backbone(
+        backbone.spec, net, sha256=f"random-{seed}", source="drawn at random", is_random=True
+    )
+
+
 def describe_architecture(net: nn.Module) -> Architecture:
     """Return the numbers of a network as timm built it, without a head."""
     patch = getattr(getattr(net, "patch_embed", None), "patch_size", None)

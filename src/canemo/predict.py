@@ -76,6 +76,8 @@ class Model:
         The one whose probability is drawn.
     saved
         Everything it was saved with.
+    backbone
+        What embeds the crops.
     """
 
     def __init__(self, saved: SavedModel, *, backbone: Backbone, detector: Detector) -> None:
@@ -87,7 +89,7 @@ class Model:
         self.labels = saved.classifier.labels
         self.positive_label = saved.positive_label
         self._probability_columns = [PROBABILITY + label for label in self.labels]
-        self._backbone = backbone
+        self.backbone = backbone
         self._detector = detector
 
     def decide(self, videos: pd.DataFrame, *, level: float) -> pd.DataFrame:
@@ -160,13 +162,14 @@ class Model:
                 return self.predict_video(path, video_id=video_id, cache_dir=Path(folder))
         video = Video(video_id or path.stem, path.absolute(), subject_id="", label="")
         try:
-            crops = self._crop(video, cache_dir)
+            crops = self.crop_video(video, cache_dir)
         except VideoOpenError as exc:
             logger.warning("%s", exc)
             return VideoPrediction(self._no_frames(video), self._failure(video, str(exc)))
         return self._classify(video, crops, cache_dir)
 
-    def _crop(self, video: Video, cache_dir: Path) -> CropFile:
+    def crop_video(self, video: Video, cache_dir: Path) -> CropFile:
+        """Find and keep the face crops of a video, as those it was trained on were."""
         config = self.saved.config
         return extract_crops(
             video,
@@ -181,7 +184,7 @@ class Model:
         config = self.saved.config
         embedded = extract_features(
             crops,
-            self._backbone,
+            self.backbone,
             batch_size=config.backbone.batch_size,
             cache_dir=cache_dir,
             reuse_threshold=find_threshold(config),

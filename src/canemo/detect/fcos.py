@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import PIL.Image
@@ -38,6 +38,8 @@ CHANNELS = 80
 GREY = 114
 _CANDIDATES = 100  # boxes per image that are looked at further, the best by score
 ARCHITECTURE = "fcos-tf_efficientnet_lite0-80"
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -228,7 +230,7 @@ def load_network(path: Path) -> tuple[FCOS, DetectorSettings]:
     return network.eval(), settings
 
 
-def fold_batch_norm(network: FCOS) -> FCOS:
+def fold_batch_norm(network: Network) -> Network:
     """Return a copy for inference with every batch normalisation folded into its convolution."""
     folded = copy.deepcopy(network).eval()
     for module in folded.modules():

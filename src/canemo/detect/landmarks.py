@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import timm
@@ -285,11 +285,9 @@ class LandmarkModel:
             near=NEAR,
             timm=timm.__version__,
         )
-        # Folding knows convolutions and normalisations alone, not whose they are.
-        folded = cast("nn.Module", fold_batch_norm(cast("Any", network)))
         self.network = FrozenNetwork(
             self.name,
-            folded.eval(),
+            fold_batch_norm(network),
             self.fingerprint,
             side_px=settings.input_size,
             channels_last=True,

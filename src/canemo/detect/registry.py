@@ -39,7 +39,8 @@ def load_detector(name: str, *, engine: str = "torch", device: str = "cpu") -> D
     if path.is_file():
         return _load_file(path, engine, device)
     raise ConfigError(
-        f"detector {name!r}: there are {SHIPPED!r} and {WHOLE_FRAME!r}, or give the path of a weights file"
+        f"detector {name!r}: there are {SHIPPED!r} and {WHOLE_FRAME!r}, or give the path of a "
+        "weights file"
     )
 
 

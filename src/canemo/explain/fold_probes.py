@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ import pandas as pd
 from canemo.errors import ModelError
 from canemo.evidence import Evidence
 from canemo.explain.decision import Decision
+from canemo.folds import count_done, map_folds
 from canemo.learners import make_learner
 from canemo.learning import Learner, Material
 from canemo.probe import Probe
@@ -41,17 +44,27 @@ def fit_unseen(
 
 
 def fit_shuffled(
-    evidence: Evidence, *, label: str, tell: Callable[[int, int], None]
+    evidence: Evidence,
+    decisions: Mapping[str, Decision],
+    *,
+    label: str,
+    tell: Callable[[int, int], None],
 ) -> dict[str, Decision]:
     """As `fit_unseen`, after the labels of whole clips were moved at random within each dog.
 
-    Empty where no dog has clips of two labels, so that nothing can be moved.
+    The pooling and the penalty are those that most of `decisions` rest on; they are not chosen
+    anew. Empty where no dog has clips of two labels, so that nothing can be moved.
     """
-    seed = evidence.config.evaluate.seed
-    moved = tuple(move_labels(material, seed=seed) for material in evidence.materials)
-    if moved[0].origin["label"].equals(evidence.materials[0].origin["label"]):
+    config = evidence.config
+    pooling, penalty = Counter(
+        (each.pooling, each.probe.penalty) for each in decisions.values()
+    ).most_common(1)[0][0]
+    material = next(each for each in evidence.materials if each.pooling == pooling)
+    moved = move_labels(material, seed=config.evaluate.seed)
+    if moved.origin["label"].equals(material.origin["label"]):
         return {}
-    learner = make_learner(moved, config=evidence.config, views=None)
+    probe = config.probe.model_copy(update={"penalties": (penalty,)})
+    learner = make_learner([moved], config=config.model_copy(update={"probe": probe}), views=None)
     return _fit_folds(learner, evidence, label, tell)
 
 
@@ -71,13 +84,20 @@ def _fit_folds(
     learner: Learner, evidence: Evidence, label: str, tell: Callable[[int, int], None]
 ) -> dict[str, Decision]:
     learner.read()
+    folds = evidence.split.folds
+    count = count_done(tell, len(folds))
+    run = map_folds if learner.independent else _take_in_turn
+    seed = evidence.config.evaluate.seed
+    fitted = run(lambda fold: count(_fit_fold(learner, fold, label, seed=seed)), folds)
     decisions: dict[str, Decision] = {}
-    for done, fold in enumerate(evidence.split.folds):
-        tell(done, len(evidence.split.folds))
-        decision = _fit_fold(learner, fold, label, seed=evidence.config.evaluate.seed)
-        decisions |= dict.fromkeys(fold.test, decision) if decision is not None else {}
-    tell(len(evidence.split.folds), len(evidence.split.folds))
+    for fold, decision in zip(folds, fitted, strict=True):
+        if decision is not None:
+            decisions |= dict.fromkeys(fold.test, decision)
     return decisions
+
+
+def _take_in_turn(work: Callable[[Fold], Any], folds: Iterable[Fold]) -> list[Any]:
+    return [work(fold) for fold in folds]
 
 
 def _fit_fold(learner: Learner, fold: Fold, label: str, *, seed: int) -> Decision | None:

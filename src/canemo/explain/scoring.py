@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.integrate import trapezoid
+from scipy.ndimage import maximum_filter
 from scipy.stats import rankdata
 from torch.nn.functional import interpolate
 
@@ -110,24 +111,35 @@ def correlate_maps(first: Maps, second: Maps) -> NDArray[np.float64]:
     return correlation
 
 
-def point(ranked: Maps, truth: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Return whether the greatest value of each map (N, h, w) is inside the truth, (N,).
+def point(
+    ranked: Maps, truth: NDArray[np.floating]
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Tell whether each map is greatest in the true part (the pointing game).
 
     Parameters
     ----------
     ranked
         (N, h, w) maps.
     truth
-        (N, h, w), the share of each position that belongs to the true part.
+        (N, side, side), the share of each pixel that belongs to the true part.
+
+    Returns
+    -------
+    tuple
+        (N,) whether the map, enlarged, is greatest no further from the true part than half of one
+        of its positions, all that it can resolve; (N,) the area of the places that would count.
 
     References
     ----------
     Zhang et al. (2018), Top-down neural attention by excitation backprop,
-    doi:10.1007/s11263-017-1059-x.
+    doi:10.1007/s11263-017-1059-x (there 15 pixels off are allowed).
     """
-    best = ranked.reshape(len(ranked), -1).argmax(axis=1)
-    hit = truth.reshape(len(truth), -1)[np.arange(len(truth)), best] >= 0.5
-    return np.asarray(hit)
+    side = truth.shape[-1]
+    reach = side // (2 * max(ranked.shape[1:]))
+    near = maximum_filter(truth >= 0.5, size=(1, 2 * reach + 1, 2 * reach + 1))
+    best = resize_maps(ranked, side).reshape(len(ranked), -1).argmax(axis=1)
+    hit = near.reshape(len(near), -1)[np.arange(len(near)), best]
+    return np.asarray(hit), np.asarray(near.mean(axis=(1, 2)))
 
 
 def resize_maps(maps: Maps, side: int) -> Maps:

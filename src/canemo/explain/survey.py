@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from canemo.backbones import Backbone
 from canemo.explain.decision import Decision, Maps, draw_directions
 from canemo.explain.methods import Method, map_decisions
-from canemo.explain.occlusion import measure_logits
-from canemo.explain.regions import measure_cells
 from canemo.explain.scoring import correlate_maps, displace, point, trace_curves
 from canemo.face_points import REGIONS
 from canemo.records import Image
@@ -29,15 +27,15 @@ class Case:
     Attributes
     ----------
     origin
-        N rows: video_id, subject_id, label, frame_index.
+        N rows: video_id, subject_id, label, frame_index, logit.
     images_rgb
         The crops, (H, W, 3) uint8, RGB each.
     decision
         The logit that is explained.
     shuffled
         That of a probe learned from moved labels, or None where there is none.
-    masks
-        (N, R, side, side) regions of the face.
+    masks, points
+        (N, R, side, side) regions of the face, and its points (N, 46, 2) [pixels of each crop].
     tested
         (N,) which crops the maps are tested on.
     """
@@ -47,7 +45,12 @@ class Case:
     decision: Decision
     shuffled: Decision | None
     masks: NDArray[np.float32]
+    points: NDArray[np.float64]
     tested: NDArray[np.bool_]
+
+    def forget_images(self) -> Case:
+        """Return the case without its pictures, which take most of the memory."""
+        return replace(self, images_rgb=())
 
 
 @dataclass(frozen=True)
@@ -101,15 +104,16 @@ def examine_case(
         - like_random_probe, like_shuffled, like_random_backbone: rank correlation, without its
           sign, with the map of a probe with drawn weights (mean of three), of one learned from
           moved labels, of the network with drawn weights; NaN where that could not be had
-        - hit, truth_area: whether the greatest value lies in a true region, and the area of these;
-          NaN where the truth is not known
+        - hit, truth_area: whether the greatest value lies in a true region, and the area in which it
+          would count as such; NaN where the truth is not known
     """
     rows = np.flatnonzero(case.tested)
     if not len(rows):
         return pd.DataFrame()
     images, own = [case.images_rgb[int(row)] for row in rows], maps[rows]
-    ranked = _turn_to_answer(images, own, method, backbone, case.decision)
     table = case.origin.iloc[rows].reset_index(drop=True)
+    is_against = table["logit"].to_numpy() < 0
+    ranked = _turn_to_answer(images, own, method, backbone, case.decision, is_against)
     alike = _compare_controls(case, images, own, method, backbone, controls)
     return table.assign(
         **_measure_curves(images, ranked, backbone, case.decision, controls.seed),
@@ -119,19 +123,21 @@ def examine_case(
 
 
 def _turn_to_answer(
-    images: Sequence[Image], maps: Maps, method: Method, backbone: Backbone, decision: Decision
+    images: Sequence[Image],
+    maps: Maps,
+    method: Method,
+    backbone: Backbone,
+    decision: Decision,
+    is_against: NDArray[np.bool_],
 ) -> Maps:
     """Return maps that are greatest where the evidence for each crop's answer is."""
-    if method.explains == "backbone":
+    if method.explains == "backbone" or not is_against.any():
         return maps
-    against = measure_logits(images, backbone, [decision])[0] < 0
     if method.signed:
         other = -maps
-    elif against.any():
-        other = map_decisions(images, method, backbone=backbone, decisions=[decision.against()])[0]
     else:
-        return maps
-    return np.where(against[:, None, None], other, maps)
+        other = map_decisions(images, method, backbone=backbone, decisions=[decision.against()])[0]
+    return np.where(is_against[:, None, None], other, maps)
 
 
 def _measure_curves(
@@ -172,5 +178,5 @@ def _point_at_truth(
     if not truth:
         return {"hit": np.nan, "truth_area": np.nan}
     chosen = [REGIONS.index(name) for name in truth]
-    cells = measure_cells(masks, *ranked.shape[1:])[:, chosen].sum(axis=1)
-    return {"hit": point(ranked, cells).astype(float), "truth_area": cells.mean(axis=(1, 2))}
+    hit, area = point(ranked, masks[:, chosen].sum(axis=1))
+    return {"hit": hit.astype(float), "truth_area": area}

@@ -16,6 +16,9 @@ from canemo.records import Image
 from canemo.report.canvas import INK, MUTED, PAGE_WIDTH_IN, set_literal_text, shorten
 
 COLOUR_MAP = "inferno"
+FOR_RGB, AGAINST_RGB = (230, 97, 0), (30, 100, 220)
+"""Colours of evidence for a label and against it; they stay apart for the colour-blind."""
+
 OPACITY = 0.75
 """How much of the crop the colour covers where the map is 1; where it is 0 the crop shows whole."""
 
@@ -115,6 +118,38 @@ def draw_model_cams(
     return set_literal_text(figure)
 
 
+def draw_picture_rows(
+    rows: Mapping[str, Sequence[Sequence[tuple[str, Image]]]],
+    *,
+    scale_title: str = "",
+    signed: bool = False,
+) -> Figure:
+    """Draw rows of captioned pictures, label by label, over one scale of colours.
+
+    Parameters
+    ----------
+    rows
+        By label, rows of pairs of a caption and a picture (H, W, 3) uint8, RGB.
+    scale_title
+        What the colours mean; empty draws no scale.
+    signed
+        Whether the scale runs from -1 to 1 (`overlay_evidence`), else from 0 to 1 (`overlay_cam`).
+    """
+    cells = {
+        label: [
+            _Cell(image, caption, row, column)
+            for row, pairs in enumerate(lines)
+            for column, (caption, image) in enumerate(pairs)
+        ]
+        for label, lines in rows.items()
+    }
+    widest = max((len(pairs) for lines in rows.values() for pairs in lines), default=1)
+    figure = _lay_out(cells, columns=max(widest, 4), bottom_in=_SCALE_IN if scale_title else 0)
+    if scale_title:
+        _add_scale(figure, scale_title, signed=signed)
+    return set_literal_text(figure)
+
+
 def _model_cells(
     row: int,
     caption: str,
@@ -149,22 +184,58 @@ def overlay_cam(image_rgb: Image, cam: NDArray[np.floating[Any]]) -> Image:
     ValueError
         `cam` is not two-dimensional or holds values outside 0 to 1.
     """
-    _check_cam(cam)
+    _check_cam(cam, 0)
+    full = _enlarge(cam, image_rgb).clip(0, 1)
+    return _blend(image_rgb, colormaps[COLOUR_MAP](full)[..., :3] * 255, full)
+
+
+def overlay_evidence(image_rgb: Image, evidence: NDArray[np.floating[Any]]) -> Image:
+    """Lay a signed map over an image: orange where it speaks for a label, blue where against it.
+
+    Parameters
+    ----------
+    image_rgb
+        (H, W, 3) uint8, RGB.
+    evidence
+        (h, w) values -1 to 1, of any size; brought to (H, W) bilinearly.
+
+    Returns
+    -------
+    Image
+        A new (H, W, 3) uint8 image; equal to `image_rgb` where the map is 0.
+
+    Raises
+    ------
+    ValueError
+        `evidence` is not two-dimensional or holds values outside -1 to 1.
+    """
+    _check_cam(evidence, -1)
+    full = _enlarge(evidence, image_rgb).clip(-1, 1)
+    colour = np.where(full[..., None] >= 0, np.array(FOR_RGB), np.array(AGAINST_RGB))
+    return _blend(image_rgb, colour, np.abs(full))
+
+
+def _enlarge(cam: NDArray[np.floating[Any]], image_rgb: Image) -> NDArray[np.float32]:
     height, width = image_rgb.shape[:2]
     small = PilImage.fromarray(np.ascontiguousarray(cam, dtype=np.float32))
-    full = np.asarray(small.resize((width, height), PilImage.Resampling.BILINEAR)).clip(0, 1)
-    colour = colormaps[COLOUR_MAP](full)[..., :3] * 255
-    cover = (OPACITY * full)[..., np.newaxis]
+    return np.asarray(small.resize((width, height), PilImage.Resampling.BILINEAR))
+
+
+def _blend(image_rgb: Image, colour: NDArray[Any], strength: NDArray[np.floating[Any]]) -> Image:
+    """Return the image, covered by the colour (H, W, 3) the more the greater the strength."""
+    cover = (OPACITY * strength)[..., np.newaxis]
     blended: Image = np.rint((1 - cover) * image_rgb + cover * colour).astype(np.uint8)
     return blended
 
 
-def _check_cam(cam: NDArray[np.floating[Any]]) -> None:
+def _check_cam(cam: NDArray[np.floating[Any]], least: int) -> None:
     if cam.ndim != 2 or cam.size == 0:
         raise ValueError(f"a map is (h, w), got shape {cam.shape}")
     low, high = float(cam.min()), float(cam.max())
-    if not (low >= -1e-6 and high <= 1 + 1e-6):
-        raise ValueError(f"a map holds values 0 to 1, got {low:g} to {high:g}; scale it first")
+    if not (low >= least - 1e-6 and high <= 1 + 1e-6):
+        raise ValueError(
+            f"a map holds values {least} to 1, got {low:g} to {high:g}; scale it first"
+        )
 
 
 def _pair_cells(
@@ -213,16 +284,18 @@ def _place(figure: Figure, cell: _Cell, *, left_in: float, top_in: float, side_i
     )
 
 
-def _add_scale(figure: Figure, title: str) -> None:
+def _add_scale(figure: Figure, title: str, *, signed: bool = False) -> None:
     """Draw the one colour scale under the sheet, as it looks over a mid-grey picture."""
     height = figure.get_figheight()
+    least = -1 if signed else 0
     axes = figure.add_axes((0.25, 0.33 / height, 0.5, 0.09 / height))
     grey = np.full((1, 256, 3), 128, dtype=np.uint8)
-    axes.imshow(
-        overlay_cam(grey, np.linspace(0, 1, 256)[np.newaxis]), aspect="auto", extent=(0, 1, 0, 1)
-    )
+    overlay = overlay_evidence if signed else overlay_cam
+    steps = overlay(grey, np.linspace(least, 1, 256)[np.newaxis])
+    axes.imshow(steps, aspect="auto", extent=(least, 1, 0, 1))
     axes.set_yticks([])
-    axes.set_xticks([0, 0.5, 1], labels=["0", "0.5", "1"])
+    ticks = (-1, 0, 1) if signed else (0, 0.5, 1)
+    axes.set_xticks(ticks, labels=[f"{tick:g}" for tick in ticks])
     axes.tick_params(labelsize=8, length=2, color=MUTED, labelcolor=INK, pad=1.5)
     axes.spines[:].set_visible(False)
     figure.text(0.5, 0.01 / height, title, fontsize=8, color=MUTED, ha="center", va="bottom")

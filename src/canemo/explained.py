@@ -1,0 +1,296 @@
+"""What is explained: a model, the crops it is asked about, and which probe is asked about which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pandas as pd
+
+from canemo.backbones import Backbone
+from canemo.config import Config
+from canemo.detect.landmarks import load_landmark_model
+from canemo.errors import ConfigError, ModelError, NoFacesError, StudyError
+from canemo.evidence import read_evidence
+from canemo.explain.decision import Decision
+from canemo.explain.face_finder import FaceFinder, RegionSource
+from canemo.explain.fold_probes import fit_shuffled, fit_unseen
+from canemo.frame_choice import choose_frames
+from canemo.gallery import open_gallery
+from canemo.landmarks import load_landmarks
+from canemo.model import read_model
+from canemo.predict import load_model
+from canemo.probe import Probe
+from canemo.progress import Progress
+from canemo.records import Image, Study
+from canemo.report.run_folder import read_run
+from canemo.runs import METRICS_FILE, read_run_config
+from canemo.study import load_study
+from canemo.study_features import (
+    Cost,
+    calibrate_backbone,
+    crop_videos,
+    load_configured_backbone,
+    load_configured_detector,
+    read_crops,
+)
+
+OTHER = "other labels"
+_COLUMNS = [
+    *("video_id", "subject_id", "label", "frame_index", "time_s"),
+    *("crop_x0", "crop_y0", "crop_x1", "crop_y1"),
+]
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A model and the N crops that it is asked about.
+
+    Attributes
+    ----------
+    name
+        Of the run or model.
+    backbone
+        What embeds the crops.
+    rows
+        N rows: video_id, subject_id, label, frame_index, time_s and, where known, the rectangle
+        that was cut. `label` is the one that is explained or another.
+    read
+        Rows to their crops, (H, W, 3) uint8, RGB each.
+    decisions
+        subject_id -> the decision that is asked about its crops.
+    shuffled
+        Likewise of probes learned from moved labels; empty where there are none.
+    labels
+        The others, and the label whose evidence is mapped.
+    finder
+        Finds the regions of the faces.
+    notes
+        What a reader of the results must know.
+    is_labelled
+        Whether `label` is the condition filmed; else it is what the model answered.
+    """
+
+    name: str
+    backbone: Backbone
+    rows: pd.DataFrame
+    read: Callable[[pd.DataFrame], list[Image]]
+    decisions: Mapping[str, Decision]
+    shuffled: Mapping[str, Decision]
+    labels: tuple[str, str]
+    finder: FaceFinder
+    notes: tuple[str, ...]
+    is_labelled: bool = True
+
+    @cached_property
+    def places(self) -> list[tuple[str, int]]:
+        """Video and frame of each crop: what two models must share to be shown side by side."""
+        return list(self.rows[["video_id", "frame_index"]].itertuples(index=False, name=None))
+
+    def iter_dogs(self) -> Iterator[tuple[str, pd.DataFrame]]:
+        """Yield each subject and its rows."""
+        for subject_id, rows in self.rows.groupby("subject_id", sort=True):
+            yield str(subject_id), rows
+
+
+def load_explained_run(
+    run_dir: Path,
+    *,
+    per_clip: int,
+    label: str | None,
+    regions: RegionSource,
+    landmarks: Path | None,
+    with_controls: bool,
+    progress: Progress,
+) -> Explained:
+    """Load a finished run: each dog is explained by the probe that had not seen it.
+
+    Parameters
+    ----------
+    run_dir
+        STUDY/runs/NAME.
+    per_clip
+        Crops of each clip, evenly spaced.
+    label
+        Whose evidence is mapped; None takes the run's positive label.
+    regions, landmarks
+        Where the regions are from, and the landmarks of the study (None: where they lie there).
+    with_controls
+        Whether to learn from moved labels as well.
+    progress
+        Told how far it is.
+
+    Raises
+    ------
+    ModelError
+        There is no finished run, or what it fits cannot be explained.
+    NoFacesError
+        No crop is left.
+    """
+    config, root = read_run_config(run_dir), run_dir.resolve().parent.parent
+    protocol = read_run(run_dir).metrics["protocol"]
+    study = load_study(root)
+    detector = load_configured_detector(config, elsewhere=True)
+    crops = crop_videos(study, config, detector, progress=progress, cost=Cost())
+    backbone = load_configured_backbone(config, elsewhere=True)
+    backbone = calibrate_backbone(backbone, crops, config)
+    label = label or protocol["positive_label"]
+    decisions, shuffled, notes = _fit(run_dir, config, protocol, label, with_controls, progress)
+    used = crops.used
+    rows = used.loc[choose_frames(used, crops.ledger, f"even:{per_clip}"), _COLUMNS]
+    rows = rows[rows["subject_id"].isin(decisions)].reset_index(drop=True)
+    if not len(rows):
+        raise NoFacesError(f"{run_dir}: no usable crop of any tested dog is left to explain")
+    finder, warnings = find_faces(study, regions=regions, landmarks=landmarks, config=config)
+    others = [name for name in study.labels if name != label]
+    labels = (others[0] if len(others) == 1 else OTHER, label)
+    return Explained(
+        run_dir.name,
+        backbone,
+        rows.assign(label=np.where(rows["label"] == label, label, labels[0])),
+        lambda some: read_crops(crops, some),
+        decisions,
+        shuffled,
+        labels,
+        finder,
+        (*notes, *warnings),
+    )
+
+
+def _fit(
+    run_dir: Path,
+    config: Config,
+    protocol: Mapping[str, str],
+    label: str,
+    with_controls: bool,
+    progress: Progress,
+) -> tuple[dict[str, Decision], dict[str, Decision], list[str]]:
+    """Return the decisions by dog, those from moved labels, and what must be known of them."""
+    evidence = read_evidence(run_dir, protocol=protocol)
+    if label not in evidence.study.labels:
+        raise ConfigError(f"label {label!r}: the labels are {', '.join(evidence.study.labels)}")
+    if config.probe.method == "gradient":
+        probe = read_model(run_dir).classifier
+        assert isinstance(probe, Probe)  # the method `gradient` fits nothing else
+        decision = Decision(probe, config.probe.pooling, label)
+        note = (
+            "the probe was trained in epochs on all dogs: it has seen those it is asked about here"
+        )
+        return dict.fromkeys(evidence.study.subject_ids, decision), {}, [note]
+    progress("probes", 0, 1)
+    unseen = fit_unseen(
+        evidence, label=label, tell=lambda done, total: progress("probes", done, total)
+    )
+    if not with_controls:
+        return unseen, {}, []
+    shuffled = fit_shuffled(
+        evidence, unseen, label=label, tell=lambda done, total: progress("controls", done, total)
+    )
+    return unseen, shuffled, []
+
+
+def load_explained_model(
+    folder: Path,
+    crops: Path,
+    *,
+    per_clip: int,
+    label: str | None,
+    regions: RegionSource,
+    weights: Path | None,
+    cache_dir: Path,
+    progress: Progress,
+) -> Explained:
+    """Load a saved model and pictures or videos to ask it about.
+
+    Parameters
+    ----------
+    folder
+        Folder of a model, or of a run.
+    crops
+        A picture of a face, a video, or a folder of such (searched through). Pictures are taken as
+        crops as they are; in videos faces are found as in those it was trained on.
+    per_clip
+        Crops of each video, evenly spaced.
+    label
+        Whose evidence is mapped; None takes the model's positive label.
+    regions
+        Where the regions are from.
+    weights
+        The backbone's weights file, where it has moved.
+    cache_dir
+        Where crops of videos are kept.
+    progress
+        Told how far it is.
+
+    Raises
+    ------
+    ModelError
+        There is no model, or what it fits cannot be explained.
+    StudyError
+        There is no picture and no video, or a picture cannot be read.
+    NoFacesError
+        No face is found.
+    """
+    model = load_model(folder, weights=weights)
+    probe, config = model.saved.classifier, model.saved.config
+    if not isinstance(probe, Probe):
+        raise ModelError(f"{folder}: only a linear probe on frames can be explained")
+    decision = Decision(probe, config.probe.pooling, label or model.positive_label)
+    gallery = open_gallery(crops, model, per_clip=per_clip, cache_dir=cache_dir, progress=progress)
+    rows = gallery.rows.assign(subject_id=gallery.rows["video_id"], label="")
+    finder, _ = find_faces(None, regions=regions, landmarks=None, config=config)
+    others = [name for name in probe.labels if name != decision.label]
+    return Explained(
+        folder.resolve().name,
+        model.backbone,
+        rows,
+        gallery.read,
+        dict.fromkeys(rows["subject_id"], decision),
+        {},
+        (others[0] if len(others) == 1 else OTHER, decision.label),
+        finder,
+        (
+            "the pictures have no condition: they are shown under what the model answers, and "
+            "each counts as a dog of its own",
+        ),
+        is_labelled=False,
+    )
+
+
+def find_faces(
+    study: Study | None, *, regions: RegionSource, landmarks: Path | None, config: Config
+) -> tuple[FaceFinder, tuple[str, ...]]:
+    """Return what finds the regions of faces, and what must be known of the landmarks.
+
+    Raises
+    ------
+    ConfigError
+        There is no such source.
+    StudyError
+        The landmarks of the study are asked for and cannot be used, or there are none.
+    """
+    if regions not in get_args(RegionSource):
+        raise ConfigError(f"regions {regions!r}: there are {', '.join(get_args(RegionSource))}")
+    table = None
+    if study is not None and (regions in ("auto", "study") or landmarks is not None):
+        table = load_landmarks(study, landmarks)
+    if regions == "study" and table is None:
+        raise StudyError(
+            "regions from the study: there is no landmarks.csv and no folder landmarks/ in it; "
+            "give --landmarks FILE, or --regions model"
+        )
+    model = None
+    if regions in ("auto", "model"):
+        model = load_landmark_model(engine=config.detect.engine, device=config.backbone.device)
+    return FaceFinder(table, model), () if table is None else table.warnings
+
+
+def is_run(place: Path) -> bool:
+    """Return whether a folder is a finished run in its study."""
+    return (place / METRICS_FILE).is_file() and (
+        place.resolve().parent.parent / "videos.csv"
+    ).is_file()

@@ -1,0 +1,402 @@
+"""The command `explain`: maps of one or several models, numbers about them, and their tests."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from canemo import environment
+from canemo.backbones import randomise
+from canemo.errors import ConfigError, ModelError, NoFacesError, OutputExistsError
+from canemo.explain.decision import Maps, require_grid
+from canemo.explain.face_finder import RegionSource
+from canemo.explain.methods import METHODS, Method, choose_method, find_method
+from canemo.explain.numbers import LOSSES, Found, average_maps, describe_model, tabulate_crops
+from canemo.explain.occlusion import measure_logits, measure_losses
+from canemo.explain.regions import outline_regions
+from canemo.explain.report_card import grade_maps
+from canemo.explain.survey import Case, Controls, examine_case, map_case
+from canemo.explained import Explained, is_run, load_explained_model, load_explained_run
+from canemo.face_points import REGIONS
+from canemo.files import write_atomically, write_table
+from canemo.progress import Progress, silent
+from canemo.records import Image
+from canemo.report.explanation import (
+    EXPLANATION_FILE,
+    PAGE_FILE,
+    REGION_COLOURS,
+    Example,
+    draw_explanation,
+    write_page,
+)
+from canemo.report.html import write_report
+
+SCHEMA = 1
+MEAN_FACE_CROPS = 600
+"""Of how many crops at most the mean faces are made; evenly spaced among all."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What `explain_models` wrote: its folder, and the content of ``explanation.json``."""
+
+    folder: Path
+    content: Mapping[str, Any]
+
+    @property
+    def page(self) -> Path:
+        """The HTML page."""
+        return self.folder / PAGE_FILE
+
+
+def explain_models(
+    places: Path | str | Sequence[Path | str],
+    *,
+    out_dir: Path | str | None = None,
+    methods: Sequence[str] = (),
+    crops: Path | str | None = None,
+    per_clip: int = 1,
+    tests: int = 1,
+    label: str | None = None,
+    regions: RegionSource = "auto",
+    landmarks: Path | str | None = None,
+    truth: Sequence[str] = (),
+    weights: Path | None = None,
+    force: bool = False,
+    progress: Progress = silent,
+) -> Explanation:
+    """Show where in the face a model's evidence is, in pictures, numbers and tests of both.
+
+    Parameters
+    ----------
+    places
+        Run folders, STUDY/runs/NAME, several of one study side by side; or, with `crops`, the
+        folder of a saved model.
+    out_dir
+        Gets the page, pictures, maps and tables. None: RUN/explain, and the run's report is written
+        again with the result; for several runs, or a model, it must be given.
+    methods
+        Names of maps, the first leads. None: the one that explains the probe best, and EigenCAM
+        beside it.
+    crops
+        A picture, a video, or a folder of such, for a model without its study.
+    per_clip
+        Crops of each clip, evenly spaced.
+    tests
+        Crops per dog and label that the maps are tested on; 0 tests none.
+    label
+        Whose evidence is mapped; None takes the positive label.
+    regions
+        Where the regions of the face are from: ``study`` (its landmarks), ``model`` (canemo's
+        landmark model), ``bands`` (fixed), or ``auto``: the first of these that knows a crop.
+    landmarks
+        File or folder of the study's landmarks, where they are not in it.
+    truth
+        Regions in which the evidence is known to be, for the pointing game.
+    weights
+        The backbone's weights file, for a model whose weights have moved.
+    force
+        Replace an earlier explanation.
+    progress
+        Told how far it is.
+
+    Raises
+    ------
+    ConfigError
+        A method, label, region or their combination is unknown, or does not fit the model.
+    ModelError
+        There is no run or model, or what it fits is no linear probe.
+    OutputExistsError
+        `out_dir` holds something and `force` is not given.
+    StudyError, NoFacesError, WeightsError, MissingExtraError
+        As `run`; or the pictures or landmarks cannot be used.
+    """
+    folders = [Path(places)] if isinstance(places, Path | str) else [Path(each) for each in places]
+    chosen = [find_method(name) for name in methods]
+    _require_regions(truth)
+    place = _find_place(folders, out_dir, needs_place=crops is not None, force=force)
+    with tempfile.TemporaryDirectory(prefix="canemo-") as cache:
+        models = [
+            _load(
+                folder,
+                None if crops is None else Path(crops),
+                Path(cache),
+                per_clip=per_clip,
+                label=label,
+                regions=regions,
+                landmarks=None if landmarks is None else Path(landmarks),
+                weights=weights,
+                with_controls=tests > 0,
+                progress=progress,
+            )
+            for folder in folders
+        ]
+        _require_same_crops(models)
+        found = [
+            _survey(model, chosen, tests=tests, truth=truth, progress=progress) for model in models
+        ]
+        content = _write(place, models, found, truth=truth, progress=progress)
+    if out_dir is None:
+        write_report(folders[0])
+    return Explanation(place, content)
+
+
+def _load(
+    folder: Path,
+    crops: Path | None,
+    cache_dir: Path,
+    *,
+    landmarks: Path | None,
+    weights: Path | None,
+    with_controls: bool,
+    **shared: Any,
+) -> Explained:
+    if crops is not None:
+        return load_explained_model(folder, crops, weights=weights, cache_dir=cache_dir, **shared)
+    if not is_run(folder):
+        raise ModelError(
+            f"{folder}: not a run in its study; give STUDY/runs/NAME, or say what to ask a saved "
+            "model about with --crops"
+        )
+    return load_explained_run(folder, landmarks=landmarks, with_controls=with_controls, **shared)
+
+
+# -- maps and tests -------------------------------------------------------------------------------
+
+
+def _survey(
+    model: Explained,
+    methods: Sequence[Method],
+    *,
+    tests: int,
+    truth: Sequence[str],
+    progress: Progress,
+) -> Found:
+    """Map all crops of a model, dog by dog, and test the maps."""
+    backbone = model.backbone
+    require_grid(backbone)
+    first = next(iter(model.decisions.values()))
+    methods = methods or (choose_method(first, backbone), METHODS["eigencam"])
+    controls = Controls(randomise(backbone), truth) if tests else None
+    cases: list[tuple[Case, pd.DataFrame]] = []
+    maps: dict[str, list[Maps]] = defaultdict(list)
+    tested: dict[str, list[pd.DataFrame]] = defaultdict(list)
+    dogs = list(model.iter_dogs())
+    for done, (subject_id, rows) in enumerate(dogs):
+        progress(f"explain {model.name}", done, len(dogs))
+        case = _make_case(model, subject_id, rows, tests=tests)
+        if case is None:
+            continue
+        for method in methods:
+            own = map_case(case, method, backbone)
+            maps[method.name].append(own)
+            if controls is not None:
+                examined = examine_case(case, own, method, backbone=backbone, controls=controls)
+                tested[method.name].append(examined)
+        cases.append((case.forget_images(), _measure_case(case, model)))
+    progress(f"explain {model.name}", len(dogs), len(dogs))
+    if not cases:
+        raise NoFacesError(f"{model.name}: every crop has fewer pixels than the map has places")
+    tables = {method.name: _join(tested[method.name]) for method in methods}
+    rows = _join([table for _, table in cases])
+    return Found(
+        model.name,
+        backbone.spec.name,
+        first.pooling,
+        model.labels,
+        model.is_labelled,
+        rows,
+        np.concatenate([case.points for case, _ in cases]),
+        np.concatenate([case.masks for case, _ in cases]).astype(np.float16),
+        {name: np.concatenate(parts) for name, parts in maps.items()},
+        {name: grade_maps(name, table) for name, table in tables.items()},
+        _join([table.assign(method=name) for name, table in tables.items()]),
+        (*model.notes, *_note_small(len(model.rows) - len(rows))),
+    )
+
+
+def _make_case(model: Explained, subject_id: str, rows: pd.DataFrame, *, tests: int) -> Case | None:
+    """Return the crops of a dog with their regions; None where all are too small."""
+    decision = model.decisions[subject_id]
+    images = model.read(rows)
+    large = [min(image.shape[:2]) >= max(model.backbone.grid_shape) for image in images]
+    images = [image for image, is_large in zip(images, large, strict=True) if is_large]
+    rows = rows[large].reset_index(drop=True)
+    if not images:
+        return None
+    logits = measure_logits(images, model.backbone, [decision])[0]
+    if not model.is_labelled:
+        rows["label"] = np.where(logits >= 0, model.labels[1], model.labels[0])
+    faces = model.finder.find(rows, images)
+    return Case(
+        rows.assign(logit=logits, regions=faces.regions.source),
+        images,
+        decision,
+        model.shuffled.get(subject_id),
+        faces.regions.masks,
+        faces.points,
+        rows.groupby("label").cumcount().to_numpy() < tests,
+    )
+
+
+def _measure_case(case: Case, model: Explained) -> pd.DataFrame:
+    """Return the rows of a case with what covering each region takes off the logit."""
+    losses = measure_losses(case.images_rgb, case.masks, model.backbone, [case.decision])[0]
+    by_region = {name: losses[:, r] for r, name in enumerate(LOSSES)}
+    return case.origin.assign(intercept=case.decision.intercept, **by_region)
+
+
+def _note_small(dropped: int) -> list[str]:
+    if not dropped:
+        return []
+    return [f"{dropped} crop(s) have fewer pixels a side than the map has places and are left out"]
+
+
+def _join(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+# -- output ---------------------------------------------------------------------------------------
+
+
+def _write(
+    place: Path,
+    models: Sequence[Explained],
+    found: Sequence[Found],
+    *,
+    truth: Sequence[str],
+    progress: Progress,
+) -> dict[str, Any]:
+    """Write everything into a folder beside the place, then move it there."""
+    described = [describe_model(each) for each in found]
+    content = {
+        "schema": SCHEMA,
+        "canemo": environment.version(),
+        "truth": list(truth),
+        "models": described,
+    }
+    partial_place = place.with_name(f".{place.name}.partial")
+    shutil.rmtree(partial_place, ignore_errors=True)
+    try:
+        for each in found:
+            _write_arrays(each, partial_place / "maps")
+        write_table(
+            _join([tabulate_crops(each) for each in found]), partial_place / "explained.parquet"
+        )
+        write_table(
+            _join([each.tests.assign(model=each.name) for each in found]),
+            partial_place / "tests.parquet",
+        )
+        pairs = list(zip(models, found, strict=True))
+        draw_explanation(
+            partial_place,
+            [_list_examples(*pair) for pair in pairs],
+            faces=[_average(*pair) for pair in pairs],
+            models=described,
+            progress=progress,
+        )
+        text = json.dumps(content, indent=1, allow_nan=False)
+        write_atomically(partial_place / EXPLANATION_FILE, text)
+        write_page(partial_place)
+        if place.exists():
+            shutil.rmtree(place)
+        partial_place.rename(place)
+    finally:
+        shutil.rmtree(partial_place, ignore_errors=True)
+    return content
+
+
+def _write_arrays(found: Found, folder: Path) -> None:
+    """Write the maps of each method as npz, with the origin of each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays: dict[str, Any] = {
+        name: found.rows[name].to_numpy(dtype=str)
+        for name in ("video_id", "subject_id", "label", "frame_index")
+    }
+    arrays["frame_index"] = found.rows["frame_index"].to_numpy(dtype=np.int64)
+    arrays |= {name: found.rows[name].to_numpy(dtype=float) for name in ("logit", "intercept")}
+    for name, maps in found.maps.items():
+        np.savez_compressed(folder / f"{found.name}_{name}.npz", maps=maps, **arrays)
+
+
+def _list_examples(model: Explained, found: Found) -> list[Example]:
+    """Return all crops with their maps; pictures are read again when one is drawn."""
+    return [
+        Example(
+            row["video_id"],
+            row["subject_id"],
+            row["label"],
+            int(row["frame_index"]),
+            float(row["logit"]),
+            partial(_read, model, found, i),
+            partial(_outline, model, found, i),
+            {name: maps[i] for name, maps in found.maps.items()},
+        )
+        for i, row in enumerate(found.rows.to_dict("records"))
+    ]
+
+
+def _read(model: Explained, found: Found, place: int) -> Image:
+    return model.read(found.rows.iloc[[place]])[0]
+
+
+def _outline(model: Explained, found: Found, place: int) -> Image:
+    masks = found.masks[place].astype(np.float32)
+    return outline_regions(_read(model, found, place), masks, colours=list(REGION_COLOURS.values()))
+
+
+def _average(model: Explained, found: Found) -> tuple[Any, ...]:
+    number = min(len(found.rows), MEAN_FACE_CROPS)
+    places = np.unique(np.linspace(0, len(found.rows) - 1, number).round().astype(np.int64))
+    return average_maps(found, model.read(found.rows.iloc[places]), places)
+
+
+# -- refusals -------------------------------------------------------------------------------------
+
+
+def _require_regions(truth: Sequence[str]) -> None:
+    unknown = [name for name in truth if name not in REGIONS]
+    if unknown:
+        raise ConfigError(f"region {unknown[0]!r}: there are {', '.join(REGIONS)}")
+
+
+def _find_place(
+    folders: Sequence[Path], out_dir: Path | str | None, *, needs_place: bool, force: bool
+) -> Path:
+    """Return where the explanation goes; refuse to overwrite anything but an earlier one."""
+    if out_dir is None:
+        if len(folders) != 1 or needs_place:
+            raise ConfigError("say where the explanation goes: --out DIR")
+        return folders[0] / "explain"  # made again by the same command, as the report is
+    place = Path(out_dir)
+    if not place.exists() or not any(place.iterdir()):
+        return place
+    if not (place / EXPLANATION_FILE).is_file():
+        raise OutputExistsError(f"{place} holds something else; give another --out")
+    if not force:
+        raise OutputExistsError(
+            f"{place} holds an explanation; give another --out, or replace it with --force"
+        )
+    return place
+
+
+def _require_same_crops(models: Sequence[Explained]) -> None:
+    """Raise ConfigError where several models would be asked about different crops."""
+    for each in models[1:]:
+        if each.places != models[0].places:
+            raise ConfigError(
+                f"{each.name} and {models[0].name} were made from other frames or tested other "
+                "dogs; explain them one by one"
+            )
+    if len({model.name for model in models}) < len(models):
+        raise ConfigError("two of the runs have the same name; explain them one by one")

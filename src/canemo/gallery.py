@@ -1,0 +1,124 @@
+"""Face crops without a study: pictures as they are, and faces found in videos."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image as PilImage
+from PIL import UnidentifiedImageError
+
+from canemo.crops import CropFile
+from canemo.errors import NoFacesError, StudyError, VideoOpenError
+from canemo.frame_choice import spread_evenly
+from canemo.predict import Model, name_videos
+from canemo.progress import Progress
+from canemo.proposal import VIDEO_SUFFIXES
+from canemo.records import Image, Video
+
+logger = logging.getLogger(__name__)
+
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Crops of pictures and videos.
+
+    Attributes
+    ----------
+    rows
+        One row per crop: video_id (of a picture: its name) and frame_index (0).
+    pictures, videos
+        Where they are from, by video_id.
+    """
+
+    rows: pd.DataFrame
+    pictures: Mapping[str, Path]
+    videos: Mapping[str, CropFile]
+
+    def read(self, rows: pd.DataFrame) -> list[Image]:
+        """Return the crops of some rows, (H, W, 3) uint8, RGB each.
+
+        Raises
+        ------
+        StudyError
+            A picture cannot be read.
+        """
+        return [
+            self.videos[name].read_crop(int(frame))
+            if name in self.videos
+            else _read_picture(self.pictures[name])
+            for name, frame in rows[["video_id", "frame_index"]].itertuples(index=False)
+        ]
+
+
+def open_gallery(
+    place: Path, model: Model, *, per_clip: int, cache_dir: Path, progress: Progress
+) -> Gallery:
+    """Gather the crops of a picture, a video, or a folder of such (searched through).
+
+    Parameters
+    ----------
+    place
+        Pictures are taken as crops as they are.
+    model
+        Its detector finds the faces in videos.
+    per_clip
+        Crops of each video, evenly spaced.
+    cache_dir
+        Where crops of videos are kept.
+    progress
+        Told how far it is.
+
+    Raises
+    ------
+    StudyError
+        There is no picture and no video.
+    NoFacesError
+        No face is found in any of the videos, and there is no picture.
+    """
+    files = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file())
+    known = [p for p in files if p.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES]
+    if not known:
+        raise StudyError(
+            f"{place}: no picture and no video is there; give face crops "
+            f"({', '.join(sorted(PICTURE_SUFFIXES))}), videos, or a folder of them"
+        )
+    named = name_videos(known)
+    pictures = {name: p for name, p in named if p.suffix.lower() in PICTURE_SUFFIXES}
+    videos: dict[str, CropFile] = {}
+    for done, (name, path) in enumerate(named):
+        progress("crop", done, len(named))
+        if name not in pictures:
+            found = _crop_video(Video(name, path.absolute(), name, ""), model, cache_dir)
+            videos |= {} if found is None else {name: found}
+    progress("crop", len(named), len(named))
+    places = [(name, 0) for name in pictures]
+    for name, file in videos.items():
+        used = file.read_ledger().query("fate == @Fate.USED")["frame_index"].to_numpy()
+        places += [(name, int(frame)) for frame in used[spread_evenly(len(used), per_clip)]]
+    if not places:
+        raise NoFacesError(f"{place}: no face is found in any of the videos")
+    rows = pd.DataFrame(places, columns=["video_id", "frame_index"])
+    return Gallery(rows, pictures, videos)
+
+
+def _crop_video(video: Video, model: Model, cache_dir: Path) -> CropFile | None:
+    try:
+        return model.crop_video(video, cache_dir)
+    except VideoOpenError as exc:
+        logger.warning("%s", exc)
+        return None
+
+
+def _read_picture(path: Path) -> Image:
+    try:
+        with PilImage.open(path) as picture:
+            return np.asarray(picture.convert("RGB"))
+    except (OSError, UnidentifiedImageError) as exc:
+        raise StudyError(f"{path}: cannot be read as a picture ({exc}); take it out") from exc

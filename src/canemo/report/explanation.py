@@ -1,0 +1,444 @@
+"""The page of `canemo explain`: where in the face the evidence is, and what the maps are worth."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image as PilImage
+
+from canemo.errors import ModelError
+from canemo.face_points import REGIONS
+from canemo.files import replacing, write_atomically
+from canemo.progress import Progress
+from canemo.records import Image
+from canemo.report import wording
+from canemo.report.canvas import (
+    ACCENT,
+    INK,
+    LABEL_COLOURS,
+    MUTED,
+    new_figure,
+    save_figure,
+    set_literal_text,
+    style_axes,
+)
+from canemo.report.html import embed_figure, embed_file, open_template
+from canemo.report.pictures import draw_picture_rows, overlay_cam, overlay_evidence
+
+EXPLANATION_FILE, PAGE_FILE = "explanation.json", "index.html"
+SCALE_QUANTILE = 0.99
+"""The value at which the colours of signed maps are full: this quantile of all absolute values."""
+
+REGION_COLOURS = dict(zip(REGIONS[:-1], LABEL_COLOURS, strict=False))
+"""Of the outlines, by region; the background has none."""
+
+_PER_LABEL = 3
+_MOST_DOGS = 12
+_CHECKS = {
+    "deletion": "Deletion",
+    "insertion": "Insertion",
+    "like_random_probe": "Random probe",
+    "like_shuffled": "Shuffled labels",
+    "like_random_backbone": "Random backbone",
+    "pointing": "Pointing game",
+}
+
+
+@dataclass(frozen=True)
+class Example:
+    """One crop: `read` gives it, `outline` gives it with its regions outlined in REGION_COLOURS.
+
+    `maps` are by method, (rows, columns); `logit` is the evidence for the label that is explained.
+    """
+
+    video_id: str
+    subject_id: str
+    label: str
+    frame_index: int
+    logit: float
+    read: Callable[[], Image]
+    outline: Callable[[], Image]
+    maps: Mapping[str, NDArray[np.float32]]
+
+
+def draw_explanation(
+    folder: Path,
+    examples: Sequence[Sequence[Example]],
+    *,
+    faces: Sequence[Sequence[Any]],
+    models: Sequence[Mapping[str, Any]],
+    progress: Progress,
+) -> None:
+    """Draw everything but the page: overlays of all crops, and the figures.
+
+    Parameters
+    ----------
+    folder
+        Gets ``overlays/MODEL_METHOD/VIDEO_FRAME.png`` and ``figures/*.png``.
+    examples
+        Of each model, all its crops.
+    faces
+        Of each model, mean faces (`canemo.explain.alignment.MeanFace`).
+    models
+        What explanation.json holds of each.
+    progress
+        Told how far it is.
+    """
+    figures = folder / "figures"
+    scales = [_find_scales(some, model) for some, model in zip(examples, models, strict=True)]
+    for some, model, scale in zip(examples, models, scales, strict=True):
+        _write_overlays(folder, some, model, scale, progress)
+    chosen = _choose(examples[0])
+    save_figure(_draw_regions([examples[0][place] for place in chosen]), figures / "regions.png")
+    for method in _list_methods(models):
+        figure = _draw_grid(method, chosen, examples, models, scales)
+        save_figure(figure, figures / f"maps_{method['name']}.png")
+    for number, (some, model) in enumerate(zip(faces, models, strict=True)):
+        lead = model["methods"][0]
+        save_figure(_draw_faces(some, lead, dogs=False), figures / f"faces_{number}.png")
+        if model["is_labelled"]:
+            save_figure(_draw_faces(some, lead, dogs=True), figures / f"dogs_{number}.png")
+
+
+def write_page(folder: Path) -> Path:
+    """Write the page from ``explanation.json`` and the figures in the folder; return its path.
+
+    Raises
+    ------
+    ModelError
+        The folder holds no explanation.
+    """
+    content = read_explanation(folder)
+    pictures = {
+        path.name: embed_file(path, _describe_picture(path.stem))
+        for path in sorted((folder / "figures").glob("*.png"))
+    }
+    for number, model in enumerate(content["models"]):
+        charts = {"gap": _draw_gap(model), "losses": _draw_losses(model)}
+        for name, figure in charts.items():
+            picture = embed_figure(figure, f"{name} by region of the face")
+            if picture is not None:
+                pictures[f"{name}_{number}"] = picture
+    page = open_template("explanation.html.j2").render(
+        content=content,
+        models=[describe_explanation(model) for model in content["models"]],
+        methods=_list_methods(content["models"]),
+        colours=REGION_COLOURS,
+        checks=list_checks(),
+        pictures=pictures,
+        count=wording.count,
+        quote=wording.quote,
+        paper=wording.PAPER,
+        paper_url=wording.PAPER_URL,
+        environment={"canemo": content["canemo"]},
+    )
+    return write_atomically(folder / PAGE_FILE, page)
+
+
+def read_explanation(folder: Path) -> dict[str, Any]:
+    """Return the content of ``explanation.json``.
+
+    Raises
+    ------
+    ModelError
+        It is missing or damaged.
+    """
+    path = folder / EXPLANATION_FILE
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        raise ModelError(f"{path}: no explanation can be read ({exc}); make it again") from exc
+    return content
+
+
+def describe_explanation(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a page says of one model: sentences and tables."""
+    lead = model["methods"][0]
+    return {
+        **model,
+        "sentence": write_sentence(model),
+        "cards": [_tabulate_card(method) for method in model["methods"]],
+        "gap_rows": _tabulate_gap(lead["gap"]),
+        "share_rows": _tabulate_shares(lead["shares"]),
+        "loss_rows": _tabulate_gap(model["occlusion"]),
+        "lead": lead,
+    }
+
+
+def write_sentence(model: Mapping[str, Any]) -> str:
+    """Return where the difference between the labels lies, claiming no more than was found."""
+    lead = model["methods"][0]
+    if lead["passed"] is False:
+        return (
+            f"The leading map ({lead['title']}) failed a test it was put to: "
+            f"{lead['verdict'].removeprefix('FAILS: ')}. Do not read the pictures as an "
+            "explanation of the decision."
+        )
+    rows = [row for row in lead["gap"] or [] if row["percent"] is not None]
+    whole = [row for row in lead["gap"] or [] if row["region"] == "all"]
+    if not rows or not whole or whole[0]["gap_low"] is None:
+        return "The evidence of the two labels does not differ clearly on these crops."
+    parts = [row for row in rows if row["region"] != "all"]
+    best = max(parts, key=lambda row: row["percent"])
+    sure = best["p_holm"] is not None and best["p_holm"] <= wording.P_LEVEL
+    told = "" if sure else ", which cannot be told from chance"
+    return (
+        f"Of the difference in evidence between {wording.quote(model['label'])} and "
+        f"{wording.quote(model['other'])} ({whole[0]['gap']:.2f} logits), {best['percent']:.0f} % "
+        f"lies in the {best['region']} ({100 * best['area']:.0f} % of the area{told})."
+    )
+
+
+# -- pictures -------------------------------------------------------------------------------------
+
+
+def _list_methods(models: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the methods of all models, each once, in order."""
+    found = {method["name"]: method for model in models for method in model["methods"]}
+    return list(found.values())
+
+
+def _is_signed(method: Mapping[str, Any]) -> bool:
+    return method["gap"] is not None
+
+
+def _find_scales(examples: Sequence[Example], model: Mapping[str, Any]) -> dict[str, float]:
+    """Return, by signed method, the value at which its colours are full."""
+    scales = {}
+    for method in model["methods"]:
+        values = np.abs(np.stack([example.maps[method["name"]] for example in examples]))
+        scales[method["name"]] = max(float(np.quantile(values, SCALE_QUANTILE)), 1e-12)
+    return scales
+
+
+def _overlay(example: Example, method: Mapping[str, Any], scale: float) -> Image:
+    values = example.maps[method["name"]]
+    if _is_signed(method):
+        return overlay_evidence(example.read(), np.clip(values / scale, -1, 1))
+    positive = np.clip(values, 0, None)
+    return overlay_cam(example.read(), positive / max(float(positive.max()), 1e-12))
+
+
+def _write_overlays(
+    folder: Path,
+    examples: Sequence[Example],
+    model: Mapping[str, Any],
+    scales: Mapping[str, float],
+    progress: Progress,
+) -> None:
+    for done, example in enumerate(examples):
+        progress(f"draw {model['name']}", done, len(examples))
+        for method in model["methods"]:
+            place = folder / "overlays" / f"{model['name']}_{method['name']}"
+            name = f"{example.video_id}_{example.frame_index:06d}.png".replace("/", "_")
+            with replacing(place / name) as temporary:
+                drawn = _overlay(example, method, scales[method["name"]])
+                PilImage.fromarray(drawn).save(temporary)
+    progress(f"draw {model['name']}", len(examples), len(examples))
+
+
+def _choose(examples: Sequence[Example]) -> list[int]:
+    """Return the places of a few examples of each label, each of another dog where there are."""
+    chosen: list[int] = []
+    for label in sorted({example.label for example in examples}):
+        own = [i for i, example in enumerate(examples) if example.label == label]
+        dogs = list({examples[i].subject_id: i for i in reversed(own)}.values())[::-1]
+        some = dogs if len(dogs) >= _PER_LABEL else own
+        step = max(1, len(some) // _PER_LABEL)
+        chosen += some[::step][:_PER_LABEL]
+    return chosen
+
+
+def _draw_regions(examples: Sequence[Example]) -> Figure:
+    rows: dict[str, list[list[tuple[str, Image]]]] = {}
+    for example in examples:
+        rows.setdefault(example.label, [[]])[0].append((example.subject_id, example.outline()))
+    return draw_picture_rows(rows)
+
+
+def _draw_grid(
+    method: Mapping[str, Any],
+    chosen: Sequence[int],
+    examples: Sequence[Sequence[Example]],
+    models: Sequence[Mapping[str, Any]],
+    scales: Sequence[Mapping[str, float]],
+) -> Figure:
+    """Draw a method's maps of some crops, a column per model (paper's figure 4)."""
+    columns = [
+        (some, model, scale)
+        for some, model, scale in zip(examples, models, scales, strict=True)
+        if method["name"] in scale
+    ]
+    rows: dict[str, list[list[tuple[str, Image]]]] = {}
+    for place in chosen:
+        first = examples[0][place]
+        line = [(first.subject_id, first.read())]
+        for some, model, scale in columns:
+            caption = f"{model['name']} {some[place].logit:+.1f}"
+            line.append((caption, _overlay(some[place], method, scale[method["name"]])))
+        rows.setdefault(first.label, []).append(line)
+    signed = _is_signed(method)
+    label = models[0]["label"]
+    title = (
+        f"{method['title']}: against (-1) and for (1) {label}; 1 is the 99 % quantile of a model"
+        if signed
+        else f"{method['title']}, from 0 to each map's greatest value"
+    )
+    return draw_picture_rows(_pack(rows), scale_title=title, signed=signed)
+
+
+def _pack(
+    rows: Mapping[str, Sequence[Sequence[tuple[str, Image]]]],
+) -> dict[str, list[list[tuple[str, Image]]]]:
+    """Put several short rows on one line of up to six pictures."""
+    packed: dict[str, list[list[tuple[str, Image]]]] = {}
+    for label, lines in rows.items():
+        per_line = max(1, 6 // len(lines[0]))
+        groups = [lines[i : i + per_line] for i in range(0, len(lines), per_line)]
+        packed[label] = [[cell for line in group for cell in line] for group in groups]
+    return packed
+
+
+def _draw_faces(faces: Sequence[Any], method: Mapping[str, Any], *, dogs: bool) -> Figure:
+    """Draw mean faces beside their mean maps: of the conditions, or of single dogs."""
+    shown = [face for face in faces if (face.subject_id is not None) == dogs]
+    whole = [np.abs(face.map[np.isfinite(face.map)]) for face in faces if face.subject_id is None]
+    scale = max(float(np.quantile(np.concatenate(whole), SCALE_QUANTILE)), 1e-12)
+    rows: dict[str, list[list[tuple[str, Image]]]] = {}
+    for face in shown:
+        values = np.nan_to_num(face.map)
+        caption = face.subject_id or wording.count(face.dogs, "dog")
+        if _is_signed(method):
+            drawn = overlay_evidence(face.image_rgb, np.clip(values / scale, -1, 1))
+        else:
+            drawn = overlay_cam(face.image_rgb, np.clip(values / scale, 0, 1))
+        rows.setdefault(face.label, []).append([(caption, face.image_rgb), ("", drawn)])
+    packed = _pack({label: lines[:_MOST_DOGS] for label, lines in rows.items()})
+    return draw_picture_rows(
+        packed, scale_title=f"mean {method['title']}", signed=_is_signed(method)
+    )
+
+
+def _draw_gap(model: Mapping[str, Any]) -> Figure | None:
+    rows = model["methods"][0]["gap"]
+    return None if rows is None else _draw_bars(rows, "part of the difference [logits]")
+
+
+def _draw_losses(model: Mapping[str, Any]) -> Figure | None:
+    return _draw_bars(model["occlusion"], "difference lost when covered [logits]")
+
+
+def _draw_bars(rows: Sequence[Mapping[str, Any]], xlabel: str) -> Figure | None:
+    """Draw one value with its interval per region."""
+    shown = [row for row in rows if row["gap"] is not None]
+    if not shown:
+        return None
+    figure = new_figure(0.6 + 0.27 * len(shown))
+    axes = figure.add_subplot()
+    axes.axvline(0, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+    for y, row in enumerate(shown):
+        colour = MUTED if row["region"] == "all" else ACCENT
+        if row["gap_low"] is not None:
+            axes.hlines(y, row["gap_low"], row["gap_high"], color=colour, linewidth=2.2)
+        axes.scatter([row["gap"]], [y], s=26, color=colour, zorder=4)
+    axes.set_yticks(range(len(shown)), labels=[row["region"] for row in shown])
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.set_xlabel(xlabel)
+    style_axes(axes, grid="x")
+    axes.tick_params(axis="y", length=0)
+    return set_literal_text(figure)
+
+
+def _describe_picture(name: str) -> str:
+    words = {
+        "regions": "Face crops with the outlines of the regions",
+        "maps": "Face crops with their maps",
+        "faces": "Mean face and mean map of each condition",
+        "dogs": "Mean face and mean map of each dog",
+    }
+    return words.get(name.partition("_")[0], name)
+
+
+# -- tables ---------------------------------------------------------------------------------------
+
+
+def _tabulate_card(method: Mapping[str, Any]) -> dict[str, Any]:
+    checks = {check["name"]: check for check in method["checks"]}
+    return {
+        "title": method["title"],
+        "explains": method["explains"],
+        "passed": method["passed"],
+        "verdict": method["verdict"],
+        "cells": [_show_check(checks.get(name)) for name in _CHECKS],
+    }
+
+
+def list_checks() -> list[str]:
+    """Return the headings of the report card's columns."""
+    return list(_CHECKS.values())
+
+
+def _show_check(check: Mapping[str, Any] | None) -> dict[str, str]:
+    if check is None or check["value"] is None:
+        return {"value": "–", "interval": "", "mark": ""}
+    interval = ""
+    if check["low"] is not None:
+        interval = f"{check['low']:.2f} to {check['high']:.2f}"
+    mark = {True: "pass", False: "FAIL", None: ""}[check["passed"]]
+    return {"value": f"{check['value']:.2f}", "interval": interval, "mark": mark}
+
+
+def _tabulate_gap(rows: Sequence[Mapping[str, Any]] | None) -> list[dict[str, str]]:
+    return [
+        {
+            "region": row["region"],
+            "area": _show_percent(row["area"], 100),
+            "gap": _show(row["gap"]),
+            "interval": _show_interval(row, "gap"),
+            "percent": _show_percent(row["percent"], 1),
+            "p": _show_p(row["p_holm"] if row["region"] != "all" else row["p"]),
+        }
+        for row in rows or []
+    ]
+
+
+def _tabulate_shares(rows: Sequence[Mapping[str, Any]] | None) -> list[dict[str, str]]:
+    return [
+        {
+            "label": row["label"],
+            "region": row["region"],
+            "share": _show_percent(row["share"], 100),
+            "interval": " to ".join(
+                _show_percent(row[name], 100) for name in ("share_low", "share_high")
+            )
+            if row["share_low"] is not None
+            else "–",
+            "area": _show_percent(row["area"], 100),
+            "ratio": _show(row["ratio"]),
+        }
+        for row in rows or []
+    ]
+
+
+def _show(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _show_percent(value: float | None, factor: float) -> str:
+    return "–" if value is None else f"{factor * value:.0f} %"
+
+
+def _show_interval(row: Mapping[str, Any], name: str) -> str:
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return "–" if low is None else f"{low:.2f} to {high:.2f}"
+
+
+def _show_p(p: float | None) -> str:
+    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
