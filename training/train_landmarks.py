@@ -1,6 +1,6 @@
 """Train the facial landmark model that ships with canemo.
 
-    python training/train_landmarks.py DATA OUT.safetensors --seed 0 --steps 4000 --device cuda
+    python training/train_landmarks.py DATA OUT.safetensors --seed 0 --steps 3100 --device cuda
 
 DATA holds `whole_photos` and `body_crops`, each with `coco.json` (46 keypoints a face) and
 `images/`. README.md beside this file says where they come from. Files that `is_held_out` names are
