@@ -229,6 +229,12 @@ def test_events_of_other_videos_are_refused_before_any_work(
         concepts_study(study, [], config=config)
 
 
+def test_files_of_one_name_do_not_pass_for_one_coder(study, config, tmp_path):
+    files = [tmp_path / who / "coded.csv" for who in ("ann", "ben")]
+    with pytest.raises(AnnotationError, match=r"2 files of events are called 'coded'.*CODER=coded"):
+        concepts_study(study, files, config=config)
+
+
 def test_command_prints_the_tables(canemo, study, coded):
     code, out, _ = canemo(
         "concepts", study, "--events", coded, *FAST, "--name", "told", "--permutations", 50

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,7 +155,15 @@ def _list_sources(events: Path | str | Sequence[Path | str]) -> list[tuple[str, 
     given = [events] if isinstance(events, str | Path) else list(events)
     if not given:
         raise AnnotationError("no file of events; give at least one with --events FILE")
-    return [_parse_source(each) for each in given]
+    sources = [_parse_source(each) for each in given]
+    unnamed = Counter(path.stem for who, path in sources if not who)
+    for stem, number in unnamed.items():
+        if number > 1:
+            raise AnnotationError(
+                f"{number} files of events are called {stem!r}, so that their coders would pass for "
+                f"one; say who coded each, with --events CODER={stem}..."
+            )
+    return sources
 
 
 def _parse_source(given: Path | str) -> tuple[str, Path]:
