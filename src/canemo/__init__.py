@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     )
     from canemo.drawn import draw_study
     from canemo.errors import CanemoError
+    from canemo.explaining import explain_models
     from canemo.pipeline import (
         crop_study,
         demo,
         doctor,
         embed_study,
         evaluate_study,
-        explain_run,
         predict_videos,
         report_run,
         run,
@@ -65,7 +65,7 @@ _HOMES = {
     "embed_study": "pipeline",
     "evaluate_detectors": "detectors",
     "evaluate_study": "pipeline",
-    "explain_run": "pipeline",
+    "explain_models": "explaining",
     "export_bundle": "bundles",
     "import_faces": "detectors",
     "iter_frames": "video",
@@ -109,7 +109,7 @@ __all__ = [
     "embed_study",
     "evaluate_detectors",
     "evaluate_study",
-    "explain_run",
+    "explain_models",
     "export_bundle",
     "import_faces",
     "iter_frames",

@@ -64,7 +64,7 @@ class Explained:
     decisions
         subject_id -> the decision that is asked about its crops.
     shuffled
-        Likewise of probes learned from moved labels; empty where there are none.
+        Likewise of probes learned from shuffled labels; empty where there are none.
     labels
         The others, and the label whose evidence is mapped.
     finder
@@ -120,7 +120,7 @@ def load_explained_run(
     regions, landmarks
         Where the regions are from, and the landmarks of the study (None: where they lie there).
     with_controls
-        Whether to learn from moved labels as well.
+        Whether to learn from shuffled labels as well.
     progress
         Told how far it is.
 
@@ -169,7 +169,7 @@ def _fit(
     with_controls: bool,
     progress: Progress,
 ) -> tuple[dict[str, Decision], dict[str, Decision], list[str]]:
-    """Return the decisions by dog, those from moved labels, and what must be known of them."""
+    """Return the decisions by dog, those from shuffled labels, and what must be known of them."""
     evidence = read_evidence(run_dir, protocol=protocol)
     if label not in evidence.study.labels:
         raise ConfigError(f"label {label!r}: the labels are {', '.join(evidence.study.labels)}")

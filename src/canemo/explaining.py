@@ -32,7 +32,6 @@ from canemo.files import write_atomically, write_table
 from canemo.progress import Progress, silent
 from canemo.records import Image
 from canemo.report.explanation import (
-    EXPLANATION_FILE,
     PAGE_FILE,
     REGION_COLOURS,
     Example,
@@ -40,6 +39,7 @@ from canemo.report.explanation import (
     write_page,
 )
 from canemo.report.html import write_report
+from canemo.report.run_folder import EXPLANATION_FILE
 
 SCHEMA = 1
 MEAN_FACE_CROPS = 600

@@ -15,7 +15,7 @@ import pandas as pd
 from canemo import environment
 from canemo.assessment import Work, assess, prepare
 from canemo.backbone_specs import BACKBONES
-from canemo.backbones import Backbone, find_weights, load_backbone
+from canemo.backbones import find_weights, load_backbone
 from canemo.config import Config, load_config
 from canemo.conformal import fit_conformal
 from canemo.detect.fcos import load_head_detector
@@ -31,10 +31,10 @@ from canemo.engines.openvino_engine import OpenVINOEngine
 from canemo.errors import CanemoError
 from canemo.evidence import settle, write_evidence
 from canemo.examples import captioned, choose_examples
-from canemo.explain.eigencam import CAM_SCALE, map_crops
 from canemo.feature_files import load_features
 from canemo.features import Features
 from canemo.files import write_table
+from canemo.learning import Fitted
 from canemo.model import SavedModel, save_model
 from canemo.predict import Model, find_videos, name_videos
 from canemo.prediction_files import draw_prediction, require_vacant, write_predictions
@@ -42,14 +42,14 @@ from canemo.predictions import select_level, tabulate_predictions
 from canemo.progress import Progress, silent
 from canemo.report.canvas import save_figure
 from canemo.report.html import write_report
-from canemo.report.pictures import draw_cam_grid, draw_crop_sheet
+from canemo.report.pictures import draw_crop_sheet
 from canemo.run_metrics import write_metrics
+from canemo.run_pictures import CAMS_PER_LABEL, draw_examples
 from canemo.runs import (
     METRICS_FILE,
     find_run,
     new_run,
     pin_engines,
-    read_run_config,
     write_hashes,
 )
 from canemo.splits import save_split
@@ -57,7 +57,6 @@ from canemo.study import load_study
 from canemo.study_crops import StudyCrops
 from canemo.study_features import (
     Cost,
-    calibrate_backbone,
     crop_videos,
     embed_videos,
     load_configured_backbone,
@@ -67,7 +66,6 @@ from canemo.study_features import (
 DEMO_BACKBONE = "efficientnet_lite0"
 DEMO_EFFECT = 1.6  # drawn dogs show their condition clearly: a demo should find what is there
 DEMO_CLIPS_PER_SUBJECT = 9  # "roughly nine times", Boneh-Shitrit et al. 2022, section 2
-CAMS_PER_LABEL = 6
 
 
 @dataclass(frozen=True)
@@ -213,36 +211,6 @@ def run(
     return RunResult(find_run(root, name), metrics)
 
 
-def explain_run(
-    run_dir: Path | str, *, per_label: int = 2 * CAMS_PER_LABEL, progress: Progress = silent
-) -> list[Path]:
-    """Draw the example crops and EigenCAM grid of a finished run again, with more examples.
-
-    Returns
-    -------
-    list of Path
-        The pictures, and the report, which is written again with them.
-
-    Raises
-    ------
-    ModelError
-        `run_dir` is not a finished run inside a study.
-    """
-    run_dir = Path(run_dir)
-    config, root = read_run_config(run_dir), run_dir.resolve().parent.parent
-    crops = crop_videos(
-        load_study(root),
-        config,
-        load_configured_detector(config, elsewhere=True),
-        progress=progress,
-        cost=Cost(),
-    )
-    backbone = load_configured_backbone(config, elsewhere=True)
-    backbone = calibrate_backbone(backbone, crops, config)
-    pictures = _draw_examples(crops, backbone, run_dir / "figures", per_label, progress)
-    return [*pictures, write_report(run_dir)]
-
-
 def report_run(run_dir: Path | str) -> Path:
     """Write the report of a finished run again and return its path.
 
@@ -377,10 +345,12 @@ def _describe_choice(name: str, *, measure: bool) -> str:
 
 
 def _fill_run(folder: Path, work: Work, command: str, progress: Progress) -> dict[str, Any]:
-    with work.cost.measure("explain"):
-        _draw_examples(work.crops, work.plan.backbone, folder / "figures", CAMS_PER_LABEL, progress)
     with work.cost.measure("model"):
-        _save_model(folder / "model", work)
+        everyone = np.ones(len(work.learner.material.origin), dtype=bool)
+        fitted = work.learner.fit(everyone, seed=work.plan.config.evaluate.seed)
+        _save_model(folder / "model", work, fitted)
+    with work.cost.measure("explain"):
+        draw_examples(work, fitted, folder / "figures", progress=progress)
     metrics = {**work.metrics, "cost": work.cost.stages}
     write_evidence(work.evidence, folder)
     write_table(work.evaluation.predictions, folder / "predictions.parquet")
@@ -395,26 +365,7 @@ def _fill_run(folder: Path, work: Work, command: str, progress: Progress) -> dic
     return metrics
 
 
-def _draw_examples(
-    crops: StudyCrops, backbone: Backbone, figures_dir: Path, per_label: int, progress: Progress
-) -> list[Path]:
-    progress("explain", 0, 1)
-    examples = choose_examples(crops.used, crops.files, per_label=max(per_label, 12))
-    grid = {}
-    for label, some in examples.items():
-        few = some[:per_label]
-        maps = map_crops([example.image_rgb for example in few], backbone)
-        grid[label] = [(e.caption, e.image_rgb, cam) for e, cam in zip(few, maps, strict=True)]
-    paths = [figures_dir / "crops.png", figures_dir / "eigencam.png"]
-    save_figure(draw_crop_sheet(captioned(examples)), paths[0])
-    save_figure(draw_cam_grid(grid, scale_title=CAM_SCALE), paths[1])
-    progress("explain", 1, 1)
-    return paths
-
-
-def _save_model(folder: Path, work: Work) -> None:
-    everyone = np.ones(len(work.learner.material.origin), dtype=bool)
-    fitted = work.learner.fit(everyone, seed=work.plan.config.evaluate.seed)
+def _save_model(folder: Path, work: Work, fitted: Fitted) -> None:
     material = fitted.material
     config = settle(work.plan.config, material)
     engine = work.plan.backbone.engine
@@ -447,6 +398,7 @@ def _save_model(folder: Path, work: Work) -> None:
         quantised=engine.quantised if isinstance(engine, OpenVINOEngine) else None,
     )
     save_model(saved, folder)
+    everyone = np.ones(len(material.origin), dtype=bool)
     answers = material.predict(fitted.classifier, everyone)
     table = tabulate_predictions(material.origin, *answers, labels=material.labels)
     write_table(table, folder / "training_predictions.parquet")

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 a stated failure, 2 wrong usage, 130 interrupted.
 from canemo.cli import (
     concept_commands,
     detector_commands,
+    explain_commands,
     study_commands,
     support_commands,
     trust_commands,
@@ -17,6 +18,7 @@ __all__ = [
     "concept_commands",
     "detector_app",
     "detector_commands",
+    "explain_commands",
     "main",
     "study_commands",
     "support_commands",

@@ -276,19 +276,6 @@ def compare(
 
 
 @app.command()
-def explain(
-    run_dir: RunDir,
-    per_label: Annotated[int, typer.Option(min=1, help="How many crops of each label.")] = 12,
-) -> None:
-    """Draw the example crops and EigenCAM maps of a finished run again."""
-    from canemo import pipeline, terminal
-
-    with terminal.show_progress() as progress:
-        paths = pipeline.explain_run(run_dir, per_label=per_label, progress=progress)
-    typer.echo("\n".join(map(str, paths)))
-
-
-@app.command()
 def report(run_dir: RunDir) -> None:
     """Write the HTML report of a finished run again."""
     from canemo import pipeline

@@ -18,6 +18,7 @@ from canemo.explain.decision import Decision, Maps, require_grid
 from canemo.explain.eigencam import compute_eigencam
 from canemo.explain.gradients import map_gradients
 from canemo.explain.occlusion import map_occlusion
+from canemo.features import LAYERS, POOLINGS
 from canemo.records import Image
 
 Compute: TypeAlias = Callable[[Sequence[Image], Backbone, Sequence[Decision]], Maps]
@@ -130,8 +131,16 @@ def find_method(name: str) -> Method:
 
 
 def choose_method(decision: Decision, backbone: Backbone) -> Method:
-    """Return the map that explains a decision best: exact contributions, else gradients."""
-    return METHODS["contribution" if is_exact(decision, backbone) else "gradient"]
+    """Return the map that explains a decision best.
+
+    Exact contributions; gradients, where the CLS token is read; occlusion, where earlier blocks
+    are.
+    """
+    if is_exact(decision, backbone):
+        return METHODS["contribution"]
+    reads_earlier = set(POOLINGS[decision.pooling].needs) & set(LAYERS)
+    reachable = not reads_earlier and backbone.readout.last_block is not None
+    return METHODS["gradient" if reachable else "occlusion"]
 
 
 def map_decisions(

@@ -34,6 +34,7 @@ the median of 2,517 faces of DogFLW (see `draw_bands`). Stands in where an eye i
 
 _SUBSAMPLES = 4  # positions per pixel and direction at which a region is looked up
 _EYE_MARGIN = 0.25  # of the width of an eye, on every side: the lids and the skin around them
+_MUZZLE_MARGIN = 0.15  # of the length of a muzzle, likewise: whisker pads, lips and chin
 # Reach around the only point of a part, in distances between the eyes: about half the width of an
 # eye with its margin, of an ear, of a muzzle; and the number of points that outline the part.
 _REACH = {"eyes": 0.2, "ears": 0.3, "muzzle": 0.3, "forehead": 0.1, "cheeks": 0.1}
@@ -138,7 +139,8 @@ def draw_regions(points: Points, *, side: int) -> NDArray[np.float32]:
 
     - each eye its points, wider by half its width (a quarter on every side), so that lids and the
       skin around them count;
-    - muzzle: bridge, nose, lips, corners of the mouth and chin;
+    - muzzle: bridge, nose, lips, corners of the mouth and chin, wider by 0.15 of its length on
+      every side, for the points run along the lips and the ridge of the nose, not around them;
     - each ear its points;
     - forehead: brows, the bases of the ears (their inner ends where both are known), and the upper
       and inner points of the eyes;
@@ -183,7 +185,9 @@ def _iter_shapes(points: Points) -> Iterator[_Shape]:
         yield "eyes", hull, reach
     muzzle = _all_of(parts, "muzzle")
     if muzzle:
-        yield _make_shape("muzzle", muzzle, unit)
+        hull = _hull(muzzle.values())
+        reach = _reach_around("muzzle", len(muzzle), unit)
+        yield "muzzle", hull, max(reach, _MUZZLE_MARGIN * _diameter(hull))
     for (region, _), named in parts.items():
         if region == "ears":
             yield _make_shape("ears", named, unit)

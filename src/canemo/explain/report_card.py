@@ -68,7 +68,7 @@ class ReportCard:
 
 _ALIKE_TITLES = {
     "like_random_probe": ("random probe", "with the map of a probe with drawn weights"),
-    "like_shuffled": ("shuffled labels", "with the map of a probe learned from moved labels"),
+    "like_shuffled": ("shuffled labels", "with the map of a probe learned from shuffled labels"),
     "like_random_backbone": ("random backbone", "with the map of an untrained network"),
 }
 

@@ -33,7 +33,7 @@ class Case:
     decision
         The logit that is explained.
     shuffled
-        That of a probe learned from moved labels, or None where there is none.
+        That of a probe learned from shuffled labels, or None where there is none.
     masks, points
         (N, R, side, side) regions of the face, and its points (N, 46, 2) [pixels of each crop].
     tested
@@ -103,9 +103,9 @@ def examine_case(
           those of the same map moved to a random place
         - like_random_probe, like_shuffled, like_random_backbone: rank correlation, without its
           sign, with the map of a probe with drawn weights (mean of three), of one learned from
-          moved labels, of the network with drawn weights; NaN where that could not be had
-        - hit, truth_area: whether the greatest value lies in a true region, and the area in which it
-          would count as such; NaN where the truth is not known
+          shuffled labels, of the network with drawn weights; NaN where that could not be had
+        - hit, truth_area: whether the greatest value lies in a true region, and the area in which
+          it would count as such; NaN where the truth is not known
     """
     rows = np.flatnonzero(case.tested)
     if not len(rows):

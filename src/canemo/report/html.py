@@ -18,6 +18,7 @@ from canemo.report import figures, wording
 from canemo.report.audit import describe_audit, list_audit_charts, state_alarms
 from canemo.report.canvas import CHART_WIDTH_IN, render_png
 from canemo.report.comparison_figures import draw_curves
+from canemo.report.explanation_text import describe_explanation
 from canemo.report.methods import write_methods
 from canemo.report.parts import describe_parts, list_part_charts
 from canemo.report.run_folder import RunRecord, read_run
@@ -69,6 +70,7 @@ _SETTINGS = {
 _ALTS = {
     "crops.png": "Sheet of example face crops, grouped by condition.",
     "eigencam.png": "Face crops, each with its EigenCAM map laid over it, by condition.",
+    "decision.png": "Face crops, each with what speaks for and against a condition laid over it.",
 }
 
 
@@ -128,6 +130,7 @@ def render_report(run: RunRecord) -> str:
         trust=list_facts(metrics),
         parts=describe_parts(metrics),
         audit=describe_audit(metrics.get("audit")),
+        explanation=describe_explanation(run.explanation) if run.explanation else None,
         fates=_tabulate_fates(metrics["study"]),
         subjects=_tabulate_subjects(metrics),
         settings=_tabulate_settings(metrics["protocol"]),

@@ -57,36 +57,6 @@ def draw_crop_sheet(
     return set_literal_text(_lay_out(cells, columns=columns, bottom_in=0))
 
 
-def draw_cam_grid(
-    maps: Mapping[str, Sequence[tuple[str, Image, NDArray[np.floating[Any]]]]],
-    *,
-    pairs_per_line: int = 3,
-    scale_title: str = "activation, each map scaled from its least (0) to its greatest value (1)",
-) -> Figure:
-    """Draw crops, each with its map laid over it on the right, label by label (paper's figure 4).
-
-    Parameters
-    ----------
-    maps
-        By label, triples of a caption, a crop (H, W, 3) uint8, RGB, and a map (h, w), 0 to 1.
-    pairs_per_line
-        Crops per line; each takes two places.
-    scale_title
-        What the colours mean. One scale from 0 to 1 holds for all maps.
-    """
-    cells = {
-        label: [
-            cell
-            for i, (caption, image, cam) in enumerate(triples)
-            for cell in _pair_cells(i, caption, image, cam, pairs_per_line)
-        ]
-        for label, triples in maps.items()
-    }
-    figure = _lay_out(cells, columns=2 * pairs_per_line, bottom_in=_SCALE_IN)
-    _add_scale(figure, scale_title)
-    return set_literal_text(figure)
-
-
 def draw_model_cams(
     rows: Mapping[str, Sequence[tuple[str, Image, Sequence[NDArray[np.floating[Any]]]]]],
     *,
@@ -236,14 +206,6 @@ def _check_cam(cam: NDArray[np.floating[Any]], least: int) -> None:
         raise ValueError(
             f"a map holds values {least} to 1, got {low:g} to {high:g}; scale it first"
         )
-
-
-def _pair_cells(
-    index: int, caption: str, image: Image, cam: NDArray[np.floating[Any]], pairs_per_line: int
-) -> tuple[_Cell, _Cell]:
-    row, column = index // pairs_per_line, 2 * (index % pairs_per_line)
-    overlay = overlay_cam(image, cam)
-    return _Cell(image, caption, row, column), _Cell(overlay, "", row, column + 1)
 
 
 def _lay_out(cells: Mapping[str, Sequence[_Cell]], *, columns: int, bottom_in: float) -> Figure:

@@ -14,6 +14,7 @@ from canemo.errors import ModelError
 from canemo.runs import CONFOUNDS_FILE
 
 METRICS_SCHEMA = 1
+EXPLANATION_FILE = "explanation.json"
 
 _NEEDED: Mapping[str, tuple[str, ...]] = {
     "study": (
@@ -36,7 +37,8 @@ class RunRecord:
     What `confounds.json` holds, where an audit has left it, stands in `metrics` under ``audit``.
 
     `pictures` are the PNG files under `figures/` by name, e.g. ``"crops.png"``; `curves` the rows
-    of `curves.parquet`, none where nothing was trained in epochs.
+    of `curves.parquet`, none where nothing was trained in epochs; `explanation` what
+    `canemo explain` left there of the run, or None.
     """
 
     metrics: Mapping[str, Any]
@@ -44,6 +46,7 @@ class RunRecord:
     config_toml: str
     pictures: Mapping[str, Path]
     curves: pd.DataFrame = field(default_factory=pd.DataFrame)
+    explanation: Mapping[str, Any] | None = None
 
 
 def read_run(run_dir: Path) -> RunRecord:
@@ -65,7 +68,16 @@ def read_run(run_dir: Path) -> RunRecord:
         config_toml=_read_text(run_dir, "config.toml"),
         pictures={path.name: path for path in sorted((run_dir / "figures").glob("*.png"))},
         curves=read_curves(run_dir),
+        explanation=_read_explanation(run_dir),
     )
+
+
+def _read_explanation(run_dir: Path) -> Mapping[str, Any] | None:
+    place = run_dir / "explain"
+    if not (place / EXPLANATION_FILE).is_file():
+        return None
+    model: Mapping[str, Any] = _read_json(place, EXPLANATION_FILE)["models"][0]
+    return model
 
 
 def read_curves(run_dir: Path) -> pd.DataFrame:

@@ -1,0 +1,81 @@
+"""The command that shows where in the face the evidence is."""
+
+# No `from __future__ import annotations`: Typer would have to evaluate each as text at every start.
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from canemo.cli.app import app
+from canemo.cli.options import Force, Json, Weights
+
+
+@app.command()
+def explain(
+    places: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...|MODEL", help="Runs of one study, or a model with --crops."),
+    ],
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method",
+            help="contribution, gradient, occlusion, gradcam, gradcam++, scorecam, rollout, "
+            "eigencam; repeat for more, the first leads.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder to write (RUN/explain).", show_default=False),
+    ] = None,
+    crops: Annotated[
+        Path | None, typer.Option("--crops", help="Picture, video or folder, for a model.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Whose evidence is mapped (the positive label).")
+    ] = None,
+    per_clip: Annotated[int, typer.Option(min=1, help="Crops of each clip.")] = 1,
+    tests: Annotated[
+        int, typer.Option(min=0, help="Crops per dog and label that maps are tested on; 0: none.")
+    ] = 1,
+    regions: Annotated[
+        str, typer.Option(help="Regions from: auto, study (landmarks), model, bands.")
+    ] = "auto",
+    landmarks: Annotated[
+        Path | None, typer.Option(help="Landmarks of the study: a file or folder of CSV files.")
+    ] = None,
+    truth: Annotated[
+        list[str] | None,
+        typer.Option("--truth", help="Region that holds the evidence, where that is known."),
+    ] = None,
+    weights: Weights = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Show where in the face the evidence is: maps, numbers by region, tests of the maps."""
+    from canemo import explaining, terminal
+    from canemo.report.explanation_text import format_explanation
+
+    with terminal.show_progress() as progress:
+        found = explaining.explain_models(
+            places,
+            out_dir=out,
+            methods=method or (),
+            crops=crops,
+            per_clip=per_clip,
+            tests=tests,
+            label=label,
+            regions=regions,  # type: ignore[arg-type]  # an unknown one is refused, and named
+            landmarks=landmarks,
+            truth=truth or (),
+            weights=weights,
+            force=force,
+            progress=progress,
+        )
+    typer.echo(
+        json.dumps(found.content, indent=1) if as_json else format_explanation(found.content)
+    )
+    if not as_json:
+        typer.echo(f"\npage: {found.page}")

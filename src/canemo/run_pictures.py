@@ -1,0 +1,103 @@
+"""The pictures of a run: example crops, what the backbone looks at, what the probe decides by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from canemo.assessment import Work
+from canemo.backbones import Backbone
+from canemo.examples import ExampleCrop, captioned, choose_examples
+from canemo.explain.decision import Decision
+from canemo.explain.eigencam import CAM_SCALE, map_crops
+from canemo.explain.methods import METHODS, choose_method, map_decisions
+from canemo.learning import Fitted
+from canemo.probe import Probe
+from canemo.progress import Progress
+from canemo.records import Image
+from canemo.report.canvas import save_figure
+from canemo.report.explanation import SCALE_QUANTILE
+from canemo.report.pictures import (
+    draw_crop_sheet,
+    draw_picture_rows,
+    overlay_cam,
+    overlay_evidence,
+)
+
+CAMS_PER_LABEL = 6
+
+
+def draw_examples(work: Work, fitted: Fitted, figures_dir: Path, *, progress: Progress) -> None:
+    """Draw some crops, what the backbone looks at in them and, of a linear probe, what decides.
+
+    Parameters
+    ----------
+    work
+        Of the run.
+    fitted
+        The probe that is saved as its model.
+    figures_dir
+        Gets ``crops.png``, ``eigencam.png`` and, where it can be had from one pass of the backbone,
+        ``decision.png``.
+    progress
+        Told how far it is.
+    """
+    progress("explain", 0, 1)
+    crops, backbone = work.crops, work.plan.backbone
+    examples = choose_examples(crops.used, crops.files, per_label=2 * CAMS_PER_LABEL)
+    few = {label: some[:CAMS_PER_LABEL] for label, some in examples.items()}
+    grid = {
+        label: _overlay(some, map_crops([each.image_rgb for each in some], backbone), overlay_cam)
+        for label, some in few.items()
+    }
+    save_figure(draw_crop_sheet(captioned(examples)), figures_dir / "crops.png")
+    sheet = draw_picture_rows(grid, scale_title=CAM_SCALE)
+    save_figure(sheet, figures_dir / "eigencam.png")
+    if isinstance(fitted.classifier, Probe):
+        label = work.metrics["protocol"]["positive_label"]
+        decision = Decision(fitted.classifier, fitted.material.pooling, label)
+        _draw_decision(few, backbone, decision, figures_dir / "decision.png")
+    progress("explain", 1, 1)
+
+
+def _draw_decision(
+    examples: Mapping[str, Sequence[ExampleCrop]],
+    backbone: Backbone,
+    decision: Decision,
+    path: Path,
+) -> None:
+    """Draw what speaks for and against a label; nothing where only occlusion could tell."""
+    method = choose_method(decision, backbone)
+    if method is METHODS["occlusion"]:
+        return
+    maps = {
+        label: map_decisions(
+            [each.image_rgb for each in some], method, backbone=backbone, decisions=[decision]
+        )[0]
+        for label, some in examples.items()
+    }
+    full = max(float(np.quantile(np.abs(each), SCALE_QUANTILE)) for each in maps.values()) or 1.0
+    grid = {
+        label: _overlay(some, np.clip(maps[label] / full, -1, 1), overlay_evidence)
+        for label, some in examples.items()
+    }
+    title = f"{method.title}: against (-1) and for (1) {decision.label}"
+    save_figure(draw_picture_rows(grid, scale_title=title, signed=True), path)
+
+
+def _overlay(
+    examples: Sequence[ExampleCrop],
+    maps: Sequence[NDArray[np.floating[Any]]] | NDArray[np.floating[Any]],
+    overlay: Callable[[Image, NDArray[np.floating[Any]]], Image],
+) -> list[list[tuple[str, Image]]]:
+    """Return rows of captioned crops, each with its map on its right."""
+    pairs = [
+        [(each.caption, each.image_rgb), ("", overlay(each.image_rgb, each_map))]
+        for each, each_map in zip(examples, maps, strict=True)
+    ]
+    return [list(chain(*pairs[start : start + 3])) for start in range(0, len(pairs), 3)]
