@@ -160,8 +160,8 @@ def _list_sources(events: Path | str | Sequence[Path | str]) -> list[tuple[str, 
     for stem, number in unnamed.items():
         if number > 1:
             raise AnnotationError(
-                f"{number} files of events are called {stem!r}, so that their coders would pass for "
-                f"one; say who coded each, with --events CODER={stem}..."
+                f"{number} files of events are called {stem!r}, so that their coders would pass "
+                f"for one; say who coded each, with --events CODER={stem}..."
             )
     return sources
 
