@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from canemo.backbones import load_backbone
     from canemo.bench.lengths import measure_lengths
     from canemo.bench.limit import measure_limit
+    from canemo.bench.maps import measure_maps
     from canemo.bench.parity import measure_parity
     from canemo.bench.reference_size import measure_cost, measure_trust
     from canemo.bench.scaling import measure_scaling
@@ -77,6 +78,7 @@ _HOMES = {
     "measure_cost": "bench.reference_size",
     "measure_lengths": "bench.lengths",
     "measure_limit": "bench.limit",
+    "measure_maps": "bench.maps",
     "measure_parity": "bench.parity",
     "measure_scaling": "bench.scaling",
     "measure_speed": "bench.speed",
@@ -121,6 +123,7 @@ __all__ = [
     "measure_cost",
     "measure_lengths",
     "measure_limit",
+    "measure_maps",
     "measure_parity",
     "measure_scaling",
     "measure_speed",

@@ -28,6 +28,7 @@ class Part(StrEnum):
     PARITY = "parity"
     STUDY = "study"
     TRUST = "trust"
+    MAPS = "maps"
 
 
 DEFAULT_PARTS = (Part.SPEED, Part.SCALING, Part.MEMORY, Part.STARTUP)
@@ -40,7 +41,7 @@ def bench(
         typer.Argument(
             metavar="[PART]...",
             help="speed, scaling, memory, startup (these four where none is named), limit, parity, "
-            "study, trust.",
+            "study, trust, maps.",
         ),
     ] = None,
     clips: Annotated[
@@ -52,7 +53,7 @@ def bench(
     ] = None,
     backbone: Annotated[
         list[str] | None,
-        typer.Option("--backbone", help="limit, parity, study: give it repeatedly."),
+        typer.Option("--backbone", help="limit, parity, study, maps: give it repeatedly."),
     ] = None,
     seconds: Annotated[
         float, typer.Option(min=0.1, help="How much of each clip speed looks at.")
@@ -66,6 +67,7 @@ def bench(
     crops: Annotated[
         int, typer.Option(min=1000, help="Face crops of the drawn study of study and trust.")
     ] = 19392,
+    mapped: Annotated[int, typer.Option(min=1, help="Pictures that maps are made of.")] = 512,
     as_json: Json = False,
 ) -> None:
     """Measure what canemo costs on this machine, against the 2022 paper's stack.
@@ -74,7 +76,8 @@ def bench(
     peak against the length of a video. startup: until anything happens. limit: how near embedding
     comes to the processor's rate of matrix products. parity: whether every engine and precision
     answers alike on crops of --study. study: a comparison of backbones of the paper's size. trust:
-    sweep, permutations and audit of that size.
+    sweep, permutations and audit of that size. maps: contributions and EigenCAM beside the passes
+    of the backbone.
     """
     import canemo
     from canemo import environment, terminal
@@ -95,6 +98,7 @@ def bench(
             Part.PARITY: lambda: canemo.measure_parity(_require_study(study), names, **shared),
             Part.STUDY: lambda: canemo.measure_cost(names, preset=preset, crops=crops, **shared),
             Part.TRUST: lambda: canemo.measure_trust(crops=crops, **shared),
+            Part.MAPS: lambda: canemo.measure_maps(names, crops=mapped, **shared),
         }
         found = {part: work[part]() for part in parts or DEFAULT_PARTS}
     machine = environment.describe_environment(command=terminal.command_line())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from canemo.backbones import Backbone
 from canemo.errors import ConfigError
@@ -45,25 +46,29 @@ def map_contributions(
     Zhou et al. (2016), Learning deep features for discriminative localization,
     doi:10.1109/CVPR.2016.319 (class activation maps, of which this is the signed, centred form).
     """
-    weights = [_spread_exactly(decision, backbone) for decision in decisions]
-    tokens = backbone.embed(images_rgb).tokens  # (N, P, D)
+    weights = [spread_exactly(decision, backbone) for decision in decisions]
+    maps = sum_channels(backbone.embed(images_rgb).tokens, weights)
+    return np.ascontiguousarray(maps.unflatten(2, backbone.grid_shape).numpy())
+
+
+def sum_channels(tokens: Tensor, weights: Sequence[TokenWeights]) -> Tensor:
+    """Return what each of P positions adds to each of M logits, (M, N, P), of tokens (N, P, D)."""
     by_place = torch.stack([each.tokens for each in weights]).permute(1, 2, 0)  # (P, D, M)
     sums = torch.bmm(tokens.transpose(0, 1), by_place)  # (P, N, M)
-    maps = sums.permute(2, 1, 0) - torch.stack([each.offsets for each in weights])[:, None]
-    shape = (len(decisions), len(images_rgb), *backbone.grid_shape)
-    return np.ascontiguousarray(maps.reshape(shape).numpy())
+    return sums.permute(2, 1, 0) - torch.stack([each.offsets for each in weights])[:, None]
 
 
 def is_exact(decision: Decision, backbone: Backbone) -> bool:
     """Return whether a decision is a sum over positions."""
     try:
-        _spread_exactly(decision, backbone)
+        spread_exactly(decision, backbone)
     except ConfigError:
         return False
     return True
 
 
-def _spread_exactly(decision: Decision, backbone: Backbone) -> TokenWeights:
+def spread_exactly(decision: Decision, backbone: Backbone) -> TokenWeights:
+    """Write a decision as a sum over positions alone; ConfigError where it reads the CLS token."""
     weights = spread(decision, backbone)
     if weights.cls is not None:
         raise ConfigError(

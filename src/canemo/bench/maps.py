@@ -1,0 +1,87 @@
+"""What maps of many crops cost on top of the passes of the backbone that they are read from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from canemo.backbones import INPUT_SIDE_PX, Backbone
+from canemo.bench.measurement import Measurement, load_or_draw, measure_peak_mib
+from canemo.explain.contribution import spread_exactly, sum_channels
+from canemo.explain.decision import Decision
+from canemo.explain.eigencam import compute_eigencam
+from canemo.explain.methods import BATCH_SIZE
+from canemo.probe import Probe
+from canemo.progress import Progress, silent
+
+DEFAULT_BACKBONES = ("efficientnet_lite0", "dino_vits8")
+
+
+def measure_maps(
+    backbones: Sequence[str] = (), *, crops: int = 512, progress: Progress = silent
+) -> list[Measurement]:
+    """Time exact contributions and EigenCAM beside the passes of the backbone.
+
+    Parameters
+    ----------
+    backbones
+        Their names; where weights cannot be had drawn ones take the time. None means
+        `DEFAULT_BACKBONES`.
+    crops
+        How many drawn pictures; they go through in batches, so that time grows with their number
+        and memory does not.
+    progress
+        Told how far it is.
+
+    Returns
+    -------
+    list of Measurement
+        Per backbone: ``embed``, ``contribution`` (a probe on the mean token) and ``eigencam``, the
+        latter two with their share of the first.
+    """
+    lines: list[Measurement] = []
+    for name in backbones or DEFAULT_BACKBONES:
+        backbone, note = load_or_draw(name, engine="auto", precision="auto")
+        spent = _time_batches(backbone, crops, progress)
+        peak = measure_peak_mib()
+        lines.append(Measurement("embed", name, crops, spent.embed, peak, note))
+        for stage, seconds in (("contribution", spent.contribution), ("eigencam", spent.eigencam)):
+            share = f"{seconds / spent.embed:.1%} of the passes"
+            lines.append(Measurement(stage, name, crops, seconds, peak, share))
+    return lines
+
+
+@dataclass
+class _Spent:
+    embed: float = 0.0
+    contribution: float = 0.0
+    eigencam: float = 0.0
+
+
+def _time_batches(backbone: Backbone, crops: int, progress: Progress) -> _Spent:
+    rng = np.random.default_rng(0)
+    dim = backbone.feature_dim
+    coef, ones = rng.standard_normal((1, dim)), np.ones(dim)
+    probe = Probe(("a", "b"), np.zeros(dim), ones, coef, np.zeros(1), 1.0)
+    weights = [spread_exactly(Decision(probe, "mean", "b"), backbone)]
+    shape = (BATCH_SIZE, INPUT_SIDE_PX, INPUT_SIDE_PX, 3)
+    pictures = list(rng.integers(0, 256, shape, dtype=np.uint8))
+    backbone.embed(pictures)  # the first pass compiles
+    spent = _Spent()
+    for start in range(0, crops, BATCH_SIZE):
+        progress(f"maps {backbone.spec.name}", start, crops)
+        some = pictures[: crops - start]
+        began = time.perf_counter()
+        embedding = backbone.embed(some)
+        embedded = time.perf_counter()
+        sum_channels(embedding.tokens, weights)
+        summed = time.perf_counter()
+        compute_eigencam(embedding.activations)
+        spent.embed += embedded - began
+        spent.contribution += summed - embedded
+        spent.eigencam += time.perf_counter() - summed
+    progress(f"maps {backbone.spec.name}", crops, crops)
+    return spent
