@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from canemo.bench.startup import measure_startup
     from canemo.bundles import export_bundle, verify_run
     from canemo.comparing import compare_models
+    from canemo.concepts.study_concepts import concepts_study
     from canemo.config import Config, load_config
     from canemo.detect.registry import load_detector
     from canemo.detectors import (
@@ -59,6 +60,7 @@ _HOMES = {
     "check_study": "study",
     "compare_models": "comparing",
     "compare_runs": "run_pairs",
+    "concepts_study": "concepts.study_concepts",
     "crop_study": "pipeline",
     "demo": "pipeline",
     "doctor": "pipeline",
@@ -104,6 +106,7 @@ __all__ = [
     "check_study",
     "compare_models",
     "compare_runs",
+    "concepts_study",
     "crop_study",
     "demo",
     "doctor",

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 
-from canemo.backbones import INPUT_SIDE_PX, Backbone
+from canemo.backbones import Backbone
+from canemo.bench.clips import choose_clips
 from canemo.bench.measurement import Measurement, load_or_draw, measure_peak_mib
 from canemo.explain.contribution import spread_exactly, sum_channels
 from canemo.explain.decision import Decision
 from canemo.explain.eigencam import compute_eigencam
 from canemo.explain.methods import BATCH_SIZE
+from canemo.explain.occlusion import fit_to_input
 from canemo.probe import Probe
 from canemo.progress import Progress, silent
+from canemo.records import Image
+from canemo.video import Sampling, iter_frames
 
 DEFAULT_BACKBONES = ("efficientnet_lite0", "dino_vits8")
 
 
 def measure_maps(
-    backbones: Sequence[str] = (), *, crops: int = 512, progress: Progress = silent
+    backbones: Sequence[str] = (),
+    *,
+    clips: Sequence[Path] = (),
+    crops: int = 512,
+    progress: Progress = silent,
 ) -> list[Measurement]:
     """Time exact contributions and EigenCAM beside the passes of the backbone.
 
@@ -30,9 +41,11 @@ def measure_maps(
     backbones
         Their names; where weights cannot be had drawn ones take the time. None means
         `DEFAULT_BACKBONES`.
+    clips
+        Video files or folders whose frames are the pictures; none draws some.
     crops
-        How many drawn pictures; they go through in batches, so that time grows with their number
-        and memory does not.
+        How many pictures; a few are taken again and again, in batches, so that time grows with
+        their number and memory does not.
     progress
         Told how far it is.
 
@@ -42,10 +55,12 @@ def measure_maps(
         Per backbone: ``embed``, ``contribution`` (a probe on the mean token) and ``eigencam``, the
         latter two with their share of the first.
     """
+    with tempfile.TemporaryDirectory(prefix="canemo-bench-") as folder:
+        pictures = _read_pictures(choose_clips(clips, Path(folder) / "drawn"))
     lines: list[Measurement] = []
     for name in backbones or DEFAULT_BACKBONES:
         backbone, note = load_or_draw(name, engine="auto", precision="auto")
-        spent = _time_batches(backbone, crops, progress)
+        spent = _time_batches(backbone, pictures, crops, progress)
         peak = measure_peak_mib()
         lines.append(Measurement("embed", name, crops, spent.embed, peak, note))
         for stage, seconds in (("contribution", spent.contribution), ("eigencam", spent.eigencam)):
@@ -61,14 +76,25 @@ class _Spent:
     eigencam: float = 0.0
 
 
-def _time_batches(backbone: Backbone, crops: int, progress: Progress) -> _Spent:
+def _read_pictures(clips: Sequence[Path]) -> list[Image]:
+    """Return a batch of frames, spread over the clips, as large as a backbone takes them."""
+    each = -(-BATCH_SIZE // len(clips))
+    frames = [
+        fit_to_input(frame.image_rgb)
+        for path in clips
+        for frame in islice(iter_frames(path, sampling=Sampling(fps=5.0)), each)
+    ]
+    return frames[:BATCH_SIZE]
+
+
+def _time_batches(
+    backbone: Backbone, pictures: Sequence[Image], crops: int, progress: Progress
+) -> _Spent:
     rng = np.random.default_rng(0)
     dim = backbone.feature_dim
     coef, ones = rng.standard_normal((1, dim)), np.ones(dim)
     probe = Probe(("a", "b"), np.zeros(dim), ones, coef, np.zeros(1), 1.0)
     weights = [spread_exactly(Decision(probe, "mean", "b"), backbone)]
-    shape = (BATCH_SIZE, INPUT_SIDE_PX, INPUT_SIDE_PX, 3)
-    pictures = list(rng.integers(0, 256, shape, dtype=np.uint8))
     backbone.embed(pictures)  # the first pass compiles
     spent = _Spent()
     for start in range(0, crops, BATCH_SIZE):

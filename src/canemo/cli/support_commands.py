@@ -98,7 +98,9 @@ def bench(
             Part.PARITY: lambda: canemo.measure_parity(_require_study(study), names, **shared),
             Part.STUDY: lambda: canemo.measure_cost(names, preset=preset, crops=crops, **shared),
             Part.TRUST: lambda: canemo.measure_trust(crops=crops, **shared),
-            Part.MAPS: lambda: canemo.measure_maps(names, crops=mapped, **shared),
+            Part.MAPS: lambda: canemo.measure_maps(
+                names, clips=clips or [], crops=mapped, **shared
+            ),
         }
         found = {part: work[part]() for part in parts or DEFAULT_PARTS}
     machine = environment.describe_environment(command=terminal.command_line())

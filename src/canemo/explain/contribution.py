@@ -48,7 +48,8 @@ def map_contributions(
     """
     weights = [spread_exactly(decision, backbone) for decision in decisions]
     maps = sum_channels(backbone.embed(images_rgb).tokens, weights)
-    return np.ascontiguousarray(maps.unflatten(2, backbone.grid_shape).numpy())
+    shape = (len(decisions), len(images_rgb), *backbone.grid_shape)
+    return np.ascontiguousarray(maps.reshape(shape).numpy())
 
 
 def sum_channels(tokens: Tensor, weights: Sequence[TokenWeights]) -> Tensor:
