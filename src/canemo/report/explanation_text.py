@@ -90,44 +90,6 @@ def _state_part(row: Mapping[str, Any]) -> str:
     return part if is_sure else f"{part} (which cannot be told from chance)"
 
 
-def describe_explanation(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a page says of one model: sentences and tables."""
-    lead = model["methods"][0]
-    return {
-        **model,
-        "sentence": write_sentence(model),
-        "cards": [_tabulate_card(method) for method in model["methods"]],
-        "gap_rows": _tabulate_gap(lead["gap"]),
-        "share_rows": _tabulate_shares(lead["shares"]),
-        "loss_rows": _tabulate_gap(model["occlusion"]),
-        "lead": lead,
-    }
-
-
-def write_sentence(model: Mapping[str, Any]) -> str:
-    """Return where the difference between the labels lies, claiming no more than was found."""
-    lead = model["methods"][0]
-    if lead["passed"] is False:
-        return (
-            f"The leading map ({lead['title']}) failed a test it was put to: "
-            f"{lead['verdict'].removeprefix('FAILS: ')}. Do not read the pictures as an "
-            "explanation of the decision."
-        )
-    rows = [row for row in lead["gap"] or [] if row["percent"] is not None]
-    whole = [row for row in lead["gap"] or [] if row["region"] == "all"]
-    if not rows or not whole or whole[0]["gap_low"] is None:
-        return "The evidence of the two labels does not differ clearly on these crops."
-    parts = [row for row in rows if row["region"] != "all"]
-    best = max(parts, key=lambda row: row["percent"])
-    sure = best["p_holm"] is not None and best["p_holm"] <= wording.P_LEVEL
-    told = "" if sure else ", which cannot be told from chance"
-    return (
-        f"Of the difference in evidence between {wording.quote(model['label'])} and "
-        f"{wording.quote(model['other'])} ({whole[0]['gap']:.2f} logits), {best['percent']:.0f} % "
-        f"lies in the {best['region']} ({100 * best['area']:.0f} % of the area{told})."
-    )
-
-
 def _tabulate_card(method: Mapping[str, Any]) -> dict[str, Any]:
     checks = {check["name"]: check for check in method["checks"]}
     return {
