@@ -66,7 +66,7 @@ def test_each_part_is_where_its_points_are(points):
     masks = draw_regions(points, side=100)
     for x, y, region in [
         (0.37, 0.45, "eyes"), (0.63, 0.45, "eyes"), (0.5, 0.72, "muzzle"), (0.24, 0.15, "ears"),
-        (0.76, 0.15, "ears"), (0.5, 0.36, "forehead"), (0.4, 0.56, "cheeks"), (0.5, 0.05,
+        (0.76, 0.15, "ears"), (0.5, 0.36, "forehead"), (0.36, 0.54, "cheeks"), (0.5, 0.05,
         "background"), (0.1, 0.5, "background"), (0.5, 0.95, "background"),
     ]:  # fmt: skip
         assert region_at(masks, x, y) == region, (x, y)
@@ -83,10 +83,19 @@ def test_masks_share_out_every_pixel(points, side):
 
 
 def test_area_is_that_of_the_polygon():
-    points = {"chin": (0.2, 0.4), "nose": (0.8, 0.4), "lip_1": (0.8, 0.9), "lip_2": (0.2, 0.9),
-              "lip_3": (0.5, 0.4), "lip_4": (0.5, 0.7)}  # fmt: skip
-    muzzle = draw_regions(points, side=50)[REGIONS.index("muzzle")]
-    assert muzzle.mean() == pytest.approx(0.6 * 0.5, abs=1e-6)
+    points = {"left_ear_base": (0.2, 0.4), "left_ear_tip": (0.8, 0.4), "left_ear_edge": (0.8, 0.9),
+              "left_ear_root": (0.2, 0.9)}  # fmt: skip
+    ear = draw_regions(points, side=50)[REGIONS.index("ears")]
+    assert ear.mean() == pytest.approx(0.6 * 0.5, abs=1e-6)
+
+
+@pytest.mark.parametrize("middle", [(), ("lip_3", "lip_4")], ids=["four points", "outlined"])
+def test_a_muzzle_is_wider_than_its_points_by_a_share_of_its_extent(middle):
+    corners = {"chin": (0.2, 0.3), "nose": (0.8, 0.3), "lip_1": (0.8, 0.8), "lip_2": (0.2, 0.8)}
+    muzzle = draw_regions(corners | dict.fromkeys(middle, (0.5, 0.5)), side=100)[2]
+    margin = 0.15 * np.hypot(0.6, 0.5)  # more than what four points grow by, 0.3 * 0.26 * 2 / 5
+    rounded = 0.6 * 0.5 + 2 * (0.6 + 0.5) * margin + np.pi * margin**2
+    assert muzzle.mean() == pytest.approx(rounded, rel=2e-3)
 
 
 def test_an_eye_is_wider_than_its_points_by_half_its_width():
@@ -186,7 +195,8 @@ def test_bands_share_out_every_pixel_and_are_alike_on_both_sides(side):
     np.testing.assert_allclose(masks.sum(axis=0), 1, atol=1e-6)
     np.testing.assert_allclose(masks, masks[:, :, ::-1], atol=1e-6)
     areas = dict(zip(REGIONS, masks.mean(axis=(1, 2)), strict=True))
-    assert areas["muzzle"] == pytest.approx(0.3 * 0.2, abs=1e-6)
+    # Where pixels are so large that one holds parts of two boxes, areas are off by a little.
+    assert areas["muzzle"] == pytest.approx(0.4 * 0.3, abs=2e-3 if side == 7 else 1e-6)
     assert areas["eyes"] == pytest.approx(2 * 0.1 * 0.09, abs=1e-6)
 
 
@@ -243,9 +253,9 @@ def test_outlines_run_along_the_inside_of_each_region():
     }
     muzzle = (drawn == tuple(bytes.fromhex("009E73"))).all(axis=2)
     rows, columns = np.nonzero(muzzle)
-    assert (rows.min(), rows.max()) == (48, 63)
-    assert (columns.min(), columns.max()) == (28, 51)
-    assert not muzzle[50:62, 30:50].any()
+    assert (rows.min(), rows.max()) == (44, 67)
+    assert (columns.min(), columns.max()) == (24, 55)
+    assert not muzzle[46:66, 26:54].any()
     assert not changed[:10].any()
 
 
@@ -265,4 +275,4 @@ def test_bands_lie_where_landmarks_do(shared_data):
         points = place_points(dict(zip(POINTS, map(tuple, places), strict=True)), square)
         shared.append((bands * draw_regions(points, side=20)).sum(axis=0).mean())
     assert len(shared) > 100
-    assert np.mean(shared) == pytest.approx(0.73, abs=0.03)
+    assert np.mean(shared) == pytest.approx(0.71, abs=0.03)
