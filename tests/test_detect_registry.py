@@ -4,6 +4,7 @@ import importlib.resources
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -17,6 +18,7 @@ from canemo.detect.mask_rcnn import (
 )
 from canemo.detect.registry import load_detector
 from canemo.errors import ConfigError, WeightsError
+from canemo.records import Face
 
 
 def test_the_shipped_detector_goes_by_its_name() -> None:
@@ -40,8 +42,22 @@ def test_a_file_says_which_detector_it_is(tmp_path: Path) -> None:
     assert mask.settings == settings
 
 
+def test_the_control_takes_each_picture_as_a_whole() -> None:
+    detector = load_detector("whole_frame")
+    pictures = [np.zeros((30, 50, 3), np.uint8), np.zeros((7, 4, 3), np.uint8)]
+    assert detector.name == "whole_frame"
+    assert detector.detect(pictures) == [
+        [Face((0.0, 0.0, 50.0, 30.0), 1.0)],
+        [Face((0.0, 0.0, 4.0, 7.0), 1.0)],
+    ]
+    assert detector.detect([]) == []
+    assert detector.score_threshold <= 1
+    assert detector.fingerprint != load_detector("dog_head").fingerprint
+
+
 def test_what_is_no_detector_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="detector 'cat_head': there is 'dog_head', or give"):
+    there_are = "detector 'cat_head': there are 'dog_head' and 'whole_frame', or give the path"
+    with pytest.raises(ConfigError, match=there_are):
         load_detector("cat_head")
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(WeightsError, match="is no detector: it holds the architecture None"):
