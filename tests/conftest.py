@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from canemo.engines.choice import Choice
+from explained_runs import write_explainable_study
 from painted import PaintedFaceDetector, put_in_place
 
 
@@ -50,3 +51,9 @@ def _log_as_imported() -> None:
 def painted_detector(monkeypatch: pytest.MonkeyPatch) -> PaintedFaceDetector:
     """The detector of painted faces in place of whichever is asked for."""
     return put_in_place(monkeypatch, PaintedFaceDetector())
+
+
+@pytest.fixture(scope="session")
+def explainable_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A painted study with two finished runs; tests that write into it take a copy."""
+    return write_explainable_study(tmp_path_factory.mktemp("explainable"))

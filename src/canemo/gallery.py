@@ -18,7 +18,7 @@ from canemo.frame_choice import spread_evenly
 from canemo.predict import Model, name_videos
 from canemo.progress import Progress
 from canemo.proposal import VIDEO_SUFFIXES
-from canemo.records import Image, Video
+from canemo.records import Fate, Image, Video
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,8 @@ def open_gallery(
     progress("crop", len(named), len(named))
     places = [(name, 0) for name in pictures]
     for name, file in videos.items():
-        used = file.read_ledger().query("fate == @Fate.USED")["frame_index"].to_numpy()
+        ledger = file.read_ledger()
+        used = ledger.loc[ledger["fate"] == Fate.USED, "frame_index"].to_numpy()
         places += [(name, int(frame)) for frame in used[spread_evenly(len(used), per_clip)]]
     if not places:
         raise NoFacesError(f"{place}: no face is found in any of the videos")
