@@ -149,7 +149,7 @@ def load_explained_run(
     others = [name for name in study.labels if name != label]
     labels = (others[0] if len(others) == 1 else OTHER, label)
     return Explained(
-        run_dir.name,
+        run_dir.resolve().name,
         backbone,
         rows.assign(label=np.where(rows["label"] == label, label, labels[0])),
         lambda some: read_crops(crops, some),
