@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image as PilImage
-from PIL import UnidentifiedImageError
+from PIL import ImageOps, UnidentifiedImageError
 
 from canemo.crops import CropFile
 from canemo.errors import NoFacesError, StudyError, VideoOpenError
@@ -120,6 +120,6 @@ def _crop_video(video: Video, model: Model, cache_dir: Path) -> CropFile | None:
 def _read_picture(path: Path) -> Image:
     try:
         with PilImage.open(path) as picture:
-            return np.asarray(picture.convert("RGB"))
+            return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
     except (OSError, UnidentifiedImageError) as exc:
         raise StudyError(f"{path}: cannot be read as a picture ({exc}); take it out") from exc

@@ -1,0 +1,268 @@
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from canemo.config import load_config
+from canemo.errors import ConfigError, ModelError, NoFacesError, StudyError
+from canemo.explained import (
+    OTHER,
+    find_faces,
+    is_run,
+    load_explained_model,
+    load_explained_run,
+)
+from canemo.progress import silent
+from canemo.study import load_study
+from explained_runs import (
+    CLIPS,
+    DOGS,
+    EXACT,
+    FRAMES,
+    LABELS,
+    READS_CLS,
+    change_json,
+    copy_run,
+    set_method,
+    write_landmarks,
+)
+
+pytestmark = pytest.mark.usefixtures("painted_detector")
+
+NAMES = [f"dog{dog}" for dog in range(DOGS)]
+
+
+def load(run, **changes):
+    settings = {
+        "per_clip": 1,
+        "label": None,
+        "regions": "bands",
+        "landmarks": None,
+        "with_controls": False,
+        "progress": silent,
+        **changes,
+    }
+    return load_explained_run(run, **settings)
+
+
+@pytest.fixture(scope="module")
+def run(explainable_study):
+    return explainable_study / "runs" / EXACT
+
+
+# -- runs -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("per_clip", [1, 2, 99])
+def test_each_clip_gives_as_many_crops_as_asked_or_as_it_has(run, per_clip):
+    found = load(run, per_clip=per_clip)
+    counts = found.rows.groupby("video_id").size()
+    assert len(counts) == DOGS * CLIPS
+    assert set(counts) == {min(per_clip, FRAMES)}
+    if per_clip == 1:
+        assert set(found.rows["frame_index"]) == {1}  # the middle of three
+
+
+def test_crops_are_those_of_the_rows(run):
+    found = load(run, per_clip=3)
+    images = found.read(found.rows)
+    painted = [50 + 5 * int(dog[-1]) for dog in found.rows["subject_id"]]
+    np.testing.assert_allclose([image.shape[0] for image in images], painted, atol=3)
+    with_chin = [image[-image.shape[0] // 3, image.shape[1] // 2].min() > 200 for image in images]
+    assert with_chin == (found.rows["label"] == "anticipation").tolist()
+    sides = (found.rows["crop_x1"] - found.rows["crop_x0"]).tolist()
+    assert sides == [image.shape[1] for image in images]
+
+
+def test_no_dog_is_explained_by_a_probe_that_has_seen_it(run):
+    found = load(run)
+    assert sorted(found.decisions) == NAMES
+    features = pd.read_parquet(run / "features.parquet")
+    vectors = np.stack(features["mean"].to_numpy()).astype(float)
+    for dog, decision in found.decisions.items():
+        others = vectors[(features["subject_id"] != dog).to_numpy()]
+        np.testing.assert_allclose(decision.probe.mean, others.mean(axis=0), atol=1e-4)
+
+
+def test_labels_are_the_positive_one_and_the_other_unless_another_is_asked_for(run):
+    assert load(run).labels == ("frustration", "anticipation")
+    turned = load(run, label="frustration")
+    assert turned.labels == ("anticipation", "frustration")
+    here = load(run).decisions["dog0"]
+    there = turned.decisions["dog0"]
+    np.testing.assert_array_equal(there.direction, -here.direction)
+
+
+def test_probes_of_shuffled_labels_are_learned_only_where_they_are_wanted(run):
+    assert load(run).shuffled == {}
+    found = load(run, with_controls=True)
+    assert sorted(found.shuffled) == NAMES
+    for dog, decision in found.shuffled.items():
+        own = found.decisions[dog]
+        assert decision.pooling == own.pooling
+        assert decision.probe.penalty == own.probe.penalty
+        assert not np.allclose(decision.direction, own.direction)
+
+
+def test_dogs_are_told_in_order_with_their_rows(run):
+    found = load(run)
+    told = [(dog, rows["subject_id"].unique().tolist()) for dog, rows in found.iter_dogs()]
+    assert told == [(dog, [dog]) for dog in NAMES]
+    assert found.places == [(f"s{dog}c{clip}", 1) for dog in range(DOGS) for clip in range(CLIPS)]
+
+
+def test_more_than_two_labels_are_one_against_all_others(explainable_study, tmp_path):
+    [run] = copy_run(explainable_study, tmp_path, EXACT)
+    third = {"s0c0", "s1c1", "s2c0", "s3c1"}
+    for path in (run / "videos.parquet", run / "features.parquet"):
+        table = pq.read_table(path)
+        place = table.column_names.index("label")
+        names = table.select(["video_id", "label"]).to_pylist()
+        labels = ["rest" if row["video_id"] in third else row["label"] for row in names]
+        pq.write_table(table.set_column(place, "label", [labels]), path)
+    table = (run.parent.parent / "videos.csv").read_text(encoding="utf-8").splitlines()
+    changed = [
+        line.rsplit(",", 1)[0] + ",rest" if line.split(",")[0] in third else line for line in table
+    ]
+    (run.parent.parent / "videos.csv").write_text("\n".join(changed) + "\n", encoding="utf-8")
+    found = load(run)
+    assert found.labels == (OTHER, "anticipation")
+    assert set(found.rows["label"]) == {OTHER, "anticipation"}
+
+
+def test_run_given_as_the_folder_one_stands_in_has_its_name(run, monkeypatch):
+    monkeypatch.chdir(run)
+    assert load(Path()).name == EXACT
+
+
+def test_unknown_label_is_named_with_those_there_are(run):
+    with pytest.raises(ConfigError, match=r"label 'joy': the labels are anticipation, frustration"):
+        load(run, label="joy")
+
+
+def test_run_of_a_model_of_whole_clips_cannot_be_explained(explainable_study, tmp_path):
+    [run] = copy_run(explainable_study, tmp_path, EXACT)
+    with pytest.raises(ModelError, match=r"only a linear probe on frames.*--method lda"):
+        load(set_method(run, "sequence_mean"))
+
+
+def test_probe_trained_in_epochs_has_seen_the_dogs_and_that_is_said(explainable_study, tmp_path):
+    [run] = copy_run(explainable_study, tmp_path, EXACT)
+    found = load(set_method(run, "gradient"), with_controls=True)
+    assert len({id(decision) for decision in found.decisions.values()}) == 1
+    assert found.shuffled == {}
+    assert any("it has seen those it is asked about" in note for note in found.notes)
+
+
+def test_study_whose_dogs_are_no_longer_those_of_the_run_is_refused(explainable_study, tmp_path):
+    [run] = copy_run(explainable_study, tmp_path, EXACT)
+    table = run.parent.parent / "videos.csv"
+    table.write_text(table.read_text(encoding="utf-8").replace(",dog", ",other"), encoding="utf-8")
+    with pytest.raises(NoFacesError, match="no usable crop of any tested dog is left"):
+        load(run)
+
+
+def test_run_is_told_from_other_folders(run, tmp_path):
+    assert is_run(run)
+    assert not is_run(run / "model")
+    assert not is_run(tmp_path)
+    assert not is_run(shutil.copytree(run, tmp_path / "alone"))
+
+
+# -- where regions are from -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def study(explainable_study):
+    return load_study(explainable_study)
+
+
+def find(study, regions, landmarks=None):
+    return find_faces(study, regions=regions, landmarks=landmarks, config=load_config())
+
+
+def test_bands_need_neither_landmarks_nor_a_model(study):
+    finder, notes = find(study, "bands")
+    assert (finder.table, finder.model, notes) == (None, None, ())
+
+
+def test_landmarks_are_read_from_a_file_and_what_is_wrong_with_them_is_passed_on(study, tmp_path):
+    path = write_landmarks(tmp_path / "points.csv")
+    table = pd.read_csv(path)
+    table[table["video_id"] != "s0c0"].to_csv(path, index=False)
+    finder, notes = find(study, "study", path)
+    assert finder.model is None
+    assert len(finder.table.points_of("s1c1", 2)) == 46
+    assert any("s0c0" in note for note in notes)
+
+
+def test_unknown_source_of_regions_names_those_there_are(study):
+    with pytest.raises(ConfigError, match=r"regions 'eyes': there are auto, study, model, bands"):
+        find(study, "eyes")
+
+
+def test_landmarks_of_the_study_must_be_there_where_they_are_asked_for(study, tmp_path):
+    with pytest.raises(StudyError, match=r"no landmarks\.csv.*--regions model"):
+        find(study, "study")
+    path = write_landmarks(tmp_path / "points.csv", prefix="other_")
+    with pytest.raises(StudyError, match="other_s0c0"):
+        find(study, "auto", path)
+
+
+# -- saved models ---------------------------------------------------------------------------------
+
+
+def load_model_of(run, crops, tmp_path, **changes):
+    settings = {
+        "per_clip": 1,
+        "label": None,
+        "regions": "bands",
+        "weights": None,
+        "cache_dir": tmp_path / "cache",
+        "progress": silent,
+        **changes,
+    }
+    return load_explained_model(run / "model", crops, **settings)
+
+
+def test_saved_model_asks_its_own_probe_about_each_file(explainable_study, run, tmp_path):
+    found = load_model_of(run, explainable_study / "videos", tmp_path, per_clip=2)
+    assert found.name == "model"
+    assert not found.is_labelled
+    assert found.shuffled == {}
+    assert len(found.rows) == 2 * DOGS * CLIPS
+    assert found.rows["subject_id"].tolist() == found.rows["video_id"].tolist()
+    assert len({id(decision) for decision in found.decisions.values()}) == 1
+    assert "the pictures have no condition" in found.notes[0]
+
+
+def test_saved_model_names_its_labels(explainable_study, run, tmp_path):
+    with pytest.raises(ConfigError, match=f"label 'joy': the labels are {', '.join(LABELS)}"):
+        load_model_of(run, explainable_study / "videos", tmp_path, label="joy")
+
+
+def test_saved_model_of_whole_clips_cannot_be_explained(run, tmp_path, monkeypatch):
+    saved = SimpleNamespace(classifier=object(), config=None)
+    monkeypatch.setattr(
+        "canemo.explained.load_model", lambda *_, **__: SimpleNamespace(saved=saved)
+    )
+    with pytest.raises(ModelError, match=r"model: only a linear probe on frames"):
+        load_model_of(run, tmp_path, tmp_path)
+
+
+def test_pooling_of_each_run_is_its_own(explainable_study):
+    for name in (EXACT, READS_CLS):
+        found = load(explainable_study / "runs" / name)
+        assert {each.pooling for each in found.decisions.values()} == {name}
+
+
+def test_positive_label_of_the_run_counts(explainable_study, tmp_path):
+    [run] = copy_run(explainable_study, tmp_path, EXACT)
+    change_json(
+        run / "metrics.json", lambda found: found["protocol"].update(positive_label="frustration")
+    )
+    assert load(run).labels == ("anticipation", "frustration")
