@@ -122,7 +122,7 @@ def explain_models(
         As `run`; or the pictures or landmarks cannot be used.
     """
     folders = [Path(places)] if isinstance(places, Path | str) else [Path(each) for each in places]
-    chosen = [find_method(name) for name in methods]
+    chosen = [find_method(name) for name in dict.fromkeys(methods)]
     _require_regions(truth)
     place = _find_place(folders, out_dir, needs_place=crops is not None, force=force)
     with tempfile.TemporaryDirectory(prefix="canemo-") as cache:
