@@ -374,16 +374,16 @@ def _find_place(
     folders: Sequence[Path], out_dir: Path | str | None, *, needs_place: bool, force: bool
 ) -> Path:
     """Return where the explanation goes; refuse to overwrite anything but an earlier one."""
-    if out_dir is None:
-        if len(folders) != 1 or needs_place:
-            raise ConfigError("say where the explanation goes: --out DIR")
-        return folders[0] / "explain"  # made again by the same command, as the report is
-    place = Path(out_dir)
-    if not place.exists() or not any(place.iterdir()):
+    if not folders:
+        raise ConfigError("there is no run and no model to explain; give STUDY/runs/NAME")
+    if out_dir is None and (len(folders) > 1 or needs_place):
+        raise ConfigError("say where the explanation goes: --out DIR")
+    place = folders[0] / "explain" if out_dir is None else Path(out_dir)
+    if not place.exists() or (place.is_dir() and not any(place.iterdir())):
         return place
     if not (place / EXPLANATION_FILE).is_file():
         raise OutputExistsError(f"{place} holds something else; give another --out")
-    if not force:
+    if not force and out_dir is not None:  # within its run it is made again, as the report is
         raise OutputExistsError(
             f"{place} holds an explanation; give another --out, or replace it with --force"
         )
