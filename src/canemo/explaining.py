@@ -40,6 +40,7 @@ from canemo.report.explanation import (
 )
 from canemo.report.html import write_report
 from canemo.report.run_folder import EXPLANATION_FILE
+from canemo.runs import put_in_place
 
 SCHEMA = 1
 MEAN_FACE_CROPS = 600
@@ -308,9 +309,7 @@ def _write(
         text = json.dumps(content, indent=1, allow_nan=False)
         write_atomically(partial_place / EXPLANATION_FILE, text)
         write_page(partial_place)
-        if place.exists():
-            shutil.rmtree(place)
-        partial_place.rename(place)
+        put_in_place(partial_place, place)
     finally:
         shutil.rmtree(partial_place, ignore_errors=True)
     return content

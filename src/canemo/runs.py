@@ -52,7 +52,7 @@ def new_run(
         for file, text in wanted.items():
             write_atomically(partial / file, text)
         yield partial
-        _put_in_place(partial, place)
+        put_in_place(partial, place)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -112,10 +112,16 @@ def describe_inputs(study_dir: Path) -> str:
     return json.dumps({"sha256": hashes}, indent=1)
 
 
-def _put_in_place(partial: Path, place: Path) -> None:
+def put_in_place(partial: Path, place: Path) -> None:
+    """Move a complete folder to its place; what stood there goes only once it is replaced."""
     old = place.with_name(f".{place.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if place.exists():
         place.rename(old)
-    partial.rename(place)
+    try:
+        partial.rename(place)
+    except BaseException:
+        if old.exists():
+            old.rename(place)
+        raise
     shutil.rmtree(old, ignore_errors=True)
