@@ -142,7 +142,7 @@ def explain_models(
             )
             for folder in folders
         ]
-        _require_same_crops(models)
+        _require_same_question(models)
         found = [
             _survey(model, chosen, tests=tests, truth=truth, progress=progress) for model in models
         ]
@@ -389,13 +389,18 @@ def _find_place(
     return place
 
 
-def _require_same_crops(models: Sequence[Explained]) -> None:
-    """Raise ConfigError where several models would be asked about different crops."""
+def _require_same_question(models: Sequence[Explained]) -> None:
+    """Raise ConfigError where several models would be asked different questions."""
     for each in models[1:]:
         if each.places != models[0].places:
             raise ConfigError(
                 f"{each.name} and {models[0].name} were made from other frames or tested other "
                 "dogs; explain them one by one"
+            )
+        if each.labels != models[0].labels:
+            raise ConfigError(
+                f"{each.name} would show evidence for {each.labels[1]!r}, {models[0].name} for "
+                f"{models[0].labels[1]!r}; choose one with --label"
             )
     if len({model.name for model in models}) < len(models):
         raise ConfigError("two of the runs have the same name; explain them one by one")
