@@ -125,6 +125,7 @@ def explain_models(
     folders = [Path(places)] if isinstance(places, Path | str) else [Path(each) for each in places]
     chosen = [find_method(name) for name in dict.fromkeys(methods)]
     _require_regions(truth)
+    _require_use(crops=crops, landmarks=landmarks, weights=weights, regions=regions)
     place = _find_place(folders, out_dir, needs_place=crops is not None, force=force)
     with tempfile.TemporaryDirectory(prefix="canemo-") as cache:
         models = [
@@ -367,6 +368,21 @@ def _require_regions(truth: Sequence[str]) -> None:
     unknown = [name for name in truth if name not in REGIONS]
     if unknown:
         raise ConfigError(f"region {unknown[0]!r}: there are {', '.join(REGIONS)}")
+
+
+def _require_use(
+    *, crops: object, landmarks: object, weights: object, regions: RegionSource
+) -> None:
+    """Raise ConfigError where something is given that would not be looked at."""
+    if landmarks is not None and crops is not None:
+        raise ConfigError("--landmarks are those of a study: they do not go with --crops")
+    if landmarks is not None and regions in ("model", "bands"):
+        raise ConfigError(f"--landmarks give the regions: they do not go with --regions {regions}")
+    if weights is not None and crops is None:
+        raise ConfigError(
+            "--weights are for a saved model, with --crops; a run reads those that its config.toml "
+            "names"
+        )
 
 
 def _find_place(
