@@ -144,8 +144,12 @@ def explain_models(
             for folder in folders
         ]
         _require_same_question(models)
+        least_side = max(max(model.backbone.grid_shape) for model in models)
         found = [
-            _survey(model, chosen, tests=tests, truth=truth, progress=progress) for model in models
+            _survey(
+                model, chosen, least_side=least_side, tests=tests, truth=truth, progress=progress
+            )
+            for model in models
         ]
         content = _write(place, models, found, truth=truth, progress=progress)
     if out_dir is None:
@@ -180,11 +184,16 @@ def _survey(
     model: Explained,
     methods: Sequence[Method],
     *,
+    least_side: int,
     tests: int,
     truth: Sequence[str],
     progress: Progress,
 ) -> Found:
-    """Map all crops of a model, dog by dog, and test the maps."""
+    """Map all crops of a model, dog by dog, and test the maps.
+
+    Crops with fewer than `least_side` pixels a side, the most places that the map of any model has,
+    are left out: models that are shown side by side must have the same.
+    """
     backbone = model.backbone
     require_grid(backbone)
     first = next(iter(model.decisions.values()))
@@ -196,7 +205,7 @@ def _survey(
     dogs = list(model.iter_dogs())
     for done, (subject_id, rows) in enumerate(dogs):
         progress(f"explain {model.name}", done, len(dogs))
-        case = _make_case(model, subject_id, rows, tests=tests)
+        case = _make_case(model, subject_id, rows, least_side=least_side, tests=tests)
         if case is None:
             continue
         for method in methods:
@@ -227,11 +236,13 @@ def _survey(
     )
 
 
-def _make_case(model: Explained, subject_id: str, rows: pd.DataFrame, *, tests: int) -> Case | None:
+def _make_case(
+    model: Explained, subject_id: str, rows: pd.DataFrame, *, least_side: int, tests: int
+) -> Case | None:
     """Return the crops of a dog with their regions; None where all are too small."""
     decision = model.decisions[subject_id]
     images = model.read(rows)
-    large = [min(image.shape[:2]) >= max(model.backbone.grid_shape) for image in images]
+    large = [min(image.shape[:2]) >= least_side for image in images]
     images = [image for image, is_large in zip(images, large, strict=True) if is_large]
     rows = rows[large].reset_index(drop=True)
     if not images:
