@@ -66,6 +66,11 @@ def write_sentence(model: Mapping[str, Any]) -> str:
             f"{lead['verdict'].removeprefix('FAILS: ')}. Do not read the pictures as an "
             "explanation of the decision."
         )
+    if not model["is_labelled"]:
+        return (
+            "These pictures have no known condition: the maps show what the answers rest on, "
+            "picture by picture, and no difference between conditions can be told from them."
+        )
     rows = [row for row in lead["gap"] or [] if row["percent"] is not None]
     whole = [row for row in lead["gap"] or [] if row["region"] == "all"]
     if not rows or not whole or whole[0]["gap_low"] is None:
