@@ -3,7 +3,6 @@ from __future__ import annotations
 import html
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,9 @@ import pytest
 from canemo.errors import ModelError
 from canemo.report.canvas import save_figure
 from canemo.report.html import write_report
-from canemo.report.pictures import draw_cam_grid, draw_crop_sheet
+from canemo.report.pictures import draw_crop_sheet, draw_picture_rows
 from report_fixtures import (
+    Page,
     make_audit,
     make_full_metrics,
     make_metrics,
@@ -22,29 +22,6 @@ from report_fixtures import (
     with_video_intervals,
     write_run,
 )
-
-
-class Page(HTMLParser):
-    """Tags with their attributes, and the text a reader sees."""
-
-    def __init__(self, source: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.feed(source)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.texts).replace("\N{NO-BREAK SPACE}", " ").split())
-
-    def find(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 def render(run_dir: Path, metrics: dict[str, Any] | None = None) -> Page:
@@ -56,8 +33,7 @@ def full_page(tmp_path_factory: pytest.TempPathFactory) -> Page:
     run_dir = write_run(tmp_path_factory.mktemp("run"))
     image = np.full((30, 30, 3), 90, dtype=np.uint8)
     save_figure(draw_crop_sheet({"a": [("dog01", image)]}), run_dir / "figures" / "crops.png")
-    cam = np.eye(4)
-    save_figure(draw_cam_grid({"a": [("dog01", image, cam)]}), run_dir / "figures/eigencam.png")
+    save_figure(draw_picture_rows({"a": [[("dog01", image)]]}), run_dir / "figures/eigencam.png")
     return Page(write_report(run_dir).read_text(encoding="utf-8"))
 
 
