@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -114,12 +115,18 @@ def examine_case(
     table = case.origin.iloc[rows].reset_index(drop=True)
     is_against = table["logit"].to_numpy() < 0
     ranked = _turn_to_answer(images, own, method, backbone, case.decision, is_against)
-    alike = _compare_controls(case, images, own, method, backbone, controls)
+    seed = _vary(controls.seed, table)
     return table.assign(
-        **_measure_curves(images, ranked, backbone, case.decision, controls.seed),
-        **alike,
+        **_measure_curves(images, ranked, backbone, case.decision, seed),
+        **_compare_controls(case, images, own, method, backbone, controls.random_backbone, seed),
         **_point_at_truth(case.masks[rows], ranked, controls.truth),
     )
+
+
+def _vary(seed: int, table: pd.DataFrame) -> int:
+    """Return a seed of the crops' own: the same draws for every dog would be one draw."""
+    places = table[["video_id", "frame_index"]].to_csv(index=False)
+    return zlib.crc32(f"{seed},{places}".encode())
 
 
 def _turn_to_answer(
@@ -156,15 +163,16 @@ def _compare_controls(
     maps: Maps,
     method: Method,
     backbone: Backbone,
-    controls: Controls,
+    random_backbone: Backbone,
+    seed: int,
 ) -> dict[str, Any]:
-    probes = list(draw_directions(case.decision, RANDOM_PROBES, seed=controls.seed))
+    probes = list(draw_directions(case.decision, RANDOM_PROBES, seed=seed))
     probes += [] if case.shuffled is None else [case.shuffled]
     others = map_decisions(images, method, backbone=backbone, decisions=probes)
     alike = np.abs([correlate_maps(maps, other) for other in others])
-    of_random = map_decisions(
-        images, method, backbone=controls.random_backbone, decisions=[case.decision]
-    )[0]
+    of_random = map_decisions(images, method, backbone=random_backbone, decisions=[case.decision])[
+        0
+    ]
     return {
         "like_random_probe": alike[:RANDOM_PROBES].mean(axis=0),
         "like_shuffled": np.nan if case.shuffled is None else alike[-1],
