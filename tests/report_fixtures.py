@@ -369,3 +369,112 @@ def _make_level(counts: dict[str, int], *, value: float, half: float) -> dict[st
             "auroc": [value - 0.01, value + 0.1],
         },
     }
+
+
+# -- explanations ---------------------------------------------------------------------------------
+
+_PARTS = ("eyes", "ears", "muzzle", "forehead", "cheeks", "background")
+_AREAS = dict(zip(_PARTS, (0.03, 0.14, 0.16, 0.07, 0.1, 0.5), strict=True))
+_PERCENTS = dict(zip(_PARTS, (4.0, 12.0, 61.0, 3.0, 15.0, 5.0), strict=True))
+
+
+def make_explanation(**changes: Any) -> dict[str, Any]:
+    """Return the content of explanation.json of one model; `changes` replace keys of the model."""
+    return {"schema": 1, "canemo": "0.1.0", "truth": [], "models": [make_model(**changes)]}
+
+
+def make_model(**changes: Any) -> dict[str, Any]:
+    """Return what explanation.json holds of a model whose evidence is in the muzzle."""
+    return {
+        "name": "dino",
+        "backbone": "dino_vits8",
+        "pooling": "mean",
+        "label": FRUSTRATION,
+        "other": ANTICIPATION,
+        "is_labelled": True,
+        "crops": 256,
+        "clips": 256,
+        "dogs": 29,
+        "regions": "landmarks of the study (256 of 256 crops)",
+        "notes": [],
+        "occlusion": make_gap(whole=None),
+        "methods": [make_method(), make_method("eigencam", gap=None, shares=None)],
+        **changes,
+    }
+
+
+def make_method(name: str = "contribution", **changes: Any) -> dict[str, Any]:
+    """Return a map that passes every test but, if it is EigenCAM, those of randomisation."""
+    is_blind = name == "eigencam"
+    alike = 1.0 if is_blind else 0.21
+    checks = [
+        _make_check("deletion", 0.34, passed=True),
+        _make_check("insertion", 0.41, passed=True),
+        _make_check("like_random_probe", alike, passed=not is_blind),
+        _make_check("like_shuffled", alike, passed=not is_blind),
+        _make_check("like_random_backbone", None, passed=None),
+    ]
+    return {
+        "name": name,
+        "title": "EigenCAM" if is_blind else "exact contributions",
+        "explains": "backbone" if is_blind else "decision",
+        "values": "activations" if is_blind else "part of the logit",
+        "passed": not is_blind,
+        "verdict": "FAILS: it stays the same" if is_blind else "passes every test that was made",
+        "tested_crops": 58,
+        "checks": checks,
+        "shares": [_make_share(label, part) for label in (ANTICIPATION, FRUSTRATION)
+                   for part in _PARTS],
+        "gap": make_gap(),
+        **changes,
+    }  # fmt: skip
+
+
+def make_gap(*, whole: float | None = 2.4, clear: bool = True, p: float = 0.004) -> list[Any]:
+    """Return rows by region and, unless `whole` is None, the last one of all regions."""
+    total = 2.4 if whole is None else whole
+    parts = [
+        {
+            "region": part,
+            "gap": percent / 100 * total,
+            "gap_low": percent / 100 * total - 0.3,
+            "gap_high": percent / 100 * total + 0.3,
+            "percent": percent if clear else None,
+            "p": p / 6,
+            "p_holm": p,
+            "area": _AREAS[part],
+            "dogs": 29,
+            "reason": None,
+        }
+        for part, percent in _PERCENTS.items()
+    ]
+    if whole is None:
+        return parts
+    row = {"region": "all", "gap": total, "percent": 100.0 if clear else None, "p_holm": None}
+    reach = 1.1 if clear else total + 1
+    limits = {"gap_low": total - reach, "gap_high": total + reach}
+    return [*parts, {**parts[0], **row, **limits, "p": 0.0004, "area": 1.0}]
+
+
+def _make_check(name: str, value: float | None, *, passed: bool | None) -> dict[str, Any]:
+    low, high = (None, None) if value is None else (value - 0.1, value + 0.1)
+    return {
+        "name": name, "title": name, "value": value, "low": low, "high": high, "p": None,
+        "passed": passed, "reason": "",
+    }  # fmt: skip
+
+
+def _make_share(label: str, part: str) -> dict[str, Any]:
+    share = _PERCENTS[part] / 100
+    return {
+        "label": label, "region": part, "share": share, "share_low": share * 0.8,
+        "share_high": share * 1.2, "area": _AREAS[part], "ratio": share / _AREAS[part],
+    }  # fmt: skip
+
+
+def write_explanation(folder: Path, content: dict[str, Any] | None = None) -> Path:
+    """Write explanation.json into a folder, and return the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(content or make_explanation())
+    (folder / "explanation.json").write_text(text, encoding="utf-8")
+    return folder
