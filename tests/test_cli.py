@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 
 from canemo import cli
+from canemo.report.explanation_text import format_explanation
+from explained_runs import EXACT, READS_CLS, copy_run
 from painted import PaintedFaceDetector, put_in_place, write_painted_study
 
 FAST = [
@@ -53,7 +55,7 @@ def test_version(canemo):
     assert canemo("--version")[1].startswith("canemo 0.")
 
 
-def test_run_predict_report_explain(canemo, study, tmp_path):
+def test_run_predict_report(canemo, study, tmp_path):
     code, out, err = canemo("run", study, *FAST)
     assert code == 0
     assert "clips" in out
@@ -64,7 +66,6 @@ def test_run_predict_report_explain(canemo, study, tmp_path):
     assert code == 0
     assert len(pd.read_csv(tmp_path / "out" / "predicted_videos.csv")) == 6
     assert canemo("report", run)[0] == 0
-    assert canemo("explain", run, "--per-label", 1)[0] == 0
 
 
 def test_run_as_json_is_metrics_json(canemo, study):
@@ -359,3 +360,77 @@ def test_evaluate_says_what_picking_the_best_setting_would_claim(canemo, finishe
     code, out, _ = canemo("--quiet", "evaluate", study, *swept)
     assert code == 0
     assert "3 settings" in out
+
+
+# -- explain ---------------------------------------------------------------------------------------
+
+QUICK = ["--regions", "bands", "--tests", "0", "--method", "gradient"]
+
+
+@pytest.fixture
+def runs(explainable_study, tmp_path):
+    return copy_run(explainable_study, tmp_path, EXACT, READS_CLS)
+
+
+def test_explain_prints_what_was_found_and_where_the_page_is(canemo, runs):
+    code, out, err = canemo("explain", runs[0], *QUICK)
+    assert code == 0
+    content = json.loads((runs[0] / "explain" / "explanation.json").read_text(encoding="utf-8"))
+    page = runs[0] / "explain" / "index.html"
+    assert out == f"{format_explanation(content)}\n\npage: {page}\n"
+    assert page.is_file()
+    assert "probes" in err  # progress does not mix with the result
+
+
+def test_explain_as_json_is_explanation_json(canemo, runs, tmp_path):
+    place = tmp_path / "both"
+    code, out, _ = canemo("--quiet", "explain", *runs, "--out", place, *QUICK, "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert found == json.loads((place / "explanation.json").read_text(encoding="utf-8"))
+    assert [model["name"] for model in found["models"]] == [EXACT, READS_CLS]
+    code, _, err = canemo("explain", *runs, "--out", place, *QUICK)
+    assert code == 1
+    assert "--force" in err
+
+
+def test_explain_wants_a_run(canemo):
+    code, out, err = canemo("explain")
+    assert (code, out) == (2, "")
+    assert "RUN" in err
+
+
+@pytest.mark.parametrize(("option", "value"), [("--tests", "-1"), ("--per-clip", "0")])
+def test_explain_wants_numbers_in_their_range(canemo, tmp_path, option, value):
+    code, _, err = canemo("explain", tmp_path, option, value)
+    assert code == 2
+    assert option in err
+
+
+def test_what_cannot_be_explained_is_one_line(canemo, runs, tmp_path):
+    for arguments, words in (
+        ((tmp_path,), "not a run in its study"),
+        (runs, "--out DIR"),
+        ((runs[0], "--method", "magic"), "map 'magic' is unknown; there are contribution"),
+        ((runs[0], "--truth", "tail"), "region 'tail': there are eyes"),
+        ((runs[0], "--regions", "eyes"), "regions 'eyes': there are auto"),
+        ((runs[0], "--label", "joy"), "label 'joy': the labels are anticipation, frustration"),
+        ((runs[0], "--crops", tmp_path), "--out DIR"),
+        ((runs[0] / "model", "--crops", tmp_path / "no", "--out", tmp_path / "o"), "no picture"),
+    ):
+        code, out, err = canemo("--quiet", "explain", *arguments)
+        assert (code, out) == (1, "")
+        assert err.startswith("error: ")
+        assert words in " ".join(err.split())
+        assert "Traceback" not in err
+
+
+def test_explain_that_is_interrupted_says_how_to_continue(canemo, runs, monkeypatch):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("canemo.explaining.draw_explanation", interrupted)
+    code, _, err = canemo("explain", runs[0], *QUICK)
+    assert code == 130
+    assert "run the same command again" in err
+    assert not [path.name for path in runs[0].iterdir() if "explain" in path.name]
