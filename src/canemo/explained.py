@@ -40,6 +40,7 @@ from canemo.study_features import (
 )
 
 OTHER = "other labels"
+CROPS_AT_ONCE = 64
 _COLUMNS = [
     *("video_id", "subject_id", "label", "frame_index", "time_s"),
     *("crop_x0", "crop_y0", "crop_x1", "crop_y1"),
@@ -92,9 +93,10 @@ class Explained:
         return list(self.rows[["video_id", "frame_index"]].itertuples(index=False, name=None))
 
     def iter_dogs(self) -> Iterator[tuple[str, pd.DataFrame]]:
-        """Yield each subject and its rows."""
+        """Yield each subject and its rows, those of many crops in parts that fit into memory."""
         for subject_id, rows in self.rows.groupby("subject_id", sort=True):
-            yield str(subject_id), rows
+            for start in range(0, len(rows), CROPS_AT_ONCE):
+                yield str(subject_id), rows.iloc[start : start + CROPS_AT_ONCE]
 
 
 def load_explained_run(

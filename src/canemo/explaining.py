@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -196,16 +196,15 @@ def _survey(
     """
     backbone = model.backbone
     require_grid(backbone)
-    first = next(iter(model.decisions.values()))
-    methods = methods or (choose_method(first, backbone), METHODS["eigencam"])
+    methods = methods or (_choose_lead(model), METHODS["eigencam"])
     controls = Controls(randomise(backbone), truth) if tests else None
     cases: list[tuple[Case, pd.DataFrame]] = []
     maps: dict[str, list[Maps]] = defaultdict(list)
     tested: dict[str, list[pd.DataFrame]] = defaultdict(list)
-    dogs = list(model.iter_dogs())
-    for done, (subject_id, rows) in enumerate(dogs):
-        progress(f"explain {model.name}", done, len(dogs))
-        case = _make_case(model, subject_id, rows, least_side=least_side, tests=tests)
+    parts, given = list(model.iter_dogs()), Counter[tuple[str, str]]()
+    for done, (subject_id, rows) in enumerate(parts):
+        progress(f"explain {model.name}", done, len(parts))
+        case = _make_case(model, subject_id, rows, given, least_side=least_side, tests=tests)
         if case is None:
             continue
         for method in methods:
@@ -215,7 +214,7 @@ def _survey(
                 examined = examine_case(case, own, method, backbone=backbone, controls=controls)
                 tested[method.name].append(examined)
         cases.append((case.forget_images(), _measure_case(case, model)))
-    progress(f"explain {model.name}", len(dogs), len(dogs))
+    progress(f"explain {model.name}", len(parts), len(parts))
     if not cases:
         raise NoFacesError(f"{model.name}: every crop has fewer pixels than the map has places")
     tables = {method.name: _join(tested[method.name]) for method in methods}
@@ -223,7 +222,7 @@ def _survey(
     return Found(
         model.name,
         backbone.spec.name,
-        first.pooling,
+        ", ".join(dict.fromkeys(each.pooling for each in model.decisions.values())),
         model.labels,
         model.is_labelled,
         rows,
@@ -236,10 +235,26 @@ def _survey(
     )
 
 
+def _choose_lead(model: Explained) -> Method:
+    """Return the best map that all decisions have: folds may have chosen different poolings."""
+    best = {choose_method(each, model.backbone).name for each in model.decisions.values()}
+    from_least = ("occlusion", "gradient", "contribution")
+    return METHODS[next(name for name in from_least if name in best)]
+
+
 def _make_case(
-    model: Explained, subject_id: str, rows: pd.DataFrame, *, least_side: int, tests: int
+    model: Explained,
+    subject_id: str,
+    rows: pd.DataFrame,
+    given: Counter[tuple[str, str]],
+    *,
+    least_side: int,
+    tests: int,
 ) -> Case | None:
-    """Return the crops of a dog with their regions; None where all are too small."""
+    """Return some crops of a dog with their regions; None where all are too small.
+
+    `given` counts the crops of each dog and label so far: the first `tests` of them are tested.
+    """
     decision = model.decisions[subject_id]
     images = model.read(rows)
     large = [min(image.shape[:2]) >= least_side for image in images]
@@ -251,6 +266,9 @@ def _make_case(
     if not model.is_labelled:
         rows["label"] = np.where(logits >= 0, model.labels[1], model.labels[0])
     faces = model.finder.find(rows, images)
+    earlier = np.array([given[subject_id, label] for label in rows["label"]])
+    tested = earlier + rows.groupby("label").cumcount().to_numpy() < tests
+    given.update((subject_id, label) for label in rows["label"])
     return Case(
         rows.assign(logit=logits, regions=faces.regions.source),
         images,
@@ -258,7 +276,7 @@ def _make_case(
         model.shuffled.get(subject_id),
         faces.regions.masks,
         faces.points,
-        rows.groupby("label").cumcount().to_numpy() < tests,
+        tested,
     )
 
 
