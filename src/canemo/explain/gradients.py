@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import torch
+from timm.layers.norm import LayerNorm2d
 from torch import Tensor, nn
 
 from canemo.backbones import Backbone
@@ -24,6 +26,10 @@ def map_gradients(
     exact account: the last block is not linear, and the CLS token's own way past the attention,
     which belongs to no position, is left out.
 
+    Layer norms keep the scale that they have for the crop. Left to themselves they undo any change
+    of a token's length, so that the gradient is at right angles to the activation: of a probe on
+    the CLS token, which sees the patches through a norm, the map would be zero but for rounding.
+
     Parameters
     ----------
     images_rgb
@@ -40,7 +46,9 @@ def map_gradients(
 
     References
     ----------
-    Shrikumar et al. (2016), Not just a black box, arXiv 1605.01713 (gradient x input).
+    Shrikumar et al. (2016), Not just a black box, arXiv 1605.01713 (gradient x input); Ali et al.
+    (2022), XAI for transformers: better explanations through conservative propagation, arXiv
+    2202.07304 (norms at a fixed scale).
     """
     readout = backbone.readout
     block = readout.last_block
@@ -78,11 +86,31 @@ def _run_from(
 
     hook = block.register_forward_pre_hook(keep)
     try:
-        with torch.enable_grad():
+        with torch.enable_grad(), _hold_scales([*block.modules(), *backbone.net.children()]):
             features = backbone.readout.forward_net(pixels)
             return kept[0], backbone.readout.split(features)
     finally:
         hook.remove()
+
+
+@contextmanager
+def _hold_scales(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Let gradients pass through layer norms as if these divided by a constant."""
+    with ExitStack() as stack:
+        for module in modules:
+            if isinstance(module, nn.LayerNorm):
+                stack.callback(module.register_forward_hook(_hold_scale).remove)
+        yield
+
+
+def _hold_scale(norm: nn.LayerNorm, args: tuple[Tensor], output: Tensor) -> Tensor:
+    """Return what a norm gave, as a function of its input but not of that input's spread."""
+    channels, shape = (1, (-1, 1, 1)) if isinstance(norm, LayerNorm2d) else (-1, (-1,))
+    variance = args[0].var(dim=channels, correction=0, keepdim=True).detach()
+    scale = torch.rsqrt(variance + norm.eps)
+    slope = norm.weight.view(shape) if norm.elementwise_affine else 1.0
+    linear = (args[0] - args[0].mean(dim=channels, keepdim=True)) * scale * slope
+    return output.detach() + linear - linear.detach()
 
 
 def _sum_channels(products: Tensor, backbone: Backbone) -> Maps:
