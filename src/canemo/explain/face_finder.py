@@ -18,6 +18,7 @@ from canemo.explain.regions import (
     Points,
     RegionMasks,
     draw_masks,
+    find_missing_regions,
     place_points,
 )
 from canemo.face_points import POINTS
@@ -40,7 +41,7 @@ class FoundFaces:
 
 @dataclass(frozen=True)
 class FaceFinder:
-    """Finds the regions of faces; the first source that knows a crop is taken.
+    """Finds the regions of faces; the first source that knows an eye and the muzzle is taken.
 
     Attributes
     ----------
@@ -64,13 +65,20 @@ class FaceFinder:
         images_rgb
             Their crops (H, W, 3) uint8, RGB.
         """
-        own = self._look_up(rows)
-        located = self._locate(images_rgb)
-        points = [mine or modelled for mine, modelled in zip(own, located, strict=True)]
+        own, located = self._look_up(rows), self._locate(images_rgb)
+        modelled = np.array(
+            [
+                face is not None and not _shows_face(mine)
+                for mine, face in zip(own, located, strict=True)
+            ],
+            dtype=bool,
+        )
+        points = [
+            face if is_modelled else mine
+            for mine, face, is_modelled in zip(own, located, modelled, strict=True)
+        ]
         masks = draw_masks(points, side=MASK_SIDE)
-        drawn = masks.source != BANDS
-        from_model = np.array([not mine for mine in own], dtype=bool)
-        masks.source[drawn & from_model] = MODEL_LANDMARKS
+        masks.source[modelled & (masks.source != BANDS)] = MODEL_LANDMARKS
         return FoundFaces(masks, _to_pixels(points, images_rgb))
 
     def _look_up(self, rows: pd.DataFrame) -> list[Points | None]:
@@ -101,6 +109,11 @@ def describe_sources(sources: Sequence[str]) -> str:
     if counts[BANDS]:
         text += ". Bands tell upper from lower face and face from background, and no more"
     return text
+
+
+def _shows_face(points: Points | None) -> bool:
+    """Return whether regions can be drawn from points, not bands alone."""
+    return not {"eyes", "muzzle"} & set(find_missing_regions(points or {}))
 
 
 def _rectangle(row: Mapping[Any, Any]) -> tuple[float, float, float, float]:

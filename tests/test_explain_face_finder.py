@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from canemo.explain.face_finder import MASK_SIDE, FaceFinder, describe_sources
+from canemo.explain.regions import (
+    BANDS,
+    MODEL_LANDMARKS,
+    STUDY_LANDMARKS,
+    draw_bands,
+    draw_regions,
+)
+from canemo.face_points import POINTS, REGIONS
+from canemo.landmarks import LandmarkTable
+
+CROP_XYXY = (100.0, 50.0, 180.0, 90.0)  # 80 x 40 pixels of the frame
+IMAGE = np.zeros((40, 80, 3), np.uint8)
+FACE = {
+    "eye_upper_left": (0.3, 0.4), "eye_upper_right": (0.7, 0.4), "chin": (0.5, 0.9),
+    "nose_top": (0.5, 0.6), "mouth_corner_left": (0.4, 0.8), "mouth_corner_right": (0.6, 0.8),
+}  # fmt: skip
+
+
+def table_of(**frames):
+    """Return landmarks of a study: video -> points in crop coordinates."""
+    x0, y0, x1, y1 = CROP_XYXY
+    rows = [
+        (video, 0, name, x0 + x * (x1 - x0), y0 + y * (y1 - y0), 1.0)
+        for video, points in sorted(frames.items())
+        for name, (x, y) in sorted(points.items())
+    ]
+    columns = ["video_id", "frame_index", "point", "x", "y", "score"]
+    return LandmarkTable(pd.DataFrame(rows, columns=columns), "landmarks.csv")
+
+
+def rows_of(*videos):
+    columns = dict(zip(("crop_x0", "crop_y0", "crop_x1", "crop_y1"), CROP_XYXY, strict=True))
+    return pd.DataFrame({"video_id": videos, "frame_index": 0, **columns})
+
+
+class FakeModel:
+    """Says that all points of a face are in one row, lower and lower, with one confidence."""
+
+    def __init__(self, *confidence: float) -> None:
+        self.confidence = confidence
+
+    def locate(self, images_rgb):
+        found = np.zeros((len(images_rgb), len(POINTS), 3), np.float32)
+        for each, image, sure in zip(found, images_rgb, self.confidence, strict=True):
+            height, width = image.shape[:2]
+            each[:, 0] = np.linspace(0.2, 0.8, len(POINTS)) * width
+            each[:, 1] = np.linspace(0.1, 0.9, len(POINTS)) * height
+            each[:, 2] = sure
+        return found
+
+
+def test_landmarks_of_the_study_come_before_the_model_and_it_before_bands():
+    finder = FaceFinder(table_of(known=FACE), FakeModel(0.9, 0.9, 0.3))
+    found = finder.find(rows_of("known", "new", "blurred"), [IMAGE] * 3)
+    assert found.regions.source.tolist() == [STUDY_LANDMARKS, MODEL_LANDMARKS, BANDS]
+    assert found.regions.names == REGIONS
+    np.testing.assert_allclose(found.regions.masks[0], draw_regions(FACE, side=MASK_SIDE))
+    np.testing.assert_array_equal(found.regions.masks[2], draw_bands(MASK_SIDE))
+    assert not np.array_equal(found.regions.masks[1], found.regions.masks[2])
+    assert np.isnan(found.points[2]).all()
+
+
+def test_points_are_in_pixels_of_the_crop():
+    found = FaceFinder(table_of(known=FACE)).find(rows_of("known"), [IMAGE])
+    for index, name in enumerate(POINTS):
+        if name in FACE:
+            x, y = FACE[name]
+            np.testing.assert_allclose(found.points[0, index], (80 * x, 40 * y))
+        else:
+            assert np.isnan(found.points[0, index]).all()
+
+
+def test_points_of_the_model_stay_where_it_says_in_crops_of_any_shape():
+    image = np.zeros((30, 200, 3), np.uint8)
+    model = FakeModel(0.9)
+    found = FaceFinder(model=model).find(rows_of("any"), [image])
+    np.testing.assert_allclose(found.points[0], model.locate([image])[0, :, :2], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("confidence", "source"), [(0.5, MODEL_LANDMARKS), (0.49, BANDS)])
+def test_a_face_that_the_model_does_not_trust_gets_bands(confidence, source):
+    found = FaceFinder(model=FakeModel(confidence)).find(rows_of("any"), [IMAGE])
+    assert found.regions.source.tolist() == [source]
+
+
+def test_study_points_that_show_no_face_do_not_stand_in_the_way_of_the_model():
+    ears = {"ear_tip_left": (0.1, 0.1), "ear_tip_right": (0.9, 0.1)}
+    with_model = FaceFinder(table_of(ears=ears), FakeModel(0.9)).find(rows_of("ears"), [IMAGE])
+    assert with_model.regions.source.tolist() == [MODEL_LANDMARKS]
+    assert np.isfinite(with_model.points).all()
+    alone = FaceFinder(table_of(ears=ears)).find(rows_of("ears"), [IMAGE])
+    assert alone.regions.source.tolist() == [BANDS]
+    assert np.isfinite(alone.points[0, POINTS.index("ear_tip_left")]).all()
+
+
+def test_without_anything_there_are_bands():
+    rows = pd.DataFrame({"video_id": ["a", "b"], "frame_index": 0})  # no rectangle is known
+    found = FaceFinder().find(rows, [IMAGE] * 2)
+    assert found.regions.source.tolist() == [BANDS, BANDS]
+    assert found.points.shape == (2, len(POINTS), 2)
+    assert np.isnan(found.points).all()
+
+
+def test_sources_are_counted_in_one_sentence():
+    assert describe_sources([STUDY_LANDMARKS] * 3) == "landmarks of the study (3 of 3 crops)"
+    mixed = [BANDS, MODEL_LANDMARKS, STUDY_LANDMARKS, MODEL_LANDMARKS]
+    assert describe_sources(mixed) == (
+        "landmarks of the study (1 of 4 crops); canemo's landmark model (2 of 4 crops); fixed "
+        "bands of the box (1 of 4 crops). Bands tell upper from lower face and face from "
+        "background, and no more"
+    )
