@@ -13,6 +13,9 @@ from canemo.explain.scoring import ALIKE
 from canemo.metrics import Array
 from canemo.stats import CONFIDENCE, LEVEL, flip_signs
 
+LEAST_DOGS = 6
+"""Of fewer the sign-flip test never has p <= 0.05: 2 of their 2^S patterns are as far from zero."""
+
 
 @dataclass(frozen=True)
 class Check:
@@ -86,11 +89,11 @@ def grade_maps(method: str, tests: pd.DataFrame) -> ReportCard:
     Notes
     -----
     Deletion and insertion pass where the map does better than itself moved to random places, by the
-    sign-flip test over dogs (p <= 0.05). A randomisation check passes where the mean absolute rank
-    correlation with the randomised map is at most 0.5: a map that stays when what it explains is
-    replaced explains something else (Adebayo et al. 2018, Sanity checks for saliency maps, arXiv
-    1810.03292). The pointing game passes where the greatest value lies in the true part more often
-    than the part's area would have it.
+    sign-flip test over dogs (p <= 0.05), which is made with six dogs or more. A randomisation check
+    passes where the mean absolute rank correlation with the randomised map is at most 0.5: a map
+    that stays when what it explains is replaced explains something else (Adebayo et al. 2018,
+    Sanity checks for saliency maps, arXiv 1810.03292). The pointing game passes where the greatest
+    value lies in the true part more often than the part's area would have it, by the same test.
     """
     if not len(tests):
         return ReportCard(method, 0, 0, ())
@@ -99,19 +102,19 @@ def grade_maps(method: str, tests: pd.DataFrame) -> ReportCard:
             "deletion",
             tests["deletion_moved"] - tests["deletion"],
             tests,
-            "covering its best places costs no more than covering others",
+            "covering its best places does not clearly cost more than covering others",
         ),
         _check_gain(
             "insertion",
             tests["insertion"] - tests["insertion_moved"],
             tests,
-            "showing its best places gives no more than showing others",
+            "showing its best places does not clearly give more than showing others",
         ),
         *(_check_alike(name, tests) for name in _ALIKE_TITLES),
     ]
     if tests["hit"].notna().any():
         gain = tests["hit"] - tests["truth_area"]
-        missed = "it points at the true part no more often than chance"
+        missed = "it does not point at the true part clearly more often than chance"
         checks.append(_check_gain("pointing", gain, tests, missed))
     return ReportCard(method, len(tests), tests["subject_id"].nunique(), tuple(checks))
 
@@ -123,11 +126,11 @@ def _check_gain(name: str, gains: pd.Series[float], tests: pd.DataFrame, failure
         "pointing": "pointing game: hits above the area of the true part",
     }
     dogs = _average_dogs(gains, tests)
-    if len(dogs) < 2:
-        reason = "fewer than two dogs: no test"
-        value = float(dogs.mean()) if len(dogs) else None
-        return Check(name, titles[name], value, None, None, None, None, reason)
     low, high = _interval(dogs)
+    if len(dogs) < LEAST_DOGS:
+        reason = f"{name}: {len(dogs)} of the {LEAST_DOGS} dogs that a test takes"
+        value = float(dogs.mean()) if len(dogs) else None
+        return Check(name, titles[name], value, low, high, None, None, reason)
     p, _, _ = flip_signs(dogs)
     mean = float(dogs.mean())
     passed = mean > 0 and p <= LEVEL
