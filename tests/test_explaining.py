@@ -65,9 +65,14 @@ def explained(explainable_study, tmp_path_factory):
 
 
 @pytest.fixture
-def without_pictures(monkeypatch):
-    """Leave out the drawing, which takes most of the time."""
+def pared_down(monkeypatch):
+    """Leave out what takes most of the time: pictures, the run's report, covering regions."""
     monkeypatch.setattr("canemo.explaining.draw_explanation", lambda *_, **__: None)
+    monkeypatch.setattr("canemo.explaining.write_report", lambda run_dir: None)
+    monkeypatch.setattr(
+        "canemo.explaining.measure_losses",
+        lambda images, masks, backbone, decisions: np.zeros((1, len(images), len(REGIONS))),
+    )
 
 
 @pytest.fixture
@@ -304,7 +309,7 @@ def test_runs_that_would_show_evidence_for_other_labels_are_refused(explainable_
 
 
 def test_dogs_whose_folds_chose_different_poolings_get_a_map_that_all_have(
-    explainable_study, run, monkeypatch, without_pictures
+    explainable_study, run, monkeypatch, pared_down
 ):
     load = explaining.load_explained_run
 
@@ -361,7 +366,7 @@ def test_model_is_asked_about_pictures_without_conditions(explainable_study, tmp
     assert not (explainable_study / "runs" / EXACT / "explain").exists()
 
 
-def test_model_is_asked_about_a_video(explainable_study, tmp_path, without_pictures):
+def test_model_is_asked_about_a_video(explainable_study, tmp_path, pared_down):
     found = canemo.explain_models(
         explainable_study / "runs" / EXACT,
         crops=explainable_study / "videos" / "dog2 clip0.mp4",
@@ -386,7 +391,7 @@ def test_pictures_smaller_than_the_map_are_refused_where_there_are_no_others(
 
 
 def test_models_of_finer_and_coarser_maps_leave_out_the_same_pictures(
-    explainable_study, tmp_path, monkeypatch, without_pictures
+    explainable_study, tmp_path, monkeypatch, pared_down
 ):
     faces = write_faces(tmp_path / "in")
     PilImage.fromarray(paint(size=(10, 10))).save(faces / "a small one.png")
@@ -419,7 +424,7 @@ def test_models_of_finer_and_coarser_maps_leave_out_the_same_pictures(
     assert [len(model["notes"]) for model in found.content["models"]] == [2, 2]
 
 
-def test_dog_of_many_crops_is_gone_through_in_parts(run, tmp_path, monkeypatch, without_pictures):
+def test_dog_of_many_crops_is_gone_through_in_parts(run, tmp_path, monkeypatch, pared_down):
     options = {**QUICK, "per_clip": 2}
     whole = canemo.explain_models(run, out_dir=tmp_path / "whole", **options)
     monkeypatch.setattr("canemo.explained.CROPS_AT_ONCE", 1)
@@ -548,7 +553,7 @@ def test_folder_that_holds_something_else_is_not_touched(run, tmp_path):
 
 
 def test_earlier_explanation_elsewhere_is_replaced_only_where_that_is_said(
-    run, tmp_path, without_pictures
+    run, tmp_path, pared_down
 ):
     out = tmp_path / "out"
     out.mkdir()  # an empty folder is free
@@ -563,7 +568,7 @@ def test_earlier_explanation_elsewhere_is_replaced_only_where_that_is_said(
     assert not (run / "explain").exists()
 
 
-def test_explanation_in_its_run_is_made_again_the_same(run, without_pictures):
+def test_explanation_in_its_run_is_made_again_the_same(run, pared_down):
     first = canemo.explain_models(run, **QUICK)
     files = {n: c for n, c in list_files(first.folder).items() if not n.endswith(".npz")}
     again = canemo.explain_models(run, **QUICK)
@@ -573,7 +578,7 @@ def test_explanation_in_its_run_is_made_again_the_same(run, without_pictures):
         assert np.isfinite(np.load(path)["maps"]).all()
 
 
-def test_same_method_twice_is_one_map(run, without_pictures):
+def test_same_method_twice_is_one_map(run, pared_down):
     found = canemo.explain_models(run, **{**QUICK, "methods": ["contribution"] * 2})
     assert [method["name"] for method in found.content["models"][0]["methods"]] == ["contribution"]
     assert len(read_table(found.folder)) == DOGS * CLIPS
@@ -598,18 +603,22 @@ def test_interrupt_leaves_nothing_half_written_and_an_earlier_one_alone(
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     if step == "write_page":
         monkeypatch.setattr("canemo.explaining.draw_explanation", lambda *_, **__: None)
+        monkeypatch.setattr("canemo.explaining.write_report", lambda run_dir: None)
     monkeypatch.setattr(f"canemo.explaining.{step}", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        canemo.explain_models(run, regions="bands", methods=["contribution"])
+        canemo.explain_models(run, **{**QUICK, "tests": int(step == "examine_case")})
     assert list_files(run) == before
     assert not list(run.glob(".*"))
     assert list(temporary.iterdir()) == []
 
 
 def test_earlier_explanation_stays_where_the_new_one_cannot_take_its_place(
-    run, monkeypatch, without_pictures
+    run, monkeypatch, pared_down
 ):
-    canemo.explain_models(run, **QUICK)
+    (run / "explain").mkdir()
+    (run / "explain" / "explanation.json").write_text(
+        json.dumps({"schema": 1, "models": [{}]}), encoding="utf-8"
+    )
     before = list_files(run)
     rename = Path.rename
 
@@ -625,7 +634,7 @@ def test_earlier_explanation_stays_where_the_new_one_cannot_take_its_place(
 
 
 def test_no_temporary_files_and_no_hooks_are_left(
-    explainable_study, tmp_path, monkeypatch, without_pictures
+    explainable_study, tmp_path, monkeypatch, pared_down
 ):
     temporary, loaded = tmp_path / "temporary", []
     temporary.mkdir()
@@ -642,6 +651,7 @@ def test_no_temporary_files_and_no_hooks_are_left(
         out_dir=tmp_path / "out",
         regions="bands",
         methods=["gradient", "rollout", "eigencam"],
+        tests=0,
     )
     assert list(temporary.iterdir()) == []
     assert {path.name for path in tmp_path.iterdir()} == {"temporary", "out"}
@@ -653,7 +663,8 @@ def test_no_temporary_files_and_no_hooks_are_left(
     assert all(each.grad is None for each in loaded[0].backbone.readout.parameters())
 
 
-def test_progress_reaches_the_end_of_every_step(run, without_pictures):
+def test_progress_reaches_the_end_of_every_step(run, monkeypatch, pared_down):
+    monkeypatch.setattr("canemo.explaining.examine_case", lambda *_, **__: pd.DataFrame())
     told = {}
     canemo.explain_models(
         run, progress=lambda stage, done, total: told.update({stage: (done, total)}),
@@ -666,22 +677,24 @@ def test_progress_reaches_the_end_of_every_step(run, without_pictures):
 # -- what is claimed ------------------------------------------------------------------------------
 
 
-def test_bands_say_what_they_cannot_tell(run, without_pictures):
+def test_bands_say_what_they_cannot_tell(run, pared_down):
     write_landmarks(run.parent.parent / "landmarks.csv")
     found = canemo.explain_models(run, **QUICK)
     assert set(read_table(found.folder)["regions"]) == {BANDS}
     assert "Bands tell upper from lower face" in found.content["models"][0]["regions"]
 
 
-def test_untested_maps_claim_no_pass(run, without_pictures):
+def test_untested_maps_claim_no_pass(run, pared_down):
     found = canemo.explain_models(run, **QUICK)
     [method] = found.content["models"][0]["methods"]
     assert (method["passed"], method["verdict"], method["tested_crops"]) == (None, "not tested", 0)
     assert len(read_table(found.folder, "tests")) == 0
-    assert "not tested" in (run / "report.html").read_text(encoding="utf-8")
+    page = Page(found.page.read_text(encoding="utf-8"))
+    assert "exact contributions not tested." in page.text
+    assert " pass " not in page.text
 
 
-def test_other_label_turns_every_sign(run, tmp_path, without_pictures):
+def test_other_label_turns_every_sign(run, tmp_path, pared_down):
     canemo.explain_models(run, out_dir=tmp_path / "a", **QUICK)
     canemo.explain_models(run, out_dir=tmp_path / "b", label="frustration", **QUICK)
     here, there = (np.load(tmp_path / name / "maps" / f"{EXACT}_contribution.npz") for name in "ab")
