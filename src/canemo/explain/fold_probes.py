@@ -54,6 +54,8 @@ def fit_shuffled(
     The pooling and the penalty are those that most of `decisions` rest on; they are not chosen
     anew.
     """
+    if not decisions:
+        return {}
     config = evidence.config
     pooling, penalty = Counter(
         (each.pooling, each.probe.penalty) for each in decisions.values()
