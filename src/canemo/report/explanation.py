@@ -96,9 +96,12 @@ def draw_explanation(
         save_figure(figure, figures / f"maps_{method['name']}.png")
     for number, (some, model) in enumerate(zip(faces, models, strict=True)):
         lead = model["methods"][0]
-        save_figure(_draw_faces(some, lead, dogs=False), figures / f"faces_{number}.png")
+        unit = "dog" if model["is_labelled"] else "file"
+        whole = _draw_faces(some, lead, dogs=False, unit=unit)
+        save_figure(whole, figures / f"faces_{number}.png")
         if model["is_labelled"]:
-            save_figure(_draw_faces(some, lead, dogs=True), figures / f"dogs_{number}.png")
+            single = _draw_faces(some, lead, dogs=True, unit=unit)
+            save_figure(single, figures / f"dogs_{number}.png")
 
 
 def write_page(folder: Path) -> Path:
@@ -262,15 +265,20 @@ def _pack(
     return packed
 
 
-def _draw_faces(faces: Sequence[Any], method: Mapping[str, Any], *, dogs: bool) -> Figure:
-    """Draw mean faces beside their mean maps: of the conditions, or of single dogs."""
+def _draw_faces(
+    faces: Sequence[Any], method: Mapping[str, Any], *, dogs: bool, unit: str
+) -> Figure:
+    """Draw mean faces beside their mean maps: of the conditions, or of single dogs.
+
+    `unit` is what a condition's are means of: "dog", or "file" where nobody knows the dogs.
+    """
     shown = [face for face in faces if (face.subject_id is not None) == dogs]
     whole = [np.abs(face.map[np.isfinite(face.map)]) for face in faces if face.subject_id is None]
     scale = max(float(np.quantile(np.concatenate(whole), SCALE_QUANTILE)), 1e-12)
     rows: dict[str, list[list[tuple[str, Image]]]] = {}
     for face in shown:
         values = np.nan_to_num(face.map)
-        caption = face.subject_id or wording.count(face.dogs, "dog")
+        caption = face.subject_id or wording.count(face.dogs, unit)
         if _is_signed(method):
             drawn = overlay_evidence(face.image_rgb, np.clip(values / scale, -1, 1))
         else:
