@@ -110,11 +110,20 @@ def test_elan_codes_are_annotations_unless_the_tier_is_named_by_one(read):
         ("Begin Time - hh:mm:ss.ms,End Time - hh:mm:ss.ms", "00:00:01.500", "00:01:02.250"),
         ("Begin Time - ss.msec,End Time - ss.msec", "1.500", "62.250"),
         ("Begin Time,End Time", "00:01.5", "1:02.25"),
+        ("Begin Time,End Time", "0:1.5", "0:01:2.250"),
     ],
 )
 def test_times_are_seconds_whatever_elan_wrote(read, heading, start, end):
     found = read(f"Tier,{heading},Annotation\nface,{start},{end},AU25\n")
     assert spans(found) == [(("AU25",), 1.5, 62.25)]
+
+
+@pytest.mark.parametrize(
+    ("text", "time_s"),
+    [("5.", 5), ("5", 5), (".5", 0.5), ("0:5.", 5), ("90:59.5", 5459.5), ("1:00:00", 3600)],
+)
+def test_spellings_of_a_time(read, text, time_s):
+    assert spans(read(f"code,start_s,end_s\nAU25,{text},\n")) == [(("AU25",), time_s, None)]
 
 
 def test_plain_table_with_points_coders_and_clips_in_which_nothing_was_seen(read):
@@ -169,6 +178,11 @@ def test_coder_is_the_one_named_else_the_file(read):
         ("v1,AU25,,2", r"row 2: 'AU25' has no start; give it in seconds"),
         ("v1,,1,2", r"row 2: there is a time but no code"),
         ("v1,AU25,nan,2", r"row 2: 'AU25' has no start"),
+        ("v1,AU25,1:75,200", r"row 2: start_s is '1:75'; expected.* below 60 after a colon"),
+        ("v1,AU25,1:60,200", r"row 2: start_s is '1:60'"),
+        ("v1,AU25,0,1:60:00", r"row 2: end_s is '1:60:00'"),
+        ("v1,AU25,-0:30,200", r"row 2: start_s is '-0:30'"),
+        ("v1,AU25,.,2", r"row 2: start_s is '.'"),
     ],
 )
 def test_bad_row_is_named_with_what_is_wanted(read, row, message):

@@ -45,6 +45,8 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 
 _SEPARATORS = "\t,;"
 _HEADER_ROWS = 200  # of an export that tells of its observation before the table
+_NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
+_TIME = re.compile(rf"-?{_NUMBER}(?:e-?[0-9]+)?|(?:[0-9]+:){{1,2}}{_NUMBER}")
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def parse_time(text: str, heading: str, *, decimal_comma: bool) -> float | None:
     Parameters
     ----------
     text
-        A number, or ``hh:mm:ss.ms``, or ``mm:ss``.
+        A number, or ``hh:mm:ss.ms``, or ``mm:ss``; what comes after a colon is below 60.
     heading
         Of its column: a number under one that ends in ``msec`` or ``ms`` alone is milliseconds.
     decimal_comma
@@ -149,9 +151,11 @@ def parse_time(text: str, heading: str, *, decimal_comma: bool) -> float | None:
     """
     if decimal_comma and text.count(",") == 1 and "." not in text:
         text = text.replace(",", ".")
-    if not re.fullmatch(r"-?[0-9]*\.?[0-9]+(e-?[0-9]+)?|(-?[0-9]+:){1,2}[0-9]*\.?[0-9]+", text):
+    if not _TIME.fullmatch(text):
         return None
     parts = [float(part) for part in text.split(":")]
+    if any(part >= 60 for part in parts[1:]):
+        return None
     if len(parts) == 1:
         in_ms = re.search(r"(^|[^.:a-z])(msec|ms|milliseconds)\W*$", heading.casefold())
         return parts[0] / 1000 if in_ms else parts[0]

@@ -275,6 +275,9 @@ def _read_time(table: EventTable, cells: Mapping[str, str], field: str) -> float
     heading = table.columns[field]
     time_s = parse_time(text, heading, decimal_comma=table.decimal_comma)
     if time_s is None or time_s < 0:
-        wanted = "expected seconds from 0 such as 12.5, or hh:mm:ss.ms"
+        wanted = (
+            "expected seconds from 0 such as 12.5, or hh:mm:ss.ms with minutes and seconds below "
+            "60 after a colon"
+        )
         raise AnnotationError(f"{heading} is {text!r}; {wanted}.")
     return time_s
