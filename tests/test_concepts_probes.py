@@ -27,6 +27,7 @@ from canemo.concepts.probes import (
 from canemo.config import ProbeConfig
 from canemo.discriminant import select_training
 from canemo.discriminant_learner import DiscriminantLearner
+from canemo.explain.decision import Decision
 from canemo.frame_choice import choose_frames
 from canemo.splits import make_split
 from concept_worlds import LABEL, draw_bouts, draw_clip_unit, draw_world, make_bench
@@ -298,6 +299,25 @@ def test_clip_units_of_three_labels_have_a_direction(world):
         emotion.gradient / bench.material.x.std(axis=0)
     )
     assert roc_auc_score(bench.material.label_index == 1, own) > 0.75
+
+
+@pytest.mark.parametrize("label", ["anticipation", LABEL, "play"])
+def test_logit_of_one_of_three_labels_is_the_one_that_is_explained(label):
+    """By hand: the centred log-ratio of the probabilities, which `Decision` explains too."""
+    three = draw_world(labels=("anticipation", LABEL, "play"), effect=3.0)
+    bench = make_bench(three)
+    emotion = find_emotion(bench, three.config.probe, label=label, seed=0)
+    probe = DiscriminantLearner((bench.material,), three.config.probe).fit(
+        np.ones(len(bench.dog), dtype=bool), seed=0
+    )
+    x = bench.material.x[::7]
+    log_p = np.log(probe.classifier.predict_proba(x))
+    logit = (log_p - log_p.mean(axis=1, keepdims=True))[:, bench.material.labels.index(label)]
+    decision = Decision(probe.classifier, bench.material.pooling, label)
+    assert decision.measure_logits(x) == pytest.approx(logit, abs=1e-6)
+    assert (x - x[0]) @ (emotion.gradient / probe.classifier.scale) == pytest.approx(
+        logit - logit[0], abs=1e-4
+    )
 
 
 def test_drawn_units_are_as_they_say(world):

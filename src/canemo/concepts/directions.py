@@ -33,6 +33,7 @@ from canemo.concepts.probes import (
 from canemo.config import ProbeConfig
 from canemo.discriminant import Array, Mask
 from canemo.discriminant_learner import DiscriminantLearner
+from canemo.explain.decision import Decision
 from canemo.labellings import draw_labellings
 from canemo.probe import Probe
 
@@ -66,7 +67,8 @@ class Emotion:
         (N,) of those directions, on unseen dogs.
     gradient
         (F,) change of the logit of the study's own probe, fitted on all dogs, with one standard
-        deviation of each feature.
+        deviation of each feature. The logit is a `Decision`'s: of more than two labels, the label's
+        evidence less the mean over all labels, its own among them.
     logit_spread
         How much that logit varies within dogs: its standard deviation.
     whole
@@ -95,8 +97,8 @@ def find_emotion(bench: Bench, probe: ProbeConfig, *, label: str, seed: int) -> 
     probe
         The study's settings of ``lda``.
     label
-        The label whose evidence is looked at; of more than two labels, against the mean of the
-        others.
+        The label whose evidence is looked at. In the folds it is set against all others together;
+        the logit of the study's own probe is that of `canemo.explain.decision.Decision`.
     seed
         Of the inner folds in which the probe chooses its penalty.
     """
@@ -105,7 +107,7 @@ def find_emotion(bench: Bench, probe: ProbeConfig, *, label: str, seed: int) -> 
     sums = sum_codings(bench, rows, clips[bench.clip][None])
     learned = tuple(learn_directions(bench, sums))
     own = _fit_probe(bench, probe, seed=seed)
-    gradient = _find_gradient(own, label)
+    gradient = Decision(own, bench.material.pooling, label).direction
     logit = ((bench.material.x - own.mean) / own.scale @ gradient)[None]
     return Emotion(
         label,
@@ -126,14 +128,6 @@ def _fit_probe(bench: Bench, probe: ProbeConfig, *, seed: int) -> Probe:
     if not isinstance(classifier, Probe):
         raise TypeError("a linear discriminant gives a linear probe")
     return classifier
-
-
-def _find_gradient(probe: Probe, label: str) -> Array:
-    place = probe.labels.index(label)
-    if len(probe.labels) == 2:
-        return np.asarray(probe.coef[0] if place == 1 else -probe.coef[0])
-    others = np.delete(probe.coef, place, axis=0)
-    return np.asarray(probe.coef[place] - others.mean(axis=0))
 
 
 def correlate_within(first: Array, second: Array, dog: Rows, weight: Array) -> Array:
