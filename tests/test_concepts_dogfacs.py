@@ -16,6 +16,17 @@ from canemo.concepts.dogfacs import UNITS, describe_unit, read_codes
         ("AU25 + AD19", ("AU25", "AD19")),
         ("AU25/AU26", ("AU25", "AU26")),
         ("AU25+25", ("AU25",)),
+        ("AU25, AU26", ("AU25", "AU26")),
+        ("AU25,AU26", ("AU25", "AU26")),
+        ("AU25;AU26", ("AU25", "AU26")),
+        ("AU25 AU26", ("AU25", "AU26")),
+        ("AU25 and AU26", ("AU25", "AU26")),
+        ("au 25, au 26, and ad 19", ("AU25", "AU26", "AD19")),
+        ("AU25, 26 and 27", ("AU25", "AU26", "AU27")),
+        ("AU25+26, AD19 tongue show", ("AU25", "AU26", "AD19")),
+        ("AU25+26 AD19", ("AU25", "AU26", "AD19")),
+        ("AU25 lips part, AU26 jaw drop", ("AU25", "AU26")),
+        ("AU25 (lips part) + AU26 (jaw drop)", ("AU25", "AU26")),
     ],
 )
 def test_spellings_of_a_code_name_the_same_units(text, units):
@@ -26,13 +37,35 @@ def test_nose_wrinkler_and_upper_lip_raiser_are_one_unit_of_the_manual():
     assert read_codes("AU109+110") == ("AU109+110",)
     assert read_codes("au 109 + au110 + 25") == ("AU109+110", "AU25")
     assert read_codes("AU110") == ("AU110",)
+    assert read_codes("AU109, AU110") == ("AU109+110",)
+    assert read_codes("AU109+110 nose wrinkler and upper lip raiser") == ("AU109+110",)
 
 
 @pytest.mark.parametrize(
-    "text", ["yawn", "25", "AU9", "AU25C", "AU25+yawn", "AU25 26", "AU25+26+yawn", "AU109", "LAU12"]
+    "text", ["AU25 wide and long", "AU25, lips part", "AU25 lips part (1/2)", "AU25;", "AU25_Rex"]
 )
+def test_words_after_a_code_are_read_past(text):
+    assert read_codes(text) == ("AU25",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["yawn", "25", "AU9", "AU25C", "AU25+yawn", "AU25 26", "AU25+26+yawn", "AU109", "LAU12",
+     "yawn, AU25", "AU25AU26"],
+)  # fmt: skip
 def test_what_is_no_code_is_kept_as_given(text):
     assert read_codes(f"  {text} ") == (text,)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["AU25, AU9", "AU25 AU9", "AU25 and AU26C", "AU25, LAU12", "AU25, 9", "AU25, 26 jaw drop",
+     "AU25-26", "AU25-AU26", "AU25_AU26", "AU25 | AU26", "AU25 (AU26)", "AU25 not AU26",
+     "AU25, not AU26", "AU25 lips part AU26", "AU25 lips part, 26", "AU25 and AU109"],
+)  # fmt: skip
+def test_code_that_may_have_been_meant_is_not_lost(text):
+    """It is listed as given: read as AU25 alone, the other would pass for absent."""
+    assert read_codes(text) == (text,)
 
 
 def test_nothing_written_names_nothing():

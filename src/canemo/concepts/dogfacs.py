@@ -41,8 +41,20 @@ UNITS: Mapping[str, str] = {
 
 _JOINED = ("AU109", "AU110")  # coded together, one code of the manual
 _NUMBER = r"(EAD|AU|AD)?[\s_\-.]*0*([1-9][0-9]*)"
-_CODES = re.compile(
-    rf"(EAD|AU|AD)[\s_\-.]*0*[1-9][0-9]*(?:\s*[+&/]\s*{_NUMBER})*(?![0-9A-Z]|\s*[+&/0-9])"
+_CODE = r"(?:EAD|AU|AD)[\s_\-.]*0*[1-9][0-9]*(?![0-9A-Z])"
+_SIGN = r"\s*[+&/]\s*"
+_COMMA = r"(?:\s*[,;]\s*(?:and\s+)?|\s+and\s+)"
+_BARE = r"0*[1-9][0-9]*(?![0-9A-Z])"
+_LONE = rf"{_BARE}(?=\s*(?:[+&/,;]|and\b|$))"
+_RUN = rf"{_CODE}(?:{_SIGN}(?:{_CODE}|{_BARE})|{_COMMA}(?:{_CODE}|{_LONE})|\s+{_CODE})*"
+_RUNS = re.compile(rf"(?:^|{_SIGN}|{_COMMA})({_RUN})", re.IGNORECASE)
+_READ = "\n"  # stands where a run was; no text has one once its blanks are single
+_FURTHER = re.compile(
+    r"\n\s*[+&/]"  # AU25+yawn
+    r"|\n[\s_\-\u2013.:|]*[0-9]"  # AU25 26, AU25-26
+    r"|(?<![0-9])(?:[+&/,;]|\band\b)\s*[0-9]"  # AU25, 26 jaw drop; but not 1/2
+    r"|(?<![A-Z])[LR]?(?:EAD|AU|AD)[\s_\-.]*[0-9]",  # AU25 not AU26, AU25, AU26C
+    re.IGNORECASE,
 )
 
 
@@ -52,18 +64,22 @@ def read_codes(text: str) -> tuple[str, ...]:
     Parameters
     ----------
     text
-        Such as ``"au 25"``, ``"AU25 lips part"`` or ``"AU25+26"``.
+        Such as ``"au 25"``, ``"AU25 lips part"``, ``"AU25+26"`` or ``"AU25, AU26"``. Codes follow
+        one another after ``+``, ``&``, ``/``, a comma, a semicolon, "and", or a blank where both
+        have their letters; words may come after a code.
 
     Returns
     -------
     tuple
-        Codes of `UNITS`. Where any of what is written is not one of them, the text itself, its
-        blanks made single: nothing is guessed. Empty for an empty text.
+        Codes of `UNITS`. Where any of what is written is not one of them, or what is not read looks
+        like a further code, the text itself, its blanks made single: nothing is guessed and nothing
+        is lost. Empty for an empty text.
     """
     plain = " ".join(text.split())
-    found = _CODES.match(plain.upper())
-    codes = tuple(_join(_list_codes(found.group()))) if found else ()
-    if codes and all(code in UNITS for code in codes):
+    runs, rest = _RUNS.findall(plain), _RUNS.sub(_READ, plain)
+    codes = [code for run in runs for code in _join(_list_codes(run.upper()))]
+    understood = rest.startswith(_READ) and not _FURTHER.search(rest)
+    if understood and all(code in UNITS for code in codes):
         return tuple(dict.fromkeys(codes))
     return (plain,) if plain else ()
 
