@@ -56,6 +56,7 @@ from canemo.weights import (
 logger = logging.getLogger(__name__)
 
 INPUT_SIDE_PX = 224
+_CONTROL_SEEDS = 10**9  # from here on; torch takes 32 bits of a seed
 
 
 @dataclass(frozen=True)
@@ -386,13 +387,19 @@ def write_random_weights(name: str, path: Path, *, seed: int = 0) -> Path:
 
 
 def randomise(backbone: Backbone, *, seed: int = 0) -> Backbone:
-    """Return the same network with drawn weights, run by torch: a control for what is explained."""
+    """Return the same network with drawn weights, run by torch: a control for what is explained.
+
+    They are others than `write_random_weights` draws with that seed, so that a backbone with such
+    weights is not its own control.
+    """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(_CONTROL_SEEDS + seed)
         net = build_network(backbone.spec)
-    return Backbone(
+    drawn = Backbone(
         backbone.spec, net, sha256=f"random-{seed}", source="drawn at random", is_random=True
     )
+    device = backbone.engine.device if backbone.engine.name == "torch" else "cpu"
+    return drawn.run_by(TorchEngine(drawn.network, device=device))
 
 
 def describe_architecture(net: nn.Module) -> Architecture:
