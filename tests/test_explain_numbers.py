@@ -171,7 +171,7 @@ def test_model_is_described_with_its_counts_and_methods():
     assert (described["name"], described["label"], described["other"]) == ("mine", LABEL, OTHER)
     assert (described["crops"], described["clips"], described["dogs"]) == (24, 24, 6)
     assert described["regions"] == "canemo's landmark model (24 of 24 crops)"
-    assert described["notes"] == ["a note"]
+    assert described["notes"][0] == "a note"
     leading, eigencam = described["methods"]
     assert (leading["name"], leading["explains"]) == ("contribution", "decision")
     assert (leading["verdict"], leading["passed"], leading["checks"]) == ("not tested", None, [])
