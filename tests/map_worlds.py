@@ -15,7 +15,7 @@ from canemo.face_points import REGIONS
 from canemo.records import Image
 from explain_worlds import CHECKS, LABELS, TextureBackbone, draw_textures, mark, read_checks
 
-DOGS = 7
+DOGS = 6
 MASK_SIDE = 56
 
 
@@ -43,7 +43,7 @@ DRAWN = Method("drawn", "noise", "decision", "nothing", _draw)
 KNOWS_NO_PROBE = Method("deaf", "of one probe, whichever is asked", "decision", "logit", _ignore)
 
 
-def make_case(dog: int, decision: Decision, *, crops: int = 3) -> Case:
+def make_case(dog: int, decision: Decision, *, crops: int = 2) -> Case:
     """Return crops of a dog, of either label in turn, with the pattern or its inverse somewhere."""
     rng = np.random.default_rng(dog)
     places = [tuple(rng.integers(0, 7, 2).tolist()) for _ in range(crops)]
