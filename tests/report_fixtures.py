@@ -460,7 +460,7 @@ def _make_check(name: str, value: float | None, *, passed: bool | None) -> dict[
     low, high = (None, None) if value is None else (value - 0.1, value + 0.1)
     return {
         "name": name, "title": name, "value": value, "low": low, "high": high, "p": None,
-        "passed": passed, "reason": "",
+        "passed": passed, "reason": "no such network" if passed is None else "",
     }  # fmt: skip
 
 

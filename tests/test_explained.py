@@ -108,10 +108,18 @@ def test_probes_of_shuffled_labels_are_learned_only_where_they_are_wanted(run):
         assert not np.allclose(decision.direction, own.direction)
 
 
-def test_dogs_are_told_in_order_with_their_rows(run):
+def test_crops_are_gone_through_probe_by_probe_in_order_of_their_dogs(run, monkeypatch):
+    found = load(run, per_clip=3)
+    parts = [rows["subject_id"].unique().tolist() for rows in found.iter_parts()]
+    assert parts == [[dog] for dog in NAMES]
+    monkeypatch.setattr("canemo.explained.CROPS_AT_ONCE", 4)
+    parts = list(found.iter_parts())
+    assert [len(rows) for rows in parts] == [4, 2] * DOGS
+    pd.testing.assert_frame_equal(pd.concat(parts), found.rows)
+
+
+def test_places_tell_the_crops_of_runs_apart(run):
     found = load(run)
-    told = [(dog, rows["subject_id"].unique().tolist()) for dog, rows in found.iter_dogs()]
-    assert told == [(dog, [dog]) for dog in NAMES]
     assert found.places == [(f"s{dog}c{clip}", 1) for dog in range(DOGS) for clip in range(CLIPS)]
 
 
@@ -237,6 +245,7 @@ def test_saved_model_asks_its_own_probe_about_each_file(explainable_study, run, 
     assert len(found.rows) == 2 * DOGS * CLIPS
     assert found.rows["subject_id"].tolist() == found.rows["video_id"].tolist()
     assert len({id(decision) for decision in found.decisions.values()}) == 1
+    assert [len(rows) for rows in found.iter_parts()] == [2 * DOGS * CLIPS]  # one probe for all
     assert "the pictures have no condition" in found.notes[0]
 
 

@@ -10,6 +10,7 @@ from PIL import Image as PilImage
 
 from canemo.errors import ModelError
 from canemo.explain.alignment import MeanFace
+from canemo.explain.shares import ONE_DOG
 from canemo.face_points import REGIONS
 from canemo.progress import silent
 from canemo.report import explanation
@@ -59,8 +60,8 @@ def test_small_place_that_holds_more_for_its_size_is_named_beside_the_large_one(
     percents = {"background": 52.0, "muzzle": 31.0}
     rows = [{**row, "percent": percents.get(row["region"], 1.0)} for row in make_gap()]
     assert write_sentence(make_model(methods=[make_method(gap=rows)])).endswith(
-        "52 % lies in the background (50 % of the area); per area the most does elsewhere: 31 % "
-        "lies in the muzzle (16 % of the area)."
+        "52 % lies in the background (50 % of the area); relative to its area the muzzle has "
+        "most: 31 % lies in the muzzle (16 % of the area)."
     )
 
 
@@ -77,19 +78,25 @@ def test_map_beside_the_leading_one_may_fail():
     assert "61 %" in write_sentence(make_model())  # EigenCAM fails there
 
 
-@pytest.mark.parametrize(
-    "method",
-    [
-        make_method(gap=make_gap(clear=False)),
-        make_method(gap=None),
-        make_method(gap=[{**row, "gap_low": None, "percent": None} for row in make_gap()]),
-        make_method(gap=[]),
-    ],
-    ids=["interval holds zero", "unsigned map", "one dog", "no region"],
-)
-def test_unclear_difference_is_said_to_be_unclear(method):
-    sentence = write_sentence(make_model(methods=[method]))
-    assert sentence == "The evidence of the two labels does not differ clearly on these crops."
+def test_unclear_difference_is_said_to_be_unclear():
+    sentence = write_sentence(make_model(methods=[make_method(gap=make_gap(clear=False))]))
+    assert "does not differ clearly" in sentence
+    assert "%" not in sentence
+
+
+def test_difference_that_could_not_be_measured_is_not_called_small():
+    missing = {"gap_low": None, "percent": None, "reason": ONE_DOG}
+    rows = [{**row, **missing} for row in make_gap()]
+    sentence = write_sentence(make_model(methods=[make_method(gap=rows)]))
+    assert sentence == f"How the labels differ is not known: {ONE_DOG}."
+    sentence = write_sentence(make_model(methods=[make_method(gap=None)]))
+    assert "(exact contributions) has no parts that add up" in sentence
+
+
+def test_map_that_was_not_tested_says_so():
+    untested = make_method(passed=None, verdict="not tested")
+    assert write_sentence(make_model(methods=[untested])).endswith("No test was made of this map.")
+    assert "No test" not in write_sentence(make_model())
 
 
 @pytest.mark.parametrize("clear", [True, False])
@@ -170,7 +177,7 @@ def test_page_says_in_order_what_it_found(page):
         "exact contributions explains the decision 0.34 pass 0.24 to 0.44",
         "EigenCAM explains the backbone",
         "1.00 FAIL 0.90 to 1.10",
-        "exact contributions passes every test that was made.",
+        "exact contributions passes every test that was made. Not made: no such network.",
         "dino_vits8, pooling mean. Each dog is looked at by a probe that was fitted without it.",
         "Regions from: landmarks of the study",
         "(exact contributions: part of the logit)",
@@ -300,8 +307,9 @@ def render_run(folder):
 
 
 def test_report_of_a_run_shows_its_explanation(tmp_path):
-    write_explanation(tmp_path / "explain", make_explanation(notes=["seen <all> dogs"]))
-    page = render_run(tmp_path)
+    run = tmp_path / "dino"
+    write_explanation(run / "explain", make_explanation(notes=["seen <all> dogs"]))
+    page = render_run(run)
     section = page.text[page.text.index("Where in the face") :]
     for mark in (
         write_sentence(make_model()),
@@ -314,6 +322,13 @@ def test_report_of_a_run_shows_its_explanation(tmp_path):
         assert mark in section
     assert {"href": "explain/index.html"} in page.find("a")
     assert "canemo explain" not in page.text
+
+
+def test_explanation_of_another_model_is_none_of_the_run(tmp_path):
+    write_explanation(tmp_path / "cnn" / "explain", make_explanation())
+    page = render_run(tmp_path / "cnn")
+    assert write_sentence(make_model()) not in page.text
+    assert "explain/index.html" not in page.text
 
 
 def test_report_of_a_run_that_was_not_explained_says_how_to(tmp_path):
