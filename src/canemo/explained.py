@@ -92,11 +92,13 @@ class Explained:
         """Video and frame of each crop: what two models must share to be shown side by side."""
         return list(self.rows[["video_id", "frame_index"]].itertuples(index=False, name=None))
 
-    def iter_dogs(self) -> Iterator[tuple[str, pd.DataFrame]]:
-        """Yield each subject and its rows, those of many crops in parts that fit into memory."""
-        for subject_id, rows in self.rows.groupby("subject_id", sort=True):
-            for start in range(0, len(rows), CROPS_AT_ONCE):
-                yield str(subject_id), rows.iloc[start : start + CROPS_AT_ONCE]
+    def iter_parts(self) -> Iterator[pd.DataFrame]:
+        """Yield rows that one probe is asked about, no more at a time than fit into memory."""
+        rows = self.rows.sort_values("subject_id", kind="stable")
+        asked = [id(self.decisions[subject_id]) for subject_id in rows["subject_id"]]
+        for _, some in rows.groupby(asked, sort=False):
+            for start in range(0, len(some), CROPS_AT_ONCE):
+                yield some.iloc[start : start + CROPS_AT_ONCE]
 
 
 def load_explained_run(
@@ -106,6 +108,7 @@ def load_explained_run(
     label: str | None,
     regions: RegionSource,
     landmarks: Path | None,
+    individual: str | None = None,
     with_controls: bool,
     progress: Progress,
 ) -> Explained:
@@ -119,8 +122,9 @@ def load_explained_run(
         Crops of each clip, evenly spaced.
     label
         Whose evidence is mapped; None takes the run's positive label.
-    regions, landmarks
-        Where the regions are from, and the landmarks of the study (None: where they lie there).
+    regions, landmarks, individual
+        Where the regions are from, the landmarks of the study (None: where they lie there), and
+        whose they are, where several animals have some.
     with_controls
         Whether to learn from shuffled labels as well.
     progress
@@ -147,7 +151,9 @@ def load_explained_run(
     rows = rows[rows["subject_id"].isin(decisions)].reset_index(drop=True)
     if not len(rows):
         raise NoFacesError(f"{run_dir}: no usable crop of any tested dog is left to explain")
-    finder, warnings = find_faces(study, regions=regions, landmarks=landmarks, config=config)
+    finder, warnings = find_faces(
+        study, regions=regions, landmarks=landmarks, individual=individual, config=config
+    )
     others = [name for name in study.labels if name != label]
     labels = (others[0] if len(others) == 1 else OTHER, label)
     return Explained(
@@ -244,7 +250,7 @@ def load_explained_model(
     decision = Decision(probe, config.probe.pooling, label or model.positive_label)
     gallery = open_gallery(crops, model, per_clip=per_clip, cache_dir=cache_dir, progress=progress)
     rows = gallery.rows.assign(subject_id=gallery.rows["video_id"], label="")
-    finder, _ = find_faces(None, regions=regions, landmarks=None, config=config)
+    finder, _ = find_faces(None, regions=regions, config=config)
     others = [name for name in probe.labels if name != decision.label]
     return Explained(
         folder.resolve().name,
@@ -264,7 +270,12 @@ def load_explained_model(
 
 
 def find_faces(
-    study: Study | None, *, regions: RegionSource, landmarks: Path | None, config: Config
+    study: Study | None,
+    *,
+    regions: RegionSource,
+    landmarks: Path | None = None,
+    individual: str | None = None,
+    config: Config,
 ) -> tuple[FaceFinder, tuple[str, ...]]:
     """Return what finds the regions of faces, and what must be known of the landmarks.
 
@@ -279,7 +290,7 @@ def find_faces(
         raise ConfigError(f"regions {regions!r}: there are {', '.join(get_args(RegionSource))}")
     table = None
     if study is not None and (regions in ("auto", "study") or landmarks is not None):
-        table = load_landmarks(study, landmarks)
+        table = load_landmarks(study, landmarks, individual=individual)
     if regions == "study" and table is None:
         raise StudyError(
             "regions from the study: there is no landmarks.csv and no folder landmarks/ in it; "

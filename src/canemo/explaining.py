@@ -21,7 +21,14 @@ from canemo.errors import ConfigError, ModelError, NoFacesError, OutputExistsErr
 from canemo.explain.decision import Maps, require_grid
 from canemo.explain.face_finder import RegionSource
 from canemo.explain.methods import METHODS, Method, choose_method, find_method
-from canemo.explain.numbers import LOSSES, Found, average_maps, describe_model, tabulate_crops
+from canemo.explain.numbers import (
+    LOSSES,
+    Found,
+    average_maps,
+    describe_model,
+    tabulate_crops,
+    tabulate_dogs,
+)
 from canemo.explain.occlusion import measure_logits, measure_losses
 from canemo.explain.regions import outline_regions
 from canemo.explain.report_card import grade_maps
@@ -45,6 +52,9 @@ from canemo.runs import put_in_place
 SCHEMA = 1
 MEAN_FACE_CROPS = 600
 """Of how many crops at most the mean faces are made; evenly spaced among all."""
+
+MOST_PICTURES = 40
+"""Of how many pictures without a condition maps are tested; with a study `tests` says it."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,7 @@ def explain_models(
     label: str | None = None,
     regions: RegionSource = "auto",
     landmarks: Path | str | None = None,
+    individual: str | None = None,
     truth: Sequence[str] = (),
     weights: Path | None = None,
     force: bool = False,
@@ -102,6 +113,8 @@ def explain_models(
         landmark model), ``bands`` (fixed), or ``auto``: the first of these that knows a crop.
     landmarks
         File or folder of the study's landmarks, where they are not in it.
+    individual
+        Whose landmarks are meant, where a file has those of several animals.
     truth
         Regions in which the evidence is known to be, for the pointing game.
     weights
@@ -137,6 +150,7 @@ def explain_models(
                 label=label,
                 regions=regions,
                 landmarks=None if landmarks is None else Path(landmarks),
+                individual=individual,
                 weights=weights,
                 with_controls=tests > 0,
                 progress=progress,
@@ -163,6 +177,7 @@ def _load(
     cache_dir: Path,
     *,
     landmarks: Path | None,
+    individual: str | None,
     weights: Path | None,
     with_controls: bool,
     **shared: Any,
@@ -174,7 +189,13 @@ def _load(
             f"{folder}: not a run in its study; give STUDY/runs/NAME, or say what to ask a saved "
             "model about with --crops"
         )
-    return load_explained_run(folder, landmarks=landmarks, with_controls=with_controls, **shared)
+    return load_explained_run(
+        folder,
+        landmarks=landmarks,
+        individual=individual,
+        with_controls=with_controls,
+        **shared,
+    )
 
 
 # -- maps and tests -------------------------------------------------------------------------------
@@ -201,10 +222,10 @@ def _survey(
     cases: list[tuple[Case, pd.DataFrame]] = []
     maps: dict[str, list[Maps]] = defaultdict(list)
     tested: dict[str, list[pd.DataFrame]] = defaultdict(list)
-    parts, given = list(model.iter_dogs()), Counter[tuple[str, str]]()
-    for done, (subject_id, rows) in enumerate(parts):
+    parts, given = list(model.iter_parts()), Counter[tuple[str, str]]()
+    for done, rows in enumerate(parts):
         progress(f"explain {model.name}", done, len(parts))
-        case = _make_case(model, subject_id, rows, given, least_side=least_side, tests=tests)
+        case = _make_case(model, rows, given, least_side=least_side, tests=tests)
         if case is None:
             continue
         for method in methods:
@@ -244,17 +265,18 @@ def _choose_lead(model: Explained) -> Method:
 
 def _make_case(
     model: Explained,
-    subject_id: str,
     rows: pd.DataFrame,
     given: Counter[tuple[str, str]],
     *,
     least_side: int,
     tests: int,
 ) -> Case | None:
-    """Return some crops of a dog with their regions; None where all are too small.
+    """Return some crops of one probe with their regions; None where all are too small.
 
-    `given` counts the crops of each dog and label so far: the first `tests` of them are tested.
+    `given` counts the crops of each dog and label so far: the first `tests` of them are tested, of
+    pictures without a condition no more than `MOST_PICTURES` in all.
     """
+    subject_id = rows["subject_id"].iloc[0]
     decision = model.decisions[subject_id]
     images = model.read(rows)
     large = [min(image.shape[:2]) >= least_side for image in images]
@@ -266,9 +288,11 @@ def _make_case(
     if not model.is_labelled:
         rows["label"] = np.where(logits >= 0, model.labels[1], model.labels[0])
     faces = model.finder.find(rows, images)
-    earlier = np.array([given[subject_id, label] for label in rows["label"]])
-    tested = earlier + rows.groupby("label").cumcount().to_numpy() < tests
-    given.update((subject_id, label) for label in rows["label"])
+    tested = np.zeros(len(rows), dtype=bool)
+    for place, pair in enumerate(zip(rows["subject_id"], rows["label"], strict=True)):
+        is_room = model.is_labelled or given.total() < MOST_PICTURES
+        tested[place] = given[pair] < tests and is_room
+        given[pair] += 1
     return Case(
         rows.assign(logit=logits, regions=faces.regions.source),
         images,
@@ -328,6 +352,7 @@ def _write(
             _join([each.tests.assign(model=each.name) for each in found]),
             partial_place / "tests.parquet",
         )
+        write_table(_join([tabulate_dogs(each) for each in found]), partial_place / "dogs.parquet")
         pairs = list(zip(models, found, strict=True))
         draw_explanation(
             partial_place,
@@ -403,8 +428,10 @@ def _require_use(
     *, crops: object, landmarks: object, weights: object, regions: RegionSource
 ) -> None:
     """Raise ConfigError where something is given that would not be looked at."""
-    if landmarks is not None and crops is not None:
-        raise ConfigError("--landmarks are those of a study: they do not go with --crops")
+    if crops is not None and (landmarks is not None or regions == "study"):
+        raise ConfigError(
+            "landmarks are those of a study: --landmarks and --regions study do not go with --crops"
+        )
     if landmarks is not None and regions in ("model", "bands"):
         raise ConfigError(f"--landmarks give the regions: they do not go with --regions {regions}")
     if weights is not None and crops is None:

@@ -12,6 +12,7 @@ import pandas as pd
 from PIL import Image as PilImage
 from PIL import ImageOps, UnidentifiedImageError
 
+from canemo.crop_images import shrink
 from canemo.crops import CropFile
 from canemo.errors import NoFacesError, StudyError, VideoOpenError
 from canemo.frame_choice import spread_evenly
@@ -22,6 +23,7 @@ from canemo.records import Fate, Image, Video
 
 logger = logging.getLogger(__name__)
 
+MOST_SIDE_PX = 320  # of the shorter side, as crops of videos are kept
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 
 
@@ -65,7 +67,7 @@ def open_gallery(
     Parameters
     ----------
     place
-        Pictures are taken as crops as they are.
+        Pictures are taken as crops, shrunk where they are larger than crops are kept.
     model
         Its detector finds the faces in videos.
     per_clip
@@ -120,6 +122,7 @@ def _crop_video(video: Video, model: Model, cache_dir: Path) -> CropFile | None:
 def _read_picture(path: Path) -> Image:
     try:
         with PilImage.open(path) as picture:
-            return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+            upright = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+            return shrink(upright, max_short_side_px=MOST_SIDE_PX)
     except (OSError, UnidentifiedImageError) as exc:
         raise StudyError(f"{path}: cannot be read as a picture ({exc}); take it out") from exc

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from canemo.assessment import Work
 from canemo.backbones import Backbone
+from canemo.errors import ConfigError
 from canemo.examples import ExampleCrop, captioned, choose_examples
 from canemo.explain.decision import Decision
 from canemo.explain.eigencam import CAM_SCALE, map_crops
@@ -28,6 +30,8 @@ from canemo.report.pictures import (
     overlay_cam,
     overlay_evidence,
 )
+
+logger = logging.getLogger(__name__)
 
 CAMS_PER_LABEL = 6
 
@@ -61,7 +65,10 @@ def draw_examples(work: Work, fitted: Fitted, figures_dir: Path, *, progress: Pr
     if isinstance(fitted.classifier, Probe):
         label = work.metrics["protocol"]["positive_label"]
         decision = Decision(fitted.classifier, fitted.material.pooling, label)
-        _draw_decision(few, backbone, decision, figures_dir / "decision.png")
+        try:
+            _draw_decision(few, backbone, decision, figures_dir / "decision.png")
+        except ConfigError as exc:
+            logger.warning("no picture of what decides: %s", exc)
     progress("explain", 1, 1)
 
 

@@ -46,6 +46,9 @@ def explain(
     landmarks: Annotated[
         Path | None, typer.Option(help="Landmarks of the study: a file or folder of CSV files.")
     ] = None,
+    individual: Annotated[
+        str | None, typer.Option(help="Whose landmarks, where several animals have some.")
+    ] = None,
     truth: Annotated[
         list[str] | None,
         typer.Option("--truth", help="Region that holds the evidence, where that is known."),
@@ -69,6 +72,7 @@ def explain(
             label=label,
             regions=regions,  # type: ignore[arg-type]  # an unknown one is refused, and named
             landmarks=landmarks,
+            individual=individual,
             truth=truth or (),
             weights=weights,
             force=force,

@@ -76,7 +76,7 @@ class Decision:
         return self._read(-self.direction, -self.intercept)
 
     def _read(self, direction: NDArray[np.float64], intercept: float) -> Decision:
-        labels = ("other", self.label)
+        labels = (f"not {self.label}", self.label)
         coef, constant = direction[None], np.array([intercept])
         return replace(
             self, probe=replace(self.probe, labels=labels, coef=coef, intercept=constant)

@@ -33,7 +33,11 @@ LEAST_CONFIDENCE = 0.5
 
 @dataclass(frozen=True)
 class FoundFaces:
-    """Regions of N crops, and their points, (N, 46, 2) in pixels of each crop, NaN if unknown."""
+    """Regions of N crops, and points to align them by, (N, 46, 2) in pixels of each crop.
+
+    Points are the model's where it knows the face, whatever the regions are from: those of a study
+    may be few or have other names. NaN where unknown.
+    """
 
     regions: RegionMasks
     points: NDArray[np.float64]
@@ -79,7 +83,8 @@ class FaceFinder:
         ]
         masks = draw_masks(points, side=MASK_SIDE)
         masks.source[modelled & (masks.source != BANDS)] = MODEL_LANDMARKS
-        return FoundFaces(masks, _to_pixels(points, images_rgb))
+        aligned = [face or mine for mine, face in zip(own, located, strict=True)]
+        return FoundFaces(masks, _to_pixels(aligned, images_rgb))
 
     def _look_up(self, rows: pd.DataFrame) -> list[Points | None]:
         if self.table is None:

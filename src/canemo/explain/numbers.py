@@ -16,9 +16,15 @@ from canemo.explain.face_finder import describe_sources
 from canemo.explain.methods import METHODS
 from canemo.explain.regions import measure_cells
 from canemo.explain.report_card import ReportCard
+from canemo.explain.scoring import CURVE_SHARES
 from canemo.explain.shares import WHOLE, list_rows, measure_parts, measure_shares, split_gap
 from canemo.face_points import REGIONS
 from canemo.records import Image
+
+LEAST_DOGS = 8
+"""With fewer, no sign-flip test of one of six regions can reach 0.05 after Holm's correction."""
+
+_AT_ONCE = 256
 
 LOSSES = tuple(f"loss_{name}" for name in REGIONS)
 """Columns of what covering each region takes off the logit."""
@@ -82,10 +88,40 @@ def describe_model(found: Found) -> dict[str, Any]:
         "clips": int(rows["video_id"].nunique()),
         "dogs": int(rows["subject_id"].nunique()),
         "regions": describe_sources(rows["regions"].tolist()),
-        "notes": list(found.notes),
+        "notes": [*found.notes, *_note_dogs(found), *_note_unaligned(found)],
         "occlusion": describe_losses(found),
         "methods": [_describe_method(name, found) for name in found.maps],
     }
+
+
+def _note_dogs(found: Found) -> list[str]:
+    """Return what is to be known of dogs that show one label only, and of too few dogs."""
+    if not found.is_labelled:
+        return []
+    shown = found.rows.groupby("subject_id")["label"].nunique()
+    single = [str(dog) for dog in shown.index[shown < 2]]
+    notes = []
+    if single:
+        notes.append(
+            f"the difference between the labels is one within dogs: {len(single)} with crops of "
+            f"one label only do not count there ({', '.join(single)})"
+        )
+    if 0 < (shown == 2).sum() < LEAST_DOGS:
+        notes.append(
+            f"with fewer than {LEAST_DOGS} dogs no region can be told from chance, however clear "
+            "it is: six are tested, and the least p is 2 in 2 to the power of the number of dogs"
+        )
+    return notes
+
+
+def _note_unaligned(found: Found) -> list[str]:
+    unknown = np.isfinite(found.points).all(axis=2).sum(axis=1) < 2
+    if not unknown.any():
+        return []
+    return [
+        f"{int(unknown.sum())} crop(s) have no points that faces can be aligned by: they are not "
+        "in the mean faces"
+    ]
 
 
 def _describe_method(name: str, found: Found) -> dict[str, Any]:
@@ -99,17 +135,67 @@ def _describe_method(name: str, found: Found) -> dict[str, Any]:
         "verdict": card.verdict,
         "tested_crops": card.crops,
         "checks": [vars(check) for check in card.checks],
+        "curves": _average_curves(found.tests, name),
         "shares": None,
         "gap": None,
     }
     if not method.signed:
         return described
-    cells = measure_cells(found.masks, *maps.shape[1:])
+    cells = _measure_all_cells(found.masks, maps)
     shares = measure_shares(maps, cells, found.rows, labels=found.labels)
     return described | {
         "shares": list_rows(shares.table),
         "gap": _split(maps, cells, found, REGIONS),
     }
+
+
+def _average_curves(tests: pd.DataFrame, method: str) -> dict[str, list[float]] | None:
+    """Return the mean curves over dogs, by name, with the ``shares`` they are known at."""
+    own = tests[tests["method"] == method] if len(tests) else tests
+    if not len(own):
+        return None
+    curves = {"shares": list(CURVE_SHARES)}
+    for name in ("deletion", "deletion_moved", "insertion", "insertion_moved"):
+        kind, _, suffix = name.partition("_")
+        column = own[f"{kind}_curve{'_' if suffix else ''}{suffix}"]
+        dogs = [
+            np.mean(np.stack(list(some)), axis=0) for _, some in column.groupby(own["subject_id"])
+        ]
+        curves[name] = np.mean(dogs, axis=0).tolist()
+    return curves
+
+
+def _measure_all_cells(masks: NDArray[np.float16], maps: Maps) -> NDArray[np.float32]:
+    """Return the share of each of the maps' cells that each region covers, a part at a time."""
+    parts = [
+        measure_cells(masks[start : start + _AT_ONCE], *maps.shape[1:]).astype(np.float32)
+        for start in range(0, len(masks), _AT_ONCE)
+    ]
+    return np.concatenate(parts)
+
+
+def tabulate_dogs(found: Found) -> pd.DataFrame:
+    """Return one row per method, dog and region, of methods whose maps have parts that add up.
+
+    ``gap`` is the region's part of the difference between the labels, empty for dogs without crops
+    of both; ``share_LABEL`` its share of the evidence for the label in crops of that label, and
+    ``area_LABEL`` the region's share of their area.
+    """
+    other, label = found.labels
+    tables = []
+    for name, maps in found.maps.items():
+        if not METHODS[name].signed:
+            continue
+        cells = _measure_all_cells(found.masks, maps)
+        shares = measure_shares(maps, cells, found.rows, labels=found.labels).by_dog
+        gap = split_gap(maps, cells, found.rows, first=other, second=label, regions=REGIONS)
+        keys, table = ["subject_id", "region"], gap.by_dog
+        for which, rows in shares.groupby("label", sort=True):
+            own = rows[[*keys, "share", "area"]]
+            named = own.rename(columns={"share": f"share_{which}", "area": f"area_{which}"})
+            table = table.merge(named, on=keys, how="outer")
+        tables.append(table.assign(model=found.name, method=name))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def describe_losses(found: Found) -> list[dict[str, Any]]:
@@ -150,7 +236,7 @@ def tabulate_crops(found: Found) -> pd.DataFrame:
     """Return one row per crop and method, with what the map has in each region and its area."""
     tables = []
     for name, maps in found.maps.items():
-        cells = measure_cells(found.masks, *maps.shape[1:])
+        cells = _measure_all_cells(found.masks, maps)
         parts, areas = measure_parts(maps, cells), cells.mean(axis=(2, 3))
         columns = {f"part_{region}": parts[:, i] for i, region in enumerate(REGIONS)}
         columns |= {f"area_{region}": areas[:, i] for i, region in enumerate(REGIONS)}
@@ -172,6 +258,10 @@ def average_maps(
     places
         Which.
     """
+    known = np.isfinite(found.points[places]).all(axis=2).sum(axis=1) >= 2
+    if known.any():  # else as they are: nothing can be aligned
+        images_rgb = [image for image, is_known in zip(images_rgb, known, strict=True) if is_known]
+        places = places[known]
     maps = next(iter(found.maps.values()))[places]
     rows = found.rows.iloc[places]
     warped, transforms = align_faces(images_rgb, found.points[places])

@@ -21,6 +21,9 @@ from canemo.records import Image
 SHARES = (0.0625, 0.125, 0.25, 0.5, 0.75)
 """Shares of the crop that are covered (deletion) or shown (insertion), besides none and all."""
 
+CURVE_SHARES = (0.0, *SHARES, 1.0)
+"""At which curves are known."""
+
 ALIKE = 0.5
 """Mean absolute rank correlation above which two maps count as the same: a quarter of variance."""
 
@@ -76,7 +79,7 @@ def trace_curves(
     whole, nothing = by_crop[:, :1], by_crop[:, 1:2]
     deletion, insertion = np.split(by_crop[:, 2:], 2, axis=1)
     return Curves(
-        np.array([0, *SHARES, 1]),
+        np.array(CURVE_SHARES),
         np.concatenate([whole, deletion, nothing], axis=1),
         np.concatenate([nothing, insertion, whole], axis=1),
     )
@@ -85,13 +88,14 @@ def trace_curves(
 def displace(maps: Maps, *, seed: int) -> Maps:
     """Return each of (N, h, w) maps moved to a random place, wrapped around, perhaps mirrored.
 
-    The same heights and the same shapes in other places: what a map that knows nothing of the crop
-    would do.
+    The same heights and the same shapes in other places. A map that marks the middle of every crop
+    would often do better than that, for faces are there: what speaks for the map itself is that
+    it depends on the probe.
     """
     rng = np.random.default_rng(seed)
     moved = []
     for each in maps:
-        rows, columns = rng.integers(each.shape)
+        rows, columns = divmod(int(rng.integers(1, each.size)), each.shape[1])  # never (0, 0)
         turned = each[:, ::-1] if rng.integers(2) else each
         moved.append(np.roll(turned, (rows, columns), axis=(0, 1)))
     return np.stack(moved) if moved else maps

@@ -101,7 +101,8 @@ def examine_case(
         One row per tested crop: its origin, and
 
         - deletion, insertion: areas under the curves [logits]; deletion_moved, insertion_moved:
-          those of the same map moved to a random place
+          those of the same map moved to a random place; the curves themselves under
+          deletion_curve, insertion_curve and so on, at `canemo.explain.scoring.CURVE_SHARES`
         - like_random_probe, like_shuffled, like_random_backbone: rank correlation, without its
           sign, with the map of a probe with drawn weights (mean of three), of one learned from
           shuffled labels, of the network with drawn weights; NaN where that could not be had
@@ -150,11 +151,13 @@ def _turn_to_answer(
 def _measure_curves(
     images: Sequence[Image], ranked: Maps, backbone: Backbone, decision: Decision, seed: int
 ) -> dict[str, Any]:
-    areas: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for suffix, each in (("", ranked), ("_moved", displace(ranked, seed=seed))):
         curves = trace_curves(images, each, backbone=backbone, decision=decision)
-        areas[f"deletion{suffix}"], areas[f"insertion{suffix}"] = curves.areas()
-    return areas
+        found[f"deletion{suffix}"], found[f"insertion{suffix}"] = curves.areas()
+        found[f"deletion_curve{suffix}"] = list(curves.deletion)
+        found[f"insertion_curve{suffix}"] = list(curves.insertion)
+    return found
 
 
 def _compare_controls(

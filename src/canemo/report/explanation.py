@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,11 @@ SCALE_QUANTILE = 0.99
 REGION_COLOURS = dict(zip(REGIONS[:-1], LABEL_COLOURS, strict=False))
 """Of the outlines, by region; the background has none."""
 
+_CHARTS = {
+    "gap": "Difference in evidence by region of the face, with intervals.",
+    "losses": "Difference lost when a region is covered, with intervals.",
+    "curves": "Deletion and insertion curves of each map and of the map moved elsewhere.",
+}
 _PER_LABEL = 3
 _MOST_DOGS = 12
 
@@ -118,9 +124,13 @@ def write_page(folder: Path) -> Path:
         for path in sorted((folder / "figures").glob("*.png"))
     }
     for number, model in enumerate(content["models"]):
-        charts = {"gap": _draw_gap(model), "losses": _draw_losses(model)}
+        charts = {
+            "gap": _draw_gap(model),
+            "losses": _draw_losses(model),
+            "curves": _draw_curves(model),
+        }
         for name, figure in charts.items():
-            picture = embed_figure(figure, f"{name} by region of the face")
+            picture = embed_figure(figure, _CHARTS[name])
             if picture is not None:
                 pictures[f"{name}_{number}"] = picture
     page = open_template("explanation.html.j2").render(
@@ -297,6 +307,34 @@ def _draw_gap(model: Mapping[str, Any]) -> Figure | None:
 
 def _draw_losses(model: Mapping[str, Any]) -> Figure | None:
     return _draw_bars(model["occlusion"], "difference lost when covered [logits]")
+
+
+def _draw_curves(model: Mapping[str, Any]) -> Figure | None:
+    """Draw deletion and insertion of each method, dashed those of the map moved elsewhere."""
+    methods = [method for method in model["methods"] if method.get("curves")]
+    if not methods:
+        return None
+    figure = new_figure(2.3)
+    for axes, kind in zip(
+        figure.subplots(1, 2, sharey=True), ("deletion", "insertion"), strict=True
+    ):
+        for method, colour in zip(methods, itertools.cycle(LABEL_COLOURS), strict=False):
+            curves = method["curves"]
+            axes.plot(curves["shares"], curves[kind], color=colour, label=method["title"])
+            moved = curves[f"{kind}_moved"]
+            axes.plot(curves["shares"], moved, color=colour, linestyle=(0, (4, 3)), linewidth=1)
+        axes.set_title(kind)
+        axes.set_xlabel("share covered" if kind == "deletion" else "share shown")
+        style_axes(axes, grid="y")
+    figure.axes[0].set_ylabel("evidence for the answer [logits]")
+    figure.legend(
+        *figure.axes[0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=2,
+        fontsize=8,
+        frameon=False,
+    )
+    return set_literal_text(figure)
 
 
 def _draw_bars(rows: Sequence[Mapping[str, Any]], xlabel: str) -> Figure | None:

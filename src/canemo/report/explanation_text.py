@@ -71,9 +71,13 @@ def write_sentence(model: Mapping[str, Any]) -> str:
             "These pictures have no known condition: the maps show what the answers rest on, "
             "picture by picture, and no difference between conditions can be told from them."
         )
-    rows = [row for row in lead["gap"] or [] if row["percent"] is not None]
-    whole = [row for row in lead["gap"] or [] if row["region"] == "all"]
-    if not rows or not whole or whole[0]["gap_low"] is None:
+    if lead["gap"] is None:
+        return f"The leading map ({lead['title']}) has no parts that add up to numbers by region."
+    rows = [row for row in lead["gap"] if row["percent"] is not None]
+    whole = [row for row in lead["gap"] if row["region"] == "all"]
+    if whole[0]["gap_low"] is None:
+        return f"How the labels differ is not known: {whole[0]['reason']}."
+    if not rows:
         return "The evidence of the two labels does not differ clearly on these crops."
     parts = [row for row in rows if row["region"] != "all" and row["area"]]
     largest = max(parts, key=lambda row: row["percent"])
@@ -83,8 +87,9 @@ def write_sentence(model: Mapping[str, Any]) -> str:
         f"{wording.quote(model['other'])} ({whole[0]['gap']:.2f} logits), {_state_part(largest)}"
     )
     if densest is not largest:
-        text += f"; per area the most does elsewhere: {_state_part(densest)}"
-    return f"{text}."
+        text += f"; relative to its area the {densest['region']} has most: {_state_part(densest)}"
+    untested = " No test was made of this map." if lead["passed"] is None else ""
+    return f"{text}.{untested}"
 
 
 def _state_part(row: Mapping[str, Any]) -> str:
@@ -102,6 +107,7 @@ def _tabulate_card(method: Mapping[str, Any]) -> dict[str, Any]:
         "explains": method["explains"],
         "passed": method["passed"],
         "verdict": method["verdict"],
+        "unmade": [check["reason"] for check in method["checks"] if check["passed"] is None],
         "cells": [_show_check(checks.get(name)) for name in _CHECKS],
     }
 

@@ -76,8 +76,9 @@ def _read_explanation(run_dir: Path) -> Mapping[str, Any] | None:
     place = run_dir / "explain"
     if not (place / EXPLANATION_FILE).is_file():
         return None
-    model: Mapping[str, Any] = _read_json(place, EXPLANATION_FILE)["models"][0]
-    return model
+    models = _read_json(place, EXPLANATION_FILE).get("models", [])
+    own = [model for model in models if model.get("name") == run_dir.resolve().name]
+    return own[0] if own else None
 
 
 def read_curves(run_dir: Path) -> pd.DataFrame:
