@@ -49,7 +49,7 @@ def fit_shuffled(
     label: str,
     tell: Callable[[int, int], None],
 ) -> dict[str, Decision]:
-    """As `fit_unseen`, after the labels of whole clips were put in a random order.
+    """As `fit_unseen`, after the labels of clips were put in a random order, another per fold.
 
     The pooling and the penalty are those that most of `decisions` rest on; they are not chosen
     anew.
@@ -61,10 +61,16 @@ def fit_shuffled(
         (each.pooling, each.probe.penalty) for each in decisions.values()
     ).most_common(1)[0][0]
     material = next(each for each in evidence.materials if each.pooling == pooling)
-    moved = move_labels(material, seed=config.evaluate.seed)
     probe = config.probe.model_copy(update={"penalties": (penalty,)})
-    learner = make_learner([moved], config=config.model_copy(update={"probe": probe}), views=None)
-    return _fit_folds(learner, evidence, label, tell)
+    config = config.model_copy(update={"probe": probe})
+    count, shuffled = count_done(tell, len(evidence.split.folds)), dict[str, Decision]()
+    for number, fold in enumerate(evidence.split.folds):
+        moved = move_labels(material, seed=config.evaluate.seed + number)
+        learner = make_learner([moved], config=config, views=None)
+        learner.read()
+        decision = count(_fit_fold(learner, fold, label, seed=config.evaluate.seed))
+        shuffled |= {} if decision is None else dict.fromkeys(fold.test, decision)
+    return shuffled
 
 
 def move_labels(material: Material, *, seed: int) -> Material:
