@@ -43,14 +43,14 @@ from report_fixtures import (
 def test_sentence_says_where_the_difference_lies_and_how_large_the_place_is():
     assert write_sentence(make_model()) == (
         "Of the difference in evidence between “frustration” and “positive anticipation” "
-        "(2.40 logits), 61 % lies in the muzzle (16 % of the area)."
+        "(2.40 logits), 61 % lies in the muzzle, 16 % of the area."
     )
 
 
 def test_sentence_says_where_the_largest_part_may_be_chance():
     model = make_model(methods=[make_method(gap=make_gap(p=0.06))])
     assert write_sentence(model).endswith(
-        "61 % lies in the muzzle (16 % of the area) (which cannot be told from chance)."
+        "61 % lies in the muzzle, 16 % of the area (which cannot be told from chance)."
     )
     model = make_model(methods=[make_method(gap=make_gap(p=0.05))])
     assert "chance" not in write_sentence(model)
@@ -60,8 +60,8 @@ def test_small_place_that_holds_more_for_its_size_is_named_beside_the_large_one(
     percents = {"background": 52.0, "muzzle": 31.0}
     rows = [{**row, "percent": percents.get(row["region"], 1.0)} for row in make_gap()]
     assert write_sentence(make_model(methods=[make_method(gap=rows)])).endswith(
-        "52 % lies in the background (50 % of the area); relative to its area the muzzle has "
-        "most: 31 % lies in the muzzle (16 % of the area)."
+        "52 % lies in the background, 50 % of the area; relative to its area most is in another "
+        "part: 31 % lies in the muzzle, 16 % of the area."
     )
 
 

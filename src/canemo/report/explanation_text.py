@@ -87,7 +87,7 @@ def write_sentence(model: Mapping[str, Any]) -> str:
         f"{wording.quote(model['other'])} ({whole[0]['gap']:.2f} logits), {_state_part(largest)}"
     )
     if densest is not largest:
-        text += f"; relative to its area the {densest['region']} has most: {_state_part(densest)}"
+        text += f"; relative to its area most is in another part: {_state_part(densest)}"
     untested = " No test was made of this map." if lead["passed"] is None else ""
     return f"{text}.{untested}"
 
@@ -95,7 +95,7 @@ def write_sentence(model: Mapping[str, Any]) -> str:
 def _state_part(row: Mapping[str, Any]) -> str:
     """Return a region's part of the difference, and whether it can be told from chance."""
     area = f"{100 * row['area']:.0f} % of the area"
-    part = f"{row['percent']:.0f} % lies in the {row['region']} ({area})"
+    part = f"{row['percent']:.0f} % lies in the {row['region']}, {area}"
     is_sure = row["p_holm"] is not None and row["p_holm"] <= wording.P_LEVEL
     return part if is_sure else f"{part} (which cannot be told from chance)"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,8 @@ import pandas as pd
 
 from canemo.errors import ModelError
 from canemo.runs import CONFOUNDS_FILE
+
+logger = logging.getLogger(__name__)
 
 METRICS_SCHEMA = 1
 EXPLANATION_FILE = "explanation.json"
@@ -76,7 +79,11 @@ def _read_explanation(run_dir: Path) -> Mapping[str, Any] | None:
     place = run_dir / "explain"
     if not (place / EXPLANATION_FILE).is_file():
         return None
-    models = _read_json(place, EXPLANATION_FILE).get("models", [])
+    try:
+        models = _read_json(place, EXPLANATION_FILE).get("models", [])
+    except ModelError:
+        logger.warning("%s: cannot be read and is not shown; explain the run again", place)
+        return None
     own = [model for model in models if model.get("name") == run_dir.resolve().name]
     return own[0] if own else None
 
