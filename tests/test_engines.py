@@ -159,9 +159,10 @@ def test_compiled_network_that_cannot_be_read_is_made_anew(own_cache, content):
 
 def test_two_starts_at_once_both_get_a_network(own_cache):
     answers, pixels = [], draw_pixels(2, 32)
+    network = frozen()  # drawn here: threads that seed torch at once would draw different ones
 
     def start():
-        answers.append(OpenVINOEngine(frozen()).run(pixels)[0])
+        answers.append(OpenVINOEngine(network).run(pixels)[0])
 
     threads = [threading.Thread(target=start) for _ in range(3)]
     for thread in threads:

@@ -116,11 +116,11 @@ def main() -> None:
     for name in arguments.method:
         maps = _map_all(explained, rows, images, name)
         hit, area = point(maps[positive], truth[positive])
-        gap, share, part = measure_share(maps, filled, rows, label)
-        print(  # noqa: T201
-            f"{name}: greatest in the paint in {hit.mean():.1%} (area {area.mean():.1%}); "
-            f"difference {gap:.2f} logits, {share:.1%} of it in {part:.1%} of the area"
-        )
+        text = f"{name}: greatest in the paint in {hit.mean():.1%} (area {area.mean():.1%})"
+        if find_method(name).signed:
+            gap, share, part = measure_share(maps, filled, rows, label)
+            text += f"; difference {gap:.2f}, {share:.1%} of it in {part:.1%} of the area"
+        print(text)  # noqa: T201
     _print_losses(explained, rows, images, filled)
 
 
