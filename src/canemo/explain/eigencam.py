@@ -22,7 +22,7 @@ CAM_SCALE = "first principal component of the activations, from 0 to each map's 
 
 _CROPS_AT_ONCE = 16
 _VALUES_AT_ONCE = 2**20  # activations taken at once: 8 MB in double precision
-_DENSE_SIZE = 64  # up to here a full decomposition is as fast
+_DENSE_SIZE = 40  # up to here a full decomposition is as fast
 _BLOCK, _PRODUCTS = 4, 5  # the subspace has 4 * (5 + 1) dimensions
 _ANGLE = 1e-3  # greatest sine of the angle that counts as found: correlations above 0.999999
 _ROUNDING = 1e-5  # of sums in single precision, relative to the trace or the squared norm
