@@ -241,18 +241,18 @@ def _survey(
     tables = {method.name: _join(tested[method.name]) for method in methods}
     rows = _join([table for _, table in cases])
     return Found(
-        model.name,
-        backbone.spec.name,
-        ", ".join(dict.fromkeys(each.pooling for each in model.decisions.values())),
-        model.labels,
-        model.is_labelled,
-        rows,
-        np.concatenate([case.points for case, _ in cases]),
-        np.concatenate([case.masks for case, _ in cases]).astype(np.float16),
-        {name: np.concatenate(parts) for name, parts in maps.items()},
-        {name: grade_maps(name, table) for name, table in tables.items()},
-        _join([table.assign(method=name) for name, table in tables.items()]),
-        (*model.notes, *_note_small(len(model.rows) - len(rows))),
+        name=model.name,
+        backbone=backbone.spec.name,
+        pooling=", ".join(dict.fromkeys(each.pooling for each in model.decisions.values())),
+        labels=model.labels,
+        is_labelled=model.is_labelled,
+        rows=rows,
+        points=np.concatenate([case.points for case, _ in cases]),
+        masks=np.concatenate([case.masks for case, _ in cases]).astype(np.float16),
+        maps={name: np.concatenate(parts) for name, parts in maps.items()},
+        cards={name: grade_maps(name, table) for name, table in tables.items()},
+        tests=_join([table.assign(method=name) for name, table in tables.items()]),
+        notes=(*model.notes, *_note_small(len(model.rows) - len(rows))),
     )
 
 
