@@ -43,6 +43,12 @@ def test_intervals_of_the_papers_table_come_from_the_code_beside_them(capsys):
     assert dogs.removeprefix("dogs: ") in page.replace("\n", " ")
 
 
+def test_python_on_the_page_of_explanations_runs_as_it_stands():
+    page = (ROOT / "docs" / "explain.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
+    exec(compile(code, "explain.md", "exec"), {})  # its own assertion holds the maps to the logits
+
+
 def test_presets_are_documented():
     for name in PRESETS:
         assert f"| `{name}` |" in SETTINGS

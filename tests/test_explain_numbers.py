@@ -9,9 +9,17 @@ import pytest
 
 from canemo.explain.decision import Decision
 from canemo.explain.methods import METHODS, map_decisions
-from canemo.explain.numbers import LOSSES, Found, average_maps, describe_model, tabulate_crops
+from canemo.explain.numbers import (
+    LOSSES,
+    Found,
+    average_maps,
+    describe_model,
+    tabulate_crops,
+    tabulate_dogs,
+)
 from canemo.explain.regions import MODEL_LANDMARKS, draw_bands, measure_cells
 from canemo.explain.report_card import grade_maps
+from canemo.explain.scoring import CURVE_SHARES
 from canemo.explain.shares import WHOLE
 from canemo.face_points import POINTS, REGIONS
 from explain_worlds import LABELS, TextureBackbone, draw_textures, make_probe, read_checks
@@ -47,6 +55,7 @@ def draw_found(
             "logit": logits,
             "intercept": 0.3,
             "regions": MODEL_LANDMARKS,
+            "not_shown": "",
             **dict(zip(LOSSES, losses.T, strict=True)),
         }
     )
@@ -220,3 +229,61 @@ def test_mean_maps_are_those_of_the_leading_method_by_condition_and_dog():
         np.testing.assert_allclose(face.map[there], value, rtol=1e-5)
         middle = face.image_rgb[70:90, 70:90]
         assert np.abs(middle.astype(int) - colour).max() <= 1
+
+
+# -- dogs, curves and notes ------------------------------------------------------------------------
+
+
+def test_dogs_one_by_one_make_up_the_difference():
+    found = draw_found()
+    table = tabulate_dogs(found)
+    assert set(table["method"]) == {"contribution"}  # EigenCAM has no parts that add up
+    gap = by_region(describe_model(found)["methods"][0]["gap"])
+    means = table.groupby("region")["gap"].mean()
+    for region in (*REGIONS, "all"):
+        assert means[region] == pytest.approx(gap[region]["gap"], abs=1e-6)
+    of_regions = table[table["region"] != "all"]
+    shares = of_regions.groupby("subject_id")[f"share_{LABEL}"].sum()
+    np.testing.assert_allclose(shares, 1, atol=1e-6)
+
+
+def test_dogs_of_one_label_are_named_and_few_dogs_said():
+    found = draw_found(dogs=9)
+    rows = found.rows[~((found.rows["subject_id"] == "d3") & (found.rows["label"] == LABEL))]
+    kept = rows.index.to_numpy()
+    less = replace(
+        found,
+        rows=rows.reset_index(drop=True),
+        points=found.points[kept],
+        masks=found.masks[kept],
+        maps={name: maps[kept] for name, maps in found.maps.items()},
+    )
+    notes = describe_model(less)["notes"]
+    assert any("1 with crops of one label only" in note and "(d3)" in note for note in notes)
+    assert not any("fewer than 8 dogs" in note for note in notes)
+    assert any("fewer than 8 dogs" in note for note in describe_model(draw_found(dogs=7))["notes"])
+
+
+def test_regions_that_no_landmark_shows_are_counted():
+    found = draw_found()
+    shown = found.rows["not_shown"].to_numpy(dtype=object)
+    shown[:3], shown[5] = "ears", "ears, forehead"
+    found = replace(found, rows=found.rows.assign(not_shown=shown))
+    notes = [note for note in describe_model(found)["notes"] if "landmarks of" in note]
+    assert [note.partition(":")[0] for note in notes] == [
+        "the landmarks of 4 crop(s) show no ears",
+        "the landmarks of 1 crop(s) show no forehead",
+    ]
+
+
+def test_curves_weigh_dogs_alike():
+    names = ("deletion_curve", "deletion_curve_moved", "insertion_curve", "insertion_curve_moved")
+    size = len(CURVE_SHARES)
+    tests = pd.DataFrame({"subject_id": ["a", "a", "b"], "method": "contribution"})
+    for name in names:
+        tests[name] = [np.full(size, value) for value in (1.0, 3.0, 8.0)]
+    found = replace(draw_found(), tests=tests)
+    contribution, eigencam = describe_model(found)["methods"]
+    assert contribution["curves"]["shares"] == list(CURVE_SHARES)
+    assert contribution["curves"]["insertion_moved"] == [5.0] * size
+    assert eigencam["curves"] is None

@@ -10,7 +10,7 @@ from scipy.stats import t as student_t
 from canemo.backbones import load_backbone, randomise
 from canemo.explain.decision import draw_directions
 from canemo.explain.methods import METHODS, map_decisions
-from canemo.explain.report_card import Check, ReportCard, grade_maps, tabulate_cards
+from canemo.explain.report_card import Check, ReportCard, grade_maps
 from canemo.explain.scoring import correlate_maps
 from canemo.explain.survey import RANDOM_PROBES, Case, Controls, examine_case, map_case
 from explain_worlds import LABELS, decide, draw_crop, read_checks
@@ -141,14 +141,6 @@ def test_pointing_is_held_against_the_area():
     assert check.passed is False  # five of six dogs: p is 4 of 64 and more
     sure = checks_of(grade_maps("m", tests.assign(hit=1.0)))["pointing"]
     assert (sure.p, sure.passed) == (2 / 64, True)
-
-
-def test_cards_as_one_table():
-    cards = [grade_maps("a", table_of([0.3] * 6)), grade_maps("b", table_of([0.3] * 2))]
-    table = tabulate_cards(cards)
-    assert table.groupby("method").size().to_dict() == {"a": 5, "b": 5}
-    assert table.loc[table["method"] == "b", "dogs"].eq(2).all()
-    assert tabulate_cards([]).empty
 
 
 # -- worlds whose truth is known -------------------------------------------------------------------

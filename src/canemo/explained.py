@@ -22,6 +22,7 @@ from canemo.explain.fold_probes import fit_shuffled, fit_unseen
 from canemo.frame_choice import choose_frames
 from canemo.gallery import open_gallery
 from canemo.landmarks import load_landmarks
+from canemo.learning import Classifier
 from canemo.model import read_model
 from canemo.predict import load_model
 from canemo.probe import Probe
@@ -182,8 +183,7 @@ def _fit(
     if label not in evidence.study.labels:
         raise ConfigError(f"label {label!r}: the labels are {', '.join(evidence.study.labels)}")
     if config.probe.method == "gradient":
-        probe = read_model(run_dir).classifier
-        assert isinstance(probe, Probe)  # the method `gradient` fits nothing else
+        probe = _require_probe(read_model(run_dir).classifier, run_dir)
         decision = Decision(probe, config.probe.pooling, label)
         note = (
             "the probe was trained in epochs on all dogs: it has seen those it is asked about here"
@@ -244,9 +244,7 @@ def load_explained_model(
         No face is found.
     """
     model = load_model(folder, weights=weights)
-    probe, config = model.saved.classifier, model.saved.config
-    if not isinstance(probe, Probe):
-        raise ModelError(f"{folder}: only a linear probe on frames can be explained")
+    probe, config = _require_probe(model.saved.classifier, folder), model.saved.config
     decision = Decision(probe, config.probe.pooling, label or model.positive_label)
     gallery = open_gallery(crops, model, per_clip=per_clip, cache_dir=cache_dir, progress=progress)
     rows = gallery.rows.assign(subject_id=gallery.rows["video_id"], label="")
@@ -267,6 +265,12 @@ def load_explained_model(
         ),
         is_labelled=False,
     )
+
+
+def _require_probe(classifier: Classifier, place: Path) -> Probe:
+    if not isinstance(classifier, Probe):
+        raise ModelError(f"{place}: only a linear probe on frames can be explained")
+    return classifier
 
 
 def find_faces(

@@ -294,7 +294,11 @@ def _make_case(
         tested[place] = given[pair] < tests and is_room
         given[pair] += 1
     return Case(
-        rows.assign(logit=logits, regions=faces.regions.source),
+        rows.assign(
+            logit=logits,
+            regions=faces.regions.source,
+            not_shown=[", ".join(names) for names in faces.regions.missing],
+        ),
         images,
         decision,
         model.shuffled.get(subject_id),

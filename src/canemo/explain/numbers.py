@@ -44,7 +44,7 @@ class Found:
         Whether ``label`` is the condition filmed; else it is what the model answered.
     rows
         N rows: video_id, subject_id, label, frame_index, ``logit``, ``intercept``, ``regions``
-        (where they are from) and `LOSSES`.
+        (where they are from), ``not_shown`` (those that no landmark shows) and `LOSSES`.
     points
         (N, 46, 2) of the faces, pixels of each crop; NaN where unknown.
     masks
@@ -88,7 +88,7 @@ def describe_model(found: Found) -> dict[str, Any]:
         "clips": int(rows["video_id"].nunique()),
         "dogs": int(rows["subject_id"].nunique()),
         "regions": describe_sources(rows["regions"].tolist()),
-        "notes": [*found.notes, *_note_dogs(found), *_note_unaligned(found)],
+        "notes": [*found.notes, *_note_dogs(found), *_note_unaligned(found), *_note_unseen(found)],
         "occlusion": describe_losses(found),
         "methods": [_describe_method(name, found) for name in found.maps],
     }
@@ -121,6 +121,18 @@ def _note_unaligned(found: Found) -> list[str]:
     return [
         f"{int(unknown.sum())} crop(s) have no points that faces can be aligned by: they are not "
         "in the mean faces"
+    ]
+
+
+def _note_unseen(found: Found) -> list[str]:
+    """Return which regions no landmark shows, and in how many crops."""
+    lists = found.rows["not_shown"].str.split(", ")
+    counts = lists.explode().value_counts()
+    return [
+        f"the landmarks of {counts[name]} crop(s) show no {name}: there these count as cheeks or "
+        "background"
+        for name in REGIONS
+        if counts.get(name)
     ]
 
 

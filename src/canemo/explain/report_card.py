@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -164,13 +163,3 @@ def _interval(dogs: Array) -> tuple[float | None, float | None]:
     reach = student_t.ppf((1 + CONFIDENCE) / 2, len(dogs) - 1) * dogs.std(ddof=1)
     reach /= np.sqrt(len(dogs))
     return float(dogs.mean() - reach), float(dogs.mean() + reach)
-
-
-def tabulate_cards(cards: Sequence[ReportCard]) -> pd.DataFrame:
-    """Return one row per method and check."""
-    rows = [
-        {"method": card.method, "crops": card.crops, "dogs": card.dogs, **vars(check)}
-        for card in cards
-        for check in card.checks
-    ]
-    return pd.DataFrame(rows)

@@ -75,17 +75,20 @@ def draw_model_cams(
     scale_title
         What the colours mean. One scale from 0 to 1 holds for all maps.
     """
-    cells = {
+    lines = {
         label: [
-            cell
-            for row, (caption, image, cams) in enumerate(lines)
-            for cell in _model_cells(row, caption, image, cams, models)
+            [(caption, image), *_name_overlays(image, cams, models)]
+            for caption, image, cams in some
         ]
-        for label, lines in rows.items()
+        for label, some in rows.items()
     }
-    figure = _lay_out(cells, columns=max(len(models) + 1, 4), bottom_in=_SCALE_IN)
-    _add_scale(figure, scale_title)
-    return set_literal_text(figure)
+    return draw_picture_rows(lines, scale_title=scale_title)
+
+
+def _name_overlays(
+    image: Image, cams: Sequence[NDArray[np.floating[Any]]], models: Sequence[str]
+) -> list[tuple[str, Image]]:
+    return [(model, overlay_cam(image, cam)) for model, cam in zip(models, cams, strict=True)]
 
 
 def draw_picture_rows(
@@ -118,20 +121,6 @@ def draw_picture_rows(
     if scale_title:
         _add_scale(figure, scale_title, signed=signed)
     return set_literal_text(figure)
-
-
-def _model_cells(
-    row: int,
-    caption: str,
-    image: Image,
-    cams: Sequence[NDArray[np.floating[Any]]],
-    models: Sequence[str],
-) -> list[_Cell]:
-    maps = [
-        _Cell(overlay_cam(image, cam), model, row, column)
-        for column, (model, cam) in enumerate(zip(models, cams, strict=True), start=1)
-    ]
-    return [_Cell(image, caption, row, 0), *maps]
 
 
 def overlay_cam(image_rgb: Image, cam: NDArray[np.floating[Any]]) -> Image:
