@@ -429,7 +429,7 @@ def test_explain_that_is_interrupted_says_how_to_continue(canemo, runs, monkeypa
     def interrupted(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("canemo.explaining.draw_explanation", interrupted)
+    monkeypatch.setattr("canemo.explanation_files.draw_explanation", interrupted)
     code, _, err = canemo("explain", runs[0], *QUICK)
     assert code == 130
     assert "run the same command again" in err

@@ -67,7 +67,7 @@ def explained(explainable_study, tmp_path_factory):
 @pytest.fixture
 def pared_down(monkeypatch):
     """Leave out what takes most of the time: pictures, the run's report, covering regions."""
-    monkeypatch.setattr("canemo.explaining.draw_explanation", lambda *_, **__: None)
+    monkeypatch.setattr("canemo.explanation_files.draw_explanation", lambda *_, **__: None)
     monkeypatch.setattr("canemo.explaining.write_report", lambda run_dir: None)
     monkeypatch.setattr(
         "canemo.explaining.measure_losses",
@@ -469,7 +469,7 @@ def test_pictures_are_not_all_held_at_once(explainable_study, tmp_path, monkeypa
         return image
 
     monkeypatch.setattr(gallery, "_read_picture", watch)
-    monkeypatch.setattr("canemo.explaining.MEAN_FACE_CROPS", 3)
+    monkeypatch.setattr("canemo.explanation_files.MEAN_FACE_CROPS", 3)
     monkeypatch.setattr("canemo.explained.CROPS_AT_ONCE", 3)
     model = explainable_study / "runs" / EXACT / "model"
     found = canemo.explain_models(model, crops=faces, out_dir=tmp_path / "out", **QUICK)
@@ -617,7 +617,7 @@ def test_interrupt_leaves_nothing_half_written_and_an_earlier_one_alone(
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     if step == "write_page":
-        monkeypatch.setattr("canemo.explaining.draw_explanation", lambda *_, **__: None)
+        monkeypatch.setattr("canemo.explanation_files.draw_explanation", lambda *_, **__: None)
         monkeypatch.setattr("canemo.explaining.write_report", lambda run_dir: None)
     monkeypatch.setattr(f"canemo.explaining.{step}", interrupt)
     with pytest.raises(KeyboardInterrupt):

@@ -2,56 +2,32 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from canemo import environment
 from canemo.backbones import randomise
 from canemo.errors import ConfigError, ModelError, NoFacesError, OutputExistsError
 from canemo.explain.decision import Maps, require_grid
 from canemo.explain.face_finder import RegionSource
 from canemo.explain.methods import METHODS, Method, choose_method, find_method
-from canemo.explain.numbers import (
-    LOSSES,
-    Found,
-    average_maps,
-    describe_model,
-    tabulate_crops,
-    tabulate_dogs,
-)
+from canemo.explain.numbers import LOSSES, Found
 from canemo.explain.occlusion import measure_logits, measure_losses
-from canemo.explain.regions import outline_regions
 from canemo.explain.report_card import grade_maps
 from canemo.explain.survey import Case, Controls, examine_case, map_case
 from canemo.explained import Explained, is_run, load_explained_model, load_explained_run
+from canemo.explanation_files import join_tables, write_explanation
 from canemo.face_points import REGIONS
-from canemo.files import write_atomically, write_table
 from canemo.progress import Progress, silent
-from canemo.records import Image
-from canemo.report.explanation import (
-    PAGE_FILE,
-    REGION_COLOURS,
-    Example,
-    draw_explanation,
-    write_page,
-)
+from canemo.report.explanation import PAGE_FILE
 from canemo.report.html import write_report
 from canemo.report.run_folder import EXPLANATION_FILE
-from canemo.runs import put_in_place
-
-SCHEMA = 1
-MEAN_FACE_CROPS = 600
-"""Of how many crops at most the mean faces are made; evenly spaced among all."""
 
 MOST_PICTURES = 40
 """Of how many pictures without a condition maps are tested; with a study `tests` says it."""
@@ -165,7 +141,7 @@ def explain_models(
             )
             for model in models
         ]
-        content = _write(place, models, found, truth=truth, progress=progress)
+        content = write_explanation(place, models, found, truth=truth, progress=progress)
     if out_dir is None:
         write_report(folders[0])
     return Explanation(place, content)
@@ -238,8 +214,8 @@ def _survey(
     progress(f"explain {model.name}", len(parts), len(parts))
     if not cases:
         raise NoFacesError(f"{model.name}: every crop has fewer pixels than the map has places")
-    tables = {method.name: _join(tested[method.name]) for method in methods}
-    rows = _join([table for _, table in cases])
+    tables = {method.name: join_tables(tested[method.name]) for method in methods}
+    rows = join_tables([table for _, table in cases])
     return Found(
         name=model.name,
         backbone=backbone.spec.name,
@@ -251,7 +227,7 @@ def _survey(
         masks=np.concatenate([case.masks for case, _ in cases]).astype(np.float16),
         maps={name: np.concatenate(parts) for name, parts in maps.items()},
         cards={name: grade_maps(name, table) for name, table in tables.items()},
-        tests=_join([table.assign(method=name) for name, table in tables.items()]),
+        tests=join_tables([table.assign(method=name) for name, table in tables.items()]),
         notes=(*model.notes, *_note_small(len(model.rows) - len(rows))),
     )
 
@@ -319,104 +295,6 @@ def _note_small(dropped: int) -> list[str]:
     if not dropped:
         return []
     return [f"{dropped} crop(s) have fewer pixels a side than the map has places and are left out"]
-
-
-def _join(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
-
-
-# -- output ---------------------------------------------------------------------------------------
-
-
-def _write(
-    place: Path,
-    models: Sequence[Explained],
-    found: Sequence[Found],
-    *,
-    truth: Sequence[str],
-    progress: Progress,
-) -> dict[str, Any]:
-    """Write everything into a folder beside the place, then move it there."""
-    described = [describe_model(each) for each in found]
-    content = {
-        "schema": SCHEMA,
-        "canemo": environment.version(),
-        "truth": list(truth),
-        "models": described,
-    }
-    partial_place = place.with_name(f".{place.name}.partial")
-    shutil.rmtree(partial_place, ignore_errors=True)
-    try:
-        for each in found:
-            _write_arrays(each, partial_place / "maps")
-        write_table(
-            _join([tabulate_crops(each) for each in found]), partial_place / "explained.parquet"
-        )
-        write_table(
-            _join([each.tests.assign(model=each.name) for each in found]),
-            partial_place / "tests.parquet",
-        )
-        write_table(_join([tabulate_dogs(each) for each in found]), partial_place / "dogs.parquet")
-        pairs = list(zip(models, found, strict=True))
-        draw_explanation(
-            partial_place,
-            [_list_examples(*pair) for pair in pairs],
-            faces=[_average(*pair) for pair in pairs],
-            models=described,
-            progress=progress,
-        )
-        text = json.dumps(content, indent=1, allow_nan=False)
-        write_atomically(partial_place / EXPLANATION_FILE, text)
-        write_page(partial_place)
-        put_in_place(partial_place, place)
-    finally:
-        shutil.rmtree(partial_place, ignore_errors=True)
-    return content
-
-
-def _write_arrays(found: Found, folder: Path) -> None:
-    """Write the maps of each method as npz, with the origin of each."""
-    folder.mkdir(parents=True, exist_ok=True)
-    arrays: dict[str, Any] = {
-        name: found.rows[name].to_numpy(dtype=str)
-        for name in ("video_id", "subject_id", "label", "frame_index")
-    }
-    arrays["frame_index"] = found.rows["frame_index"].to_numpy(dtype=np.int64)
-    arrays |= {name: found.rows[name].to_numpy(dtype=float) for name in ("logit", "intercept")}
-    for name, maps in found.maps.items():
-        np.savez_compressed(folder / f"{found.name}_{name}.npz", maps=maps, **arrays)
-
-
-def _list_examples(model: Explained, found: Found) -> list[Example]:
-    """Return all crops with their maps; pictures are read again when one is drawn."""
-    return [
-        Example(
-            row["video_id"],
-            row["subject_id"],
-            row["label"],
-            int(row["frame_index"]),
-            float(row["logit"]),
-            partial(_read, model, found, i),
-            partial(_outline, model, found, i),
-            {name: maps[i] for name, maps in found.maps.items()},
-        )
-        for i, row in enumerate(found.rows.to_dict("records"))
-    ]
-
-
-def _read(model: Explained, found: Found, place: int) -> Image:
-    return model.read(found.rows.iloc[[place]])[0]
-
-
-def _outline(model: Explained, found: Found, place: int) -> Image:
-    masks = found.masks[place].astype(np.float32)
-    return outline_regions(_read(model, found, place), masks, colours=list(REGION_COLOURS.values()))
-
-
-def _average(model: Explained, found: Found) -> tuple[Any, ...]:
-    number = min(len(found.rows), MEAN_FACE_CROPS)
-    places = np.unique(np.linspace(0, len(found.rows) - 1, number).round().astype(np.int64))
-    return average_maps(found, model.read(found.rows.iloc[places]), places)
 
 
 # -- refusals -------------------------------------------------------------------------------------
