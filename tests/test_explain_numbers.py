@@ -20,7 +20,7 @@ from canemo.explain.numbers import (
 from canemo.explain.regions import MODEL_LANDMARKS, draw_bands, measure_cells
 from canemo.explain.report_card import grade_maps
 from canemo.explain.scoring import CURVE_SHARES
-from canemo.explain.shares import WHOLE
+from canemo.explain.gaps import WHOLE
 from canemo.face_points import POINTS, REGIONS
 from explain_worlds import LABELS, TextureBackbone, draw_textures, make_probe, read_checks
 from map_worlds import examine_worlds

@@ -6,22 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from canemo.explain.gaps import NO_DIFFERENCE, NO_DOGS, UNCLEAR_WHOLE, WHOLE, split_gap
+from canemo.explain.parts import ALL_ALIKE, NO_AREA, ONE_DOG, list_rows, measure_parts
 from canemo.explain.regions import draw_bands, measure_cells
-from canemo.explain.shares import (
-    ALL_ALIKE,
-    NO_AREA,
-    NO_DIFFERENCE,
-    NO_DOGS,
-    NO_EVIDENCE,
-    NONE_HERE,
-    ONE_DOG,
-    UNCLEAR_WHOLE,
-    WHOLE,
-    list_rows,
-    measure_parts,
-    measure_shares,
-    split_gap,
-)
+from canemo.explain.shares import NO_EVIDENCE, NONE_HERE, measure_shares
 from canemo.face_points import REGIONS
 
 LABELS = ("play", "rest")

@@ -10,7 +10,7 @@ from PIL import Image as PilImage
 
 from canemo.errors import ModelError
 from canemo.explain.alignment import MeanFace
-from canemo.explain.shares import ONE_DOG
+from canemo.explain.parts import ONE_DOG
 from canemo.face_points import REGIONS
 from canemo.progress import silent
 from canemo.report import explanation

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from canemo.explain.alignment import MeanFace, align_faces, average_faces, warp_maps
 from canemo.explain.decision import Maps
 from canemo.explain.face_finder import describe_sources
+from canemo.explain.gaps import WHOLE, split_gap
 from canemo.explain.methods import METHODS
+from canemo.explain.parts import list_rows, measure_parts
 from canemo.explain.regions import measure_cells
 from canemo.explain.report_card import ReportCard
 from canemo.explain.scoring import CURVE_SHARES
-from canemo.explain.shares import WHOLE, list_rows, measure_parts, measure_shares, split_gap
+from canemo.explain.shares import measure_shares
 from canemo.face_points import REGIONS
 from canemo.records import Image
 
@@ -213,7 +215,7 @@ def tabulate_dogs(found: Found) -> pd.DataFrame:
 def describe_losses(found: Found) -> list[dict[str, Any]]:
     """Return, by region, how much of the difference between the labels covering it takes away.
 
-    Rows as of `canemo.explain.shares.Gap`; ``percent`` is of the difference of the logits. Losses
+    Rows as of `canemo.explain.gaps.Gap`; ``percent`` is of the difference of the logits. Losses
     do not add up: parts of a face can stand in for each other.
     """
     losses = found.rows[list(LOSSES)].to_numpy()[:, :, None]

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student_t
 
+from canemo.explain.parts import measure_reach
 from canemo.explain.scoring import ALIKE
 from canemo.metrics import Array
-from canemo.stats import CONFIDENCE, LEVEL, flip_signs
+from canemo.stats import LEVEL, flip_signs
 
 LEAST_DOGS = 6
 """Of fewer the sign-flip test never has p <= 0.05: 2 of their 2^S patterns are as far from zero."""
@@ -160,6 +160,5 @@ def _average_dogs(values: pd.Series[float], tests: pd.DataFrame) -> Array:
 def _interval(dogs: Array) -> tuple[float | None, float | None]:
     if len(dogs) < 2:
         return None, None
-    reach = student_t.ppf((1 + CONFIDENCE) / 2, len(dogs) - 1) * dogs.std(ddof=1)
-    reach /= np.sqrt(len(dogs))
-    return float(dogs.mean() - reach), float(dogs.mean() + reach)
+    reach = measure_reach(dogs)
+    return float(dogs.mean()) - reach, float(dogs.mean()) + reach

@@ -1,13 +1,8 @@
-"""How much of the evidence lies in which part of the face, and where two conditions differ.
-
-Maps are additive: what a map has in each region adds up to its sum. Crops of a clip weigh the same
-within it, clips within their dog, dogs among each other; intervals and tests take dogs as the
-units, for a dog's clips are not independent.
-"""
+"""Which share of the evidence lies in which part of the face, against its share of the area."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,63 +10,31 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, logit
-from scipy.stats import t as student_t
 
+from canemo.explain.parts import (
+    ALL_ALIKE,
+    CLIP,
+    NO_AREA,
+    ONE_DOG,
+    average_within_dogs,
+    check_origin,
+    check_regions,
+    lengthen,
+    measure_parts,
+    measure_reach,
+    rows_of,
+)
 from canemo.face_points import REGIONS
 from canemo.metrics import Array
-from canemo.stats import CONFIDENCE, LEAST_SPREAD, adjust_holm, flip_signs
+from canemo.stats import LEAST_SPREAD
 
-WHOLE = "all"
-"""In place of a region: the whole crop."""
-
-ONE_DOG = "one dog: nothing to say of others"
-NO_DOGS = "no dog has crops of both conditions"
-NO_AREA = "the region has no area"
 NO_EVIDENCE = "no crop has evidence towards its own label"
 NONE_HERE = "no evidence in this region in any dog"
-NO_DIFFERENCE = "no difference in any dog"
-ALL_ALIKE = "the same in every dog"
-UNCLEAR_WHOLE = "no percentages: the whole difference is not clear of zero"
 
-_CLIP = ["label", "subject_id", "video_id"]
 _SHARE_COLUMNS = (
     "label", "region", "share", "share_low", "share_high", "area", "ratio", "ratio_low",
     "ratio_high", "dogs", "clips", "crops", "silent_crops", "reason",
 )  # fmt: skip
-
-
-def measure_parts(maps: NDArray[Any], cells: NDArray[Any]) -> Array:
-    """Sum maps within each region.
-
-    Parameters
-    ----------
-    maps
-        (N, h, w), any sign.
-    cells
-        (N, R, h, w) share of each of the map's cells that each region covers, from
-        `canemo.explain.regions.measure_cells`.
-
-    Returns
-    -------
-    Array
-        (N, R) float64; the sum over R is the sum of the map.
-
-    Raises
-    ------
-    ValueError
-        The shapes do not fit, or a map is not finite.
-    """
-    if maps.ndim != 3 or cells.shape != (len(maps), cells.shape[1], *maps.shape[1:]):
-        raise ValueError(
-            f"maps have shape {maps.shape} and cells {cells.shape}; expected (N, h, w) and "
-            "(N, R, h, w)"
-        )
-    if not np.isfinite(maps).all():
-        raise ValueError("maps hold values that are not finite; map these crops again")
-    return np.asarray(np.einsum("nhw,nrhw->nr", maps.astype(float), cells.astype(float)))
-
-
-# -- shares ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -154,22 +117,22 @@ def measure_shares(
     ----------
     Cochran (1977), Sampling Techniques, section 6.4 (ratio of two means).
     """
-    _check_origin(maps, origin, labels)
+    check_origin(maps, origin, labels)
     own = np.clip(_turn_to_own(maps, origin["label"], labels), 0, None)
     parts = measure_parts(own, cells)
-    _check_regions(cells, regions)
+    check_regions(cells, regions)
     total = own.sum(axis=(1, 2), dtype=float)
     speaks = total > 0
     share = parts[speaks] / total[speaks, None]
     area = cells.mean(axis=(2, 3), dtype=float)[speaks]
-    there = origin[_CLIP][speaks].reset_index(drop=True)
-    means = _average_within_dogs({"share": share, "area": area}, there, regions)
-    counts = there.groupby(_CLIP[:2])["video_id"].agg(clips="nunique", crops="size")
+    there = origin[CLIP][speaks].reset_index(drop=True)
+    means = average_within_dogs({"share": share, "area": area}, there, regions)
+    counts = there.groupby(CLIP[:2])["video_id"].agg(clips="nunique", crops="size")
     silent = origin["label"][~speaks].value_counts()
     rows = [
         {"label": label, "silent_crops": int(silent.get(label, 0)), **row}
         for label in labels
-        for row in _summarise_label(_rows_of(means, label), _rows_of(counts, label), regions)
+        for row in _summarise_label(rows_of(means, label), rows_of(counts, label), regions)
     ]
     return Shares(pd.DataFrame(rows)[list(_SHARE_COLUMNS)], _tabulate_dogs(means, counts))
 
@@ -183,14 +146,10 @@ def _turn_to_own(maps: NDArray[Any], labels: pd.Series[str], names: Sequence[str
 
 
 def _tabulate_dogs(means: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
-    table = _lengthen(means, "share")
-    table["area"] = _lengthen(means, "area")["area"].to_numpy()
+    table = lengthen(means, "share")
+    table["area"] = lengthen(means, "area")["area"].to_numpy()
     table["ratio"] = _divide(table["share"].to_numpy(), table["area"].to_numpy())
     return table.join(counts).reset_index()
-
-
-def _rows_of(table: pd.DataFrame, label: str) -> pd.DataFrame:
-    return table[table.index.get_level_values("label") == label]
 
 
 def _summarise_label(
@@ -206,25 +165,6 @@ def _summarise_label(
         }
         for region in regions
     ]
-
-
-def _average_within_dogs(
-    values: Mapping[str, Array], origin: pd.DataFrame, regions: Sequence[str]
-) -> pd.DataFrame:
-    """Return one row per label and dog: the mean over its clips of the mean over their crops.
-
-    Columns are those of `values`, each (N, R), and within them the regions.
-    """
-    columns = pd.MultiIndex.from_product([values, regions])
-    table = pd.DataFrame(np.column_stack(list(values.values())), columns=columns)
-    clips = table.groupby([origin[name] for name in _CLIP]).mean()
-    return clips.groupby(level=_CLIP[:2]).mean()
-
-
-def _lengthen(means: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Return one row per dog and region, of one row per dog and one column per name and region."""
-    own = pd.DataFrame(means[name])
-    return own.melt(ignore_index=False, var_name="region", value_name=name)
 
 
 def _summarise_ratio(share: Array, area: Array) -> dict[str, Any]:
@@ -244,9 +184,9 @@ def _summarise_ratio(share: Array, area: Array) -> dict[str, Any]:
         return {**row, "reason": NONE_HERE}
     if np.ptp(share) < LEAST_SPREAD:
         return {**row, "reason": ALL_ALIKE}
-    low, high = logit(mean) + _reach(share) / (mean * (1 - mean)) * np.array([-1, 1])
+    low, high = logit(mean) + measure_reach(share) / (mean * (1 - mean)) * np.array([-1, 1])
     row["share_low"], row["share_high"] = float(expit(low)), float(expit(high))
-    reach = _reach(share / mean - area / mean_area)
+    reach = measure_reach(share / mean - area / mean_area)
     row["ratio_low"], row["ratio_high"] = (
         row["ratio"] * np.exp(-reach),
         row["ratio"] * np.exp(reach),
@@ -254,211 +194,7 @@ def _summarise_ratio(share: Array, area: Array) -> dict[str, Any]:
     return row
 
 
-def _reach(values: Array) -> float:
-    """Return half the length of the 95 % t interval of the mean of values, one per dog."""
-    error = values.std(ddof=1) / np.sqrt(len(values))
-    return float(student_t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * error)
-
-
 def _divide(values: Array, by: Array) -> Array:
     """Return the quotient; NaN where the divisor is not positive."""
     there = by > 0
     return np.where(there, values / np.where(there, by, 1), np.nan)
-
-
-# -- the gap between two conditions ---------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Gap:
-    """Where the evidence of two conditions differs.
-
-    Attributes
-    ----------
-    first, second
-        The conditions; differences are second less first.
-    table
-        One row per region and a last one, "all", for the whole crop:
-
-        - region
-        - gap, gap_low, gap_high: the region's part of the mean difference between the conditions
-          within a dog [logits], with its 95 % interval; the parts sum to that of "all"
-        - percent: of the whole difference; may be negative or above 100
-        - p: of the sign-flip test that dogs differ in either direction as often
-        - p_holm: corrected for the number of regions tested; NaN for "all", which is one test
-        - area: of the crop that the region covers, 0 to 1, mean over the same dogs
-        - dogs: with crops of both conditions
-        - reason: why a number is missing (NaN), else None
-    by_dog
-        One row per dog and region ("all" included): subject_id, region, gap.
-    left_out
-        Dogs with crops of one of the two conditions only.
-    """
-
-    first: str
-    second: str
-    table: pd.DataFrame
-    by_dog: pd.DataFrame
-    left_out: tuple[str, ...]
-
-
-def split_gap(
-    maps: NDArray[Any],
-    cells: NDArray[Any],
-    origin: pd.DataFrame,
-    *,
-    first: str,
-    second: str,
-    regions: Sequence[str] = REGIONS,
-    draws: int = 2000,
-    seed: int = 0,
-) -> Gap:
-    """Split the difference in evidence between two conditions into parts of the face.
-
-    Parameters
-    ----------
-    maps
-        (N, h, w) signed evidence for `second`, one logit for all crops.
-    cells
-        (N, R, h, w) from `canemo.explain.regions.measure_cells`.
-    origin
-        N rows with video_id, subject_id and label; other labels than the two are left out.
-    first, second
-        Labels of the two conditions.
-    regions
-        R names, in the order of the cells.
-    draws, seed
-        Of the sign-flip test where there are more than 14 dogs.
-
-    Returns
-    -------
-    Gap
-
-    Raises
-    ------
-    ValueError
-        The shapes do not fit.
-
-    Notes
-    -----
-    Within each dog, the mean map of the one condition is taken from that of the other. Evidence
-    that is the same in both, such as what the model reads in any picture, cancels. With maps that
-    sum to the logit but for a constant (`canemo.explain.contribution`) the parts sum exactly to
-    the difference of the mean logits. Each condition's sums are over the regions as they lie in
-    its own crops: where a region grows, so does what it may hold.
-
-    The interval is the t interval of the dogs' differences. Percentages are given where the
-    interval of the whole difference leaves out zero; elsewhere they would be parts of nothing.
-    Of 1000 drawn studies of 8 dogs with no difference, 5.0 % of intervals left out zero and 5.3 %
-    of studies had a region with p_holm < 0.05 (``tests/test_explain_shares.py`` repeats it).
-
-    References
-    ----------
-    Holm (1979), A simple sequentially rejective multiple test procedure, Scand J Stat 6, 65-70.
-    """
-    _check_origin(maps, origin, (first, second), others=True)
-    _check_regions(cells, regions)
-    names = [*regions, WHOLE]
-    wanted = origin["label"].isin([first, second]).to_numpy()
-    there = origin[_CLIP][wanted].reset_index(drop=True)
-    parts = measure_parts(maps[wanted], cells[wanted])
-    whole = maps[wanted].sum(axis=(1, 2), dtype=float)
-    area = cells[wanted].mean(axis=(2, 3), dtype=float)
-    values = {
-        "gap": np.column_stack([parts, whole]),
-        "area": np.column_stack([area, np.ones(len(area))]),
-    }
-    means = _average_within_dogs(values, there, names)
-    one, other, left_out = _pair_dogs(means, first, second)
-    gaps, areas = other - one, (one + other) / 2
-    rows = [
-        _summarise_gap(
-            gaps["gap", name].to_numpy(), areas["area", name].to_numpy(), draws=draws, seed=seed
-        )
-        for name in names
-    ]
-    table = _finish_gaps(pd.DataFrame({"region": names}).join(pd.DataFrame(rows)))
-    by_dog = _lengthen(gaps, "gap").reset_index()
-    return Gap(first, second, table, by_dog, left_out)
-
-
-def _pair_dogs(
-    means: pd.DataFrame, first: str, second: str
-) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str, ...]]:
-    """Return the dogs with both labels, once with each, and the names of the others."""
-    one, other = (_rows_of(means, label).droplevel("label") for label in (first, second))
-    both = one.index.intersection(other.index)
-    left_out = sorted(one.index.symmetric_difference(other.index))
-    return one.loc[both], other.loc[both], tuple(str(dog) for dog in left_out)
-
-
-def _summarise_gap(values: Array, areas: Array, *, draws: int, seed: int) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        **dict.fromkeys(("gap", "gap_low", "gap_high", "percent", "p", "p_holm", "area"), np.nan),
-        "dogs": len(values),
-        "reason": None,
-    }
-    if not len(values):
-        return {**row, "reason": NO_DOGS}
-    row |= {"gap": float(values.mean()), "area": float(areas.mean())}
-    if len(values) < 2:
-        return {**row, "reason": ONE_DOG}
-    if row["area"] <= 0:
-        return {**row, "reason": NO_AREA}
-    if np.abs(values).max() < LEAST_SPREAD:
-        return {**row, "reason": NO_DIFFERENCE}
-    row["p"], _, _ = flip_signs(values, draws=draws, seed=seed)
-    if np.ptp(values) < LEAST_SPREAD:
-        return {**row, "reason": ALL_ALIKE}
-    reach = _reach(values)
-    return {**row, "gap_low": row["gap"] - reach, "gap_high": row["gap"] + reach}
-
-
-def _finish_gaps(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with corrected p values and with percentages, where these mean something."""
-    tested = table["p"].notna() & (table["region"] != WHOLE)
-    table.loc[tested, "p_holm"] = adjust_holm(table.loc[tested, "p"].tolist())
-    whole = table.iloc[-1]
-    if whole["gap_low"] > 0 or whole["gap_high"] < 0:
-        table["percent"] = 100 * table["gap"] / whole["gap"]
-    else:
-        table["reason"] = [reason or UNCLEAR_WHOLE for reason in table["reason"]]
-    return table
-
-
-# -- borders --------------------------------------------------------------------------------------
-
-
-def list_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return a table's rows for JSON: plain numbers and texts, None in place of NaN."""
-    missing = table.isna()
-    return [
-        {
-            str(name): None if missing.at[index, name] else _plain(table.at[index, name])
-            for name in table.columns
-        }
-        for index in table.index
-    ]
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _check_origin(
-    maps: NDArray[Any], origin: pd.DataFrame, labels: Sequence[str], *, others: bool = False
-) -> None:
-    if len(maps) != len(origin):
-        raise ValueError(f"{len(maps)} maps for {len(origin)} rows of origin; expected as many")
-    if maps.ndim == 4 and maps.shape[1] != len(labels):
-        raise ValueError(f"maps of {maps.shape[1]} labels for {len(labels)} names")
-    if maps.ndim == 3 and len(labels) != 2:
-        raise ValueError(f"one map per crop stands for two labels, got {len(labels)}: {labels}")
-    unknown = sorted(set(origin["label"]) - set(labels))
-    if unknown and not others:
-        raise ValueError(f"crops of label {unknown[0]!r}; the labels are {', '.join(labels)}")
-
-
-def _check_regions(cells: NDArray[Any], regions: Sequence[str]) -> None:
-    if cells.shape[1] != len(regions):
-        raise ValueError(f"cells of {cells.shape[1]} regions for {len(regions)} names")
