@@ -13,7 +13,7 @@ from canemo.explain.regions import (
     draw_regions,
 )
 from canemo.face_points import POINTS, REGIONS
-from canemo.landmarks import LandmarkTable
+from canemo.landmark_tables import LandmarkTable
 
 CROP_XYXY = (100.0, 50.0, 180.0, 90.0)  # 80 x 40 pixels of the frame
 IMAGE = np.zeros((40, 80, 3), np.uint8)

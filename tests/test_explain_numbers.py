@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from canemo.explain.decision import Decision
+from canemo.explain.gaps import WHOLE
 from canemo.explain.methods import METHODS, map_decisions
 from canemo.explain.numbers import (
     LOSSES,
@@ -20,7 +21,6 @@ from canemo.explain.numbers import (
 from canemo.explain.regions import MODEL_LANDMARKS, draw_bands, measure_cells
 from canemo.explain.report_card import grade_maps
 from canemo.explain.scoring import CURVE_SHARES
-from canemo.explain.gaps import WHOLE
 from canemo.face_points import POINTS, REGIONS
 from explain_worlds import LABELS, TextureBackbone, draw_textures, make_probe, read_checks
 from map_worlds import examine_worlds

@@ -21,7 +21,7 @@ from canemo.explain.face_finder import FaceFinder, RegionSource
 from canemo.explain.fold_probes import fit_shuffled, fit_unseen
 from canemo.frame_choice import choose_frames
 from canemo.gallery import open_gallery
-from canemo.landmarks import load_landmarks
+from canemo.landmark_tables import load_landmarks
 from canemo.learning import Classifier
 from canemo.model import read_model
 from canemo.predict import load_model

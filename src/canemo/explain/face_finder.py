@@ -22,7 +22,7 @@ from canemo.explain.regions import (
     place_points,
 )
 from canemo.face_points import POINTS
-from canemo.landmarks import LandmarkTable
+from canemo.landmark_tables import LandmarkTable
 from canemo.records import Image
 
 RegionSource: TypeAlias = Literal["auto", "study", "model", "bands"]

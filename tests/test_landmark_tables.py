@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from canemo.errors import StudyError
-from canemo.landmarks import load_landmarks
+from canemo.landmark_tables import load_landmarks
 from canemo.records import Study, Video
 
 

@@ -1,0 +1,271 @@
+"""Files of landmarks: canemo's own tables and the CSV files that DeepLabCut and SLEAP export.
+
+A file counts by its content, not by its ending.
+"""
+
+from __future__ import annotations
+
+import csv
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from canemo.errors import StudyError
+
+CANEMO, DEEPLABCUT, SLEAP = "landmarks.csv", "DeepLabCut", "SLEAP"
+_BINARY = {
+    ".h5": "in DeepLabCut set `save_as_csv=True` or call `deeplabcut.analyze_videos_converth5_to_"
+    "csv`; in SLEAP choose File > Export Analysis CSV",
+    ".slp": "in SLEAP choose File > Export Analysis CSV",
+}
+_FORMS = (
+    "columns video_id, frame_index, point, x, y and perhaps score; or video_id, frame_index and "
+    "NAME_x, NAME_y for each point; or a CSV file as DeepLabCut or SLEAP exports it"
+)
+INDIVIDUAL = "individual"
+_NUMBER = "a number, or an empty cell where there is none"
+_FRAME = "the number of a frame of the video, from 0"
+_MOST_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class FileRead:
+    """One file: `rows` has the columns of a table and file, row, individual; video_id if stated."""
+
+    path: Path
+    form: str
+    rows: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """The cells of a file as text; row r of `cells` is line r + 1 but for breaks inside cells."""
+
+    path: Path
+    cells: pd.DataFrame
+    decimal_comma: bool
+
+    def header(self, row: int = 0) -> list[str]:
+        return [str(cell).strip() for cell in self.cells.iloc[row]]
+
+
+def list_files(path: Path) -> tuple[list[Path], list[str]]:
+    """Return the CSV files to read and what is left out."""
+    if path.is_file():
+        if path.suffix.lower() in _BINARY:
+            raise StudyError(_refuse_binary(path))
+        return [path], []
+    if not path.is_dir():
+        raise StudyError(f"{path}: there is no such file or folder; give the path of landmarks")
+    inside = sorted(
+        each
+        for each in path.rglob("*")
+        if each.is_file() and not any(part.startswith(".") for part in each.relative_to(path).parts)
+    )
+    files = [each for each in inside if each.suffix.lower() in (".csv", ".tsv", ".txt")]
+    binary = [each for each in inside if each.suffix.lower() in _BINARY]
+    if not files:
+        if binary:
+            raise StudyError(_refuse_binary(binary[0]))
+        raise StudyError(f"{path}: holds no CSV file; put there {_FORMS}")
+    stems = {file.with_suffix("") for file in files}
+    alone = [each.name for each in binary if each.with_suffix("") not in stems]
+    left = f"{path}: left out, for only CSV files are read: {name_some(alone)}"
+    return files, [left] if alone else []
+
+
+def _refuse_binary(path: Path) -> str:
+    how = _BINARY[path.suffix.lower()]
+    return f"{path}: {path.suffix} files are not read; export CSV: {how}"
+
+
+def read_file(path: Path) -> FileRead:
+    """Read one file of any form; StudyError says what is wrong with it."""
+    sheet = _read_sheet(path)
+    header = sheet.header()
+    if header[0] == "scorer":
+        return FileRead(path, DEEPLABCUT, _read_deeplabcut(sheet))
+    if "frame_idx" in header:
+        return FileRead(path, SLEAP, _read_sleap(sheet))
+    if "point" in header or any(name.endswith("_x") for name in header):
+        return FileRead(path, CANEMO, _read_own(sheet))
+    raise StudyError(f"{path}: the first row is {', '.join(header[:8])}; wanted are {_FORMS}")
+
+
+def _read_sheet(path: Path) -> _Sheet:
+    try:
+        text = path.read_bytes()
+        first = text[:65536].decode("utf-8-sig", errors="ignore").splitlines()
+    except OSError as exc:
+        raise StudyError(f"{path}: cannot be read ({exc.strerror}); give a CSV file") from exc
+    line = next((line for line in first if line.strip()), "")
+    separator = max(",;\t", key=lambda each: len(next(csv.reader([line], delimiter=each), [])))
+    try:
+        cells = pd.read_csv(
+            path, sep=separator, header=None, dtype=str, keep_default_na=False,
+            skip_blank_lines=False, encoding="utf-8-sig", low_memory=False,
+        )  # fmt: skip
+    except UnicodeDecodeError as exc:
+        raise StudyError(f"{path}: is not UTF-8 text; save it as 'CSV UTF-8'") from exc
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as exc:
+        reason = str(exc).strip().splitlines()[-1]
+        raise StudyError(f"{path}: is not a CSV table ({reason}); wanted are {_FORMS}") from exc
+    cells = cells.fillna("")
+    return _Sheet(path, cells[(cells != "").any(axis=1)], decimal_comma=separator != ",")
+
+
+# -- forms ----------------------------------------------------------------------------------------
+
+
+def _read_own(sheet: _Sheet) -> pd.DataFrame:
+    body = _take_body(sheet)
+    _require(sheet, body, ("video_id", "frame_index"))
+    origin = pd.DataFrame(
+        {
+            "video_id": [normalise(text) for text in body["video_id"]],
+            "frame_index": _to_frames(sheet, body["frame_index"]),
+            INDIVIDUAL: body.get(INDIVIDUAL, ""),
+        },
+        index=body.index,
+    )
+    if "point" not in body:
+        names = [name.removesuffix("_x") for name in body.columns if name.endswith("_x")]
+        points = {name: (f"{name}_x", f"{name}_y", f"{name}_score") for name in names}
+        return _stack(sheet, body, origin, points)
+    _require(sheet, body, ("x", "y"))
+    if body["point"].eq("").any():
+        row = int(body.index[body["point"].eq("")][0]) + 1
+        raise StudyError(f"{sheet.path}, row {row}, column point: the cell is empty; a name")
+    rows = _stack(sheet, body, origin, {"": ("x", "y", "score")})
+    return rows.assign(point=[normalise(text) for text in body["point"]])
+
+
+def _read_sleap(sheet: _Sheet) -> pd.DataFrame:
+    body = _take_body(sheet)
+    origin = pd.DataFrame(
+        {
+            "frame_index": _to_frames(sheet, body["frame_idx"]),
+            INDIVIDUAL: body.get("track", ""),
+        },
+        index=body.index,
+    )
+    names = [name.removesuffix(".x") for name in body.columns if name.endswith(".x")]
+    if not names:
+        raise StudyError(f"{sheet.path}: no column ends in .x; export SLEAP's analysis CSV")
+    points = {name: (f"{name}.x", f"{name}.y", f"{name}.score") for name in names}
+    return _stack(sheet, body, origin, points)
+
+
+def _read_deeplabcut(sheet: _Sheet) -> pd.DataFrame:
+    """Read scorer, perhaps individuals, bodyparts and coords above the frames."""
+    heads = {head[0]: head for head in map(sheet.header, range(min(4, len(sheet.cells))))}
+    if "bodyparts" not in heads or "coords" not in heads:
+        raise StudyError(
+            f"{sheet.path}: below `scorer` stand the rows {', '.join(list(heads)[1:]) or 'nothing'}"
+            "; wanted are bodyparts and coords, as DeepLabCut writes them"
+        )
+    count = list(heads).index("coords") + 1
+    parts, coords = heads["bodyparts"], heads["coords"]
+    owners = heads.get("individuals", [""] * len(parts))
+    body = sheet.cells.iloc[count:]
+    body = body.set_axis(range(body.shape[1]), axis=1)
+    frames = _to_frames(sheet, body[0].rename("1"))
+    stacked = []
+    for owner in dict.fromkeys(owners[1:]):
+        own = [k for k in range(1, len(parts)) if owners[k] == owner]
+        named = body[own].set_axis([f"{parts[k]} {coords[k]}" for k in own], axis=1)
+        points = {
+            part: (f"{part} x", f"{part} y", f"{part} likelihood")
+            for part in dict.fromkeys(parts[k] for k in own)
+        }
+        origin = pd.DataFrame({"frame_index": frames, INDIVIDUAL: owner}, index=body.index)
+        stacked.append(_stack(sheet, named, origin, points))
+    if not stacked:
+        raise StudyError(f"{sheet.path}: has no body parts; wanted is DeepLabCut's CSV export")
+    return pd.concat(stacked, ignore_index=True)
+
+
+def _take_body(sheet: _Sheet) -> pd.DataFrame:
+    """Return the cells below the one header row, stripped."""
+    header = sheet.header()
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise StudyError(f"{sheet.path}: the column {twice[0]!r} is there twice; keep one")
+    body = sheet.cells.iloc[1:].set_axis(header, axis=1)
+    return pd.DataFrame({name: body[name].str.strip() for name in header})
+
+
+def _require(sheet: _Sheet, body: pd.DataFrame, columns: Iterable[str]) -> None:
+    missing = [name for name in columns if name not in body]
+    if missing:
+        there = ", ".join(list(body.columns)[:8])
+        raise StudyError(
+            f"{sheet.path}: there is no column {missing[0]!r}, only {there}; wanted are {_FORMS}"
+        )
+
+
+def _stack(
+    sheet: _Sheet,
+    body: pd.DataFrame,
+    origin: pd.DataFrame,
+    points: dict[str, tuple[str, str, str]],
+) -> pd.DataFrame:
+    """Return one row per point and row of `body`; `points` names each point's three columns."""
+    stacked = []
+    for name, (x_column, y_column, score_column) in points.items():
+        _require(sheet, body, (x_column, y_column))
+        x, y = _to_numbers(sheet, body[x_column]), _to_numbers(sheet, body[y_column])
+        one = x.isna() != y.isna()
+        if one.any():
+            row = int(one[one].index[0]) + 1
+            raise StudyError(
+                f"{sheet.path}, row {row}: {x_column!r} and {y_column!r} are not both filled; "
+                "give both, or none where the point is not seen"
+            )
+        score = _to_numbers(sheet, body[score_column]) if score_column in body else np.nan
+        stacked.append(origin.assign(point=normalise(name), x=x, y=y, score=score))
+    rows = pd.concat(stacked)
+    return rows.assign(file=str(sheet.path), row=rows.index + 1).reset_index(drop=True)
+
+
+def _to_numbers(sheet: _Sheet, column: pd.Series[str], wanted: str = _NUMBER) -> pd.Series[float]:
+    text = column.str.strip()
+    text = text.str.replace(",", ".") if sheet.decimal_comma else text
+    known = ~text.str.casefold().isin(["", "na", "n/a", "nan"])
+    numbers = pd.to_numeric(text.where(known), errors="coerce").astype(float)
+    bad = known & ~np.isfinite(numbers)
+    if bad.any():
+        _refuse_cell(sheet, column, bad, wanted)
+    return numbers
+
+
+def _to_frames(sheet: _Sheet, column: pd.Series[str]) -> pd.Series[int]:
+    numbers = _to_numbers(sheet, column, _FRAME)
+    bad = numbers.isna() | (numbers < 0) | (numbers != numbers.round())
+    if bad.any():
+        _refuse_cell(sheet, column, bad, _FRAME)
+    return numbers.astype(int)
+
+
+def _refuse_cell(sheet: _Sheet, column: pd.Series[str], bad: pd.Series[bool], wanted: str) -> None:
+    line = bad[bad].index[0]
+    raise StudyError(
+        f"{sheet.path}, row {int(line) + 1}, column {column.name}: {column[line]!r} is not what is "
+        f"wanted: {wanted}"
+    )
+
+
+def normalise(text: str) -> str:
+    """Return a name as names are compared: composed, without blanks around it."""
+    return unicodedata.normalize("NFC", str(text).strip())
+
+
+def name_some(names: Sequence[str]) -> str:
+    """Return a few of the names, and how many more there are."""
+    shown = ", ".join(repr(str(name)) for name in names[:_MOST_SHOWN])
+    left = len(names) - _MOST_SHOWN
+    return f"{shown} and {left} more" if left > 0 else shown
