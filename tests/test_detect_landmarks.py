@@ -15,27 +15,31 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from canemo.detect.fcos import build_network
+from canemo.detect.landmark_augment import (
+    CropPlan,
+    cut_crops,
+    plan_plain,
+)
 from canemo.detect.landmark_errors import (
     PARTS,
     compute_distances,
     compute_interocular,
     compute_landmark_metrics,
 )
-from canemo.detect.landmark_training import (
-    CropPlan,
+from canemo.detect.landmark_faces import (
     FaceTensors,
     LandmarkFace,
+    crop_box,
+    load_landmark_faces,
+    load_picture,
+    split_faces,
+    stack_faces,
+)
+from canemo.detect.landmark_training import (
     LandmarkTrainingConfig,
     compose_batch,
     compute_losses,
-    crop_box,
-    cut_crops,
     fit_scale_factor,
-    load_landmark_faces,
-    load_picture,
-    plan_plain,
-    split_faces,
-    stack_faces,
     target_heat,
     train_landmarks,
 )

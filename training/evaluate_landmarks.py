@@ -28,7 +28,7 @@ from canemo.detect.landmark_errors import (
     compute_interocular,
     compute_landmark_metrics,
 )
-from canemo.detect.landmark_training import (
+from canemo.detect.landmark_faces import (
     LandmarkFace,
     crop_box,
     load_landmark_faces,

@@ -23,15 +23,17 @@ from torchvision.models.detection import FCOS
 
 from canemo.detect.fcos import build_network, load_network
 from canemo.detect.landmark_errors import compute_distances, compute_landmark_metrics
-from canemo.detect.landmark_training import (
+from canemo.detect.landmark_faces import (
     FaceTensors,
     LandmarkFace,
-    LandmarkTrainingConfig,
-    find_points,
-    fit_scale_factor,
     load_landmark_faces,
     split_faces,
     stack_faces,
+)
+from canemo.detect.landmark_training import (
+    LandmarkTrainingConfig,
+    find_points,
+    fit_scale_factor,
     train_landmarks,
 )
 from canemo.detect.landmarks import LandmarkNetwork, LandmarkSettings, save_landmark_network
