@@ -16,9 +16,8 @@ from canemo.explain.regions import (
     measure_cells,
     outline_regions,
     place_points,
-    region_of_point,
 )
-from canemo.face_points import MIRRORED, POINTS, REGIONS
+from canemo.face_points import MIRRORED, POINTS, REGIONS, region_of_point
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")
 

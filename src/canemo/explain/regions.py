@@ -6,11 +6,9 @@ each region adds up to the whole map.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 from PIL import ImageColor
 
-from canemo.face_points import REGIONS
+from canemo.face_points import REGIONS, region_of_point, side_of_point
 from canemo.records import Box, Image
 
 BANDS = "fixed bands of the box"
@@ -220,7 +218,7 @@ def _group_points(points: Points) -> dict[tuple[str, str], dict[str, tuple[float
         region = region_of_point(name)
         if region is None or not np.isfinite(place).all():
             continue
-        side = _side_of_point(name)
+        side = side_of_point(name)
         alone = name if region in ("eyes", "ears") else ""
         parts[region, side or alone][name] = place
     return parts
@@ -254,66 +252,6 @@ def _measure_eye_distance(eyes: Mapping[str, Points]) -> float:
         return EYE_DISTANCE
     first, second = (np.mean(list(named.values()), axis=0) for named in eyes.values())
     return float(np.linalg.norm(first - second))
-
-
-# -- names ----------------------------------------------------------------------------------------
-
-# In this order: an eyebrow is no eye.
-_WORDS = {
-    "forehead": ("eyebrow", "brow", "forehead", "glabella"),
-    "ears": ("ear", "pinna"),
-    "eyes": ("eyelid", "eye", "pupil", "iris", "canthus"),
-    "muzzle": (
-        "muzzle", "snout", "nose", "nostril", "naris", "mouth", "lip", "jaw", "chin", "whisker",
-        "philtrum", "bridge", "tongue", "tooth", "teeth",
-    ),
-    "cheeks": ("cheek", "jowl", "zygoma"),
-}  # fmt: skip
-_PLACES = "s|left|right|base|end|tip|root|edge|inner|outer|upper|lower|top|bottom|mid|middle|corner"
-
-
-def region_of_point(name: str) -> str | None:
-    """Return the region that a landmark belongs to by its name, or None.
-
-    Names fall into words at anything but letters and at a capital after a small letter. A word
-    decides that is one of these, alone, in the plural, after left or right, or before a place
-    such as base, end, tip, inner or corner (`left_earbase`, `mouth_end_right`, `L_EyeInner`):
-
-    - forehead: eyebrow, brow, forehead, glabella;
-    - ears: ear, pinna;
-    - eyes: eye, eyelid, pupil, iris, canthus;
-    - muzzle: muzzle, snout, nose, nostril, naris, mouth, lip, jaw, chin, whisker, philtrum,
-      bridge, tongue, tooth, teeth;
-    - cheeks: cheek, jowl, zygoma.
-
-    Of several, the first in this order decides.
-    """
-    words = _split_words(name)
-    for region, pattern in _patterns().items():
-        if any(pattern.fullmatch(word) for word in words):
-            return region
-    return None
-
-
-def _side_of_point(name: str) -> str:
-    for word in _split_words(name):
-        for side in ("left", "right"):
-            if word in (side, side[0]) or word.startswith(side) or word.endswith(side):
-                return side
-    return ""
-
-
-def _split_words(name: str) -> list[str]:
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[^A-Za-z]+", " ", name)
-    return apart.casefold().split()
-
-
-@cache
-def _patterns() -> dict[str, re.Pattern[str]]:
-    return {
-        region: re.compile(rf"(left|right)?({'|'.join(words)})({_PLACES})*")
-        for region, words in _WORDS.items()
-    }
 
 
 # -- geometry -------------------------------------------------------------------------------------
