@@ -619,7 +619,8 @@ def test_interrupt_leaves_nothing_half_written_and_an_earlier_one_alone(
     if step == "write_page":
         monkeypatch.setattr("canemo.explanation_files.draw_explanation", lambda *_, **__: None)
         monkeypatch.setattr("canemo.explaining.write_report", lambda run_dir: None)
-    monkeypatch.setattr(f"canemo.explaining.{step}", interrupt)
+    module = "explaining" if step == "examine_case" else "explanation_files"
+    monkeypatch.setattr(f"canemo.{module}.{step}", interrupt)
     with pytest.raises(KeyboardInterrupt):
         canemo.explain_models(run, **{**QUICK, "tests": int(step == "examine_case")})
     assert list_files(run) == before
