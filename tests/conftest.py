@@ -41,10 +41,12 @@ def _one_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _log_as_imported() -> None:
-    """Undo what commands of earlier tests and fixtures told the log: `--quiet` would stay."""
+    """Undo what earlier tests and fixtures told the log: a `--quiet`, or a level of the root's."""
     log = logging.getLogger("canemo")
     log.setLevel(logging.NOTSET)
     log.handlers.clear()
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture
