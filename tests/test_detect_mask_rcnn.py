@@ -210,7 +210,7 @@ def test_files_that_are_no_weights_are_refused(saved: Path, tmp_path: Path) -> N
     with pytest.raises(WeightsError, match=r"cut\.safetensors: cannot be read"):
         load_mask_rcnn(cut)
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(WeightsError, match="holds the architecture None, one of"):
+    with pytest.raises(WeightsError, match=r"holds the architecture None, .* or .* is wanted"):
         load_mask_rcnn(tmp_path / "other.safetensors")
 
 

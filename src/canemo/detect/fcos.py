@@ -16,8 +16,6 @@ import numpy as np
 import PIL.Image
 import timm
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.detection import FCOS
@@ -26,10 +24,11 @@ from torchvision.models.detection.fcos import FCOSHead
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import FeaturePyramidNetwork, box_iou, clip_boxes_to_image, nms
 
+from canemo.detect.network_files import fill_network, read_settings, write_network
 from canemo.engines.choice import make_engine
 from canemo.engines.protocol import FrozenNetwork
 from canemo.engines.runner import Runner
-from canemo.errors import ConfigError, WeightsError
+from canemo.errors import ConfigError
 from canemo.files import hash_values
 from canemo.records import Face, Image
 
@@ -189,17 +188,8 @@ def letterbox_image(image_rgb: Image, size: int) -> tuple[Image, Letterbox]:
 
 
 def save_network(network: FCOS, path: Path, settings: DetectorSettings) -> None:
-    """Write a network and its settings to one safetensors file.
-
-    Matrices and kernels are stored as float16, vectors (biases, normalisation) as float32.
-    """
-    tensors = {
-        name: (tensor.half() if tensor.ndim > 1 else tensor).contiguous()
-        for name, tensor in network.state_dict().items()
-    }
-    metadata = {"architecture": ARCHITECTURE, "settings": json.dumps(asdict(settings))}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, metadata=metadata)
+    """Write a network and its settings to one weights file."""
+    write_network(network, path, settings, architecture=ARCHITECTURE)
 
 
 def load_network(path: Path) -> tuple[FCOS, DetectorSettings]:
@@ -208,26 +198,17 @@ def load_network(path: Path) -> tuple[FCOS, DetectorSettings]:
     Raises
     ------
     WeightsError
-        If the file cannot be read or holds another architecture.
+        If the file cannot be read, is damaged or holds another architecture.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as exc:
-        raise WeightsError(f"{path}: cannot be read as a safetensors file ({exc}).") from exc
-    if metadata.get("architecture") != ARCHITECTURE:
-        raise WeightsError(
-            f"{path}: holds the architecture {metadata.get('architecture')!r}, {ARCHITECTURE!r} is "
-            "wanted. Give a file made by training/train_head_detector.py of this version."
-        )
+    _, settings = read_settings(
+        path,
+        DetectorSettings,
+        architectures={ARCHITECTURE},
+        made_by="training/train_head_detector.py",
+    )
     network = build_network()
-    try:
-        network.load_state_dict(tensors)
-        settings = DetectorSettings(**json.loads(metadata["settings"]))
-    except (RuntimeError, KeyError, TypeError, ValueError) as exc:
-        raise WeightsError(f"{path}: is damaged: {exc}") from exc
-    return network.eval(), settings
+    fill_network(network, path)
+    return network, settings
 
 
 def fold_batch_norm(network: Network) -> Network:

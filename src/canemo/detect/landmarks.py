@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
@@ -13,16 +12,15 @@ import numpy as np
 import timm
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from canemo.detect.fcos import Letterbox, fold_batch_norm, letterbox_image, normalise_pixels
+from canemo.detect.network_files import fill_network, read_settings, write_network
 from canemo.engines.choice import make_engine
 from canemo.engines.protocol import FrozenNetwork
 from canemo.engines.runner import Runner
-from canemo.errors import ConfigError, WeightsError
+from canemo.errors import ConfigError
 from canemo.face_points import POINTS
 from canemo.files import hash_values, sha256_file
 from canemo.records import Image
@@ -190,17 +188,8 @@ def compute_confidence(log_scales: Tensor, *, scale_factor: float = 1.0) -> Tens
 
 
 def save_landmark_network(network: LandmarkNetwork, path: Path, settings: LandmarkSettings) -> None:
-    """Write a network and its settings to one safetensors file.
-
-    Matrices and kernels are stored as float16, vectors (biases, normalisation) as float32.
-    """
-    tensors = {
-        name: (tensor.half() if tensor.ndim > 1 else tensor).contiguous().cpu()
-        for name, tensor in network.state_dict().items()
-    }
-    metadata = {"architecture": ARCHITECTURE, "settings": json.dumps(asdict(settings))}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, metadata=metadata)
+    """Write a network and its settings to one weights file."""
+    write_network(network, path, settings, architecture=ARCHITECTURE)
 
 
 def load_landmark_network(path: Path) -> tuple[LandmarkNetwork, LandmarkSettings]:
@@ -211,24 +200,12 @@ def load_landmark_network(path: Path) -> tuple[LandmarkNetwork, LandmarkSettings
     WeightsError
         If the file cannot be read, is damaged or holds another architecture.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as exc:
-        raise WeightsError(f"{path}: cannot be read as a safetensors file ({exc}).") from exc
-    if metadata.get("architecture") != ARCHITECTURE:
-        raise WeightsError(
-            f"{path}: holds the architecture {metadata.get('architecture')!r}, {ARCHITECTURE!r} is "
-            "wanted. Give a file made by training/train_landmarks.py of this version."
-        )
-    try:
-        settings = LandmarkSettings(**json.loads(metadata["settings"]))
-        network = LandmarkNetwork(settings)
-        network.load_state_dict(tensors)
-    except (RuntimeError, KeyError, TypeError, ValueError) as exc:
-        raise WeightsError(f"{path}: is damaged: {exc}") from exc
-    return network.eval(), settings
+    _, settings = read_settings(
+        path, LandmarkSettings, architectures={ARCHITECTURE}, made_by="training/train_landmarks.py"
+    )
+    network = LandmarkNetwork(settings)
+    fill_network(network, path)
+    return network, settings
 
 
 class LandmarkModel:

@@ -19,8 +19,6 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -33,10 +31,10 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 from torchvision.ops.poolers import initLevelMapper
 
 from canemo.detect.fcos import PyramidBackbone, fold_batch_norm
+from canemo.detect.network_files import fill_network, read_settings, write_network
 from canemo.errors import ConfigError, WeightsError
-from canemo.files import sha256_file, write_atomically
+from canemo.files import sha256_file
 from canemo.records import Face, Image
-from canemo.weights import State, read_state
 
 _LOG = logging.getLogger(__name__)
 
@@ -234,71 +232,25 @@ def run_network(
 # ---- the weights file
 
 
-def stored_tensors(network: MaskRCNN) -> dict[str, Tensor]:
-    """Return the tensors as the file holds them: matrices and kernels as float16."""
-    return {
-        name: (tensor.half() if tensor.ndim > 1 else tensor).contiguous().cpu()
-        for name, tensor in network.state_dict().items()
-    }
-
-
 def save_network(network: MaskRCNN, path: Path, settings: MaskRCNNSettings) -> None:
-    """Write a network and its settings to one safetensors file, complete or not at all.
-
-    Equal networks and settings give equal files.
-    """
-    metadata = {
-        "architecture": ARCHITECTURES[settings.body],
-        "settings": json.dumps(asdict(settings)),
-    }
-    write_atomically(path, _sort_metadata(save(stored_tensors(network), metadata)))
+    """Write a network and its settings to one weights file."""
+    write_network(network, path, settings, architecture=ARCHITECTURES[settings.body])
 
 
-def _sort_metadata(content: bytes) -> bytes:
-    """Sort the metadata in a safetensors file, which the library writes in an order by chance."""
-    start = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:start])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # the tensors behind it stay aligned
-    return len(text).to_bytes(8, "little") + text + content[start:]
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """Return what a safetensors file says about itself.
-
-    Raises
-    ------
-    WeightsError
-        If the file is missing, truncated or no safetensors file.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {})
-    except (OSError, SafetensorError) as exc:
-        raise WeightsError(f"{path}: cannot be read as a safetensors file ({exc}).") from exc
-
-
-def read_settings(path: Path) -> MaskRCNNSettings:
+def read_mask_rcnn_settings(path: Path) -> MaskRCNNSettings:
     """Return the settings in a file that `save_network` wrote.
 
     Raises
     ------
     WeightsError
-        If the file cannot be read or holds another architecture.
+        If the file cannot be read, is damaged or holds another architecture.
     """
-    metadata = read_metadata(path)
-    architecture = metadata.get("architecture")
-    if architecture not in ARCHITECTURES.values():
-        raise WeightsError(
-            f"{path}: holds the architecture {architecture!r}, one of "
-            f"{sorted(ARCHITECTURES.values())} is wanted. Give a file that the training of a "
-            "Mask R-CNN wrote."
-        )
-    try:
-        settings = MaskRCNNSettings(**json.loads(metadata["settings"]))
-    except (KeyError, TypeError, ValueError) as exc:
-        raise WeightsError(f"{path}: is damaged: its settings cannot be used ({exc}).") from exc
+    architecture, settings = read_settings(
+        path,
+        MaskRCNNSettings,
+        architectures=ARCHITECTURES.values(),
+        made_by="the training of a Mask R-CNN",
+    )
     if ARCHITECTURES[settings.body] != architecture:
         raise WeightsError(
             f"{path}: is damaged: it holds {architecture!r}, its settings say {settings.body!r}."
@@ -321,28 +273,10 @@ def load_network(path: Path) -> tuple[MaskRCNN, MaskRCNNSettings]:
     WeightsError
         If the file cannot be read, holds another architecture, or a tensor does not fit.
     """
-    settings = read_settings(path)
+    settings = read_mask_rcnn_settings(path)
     network = build_network(settings.body)
-    tensors = read_state(path)
-    wrong = first_mismatch(tensors, network.state_dict())
-    if wrong is not None:
-        raise WeightsError(f"{path}: is damaged: {wrong}.")
-    network.load_state_dict(tensors)
-    return network.eval(), settings
-
-
-def first_mismatch(tensors: State, wanted: State) -> str | None:
-    """Describe the first tensor that does not fit, in the order of the network."""
-    for name, tensor in wanted.items():
-        if name not in tensors:
-            return f"the tensor {name} is missing"
-        if tensors[name].shape != tensor.shape:
-            return (
-                f"the tensor {name} has the shape {tuple(tensors[name].shape)}, "
-                f"{tuple(tensor.shape)} is wanted"
-            )
-    unknown = next((name for name in tensors if name not in wanted), None)
-    return None if unknown is None else f"the tensor {unknown} is none of the network's"
+    fill_network(network, path)
+    return network, settings
 
 
 # ---- inference

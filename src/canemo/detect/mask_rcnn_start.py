@@ -15,11 +15,10 @@ from torchvision.models.detection import MaskRCNN, MaskRCNN_ResNet50_FPN_Weights
 from canemo.detect.mask_rcnn import (
     build_network,
     check_body,
-    first_mismatch,
     load_network,
-    read_metadata,
-    read_settings,
+    read_mask_rcnn_settings,
 )
+from canemo.detect.network_files import first_mismatch, read_metadata
 from canemo.detect.training import load_imagenet_backbone
 from canemo.errors import WeightsError
 from canemo.files import sha256_file
@@ -115,7 +114,9 @@ def _recognise(path: Path) -> StartingWeights:
     if not path.is_file():
         raise WeightsError(f"{path}: there is no such weights file.")
     if path.suffix == ".safetensors" and "architecture" in read_metadata(path):
-        return StartingWeights(read_settings(path).body, "canemo", path, sha256_file(path))
+        return StartingWeights(
+            read_mask_rcnn_settings(path).body, "canemo", path, sha256_file(path)
+        )
     tensors = read_state(path)
     if is_marked_random(path):
         raise WeightsError(f"{path}: says of itself that it is random; give trained weights.")

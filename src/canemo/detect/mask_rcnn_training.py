@@ -24,10 +24,9 @@ from canemo.detect.evaluate import DetectionMetrics, evaluate_on_images
 from canemo.detect.mask_rcnn import (
     MaskRCNNDetector,
     MaskRCNNSettings,
-    read_settings,
+    read_mask_rcnn_settings,
     run_network,
     save_network,
-    stored_tensors,
 )
 from canemo.detect.mask_rcnn_records import (
     EpochRecord,
@@ -44,6 +43,7 @@ from canemo.detect.mask_rcnn_samples import (
     warn_of_bare_boxes,
 )
 from canemo.detect.mask_rcnn_start import StartingWeights, build_from_start
+from canemo.detect.network_files import stored_tensors
 from canemo.errors import (
     ConfigError,
     OutputExistsError,
@@ -199,7 +199,7 @@ def _check_out(out: Path, key: str, *, force: bool) -> None:
 def _is_of(out: Path, key: str) -> bool:
     """Tell whether a weights file is there and the training of this key wrote it."""
     try:
-        return read_settings(out).version == key
+        return read_mask_rcnn_settings(out).version == key
     except WeightsError:
         return False
 

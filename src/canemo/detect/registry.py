@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 from canemo.detect import fcos, mask_rcnn
+from canemo.detect.network_files import read_metadata
 from canemo.detect.protocol import Detector
 from canemo.detect.whole_frame import WholeFrameDetector
 from canemo.errors import ConfigError, EngineError, MissingExtraError, WeightsError
@@ -59,7 +60,7 @@ def load_detector_like(name: str, *, engine: str, device: str = "cpu") -> Detect
 
 
 def _load_file(path: Path, engine: str, device: str) -> Detector:
-    architecture = mask_rcnn.read_metadata(path).get("architecture")
+    architecture = read_metadata(path).get("architecture")
     if architecture == fcos.ARCHITECTURE:
         return fcos.load_head_detector(path, engine=engine, device=device)
     if architecture in mask_rcnn.ARCHITECTURES.values():
