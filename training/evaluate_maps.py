@@ -6,9 +6,10 @@ RUN is a finished run of a study whose positive clips have something painted in,
 made without the paint. Where a frame differs from its twin is the truth; what is within half a
 position of a map counts as well, for a map cannot resolve more. Printed are, by map: how often the
 greatest value of a painted crop is there, and the area that would count; of the difference in
-evidence between the labels within dogs, the share there, and its share of the area. Then: how much
-of that difference goes when the painted part is covered. Each dog is looked at by a probe that had
-not seen it; unpainted clips are measured at the mean place of their dog's painted ones.
+evidence between the labels within dogs, what is there, in what share of the area, and what is not;
+only exact contributions sum to the difference of the logits. Then: how much of that difference goes
+when the painted part is covered. Each dog is looked at by a probe that had not seen it; unpainted
+clips are measured at the mean place of their dog's painted ones.
 """
 
 from __future__ import annotations
@@ -56,10 +57,10 @@ def read_frame(path: Path, frame_index: int) -> Image:
     raise IndexError(f"{path} has no frame {frame_index}")
 
 
-def measure_share(
+def measure_difference(
     maps: NDArray[np.float32], truth: NDArray[np.float64], rows: pd.DataFrame, label: str
 ) -> tuple[float, float, float]:
-    """Return the difference between labels within dogs, the painted share of it, and of the area.
+    """Return the difference between labels within dogs: painted, elsewhere; and the painted area.
 
     `truth` (N, 56, 56) of clips of the other label is that of their dog's painted clips, averaged;
     what is within half a position of the map counts.
@@ -73,7 +74,7 @@ def measure_share(
     )
     means = table.groupby(["subject_id", "positive"]).mean().unstack("positive").dropna()
     gaps = {name: (means[name][True] - means[name][False]).mean() for name in ("inside", "whole")}
-    return gaps["whole"], gaps["inside"] / gaps["whole"], float(table["area"].mean())
+    return gaps["inside"], gaps["whole"] - gaps["inside"], float(table["area"].mean())
 
 
 def grow(mask: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
@@ -118,8 +119,8 @@ def main() -> None:
         hit, area = point(maps[positive], truth[positive])
         text = f"{name}: greatest in the paint in {hit.mean():.1%} (area {area.mean():.1%})"
         if find_method(name).signed:
-            gap, share, part = measure_share(maps, filled, rows, label)
-            text += f"; difference {gap:.2f}, {share:.1%} of it in {part:.1%} of the area"
+            there, elsewhere, part = measure_difference(maps, filled, rows, label)
+            text += f"; difference {there:.2f} in {part:.1%} of the area, {elsewhere:.2f} elsewhere"
         print(text)  # noqa: T201
     _print_losses(explained, rows, images, filled)
 
