@@ -68,6 +68,21 @@ def test_code_that_may_have_been_meant_is_not_lost(text):
     assert read_codes(text) == (text,)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["AU25 not visible", "AU25 absent", "AU25 NV", "AU25 n/v", "AU25?", "AU25 stop", "AU25_off",
+     "AU25 (not lips part)", "AU25 - none", "AU25 0", "AU25+26 end", "no AU25"],
+)  # fmt: skip
+def test_a_unit_that_was_not_seen_or_ends_is_not_shown(text):
+    assert read_codes(text) == (text,)
+
+
+def test_names_of_movements_and_words_that_hold_such_a_word_deny_nothing():
+    for code, name in UNITS.items():
+        assert read_codes(f"{code} {name}") == (code,)
+    assert read_codes("AU25 noted, bending, offside, stopped10") == ("AU25",)
+
+
 def test_nothing_written_names_nothing():
     assert read_codes("  ") == ()
 

@@ -255,3 +255,99 @@ def test_unknown_field_and_heading_that_is_not_there(read):
         read(text, columns={"codes": "code"})
     with pytest.raises(AnnotationError, match=r"no row has headings for among them 'what'"):
         read(text, columns={"code": "what"})
+
+
+# -- what others write beside it -------------------------------------------------------------------
+
+
+def test_variables_of_boris_do_not_pass_for_its_own_columns(read):
+    found = read(
+        "Observation id,Code,Status,Time,Subject,Behavior,Behavior type,Start (s),Stop (s)\n"
+        "o,AU26,POINT,9,x,AU25,STATE,1,2\n"
+    )
+    assert spans(found) == [(("AU25",), 1, 2)]
+    found = read(
+        "Observation id,Start time,Stop time,Time,Subject,Subject,Behavior,Behavior type,Time\n"
+        "o,7,8,14:30,x,Rex,AU25,START,1\no,7,8,14:30,x,Rex,AU25,STOP,2\n"
+    )
+    assert found.form == "boris_events"
+    assert spans(found) == [(("AU25",), 1, 2)]
+    assert found.events[0].subject == "Rex"
+    assert "start_s" not in found.columns
+    assert "Start time" in found.unused
+    points = read("Start time,Stop time,Time,Behavior,Behavior type\n7,8,1,AU145,POINT\n")
+    assert spans(points) == [(("AU145",), 1, None)]
+
+
+@pytest.mark.parametrize("nothing", ["NA", "Not found", ""])
+def test_what_boris_has_not_leaves_the_name_of_the_observation(read, nothing):
+    found = read(
+        "Observation id,Media file name,Subject,Behavior,Behavior type,Start (s),Stop (s)\n"
+        f"rex_1,{nothing},{nothing},AU25,STATE,1,2\n"
+    )
+    (event,) = found.events
+    assert (event.media, event.subject, event.observation) == ("", "", "rex_1")
+
+
+def test_states_of_two_modifiers_are_paired_apart(read):
+    found = read(
+        "Time,Behavior,Modifier #1,Modifier #2,Behavior type\n"
+        "1,AU101,A,L,START\n2,AU101,A,R,START\n3,AU101,A,L,STOP\n4,AU101,A,R,STOP\n"
+    )
+    assert spans(found) == [(("AU101",), 1, 3), (("AU101",), 2, 4)]
+    assert [event.modifiers for event in found.events] == ["A|L", "A|R"]
+    assert found.columns["modifiers"] == "Modifier #1, Modifier #2"
+    assert found.unused == ()
+
+
+def test_a_tier_of_a_unit_whose_annotation_denies_it_is_no_unit(read):
+    rows = "".join(f"AU25\t{at}\t{at + 1}\t{text}\n" for at, text in enumerate(
+        ["absent", "0", "not visible", "?", "strong", ""]
+    ))  # fmt: skip
+    found = read("Tier\tBegin Time\tEnd Time\tAnnotation\n" + rows)
+    assert [event.units for event in found.events] == [
+        ("AU25 absent",), ("AU25 0",), ("AU25 not visible",), ("AU25 ?",), ("AU25",), ("AU25",),
+    ]  # fmt: skip
+
+
+def test_elan_with_a_column_for_each_tier(read):
+    found = read(
+        "Begin Time - ss.msec\tEnd Time - ss.msec\tAU25\tAU101 inner brow\tnotes\n"
+        "1\t2\tx\t\tfine\n3\t4\tx\tabsent\t\n"
+    )
+    assert found.form == "elan"
+    assert spans(found) == [
+        (("AU25",), 1, 2),
+        (("AU25",), 3, 4),
+        (("AU101 inner brow absent",), 3, 4),
+    ]
+    assert found.columns["tier"] == "AU25, AU101 inner brow"
+    assert found.unused == ("notes",)
+
+
+def test_more_cells_than_headings_are_not_dropped(read):
+    with pytest.raises(
+        AnnotationError, match=r"row 2: there are more cells than the 4 headings; dec"
+    ):
+        read("video_id,code,start_s,end_s\nv1,AU25,0,5,1,25\n")
+    padded = read("video_id,code,start_s,end_s,,\nv1,AU25,1,2,,\nv1,AU26,1,2,,,,\n")
+    assert spans(padded) == [(("AU25",), 1, 2), (("AU26",), 1, 2)]
+    with pytest.raises(AnnotationError, match=r"row 2: there are more cells"):
+        read("video_id,code,start_s,end_s,,\nv1,AU25,0,5,1,25\n")
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        'face\t1\t2\t"AU25\t\nface\t3\t4\tAU26\t\n',
+        'face\t1\t2\tAU25\t"big\nface\t3\t4\tAU26\t\n',
+    ],
+)
+def test_a_quote_that_is_not_closed_swallows_no_rows(read, rows):
+    with pytest.raises(AnnotationError, match=r"row 2: cell .* runs over several lines; close"):
+        read("Tier\tBegin Time\tEnd Time\tAnnotation\tNote\n" + rows)
+
+
+def test_comment_of_several_lines_is_no_fault(read):
+    found = read('code,start_s,end_s,Comment\nAU25,1,2,"one,\ntwo"\nAU26,3,4,\n')
+    assert spans(found) == [(("AU25",), 1, 2), (("AU26",), 3, 4)]

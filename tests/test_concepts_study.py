@@ -26,12 +26,15 @@ OPEN = [f"s{s}c{c}" for s in range(4) for c in (0, 2)]
 SHUT = [f"s{s}c{c}" for s in range(4) for c in (1, 3)]
 CODED = (
     "Observation id,Media file name,Subject,Behavior,Behavior type,Start (s),Stop (s),Comment\n"
-    + "".join(f"o,/films/dog{name[1]} clip{name[3]}.mp4,,AU25+26,STATE,0,1,fine\n" for name in OPEN)
     + "".join(
-        f"o,/films/dog{name[1]} clip{name[3]}.mp4,,<b>gaze</b>,POINT,0.2,0.2,\n" for name in SHUT
+        f"{name},/films/dog{name[1]} clip{name[3]}.mp4,,AU25+26,STATE,0,1,fine\n" for name in OPEN
     )
-    + "o,/films/other.mp4,,AU25,STATE,0,1,\n"
-    + "o,/films/dog0 clip0.mp4,,AD137,STATE,0.4,5,\n"
+    + "".join(
+        f"{name},/films/dog{name[1]} clip{name[3]}.mp4,,<b>gaze</b>,POINT,0.2,0.2,\n"
+        for name in SHUT
+    )
+    + "other,/films/other.mp4,,AU25,STATE,0,1,\n"
+    + "s0c0,/films/dog0 clip0.mp4,,AD137,STATE,0.4,5,\n"
 )
 
 

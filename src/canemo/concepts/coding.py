@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from canemo.concepts.events import Event
+from canemo.concepts.event import Event
 from canemo.concepts.matching import Matched
 
 Mask = NDArray[np.bool_]

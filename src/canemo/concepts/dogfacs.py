@@ -57,6 +57,12 @@ _FURTHER = re.compile(
     re.IGNORECASE,
 )
 
+_DENIAL = re.compile(
+    r"\?|(?<![A-Z0-9])(?:no|not|none|never|without|absent|nv|n/v|invisible|unclear|false|0"
+    r"|off|offset|stop|end)(?![A-Z0-9])",
+    re.IGNORECASE,
+)
+
 
 def read_codes(text: str) -> tuple[str, ...]:
     """Return the units that a coder's text names, each as DogFACS writes it.
@@ -72,16 +78,27 @@ def read_codes(text: str) -> tuple[str, ...]:
     -------
     tuple
         Codes of `UNITS`. Where any of what is written is not one of them, or what is not read looks
-        like a further code, the text itself, its blanks made single: nothing is guessed and nothing
-        is lost. Empty for an empty text.
+        like a further code or says that the unit was not seen or ends, the text itself, its blanks
+        made single: nothing is guessed and nothing is lost. Empty for an empty text.
     """
     plain = " ".join(text.split())
     runs, rest = _RUNS.findall(plain), _RUNS.sub(_READ, plain)
     codes = [code for run in runs for code in _join(_list_codes(run.upper()))]
-    understood = rest.startswith(_READ) and not _FURTHER.search(rest)
+    understood = rest.startswith(_READ) and not _FURTHER.search(rest) and not is_denial(rest)
     if understood and all(code in UNITS for code in codes):
         return tuple(dict.fromkeys(codes))
     return (plain,) if plain else ()
+
+
+def is_denial(text: str) -> bool:
+    """Return whether words beside a code say that it was not seen, is in doubt, or ends here."""
+    return _DENIAL.search(text) is not None
+
+
+def is_unit(text: str) -> bool:
+    """Return whether a text, such as the name of a tier, names units of DogFACS and no other."""
+    units = read_codes(text)
+    return bool(units) and all(unit in UNITS for unit in units)
 
 
 def describe_unit(code: str) -> str:

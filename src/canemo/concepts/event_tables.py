@@ -10,7 +10,8 @@ import difflib
 import io
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import string
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     ),
     "observation": ("observation id",),
     "code": (
-        "code", "behavior", "behaviour", "annotation value", "annotation", "value", "action unit",
+        "behavior", "behaviour", "code", "annotation value", "annotation", "value", "action unit",
     ),
     "tier": ("tier", "tier name"),
     "start_s": (
@@ -36,16 +37,24 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
         "end time", "stop time", "end (s)", "stop", "end", "offset",
     ),
     "time_s": ("time_s", "time", "time (s)"),
-    "status": ("status", "behavior type", "behaviour type", "event type"),
+    "status": ("behavior type", "behaviour type", "status", "event type"),
     "observer": ("observer", "coder", "annotator"),
     "subject": ("subject", "subject_id"),
     "modifiers": ("modifiers", "modifier #1", "modifier 1", "modifier"),
+    "source": ("source",),
+    "durations_s": ("media duration (s)",),
+    "offset_s": ("time offset (s)",),
 }  # fmt: skip
-"""What a table may tell of an event -> the headings that mean it, the best first."""
+"""What a table may tell of an event -> the headings that mean it, the best first.
+
+BORIS lets variables of its users have any name: its own headings come before those that others use.
+"""
 
 _SEPARATORS = "\t,;"
 _HEADER_ROWS = 200  # of an export that tells of its observation before the table
 _NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
+_MODIFIER = re.compile(r"modifier #?[0-9]+")
+_PLAYER = "player #"
 _TIME = re.compile(rf"-?{_NUMBER}(?:e-?[0-9]+)?|(?:[0-9]+:){{1,2}}{_NUMBER}")
 
 
@@ -62,9 +71,13 @@ class EventTable:
     unused
         The headings that mean nothing here.
     rows
-        Line in the file, from 1, and its cells by field.
+        Line in the file, from 1, and its cells by field. A line with annotations of several tiers
+        is a row for each.
+    faults
+        Line in the file -> what is wrong with its cells.
     preamble
-        What stands before the header, by the first cell of its line.
+        What stands before the header, by the first cell of its line; several films of one player
+        with semicolons between them.
     decimal_comma
         Whether commas do not separate cells, so that they may stand in numbers.
     """
@@ -73,6 +86,7 @@ class EventTable:
     columns: Mapping[str, str]
     unused: tuple[str, ...]
     rows: tuple[tuple[int, Mapping[str, str]], ...]
+    faults: Mapping[int, str]
     preamble: Mapping[str, str]
     decimal_comma: bool
 
@@ -81,13 +95,18 @@ class EventTable:
         return all(field in self.columns for field in fields)
 
 
-def read_event_table(path: Path, *, columns: Mapping[str, str] | None = None) -> EventTable:
+def read_event_table(
+    path: Path, *, is_code: Callable[[str], bool], columns: Mapping[str, str] | None = None
+) -> EventTable:
     """Read a table of events.
 
     Parameters
     ----------
     path
         CSV, TSV or semicolons; UTF-8 or UTF-16 with its mark.
+    is_code
+        Whether a heading is a code. Where there is no column for codes or tiers, such columns hold
+        the annotations of one tier each.
     columns
         Field -> heading, before any guess.
 
@@ -101,40 +120,111 @@ def read_event_table(path: Path, *, columns: Mapping[str, str] | None = None) ->
     text = _read_text(path)
     for separator in _SEPARATORS:
         lines = list(_split_lines(text, separator, path))
-        header = _find_header(lines, told)
+        header = _find_header(lines, told, is_code)
         if header is not None:
-            return _make_table(path, lines, *header, decimal_comma=separator != ",")
+            return _make_table(path, lines, header, separator=separator)
     raise AnnotationError(f"{path}: {_describe_failure(text, told)}")
 
 
+@dataclass(frozen=True)
+class _Header:
+    """The place of the header among the lines, and which columns hold what."""
+
+    place: int
+    cells: Sequence[str]
+    found: Mapping[str, int]
+    modifiers: Sequence[int]
+    tiers: Sequence[int]
+
+    @property
+    def used(self) -> set[int]:
+        return {*self.found.values(), *self.modifiers, *self.tiers}
+
+    @property
+    def width(self) -> int:
+        """Return the number of columns up to the last that has a heading."""
+        return max(column for column, cell in enumerate(self.cells) if cell) + 1
+
+    def name_columns(self) -> dict[str, str]:
+        """Return the heading or headings of each field."""
+        named = {field: self.cells[column] for field, column in self.found.items()}
+        for field, columns in (("modifiers", self.modifiers), ("tier", self.tiers)):
+            if columns:
+                named[field] = ", ".join(self.cells[column] for column in columns)
+        return named
+
+    def iter_rows(self, row: Sequence[str]) -> Iterator[dict[str, str]]:
+        """Yield the cells of a line by field, once for each of its tiers."""
+        whole = {field: _take(row, column) for field, column in self.found.items()}
+        if self.modifiers:
+            whole["modifiers"] = "|".join(_take(row, column) for column in self.modifiers)
+        if not self.tiers:
+            yield whole
+        for column in self.tiers:
+            if _take(row, column):
+                yield whole | {"tier": self.cells[column], "code": row[column]}
+
+
 def _find_header(
-    lines: Sequence[tuple[int, list[str]]], told: Mapping[str, str]
-) -> tuple[int, dict[str, int]] | None:
-    """Return the place of the header among the lines, and the column of each field."""
+    lines: Sequence[tuple[int, list[str]]],
+    told: Mapping[str, str],
+    is_code: Callable[[str], bool],
+) -> _Header | None:
     for place, (_, cells) in enumerate(lines[:_HEADER_ROWS]):
         found = _recognise(cells, told)
-        if found is not None:
-            return place, found
+        tiers: list[int] = []
+        if not {"code", "tier"} & found.keys():
+            tiers = [column for column, cell in enumerate(cells) if is_code(cell)]
+        named = all(field in found for field in told)
+        timed = {"start_s", "end_s"} <= found.keys() or {"time_s", "status"} <= found.keys()
+        if named and timed and (tiers or {"code", "tier"} & found.keys()):
+            of_boris = [] if "modifiers" in told else _find_modifiers(cells)
+            return _Header(place, cells, found, of_boris, tiers)
     return None
 
 
 def _make_table(
-    path: Path,
-    lines: Sequence[tuple[int, list[str]]],
-    place: int,
-    found: Mapping[str, int],
-    *,
-    decimal_comma: bool,
+    path: Path, lines: Sequence[tuple[int, list[str]]], header: _Header, *, separator: str
 ) -> EventTable:
-    header, used = lines[place][1], set(found.values())
+    below = lines[header.place + 1 :]
+    used = header.used
+    faults = {number: _find_fault(row, header, separator) for number, row in below}
     return EventTable(
         path,
-        {field: header[column] for field, column in found.items()},
-        tuple(cell for column, cell in enumerate(header) if cell and column not in used),
-        tuple((number, _name_cells(row, found)) for number, row in lines[place + 1 :]),
-        {row[0].casefold(): _join_rest(row) for _, row in lines[:place]},
-        decimal_comma,
+        header.name_columns(),
+        tuple(cell for column, cell in enumerate(header.cells) if cell and column not in used),
+        tuple((number, cells) for number, row in below for cells in header.iter_rows(row)),
+        {number: fault for number, fault in faults.items() if fault},
+        _read_preamble(row for _, row in lines[: header.place]),
+        separator != ",",
     )
+
+
+def _find_fault(row: Sequence[str], header: _Header, separator: str) -> str:
+    """Return what is wrong with the cells of a line: too many, or a quote that is not closed."""
+    for column, cell in enumerate(row):
+        inner = cell.splitlines()[1:]
+        swallowed = any(line.count(separator) >= header.width - 1 for line in inner)
+        if inner and (column in header.used or swallowed):
+            return f"cell {cell[:40]!r} runs over several lines; close its quote or take it out."
+    if any(row[header.width :]):
+        return (
+            f"there are more cells than the {header.width} headings; decimal commas need "
+            "semicolons or tabs between cells, or points instead."
+        )
+    return ""
+
+
+def _read_preamble(rows: Iterable[Sequence[str]]) -> dict[str, str]:
+    """Return what stands before the header; of a name that comes twice the first, or all films."""
+    read: dict[str, str] = {}
+    for first, *rest in rows:
+        name, text = first.casefold(), ";".join(filter(None, rest))
+        if name in read and name.startswith(_PLAYER):
+            text = f"{read[name]};{text}"
+        if name not in read or name.startswith(_PLAYER):
+            read[name] = text
+    return read
 
 
 def parse_time(text: str, heading: str, *, decimal_comma: bool) -> float | None:
@@ -189,10 +279,11 @@ def _read_text(path: Path) -> str:
 def _split_lines(text: str, separator: str, path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the stripped cells of each row that is not blank, with the line it starts on."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    blank = f"{string.whitespace}\N{NO-BREAK SPACE}".replace(separator, "")
     start = 1
     try:
         for cells in reader:
-            stripped = [cell.strip() for cell in cells]
+            stripped = [cell.strip(blank) for cell in cells]
             if any(stripped):
                 yield start, stripped
             start = reader.line_num + 1
@@ -200,27 +291,30 @@ def _split_lines(text: str, separator: str, path: Path) -> Iterator[tuple[int, l
         raise AnnotationError(f"{path}: line {start} is not CSV ({exc}); export it again") from exc
 
 
-def _recognise(cells: Sequence[str], told: Mapping[str, str]) -> dict[str, int] | None:
-    """Return the column of each field where the cells are the header of a table of events."""
-    places = {_plain(cell): place for place, cell in reversed(list(enumerate(cells))) if cell}
+def _recognise(cells: Sequence[str], told: Mapping[str, str]) -> dict[str, int]:
+    """Return the column of each field that the cells of a header name.
+
+    Of two headings alike the first counts, in a file of BORIS the last: its variables come before.
+    """
+    placed = [(_plain(cell), place) for place, cell in enumerate(cells) if cell]
+    is_boris = "observation id" in dict(placed)
+    places = dict(placed if is_boris else reversed(placed))
     found: dict[str, int] = {}
     for field, names in FIELDS.items():
         wanted = [told[field]] if field in told else names
         place = next((places[_plain(n)] for n in wanted if _plain(n) in places), None)
         if place is not None and (field in told or place not in found.values()):
             found[field] = place
-    named = all(field in found for field in told)
-    coded = "code" in found or "tier" in found
-    timed = {"start_s", "end_s"} <= set(found) or {"time_s", "status"} <= set(found)
-    return found if named and coded and timed else None
+    return found
 
 
-def _name_cells(cells: Sequence[str], found: Mapping[str, int]) -> dict[str, str]:
-    return {field: cells[place] for field, place in found.items() if place < len(cells)}
+def _find_modifiers(cells: Sequence[str]) -> list[int]:
+    """Return the columns of BORIS's modifiers where each has its own."""
+    return [column for column, cell in enumerate(cells) if _MODIFIER.fullmatch(_plain(cell))]
 
 
-def _join_rest(cells: Sequence[str]) -> str:
-    return ";".join(cell for cell in cells[1:] if cell)
+def _take(row: Sequence[str], column: int) -> str:
+    return row[column] if column < len(row) else ""
 
 
 def _plain(heading: str) -> str:
@@ -237,5 +331,5 @@ def _describe_failure(text: str, told: Mapping[str, str]) -> str:
         f"holds no table of events: no row has headings for{asked} a code and its start and end "
         "(or its time and whether it starts or stops) such as code,start_s,end_s; "
         f"{seen}; say which columns hold what with --column code=THEIR_NAME --column "
-        "start_s=THEIR_NAME, and let an ELAN export have its row of headings"
+        "start_s=THEIR_NAME, and let an ELAN export have its row of headings and the names of tiers"
     )

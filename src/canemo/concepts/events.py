@@ -1,18 +1,20 @@
 """Coded events as BORIS, ELAN and plain tables hold them, in one form.
 
-Times are seconds of the file's own time. BORIS writes one row per event (aggregated) or one per
+Times are seconds of the film's own time. BORIS writes one row per event (aggregated) or one per
 start, stop and point; ELAN one per annotation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from canemo.concepts.dogfacs import UNITS, read_codes
-from canemo.concepts.event_tables import EventTable, parse_time, read_event_table
+from canemo.concepts.dogfacs import is_unit
+from canemo.concepts.event import Event
+from canemo.concepts.event_rows import Row, describe_moved, read_time, start_rows
+from canemo.concepts.event_tables import EventTable, read_event_table
 from canemo.detect.annotations.problems import Problems
 from canemo.errors import AnnotationError
 
@@ -24,58 +26,7 @@ FORMS = {
 }
 _MARKS = {"start": "START", "stop": "STOP", "end": "STOP", "point": "POINT"}
 _STATE, _POINT = ("state", "state event"), ("point", "point event")
-
-
-@dataclass(frozen=True)
-class Event:
-    """One event of one file.
-
-    Attributes
-    ----------
-    file, row
-        Where it stands: the file's name, and the line from 1.
-    text
-        The code as written; empty says that the clip was coded and nothing seen.
-    units
-        The units it names, see `canemo.concepts.dogfacs.read_codes`.
-    start_s, end_s
-        [s]; `end_s` is None for a point event, both for a row without a code.
-    observer
-        Who coded it.
-    video_id, media, observation, subject
-        What the row says of whose clip it is; empty where it says nothing.
-    """
-
-    file: str
-    row: int
-    text: str
-    units: tuple[str, ...]
-    start_s: float | None
-    end_s: float | None
-    observer: str = ""
-    video_id: str = ""
-    media: str = ""
-    observation: str = ""
-    subject: str = ""
-    modifiers: str = ""
-
-    @property
-    def is_point(self) -> bool:
-        """Whether it has a moment and no duration."""
-        return self.start_s is not None and self.end_s is None
-
-    @property
-    def place(self) -> str:
-        """Where it stands, in words."""
-        return f"{self.file}, row {self.row}"
-
-    def __str__(self) -> str:
-        if self.start_s is None:
-            return f"{self.place}: no event"
-        span = (
-            f"at {self.start_s:g} s" if self.is_point else f"{self.start_s:g} to {self.end_s:g} s"
-        )
-        return f"{self.place}: {self.text} {span}"
+_OF_AGGREGATED = ("start (s)", "start_s")
 
 
 @dataclass(frozen=True)
@@ -83,7 +34,8 @@ class EventFile:
     """What one file of events holds and how it was understood.
 
     `form` is a key of `FORMS`; `columns` says which heading was read as what, `unused` which were
-    not read; `left_out` names the entries that could not be used.
+    not read; `notes` says how times were moved; `left_out` names the entries that could not be
+    used.
     """
 
     path: Path
@@ -91,6 +43,7 @@ class EventFile:
     columns: Mapping[str, str]
     unused: tuple[str, ...]
     events: tuple[Event, ...]
+    notes: tuple[str, ...]
     left_out: tuple[str, ...]
 
     def describe(self) -> dict[str, Any]:
@@ -102,6 +55,7 @@ class EventFile:
             "unused_columns": list(self.unused),
             "events": len(self.events),
             "observers": sorted({event.observer for event in self.events}),
+            "notes": list(self.notes),
             "left_out": list(self.left_out),
         }
 
@@ -132,40 +86,58 @@ def read_events(
     ------
     AnnotationError
         The file is no table of events; or, unless `skip_invalid`, entries cannot be used: a START
-        without its STOP, a time that is none, an end before the start.
+        without its STOP, a time that is none, an end before the start, more cells than headings,
+        films one after another of which the lengths are not told.
     """
     path = Path(path)
-    table = read_event_table(path, columns=columns)
+    table = read_event_table(path, is_code=is_unit, columns=columns)
     problems = Problems(path, skip_invalid=skip_invalid)
-    by_mark = table.has("time_s", "status") and not table.has("start_s", "end_s")
-    read = _read_marks if by_mark else _read_spans
-    events = read(table, problems, observer or path.stem)
+    by_mark = _has_marks(table)
+    rows = start_rows(table, problems, observer or path.stem)
+    events = (_read_marks if by_mark else _read_spans)(table, rows, problems)
     left_out = problems.close()
-    return EventFile(path, _name_form(table), table.columns, table.unused, tuple(events), left_out)
+    aside = ("start_s", "end_s") if by_mark else ()  # variables that have such names
+    return EventFile(
+        path,
+        _name_form(table, by_mark=by_mark),
+        {field: heading for field, heading in table.columns.items() if field not in aside},
+        table.unused + tuple(table.columns[field] for field in aside if table.has(field)),
+        tuple(events),
+        describe_moved(rows),
+        left_out,
+    )
 
 
-def _name_form(table: EventTable) -> str:
-    if not table.has("start_s", "end_s"):
+def _has_marks(table: EventTable) -> bool:
+    """Return whether rows are starts and stops, whatever else has a heading like a time."""
+    if not table.has("time_s", "status") or not table.has("start_s", "end_s"):
+        return table.has("time_s", "status")
+    marks = {cells["status"].casefold() for _, cells in table.rows}
+    points = marks == {"point"} and table.columns["start_s"].casefold() not in _OF_AGGREGATED
+    return points or bool(marks & {"start", "stop"})
+
+
+def _name_form(table: EventTable, *, by_mark: bool) -> str:
+    if by_mark:
         return "boris_events"
     if table.has("observation") or table.has("status"):
         return "boris_aggregated"
     return "elan" if table.has("tier") else "plain"
 
 
-def _read_spans(table: EventTable, problems: Problems, observer: str) -> list[Event]:
+def _read_spans(table: EventTable, rows: Sequence[Row], problems: Problems) -> list[Event]:
     """Return the events of a table whose rows have a start and an end."""
     events = []
-    for number, cells in table.rows:
-        with problems.gather(f"row {number}"):
-            event = _start_event(table, number, cells, observer)
-            start_s = _read_time(table, cells, "start_s")
-            end_s = _read_time(table, cells, "end_s")
-            if not event.text and start_s is None:
-                events.append(event)
+    for row in rows:
+        with problems.gather(f"row {row.event.row}"):
+            start_s, end_s = read_time(table, row, "start_s"), read_time(table, row, "end_s")
+            if not row.event.text and start_s is None:
+                events.append(row.event)
                 continue
-            if not event.text:
+            if not row.event.text:
                 raise AnnotationError("there is a time but no code; name what was seen.")
-            events.append(_set_span(event, start_s, end_s, kind=cells.get("status", "")))
+            kind = row.cells.get("status", "")
+            events += row.place(_set_span(row.event, start_s, end_s, kind=kind))
     return events
 
 
@@ -185,23 +157,32 @@ def _set_span(event: Event, start_s: float | None, end_s: float | None, *, kind:
     return replace(event, start_s=start_s, end_s=end_s)
 
 
-def _read_marks(table: EventTable, problems: Problems, observer: str) -> list[Event]:
+def _read_marks(table: EventTable, rows: Sequence[Row], problems: Problems) -> list[Event]:
     """Return the events of a table that has a row per start, stop and point."""
     marks: list[tuple[float, str, Event]] = []
-    for number, cells in table.rows:
-        with problems.gather(f"row {number}"):
-            event = _start_event(table, number, cells, observer)
-            time_s, mark = _read_time(table, cells, "time_s"), cells.get("status", "")
-            if not event.text:
+    for row in rows:
+        with problems.gather(f"row {row.event.row}"):
+            time_s, mark = read_time(table, row, "time_s"), row.cells.get("status", "")
+            if not row.event.text:
                 raise AnnotationError("there is no code; name what was seen.")
             if time_s is None:
-                raise AnnotationError(f"{event.text!r} has no time; give it in seconds.")
+                raise AnnotationError(f"{row.event.text!r} has no time; give it in seconds.")
             if mark.casefold() not in _MARKS:
                 heading = table.columns["status"]
                 raise AnnotationError(f"{heading} is {mark!r}; expected START, STOP or POINT.")
-            marks.append((time_s, _MARKS[mark.casefold()], event))
+            marks.append((time_s, _MARKS[mark.casefold()], row.event))
     marks.sort(key=lambda mark: mark[0])
-    return sorted(_pair_marks(marks, problems), key=lambda event: event.row)
+    paired = sorted(_pair_marks(marks, problems), key=lambda event: event.row)
+    return list(_place_paired(paired, rows, problems))
+
+
+def _place_paired(
+    events: Sequence[Event], rows: Sequence[Row], problems: Problems
+) -> Iterator[Event]:
+    row_of = {row.event.row: row for row in rows}
+    for event in events:
+        with problems.gather(f"row {event.row}"):
+            yield from row_of[event.row].place(event)
 
 
 def _pair_marks(marks: Sequence[tuple[float, str, Event]], problems: Problems) -> list[Event]:
@@ -239,45 +220,3 @@ def _name_run(event: Event) -> tuple[str, ...]:
         event.video_id, event.media, event.observation, event.subject, event.observer,
         event.text.casefold(), event.modifiers,
     )  # fmt: skip
-
-
-def _start_event(table: EventTable, number: int, cells: Mapping[str, str], observer: str) -> Event:
-    text = _choose_code(cells)
-    return Event(
-        file=table.path.name,
-        row=number,
-        text=text,
-        units=read_codes(text),
-        start_s=None,
-        end_s=None,
-        observer=cells.get("observer", "") or observer,
-        video_id=cells.get("video_id", ""),
-        media=cells.get("media", "") or table.preamble.get("player #1", ""),
-        observation=cells.get("observation", "") or table.preamble.get("observation id", ""),
-        subject=cells.get("subject", ""),
-        modifiers=cells.get("modifiers", ""),
-    )
-
-
-def _choose_code(cells: Mapping[str, str]) -> str:
-    """Return what a row codes: its annotation, or its tier where that is named by a unit."""
-    code, tier = cells.get("code", ""), cells.get("tier", "")
-    units = read_codes(tier)
-    named = bool(units) and all(unit in UNITS for unit in units)
-    return tier if named or not code else code
-
-
-def _read_time(table: EventTable, cells: Mapping[str, str], field: str) -> float | None:
-    """Return a time of a row [s], None where its cell is empty."""
-    text = cells.get(field, "")
-    if text.casefold() in ("", "na", "nan", "n/a"):
-        return None
-    heading = table.columns[field]
-    time_s = parse_time(text, heading, decimal_comma=table.decimal_comma)
-    if time_s is None or time_s < 0:
-        wanted = (
-            "expected seconds from 0 such as 12.5, or hh:mm:ss.ms with minutes and seconds below "
-            "60 after a colon"
-        )
-        raise AnnotationError(f"{heading} is {text!r}; {wanted}.")
-    return time_s

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from canemo.concepts.events import Event
+from canemo.concepts.event import Event
 from canemo.records import Study, Video
 
 
