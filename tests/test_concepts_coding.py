@@ -50,9 +50,18 @@ def event(units="AU25", start_s=0.0, end_s=1.0, *, observer="ann", file="coded.c
         ({"media": "/a/rex_1.mp4;/a/other_camera.mp4"}, ["v1"]),
         ({"media": "films/Ida/clip.mp4"}, ["i1"]),
         ({"media": "v2.mp4"}, ["v2"]),
+        ({"media": "player #1:rex_1.mp4|player #2:cam.mp4"}, ["v1"]),
+        ({"media": "file:///x/REX%5F1.mp4"}, ["v1"]),
         ({"observation": "rex_1"}, ["v1"]),
+        ({"observation": "rex_1.mp4"}, ["v1"]),
+        ({"video_id": "rex_1.mp4"}, ["v1"]),
+        ({"video_id": "b/rex_1.mp4"}, ["v1"]),
+        ({"video_id": "films\\Ida\\clip.mp4"}, ["i1"]),
         ({"video_id": "v2", "media": "rex_1.mp4"}, ["v2"]),
         ({"file": "rex_1.txt"}, ["v1"]),
+        ({"file": "rex_1.mp4.txt"}, ["v1"]),
+        ({"video_id": "v1", "subject": "rEX"}, ["v1"]),
+        ({"video_id": "v1", "subject": "No focal subject"}, ["v1"]),
     ],
 )
 def test_video_is_found_by_id_media_observation_or_file(whose, found):
@@ -70,6 +79,8 @@ def test_video_is_found_by_id_media_observation_or_file(whose, found):
         ({"media": "clip.mp4"}, "could be several videos of the study (i1, i2); give a video_id"),
         ({"media": "rex_1.mp4;rex_2.mp4"}, "could be several videos of the study (v1, v2)"),
         ({"file": "all.csv"}, "file of events 'all' is not a video of the study"),
+        ({"observation": "rex_1.2"}, "observation 'rex_1.2' is not a video of the study"),
+        ({"video_id": "v1", "subject": "ida"}, "its subject 'ida' is not 'Rex' of the video"),
         ({"video_id": "v1", "subject": "Ida"}, "its subject 'Ida' is not 'Rex' of the video"),
     ],
 )
@@ -81,8 +92,53 @@ def test_event_without_a_video_is_named_not_guessed(whose, reason):
     assert "row 2: AU25 0 to 1 s" in line
 
 
-def test_subject_that_is_no_subject_of_the_study_says_nothing():
-    assert list(match_events([event(video_id="v1", subject="the dog")], STUDY).by_video) == ["v1"]
+def test_subject_that_is_not_in_the_study_is_taken_for_the_videos_own_and_told():
+    strange = event(video_id="v1", subject="the dog")
+    matched = match_events([strange, strange, event(video_id="v2")], STUDY)
+    assert list(matched.by_video) == ["v1", "v2"]
+    assert matched.assumed == [
+        "coded.csv: 2 row(s) of subject 'the dog', whom the study does not have"
+    ]
+    assert match_events([event(video_id="v1", subject="No focal subject")], STUDY).assumed == []
+
+
+def test_strange_dog_beside_dogs_of_the_study_is_not_the_videos():
+    rex, bello = (event(video_id="v1", subject=name) for name in ("Rex", "Bello"))
+    matched = match_events([bello, rex], STUDY)
+    assert matched.by_video["v1"] == [rex]
+    assert matched.assumed == []
+    (line,) = matched.unmatched
+    assert "its subject 'Bello' is not 'Rex' of the video" in line
+
+
+def match_media(*paths, videos=("videos/Ida/clip.mp4",)):
+    """Match (coder, path), and return which paths found a video, and which did not."""
+    study = Study(ROOT, tuple(video(name, name) for name in videos))
+    events = [event(observer=who, media=path) for who, path in paths]
+    matched = match_events(events, study)
+    return [each.media for all_ in matched.by_video.values() for each in all_], matched.unmatched
+
+
+def test_two_films_of_one_name_are_not_both_the_studys():
+    one, other = "/films/Rex/clip.mp4", "/films/Max/clip.mp4"
+    found, unmatched = match_media(("ann", one), ("ann", other))
+    assert found == []
+    assert [path in line for path, line in zip((one, other), unmatched, strict=True)] == [
+        True,
+        True,
+    ]
+    assert "is of a name that its coder has in several folders and the study in one" in unmatched[0]
+    found, unmatched = match_media(("ann", "/films/Ida/clip.mp4"), ("ann", other))
+    assert found == ["/films/Ida/clip.mp4"]
+    assert len(unmatched) == 1
+    both = ("videos/Ida/clip.mp4", "videos/Max/clip.mp4")
+    assert match_media(("ann", "/f/Ida/clip.mp4"), ("ann", other), videos=both)[1] == []
+
+
+def test_two_coders_may_have_a_film_in_different_folders():
+    paths = ["/home/ann/clip.mp4", "C:\\films\\clip.mp4"]
+    assert match_media(("ann", paths[0]), ("ben", paths[1])) == (paths, [])
+    assert match_media(("ann", "clip.mp4"), ("ann", paths[1])) == (["clip.mp4", paths[1]], [])
 
 
 def test_event_of_a_file_is_under_every_part_that_the_table_lists():
