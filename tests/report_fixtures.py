@@ -397,6 +397,7 @@ def make_model(**changes: Any) -> dict[str, Any]:
         "dogs": 29,
         "regions": "landmarks of the study (256 of 256 crops)",
         "notes": [],
+        "difference": make_gap()[-1],
         "occlusion": make_gap(whole=None),
         "methods": [make_method(), make_method("eigencam", gap=None, shares=None)],
         **changes,
@@ -419,6 +420,7 @@ def make_method(name: str = "contribution", **changes: Any) -> dict[str, Any]:
         "title": "EigenCAM" if is_blind else "exact contributions",
         "explains": "backbone" if is_blind else "decision",
         "values": "activations" if is_blind else "part of the logit",
+        "exact": name == "contribution",
         "passed": not is_blind,
         "verdict": "FAILS: it stays the same" if is_blind else "passes every test that was made",
         "tested_crops": 58,
@@ -439,6 +441,7 @@ def make_gap(*, whole: float | None = 2.4, clear: bool = True, p: float = 0.004)
             "gap": percent / 100 * total,
             "gap_low": percent / 100 * total - 0.3,
             "gap_high": percent / 100 * total + 0.3,
+            "moved": 0.07,
             "percent": percent if clear else None,
             "p": p / 6,
             "p_holm": p,
@@ -450,7 +453,8 @@ def make_gap(*, whole: float | None = 2.4, clear: bool = True, p: float = 0.004)
     ]
     if whole is None:
         return parts
-    row = {"region": "all", "gap": total, "percent": 100.0 if clear else None, "p_holm": None}
+    row = {"region": "all", "gap": total, "moved": 0.0, "p_holm": None}
+    row["percent"] = 100.0 if clear else None
     reach = 1.1 if clear else total + 1
     limits = {"gap_low": total - reach, "gap_high": total + reach}
     return [*parts, {**parts[0], **row, **limits, "p": 0.0004, "area": 1.0}]

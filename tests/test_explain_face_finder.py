@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from canemo.errors import StudyError
 from canemo.explain.face_finder import MASK_SIDE, FaceFinder, describe_sources
 from canemo.explain.regions import (
     BANDS,
@@ -98,6 +99,23 @@ def test_study_points_that_show_no_face_do_not_stand_in_the_way_of_the_model():
     alone = FaceFinder(table_of(ears=ears)).find(rows_of("ears"), [IMAGE])
     assert alone.regions.source.tolist() == [BANDS]
     assert np.isfinite(alone.points[0, POINTS.index("ear_tip_left")]).all()
+
+
+def test_study_points_that_lie_elsewhere_are_not_used_and_said():
+    scaled = {name: (5 * x, 5 * y) for name, (x, y) in FACE.items()}
+    tip_outside = {**FACE, "ear_tip_left": (-0.1, -0.2)}
+    finder = FaceFinder(table_of(scaled=scaled, tip=tip_outside), FakeModel(0.3, 0.9, 0.9))
+    rows = rows_of("scaled", "tip", "new")
+    found = finder.find(rows, [IMAGE] * 3)
+    assert found.regions.source.tolist() == [BANDS, STUDY_LANDMARKS, MODEL_LANDMARKS]
+    first, second = finder.note_matches(rows, required=True)
+    assert first == "1 of 3 crops have no landmarks of the study"
+    assert second.startswith("landmarks of 1 crop(s) are not used, for no eye or no part of the")
+    with pytest.raises(
+        StudyError, match="of 1 frames that are looked at, 1 have landmarks outside"
+    ):
+        finder.note_matches(rows_of("scaled"), required=True)
+    assert FaceFinder().note_matches(rows, required=False) == []
 
 
 def test_without_anything_there_are_bands():

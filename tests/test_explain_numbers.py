@@ -18,7 +18,7 @@ from canemo.explain.numbers import (
     tabulate_crops,
     tabulate_dogs,
 )
-from canemo.explain.regions import MODEL_LANDMARKS, draw_bands, measure_cells
+from canemo.explain.regions import BANDS, MODEL_LANDMARKS, draw_bands, measure_cells
 from canemo.explain.report_card import grade_maps
 from canemo.explain.scoring import CURVE_SHARES
 from canemo.face_points import POINTS, REGIONS
@@ -262,6 +262,30 @@ def test_dogs_of_one_label_are_named_and_few_dogs_said():
     assert any("1 with crops of one label only" in note and "(d3)" in note for note in notes)
     assert not any("fewer than 8 dogs" in note for note in notes)
     assert any("fewer than 8 dogs" in note for note in describe_model(draw_found(dogs=7))["notes"])
+
+
+def test_regions_measured_in_another_way_in_one_condition_are_said():
+    found = draw_found()
+    is_label = (found.rows["label"] == LABEL).to_numpy()
+    mixed = replace(found, rows=found.rows.assign(regions=np.where(is_label, BANDS, "model")))
+    [note] = [note for note in describe_model(mixed)["notes"] if "fixed bands" in note]
+    assert f"100 % of {LABEL}" in note
+    assert f"0 % of {OTHER}" in note
+    assert not any("fixed bands" in note for note in describe_model(found)["notes"])
+
+
+def test_what_mean_faces_are_of_is_said(monkeypatch):
+    found = draw_found()
+    unknown = describe_model(found)["notes"]
+    assert any("the mean faces are of crops as they were cut" in note for note in unknown)
+    points = np.zeros_like(found.points)
+    points[:2] = np.nan
+    known = describe_model(replace(found, points=points))["notes"]
+    assert any(note.startswith("2 crop(s) have no points") for note in known)
+    assert not any("evenly spaced" in note for note in known)
+    monkeypatch.setattr("canemo.explain.numbers.MEAN_FACE_CROPS", 10)
+    some = describe_model(found)["notes"]
+    assert "the mean faces are of 10 crops, evenly spaced among all" in some
 
 
 def test_regions_that_no_landmark_shows_are_counted():

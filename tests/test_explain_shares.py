@@ -229,6 +229,38 @@ def test_what_both_conditions_share_cancels():
     )
 
 
+def shift_regions(origin):
+    """Return evidence that is the same in both conditions, and regions that are not."""
+    slope = np.linspace(0, 6, GRID)[:, None] / GRID**2
+    maps = slope + draw_maps(origin, noise=0.05)
+    elsewhere = np.roll(BANDS, 4, axis=1)
+    is_second = (origin["label"] == LABELS[1]).to_numpy()
+    return maps, np.where(is_second[:, None, None, None], elsewhere, BANDS)
+
+
+def test_regions_that_lie_elsewhere_in_one_condition_are_no_evidence():
+    origin = make_origin(dogs=8)
+    maps, cells = shift_regions(origin)
+    table = by_region(split_gap(maps, cells, origin, first="play", second="rest").table)
+    moved = table["moved"].drop(WHOLE)
+    np.testing.assert_allclose(table["gap"].drop(WHOLE), moved, atol=0.01)
+    seems = (table["gap_low"] > 0) | (table["gap_high"] < 0)
+    assert seems.drop(WHOLE).sum() >= 3
+    assert moved.sum() == pytest.approx(0, abs=1e-9)
+    assert (table["p_holm"].drop(WHOLE) > 0.05).all()
+
+
+def test_evidence_in_regions_that_lie_elsewhere_is_found_none_the_less():
+    origin = make_origin(dogs=8)
+    maps, cells = shift_regions(origin)
+    muzzle = cells[:, REGIONS.index("muzzle")]
+    is_second = (origin["label"] == LABELS[1]).to_numpy()
+    maps = maps + 2 * is_second[:, None, None] * muzzle / muzzle.sum(axis=(1, 2), keepdims=True)
+    table = by_region(split_gap(maps, cells, origin, first="play", second="rest").table)
+    assert table.loc["muzzle", "p_holm"] < 0.05
+    assert table.loc["muzzle", "gap"] > 1
+
+
 def test_turned_question_has_the_opposite_answer():
     origin = make_origin(dogs=7)
     maps, cells = draw_maps(origin, planted=600), cells_of(len(origin))

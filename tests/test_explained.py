@@ -167,10 +167,39 @@ def test_probe_trained_in_epochs_has_seen_the_dogs_and_that_is_said(explainable_
     assert any("it has seen those it is asked about" in note for note in found.notes)
 
 
-def test_study_whose_dogs_are_no_longer_those_of_the_run_is_refused(explainable_study, tmp_path):
+@pytest.mark.parametrize(("before", "after"), [(",dog", ",other"), (",frust", ",frusst")])
+def test_study_whose_dogs_or_labels_are_no_longer_those_of_the_run_is_refused(
+    explainable_study, tmp_path, before, after
+):
     [run] = copy_run(explainable_study, tmp_path, EXACT)
     table = run.parent.parent / "videos.csv"
-    table.write_text(table.read_text(encoding="utf-8").replace(",dog", ",other"), encoding="utf-8")
+    table.write_text(table.read_text(encoding="utf-8").replace(before, after), encoding="utf-8")
+    with pytest.raises(StudyError, match=r"dog or label of .*changed \(s0c.*run it again"):
+        load(run)
+
+
+def test_video_that_came_later_is_left_out_and_said(explainable_study, tmp_path):
+    [run] = copy_run(explainable_study, tmp_path, EXACT)
+    study = run.parent.parent
+    table = study / "videos.csv"
+    first = table.read_text(encoding="utf-8").splitlines()[1]
+    content = (study / first.split(",")[1]).read_bytes()
+    (study / "videos" / "later.mp4").write_bytes(content + bytes(16))  # another file
+    later = ",".join(["later", "videos/later.mp4", *first.split(",")[2:]])
+    table.write_text(f"{table.read_text(encoding='utf-8').rstrip()}\n{later}\n", encoding="utf-8")
+    found = load(run)
+    assert "later" not in set(found.rows["video_id"])
+    assert any(note.startswith("1 crop(s) are left out") for note in found.notes)
+
+
+def test_study_without_any_tested_dog_is_refused(explainable_study, tmp_path):
+    [run] = copy_run(explainable_study, tmp_path, EXACT)
+    table = run.parent.parent / "videos.csv"
+    lines = table.read_text(encoding="utf-8").splitlines()
+    table.write_text(
+        "\n".join(line.replace("s", "z", 1) if ",dog" in line else line for line in lines),
+        encoding="utf-8",
+    )
     with pytest.raises(NoFacesError, match="no usable crop of any tested dog is left"):
         load(run)
 
@@ -207,6 +236,26 @@ def test_landmarks_are_read_from_a_file_and_what_is_wrong_with_them_is_passed_on
     assert finder.model is None
     assert len(finder.table.points_of("s1c1", 2)) == 46
     assert any("s0c0" in note for note in notes)
+
+
+def test_landmarks_of_other_frames_are_counted_or_refused(explainable_study, tmp_path):
+    [run] = copy_run(explainable_study, tmp_path, EXACT)
+    path = write_landmarks(run.parent.parent / "landmarks.csv")
+    table = pd.read_csv(path)
+    one_frame = table["frame_index"] == 0
+    table[one_frame | (table["video_id"] == "s0c0")].to_csv(path, index=False)
+    count = DOGS * CLIPS
+    assert (
+        f"{count - 1} of {count} crops have no landmarks of the study"
+        in load(run, regions="study").notes
+    )
+    table[one_frame].to_csv(path, index=False)
+    with pytest.raises(StudyError, match=f"of {count} frames that are looked at, 0 have landmarks"):
+        load(run, regions="study")
+    assert (
+        f"{count} of {count} crops have no landmarks of the study"
+        in load(run, regions="auto").notes
+    )
 
 
 def test_unknown_source_of_regions_names_those_there_are(study):

@@ -108,8 +108,42 @@ def test_unreadable_picture_is_named(gather, tmp_path):
 def test_unreadable_video_is_told_and_left_out(gather, tmp_path, caplog):
     save(tmp_path / "in" / "good.png", noise())
     (tmp_path / "in" / "bad.mp4").write_bytes(b"no video")
-    assert gather(tmp_path / "in").rows["video_id"].tolist() == ["good"]
+    found = gather(tmp_path / "in")
+    assert found.rows["video_id"].tolist() == ["good"]
     assert "bad.mp4" in caplog.text
+    [note] = found.notes
+    assert note.startswith("bad is left out: ")
+
+
+def test_video_without_a_face_is_told_beside_others(gather, tmp_path):
+    blank = write_painted_study(tmp_path / "blank", subjects=1, clips=1, faces=False)
+    save(blank / "videos" / "good.png", noise())
+    [note] = gather(blank / "videos").notes
+    assert note == "dog0 clip0 is left out: no face is found in it"
+
+
+def test_hidden_files_and_an_earlier_explanation_are_passed_over(gather, tmp_path):
+    place = tmp_path / ".in" / "photos"  # the hidden folder is the one that was asked for
+    for name in ("a.png", "._a.png", ".trash/b.png", "out/overlays/a_000000.png"):
+        save(place / name, noise())
+    (place / "out" / "explanation.json").write_text("{}", encoding="utf-8")
+    assert gather(place).rows["video_id"].tolist() == ["a"]
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.float32, np.int32])
+def test_grey_of_more_than_8_bits_is_refused(gather, tmp_path, kind):
+    save(tmp_path / "in" / "deep.tiff", np.full((30, 40), 1000, kind))
+    found = gather(tmp_path / "in")
+    with pytest.raises(StudyError, match=r"deep\.tiff: its grey values are not of 8 bits"):
+        found.read(found.rows)
+
+
+def test_picture_too_large_to_decode_is_named(gather, tmp_path, monkeypatch):
+    save(tmp_path / "in" / "huge.png", noise())
+    monkeypatch.setattr(PilImage, "MAX_IMAGE_PIXELS", 100)
+    found = gather(tmp_path / "in")
+    with pytest.raises(StudyError, match=r"huge\.png: cannot be read as a picture"):
+        found.read(found.rows)
 
 
 def test_nothing_to_look_at_says_what_to_give(gather, tmp_path):

@@ -65,6 +65,21 @@ def test_small_place_that_holds_more_for_its_size_is_named_beside_the_large_one(
     )
 
 
+def test_map_whose_parts_sum_to_no_logit_claims_no_shares_of_it():
+    lead = make_method("occlusion", title="a sliding square", gap=make_gap(whole=0.5))
+    assert write_sentence(make_model(methods=[lead])).startswith(
+        "The logits of “frustration” and “positive anticipation” differ by 2.40; the parts of the "
+        "leading map (a sliding square) do not sum to that. Told from chance: the muzzle (+0.30 in "
+        "16 % of the area), "
+    )
+    unclear = make_method("occlusion", gap=make_gap(whole=0.5, p=0.2, clear=False))
+    sentence = write_sentence(make_model(methods=[unclear]))
+    assert sentence.endswith("By this map no part of the face can be told from chance.")
+    text = format_explanation(make_explanation(methods=[lead]))
+    assert "held by the map" in text
+    assert "difference [logits]" not in text
+
+
 def test_map_that_failed_claims_nothing():
     failed = make_method(passed=False, verdict="FAILS: covering its best places costs no more")
     sentence = write_sentence(make_model(methods=[failed, make_method("eigencam")]))
@@ -87,7 +102,8 @@ def test_unclear_difference_is_said_to_be_unclear():
 def test_difference_that_could_not_be_measured_is_not_called_small():
     missing = {"gap_low": None, "percent": None, "reason": ONE_DOG}
     rows = [{**row, **missing} for row in make_gap()]
-    sentence = write_sentence(make_model(methods=[make_method(gap=rows)]))
+    model = make_model(methods=[make_method(gap=rows)], difference=rows[-1])
+    sentence = write_sentence(model)
     assert sentence == f"How the labels differ is not known: {ONE_DOG}."
     sentence = write_sentence(make_model(methods=[make_method(gap=None)]))
     assert "(exact contributions) has no parts that add up" in sentence
@@ -181,8 +197,9 @@ def test_page_says_in_order_what_it_found(page):
         "dino_vits8, pooling mean. Each dog is looked at by a probe that was fitted without it.",
         "Regions from: landmarks of the study",
         "(exact contributions: part of the logit)",
-        "muzzle 16 % 1.46 1.16 to 1.76 61 % 0.004",
-        "all 100 % 2.40 1.30 to 3.50 100 % < 0.001",
+        "muzzle 16 % 1.46 1.16 to 1.76 0.07 61 % 0.004",
+        "all 100 % 2.40 1.30 to 3.50 0.00 100 % < 0.001",
+        "the difference of the logits, 2.40 (1.30 to 3.50), is lost when",
         "muzzle 1.46 1.16 to 1.76 61 % 0.004",
         "frustration muzzle 61 % 49 % to 73 % 16 % 3.81",
         "Crops and maps",
@@ -430,6 +447,15 @@ def test_every_crop_has_its_overlay_on_the_scale_of_its_model(tmp_path, sheets):
         expected = overlay_cam(example.read(), positive / positive.max())
         np.testing.assert_array_equal(blind, expected)
     assert told[-1] == ("draw dino", len(examples), len(examples))
+
+
+def test_videos_whose_names_look_alike_have_an_overlay_each(tmp_path, sheets):
+    [example] = make_examples(1)[:1]
+    names = ("a/b", "a_b", "A:b")
+    draw(tmp_path, [[replace(example, video_id=name) for name in names]], [make_model()])
+    written = sorted(path.name for path in (tmp_path / "overlays/dino_contribution").iterdir())
+    frame = f"{example.frame_index:06d}"
+    assert written == [f"A_b_{frame}~3.png", f"a_b_{frame}.png", f"a_b_{frame}~2.png"]
 
 
 def test_map_of_zeros_shows_the_crop_alone(tmp_path, sheets):

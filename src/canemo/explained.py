@@ -15,7 +15,7 @@ from canemo.backbones import Backbone
 from canemo.config import Config
 from canemo.detect.landmarks import load_landmark_model
 from canemo.errors import ConfigError, ModelError, NoFacesError, StudyError
-from canemo.evidence import read_evidence
+from canemo.evidence import Evidence, read_evidence
 from canemo.explain.decision import Decision
 from canemo.explain.face_finder import FaceFinder, RegionSource
 from canemo.explain.fold_probes import fit_shuffled, fit_unseen
@@ -141,20 +141,26 @@ def load_explained_run(
     config, root = read_run_config(run_dir), run_dir.resolve().parent.parent
     protocol = read_run(run_dir).metrics["protocol"]
     study = load_study(root)
+    evidence = read_evidence(run_dir, protocol=protocol)
+    _require_same_labels(study, evidence.study, run_dir)
     detector = load_configured_detector(config, elsewhere=True)
     crops = crop_videos(study, config, detector, progress=progress, cost=Cost())
     backbone = load_configured_backbone(config, elsewhere=True)
     backbone = calibrate_backbone(backbone, crops, config)
     label = label or protocol["positive_label"]
-    decisions, shuffled, notes = _fit(run_dir, config, protocol, label, with_controls, progress)
+    decisions, shuffled, notes = _fit(run_dir, evidence, label, with_controls, progress)
     used = crops.used
     rows = used.loc[choose_frames(used, crops.ledger, f"even:{per_clip}"), _COLUMNS]
-    rows = rows[rows["subject_id"].isin(decisions)].reset_index(drop=True)
+    is_known = rows["video_id"].isin([video.video_id for video in evidence.study.videos])
+    is_asked = rows["subject_id"].isin(decisions) & is_known
+    notes += _note_left_out(rows[~is_asked])
+    rows = rows[is_asked].reset_index(drop=True)
     if not len(rows):
         raise NoFacesError(f"{run_dir}: no usable crop of any tested dog is left to explain")
     finder, warnings = find_faces(
         study, regions=regions, landmarks=landmarks, individual=individual, config=config
     )
+    notes += finder.note_matches(rows, required=regions == "study")
     others = [name for name in study.labels if name != label]
     labels = (others[0] if len(others) == 1 else OTHER, label)
     return Explained(
@@ -170,16 +176,38 @@ def load_explained_run(
     )
 
 
+def _require_same_labels(study: Study, run: Study, run_dir: Path) -> None:
+    """Raise StudyError where videos have another dog or label by now than when the run was made."""
+    now = {video.video_id: (video.subject_id, video.label) for video in study.videos}
+    changed = [
+        video.video_id
+        for video in run.videos
+        if now.get(video.video_id, (video.subject_id, video.label))
+        != (video.subject_id, video.label)
+    ]
+    if changed:
+        raise StudyError(
+            f"{run_dir}: since it was made, dog or label of {len(changed)} of its videos have "
+            f"changed ({', '.join(changed[:3])}{' ...' if len(changed) > 3 else ''}); run it again"
+        )
+
+
+def _note_left_out(rows: pd.DataFrame) -> list[str]:
+    """Return which crops no probe is asked about: the run did not test their dog or their video."""
+    if not len(rows):
+        return []
+    dogs = ", ".join(sorted(rows["subject_id"].unique()))
+    return [
+        f"{len(rows)} crop(s) are left out, for the run tested not their dog or not their video "
+        f"({dogs})"
+    ]
+
+
 def _fit(
-    run_dir: Path,
-    config: Config,
-    protocol: Mapping[str, str],
-    label: str,
-    with_controls: bool,
-    progress: Progress,
+    run_dir: Path, evidence: Evidence, label: str, with_controls: bool, progress: Progress
 ) -> tuple[dict[str, Decision], dict[str, Decision], list[str]]:
     """Return the decisions by dog, those from shuffled labels, and what must be known of them."""
-    evidence = read_evidence(run_dir, protocol=protocol)
+    config = evidence.config
     if label not in evidence.study.labels:
         raise ConfigError(f"label {label!r}: the labels are {', '.join(evidence.study.labels)}")
     if config.probe.method == "gradient":
@@ -262,6 +290,7 @@ def load_explained_model(
         (
             "the pictures have no condition: they are shown under what the model answers, and "
             "each counts as a dog of its own",
+            *gallery.notes,
         ),
         is_labelled=False,
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from canemo.backbones import randomise
 from canemo.errors import ConfigError, ModelError, NoFacesError, OutputExistsError
@@ -113,6 +114,7 @@ def explain_models(
     """
     folders = [Path(places)] if isinstance(places, Path | str) else [Path(each) for each in places]
     chosen = [find_method(name) for name in dict.fromkeys(methods)]
+    truth = list(dict.fromkeys(truth))
     _require_regions(truth)
     _require_use(crops=crops, landmarks=landmarks, weights=weights, regions=regions)
     place = _find_place(folders, out_dir, needs_place=crops is not None, force=force)
@@ -216,20 +218,28 @@ def _survey(
         raise NoFacesError(f"{model.name}: every crop has fewer pixels than the map has places")
     tables = {method.name: join_tables(tested[method.name]) for method in methods}
     rows = join_tables([table for _, table in cases])
+    order = _order_like(model, rows)
     return Found(
         name=model.name,
         backbone=backbone.spec.name,
         pooling=", ".join(dict.fromkeys(each.pooling for each in model.decisions.values())),
         labels=model.labels,
         is_labelled=model.is_labelled,
-        rows=rows,
-        points=np.concatenate([case.points for case, _ in cases]),
-        masks=np.concatenate([case.masks for case, _ in cases]).astype(np.float16),
-        maps={name: np.concatenate(parts) for name, parts in maps.items()},
+        rows=rows.iloc[order].reset_index(drop=True),
+        points=np.concatenate([case.points for case, _ in cases])[order],
+        masks=np.concatenate([case.masks for case, _ in cases])[order],
+        maps={name: np.concatenate(parts)[order] for name, parts in maps.items()},
         cards={name: grade_maps(name, table) for name, table in tables.items()},
         tests=join_tables([table.assign(method=name) for name, table in tables.items()]),
         notes=(*model.notes, *_note_small(len(model.rows) - len(rows))),
     )
+
+
+def _order_like(model: Explained, rows: pd.DataFrame) -> NDArray[np.int64]:
+    """Return in which order rows are as the model's: models side by side may ask in another one."""
+    place = {pair: number for number, pair in enumerate(model.places)}
+    pairs = rows[["video_id", "frame_index"]].itertuples(index=False, name=None)
+    return np.argsort([place[pair] for pair in pairs])
 
 
 def _choose_lead(model: Explained) -> Method:
@@ -249,7 +259,7 @@ def _make_case(
 ) -> Case | None:
     """Return some crops of one probe with their regions; None where all are too small.
 
-    `given` counts the crops of each dog and label so far: the first `tests` of them are tested, of
+    `given` counts the tested crops of each dog and label so far: the first `tests` are tested, of
     pictures without a condition no more than `MOST_PICTURES` in all.
     """
     subject_id = rows["subject_id"].iloc[0]
@@ -268,7 +278,7 @@ def _make_case(
     for place, pair in enumerate(zip(rows["subject_id"], rows["label"], strict=True)):
         is_room = model.is_labelled or given.total() < MOST_PICTURES
         tested[place] = given[pair] < tests and is_room
-        given[pair] += 1
+        given[pair] += int(tested[place])
     return Case(
         rows.assign(
             logit=logits,

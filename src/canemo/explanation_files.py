@@ -14,6 +14,7 @@ import pandas as pd
 
 from canemo import environment
 from canemo.explain.numbers import (
+    MEAN_FACE_CROPS,
     Found,
     average_maps,
     describe_model,
@@ -30,8 +31,6 @@ from canemo.report.run_folder import EXPLANATION_FILE
 from canemo.runs import put_in_place
 
 SCHEMA = 1
-MEAN_FACE_CROPS = 600
-"""Of how many crops at most the mean faces are made; evenly spaced among all."""
 
 
 def write_explanation(

@@ -20,6 +20,7 @@ from canemo.predict import Model, name_videos
 from canemo.progress import Progress
 from canemo.proposal import VIDEO_SUFFIXES
 from canemo.records import Fate, Image, Video
+from canemo.report.run_folder import EXPLANATION_FILE
 
 logger = logging.getLogger(__name__)
 
@@ -37,11 +38,14 @@ class Gallery:
         One row per crop: video_id (of a picture: its name) and frame_index (0).
     pictures, videos
         Where they are from, by video_id.
+    notes
+        Which files gave no crop, and why.
     """
 
     rows: pd.DataFrame
     pictures: Mapping[str, Path]
     videos: Mapping[str, CropFile]
+    notes: tuple[str, ...] = ()
 
     def read(self, rows: pd.DataFrame) -> list[Image]:
         """Return the crops of some rows, (H, W, 3) uint8, RGB each.
@@ -64,6 +68,8 @@ def open_gallery(
 ) -> Gallery:
     """Gather the crops of a picture, a video, or a folder of such (searched through).
 
+    Hidden files, and what an earlier explanation wrote, are passed over.
+
     Parameters
     ----------
     place
@@ -84,7 +90,7 @@ def open_gallery(
     NoFacesError
         No face is found in any of the videos, and there is no picture.
     """
-    files = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file())
+    files = [place] if place.is_file() else _list_files(place)
     known = [p for p in files if p.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES]
     if not known:
         raise StudyError(
@@ -94,35 +100,50 @@ def open_gallery(
     named = name_videos(known)
     pictures = {name: p for name, p in named if p.suffix.lower() in PICTURE_SUFFIXES}
     videos: dict[str, CropFile] = {}
+    notes = []
     for done, (name, path) in enumerate(named):
         progress("crop", done, len(named))
         if name not in pictures:
-            found = _crop_video(Video(name, path.absolute(), name, ""), model, cache_dir)
-            videos |= {} if found is None else {name: found}
+            try:
+                videos[name] = model.crop_video(Video(name, path.absolute(), name, ""), cache_dir)
+            except VideoOpenError as exc:
+                logger.warning("%s", exc)
+                notes.append(f"{name} is left out: {exc}")
     progress("crop", len(named), len(named))
     places = [(name, 0) for name in pictures]
     for name, file in videos.items():
         ledger = file.read_ledger()
         used = ledger.loc[ledger["fate"] == Fate.USED, "frame_index"].to_numpy()
         places += [(name, int(frame)) for frame in used[spread_evenly(len(used), per_clip)]]
+        if not len(used):
+            notes.append(f"{name} is left out: no face is found in it")
     if not places:
         raise NoFacesError(f"{place}: no face is found in any of the videos")
     rows = pd.DataFrame(places, columns=["video_id", "frame_index"])
-    return Gallery(rows, pictures, videos)
+    return Gallery(rows, pictures, videos, tuple(notes))
 
 
-def _crop_video(video: Video, model: Model, cache_dir: Path) -> CropFile | None:
-    try:
-        return model.crop_video(video, cache_dir)
-    except VideoOpenError as exc:
-        logger.warning("%s", exc)
-        return None
+def _list_files(folder: Path) -> list[Path]:
+    """Return the files of a folder and those below it, but hidden ones and canemo's own pages."""
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    own = {path.parent for path in found if path.name == EXPLANATION_FILE}
+    return sorted(
+        path
+        for path in found
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and own.isdisjoint(path.parents)
+    )
 
 
 def _read_picture(path: Path) -> Image:
     try:
         with PilImage.open(path) as picture:
+            if picture.mode.startswith(("I", "F")):
+                raise StudyError(
+                    f"{path}: its grey values are not of 8 bits, and nobody here knows what is "
+                    "white; save it as an ordinary picture of 8 bits"
+                )
             upright = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
             return shrink(upright, max_short_side_px=MOST_SIDE_PX)
-    except (OSError, UnidentifiedImageError) as exc:
+    except (OSError, UnidentifiedImageError, PilImage.DecompressionBombError) as exc:
         raise StudyError(f"{path}: cannot be read as a picture ({exc}); take it out") from exc

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from canemo.detect.landmarks import LandmarkModel
+from canemo.errors import StudyError
 from canemo.explain.regions import (
     BANDS,
     MODEL_LANDMARKS,
@@ -86,7 +87,41 @@ class FaceFinder:
         aligned = [face or mine for mine, face in zip(own, located, strict=True)]
         return FoundFaces(masks, _to_pixels(aligned, images_rgb))
 
+    def note_matches(self, rows: pd.DataFrame, *, required: bool) -> list[str]:
+        """Return how many crops have no landmarks of the study, or none that lie in them.
+
+        Raises
+        ------
+        StudyError
+            They are `required`, and no crop has any.
+        """
+        if self.table is None:
+            return []
+        placed = self._place(rows)
+        absent = sum(points is None for points in placed)
+        astray = sum(points is not None and not _lies_inside(points) for points in placed)
+        if required and absent + astray == len(rows):
+            raise StudyError(
+                f"{self.table.source}: of {len(rows)} frames that are looked at, {astray} have "
+                "landmarks outside the face and the others none; frames count from 0 over all "
+                "frames of the video, points are pixels of the frame as it is displayed"
+            )
+        notes = []
+        if absent:
+            notes.append(f"{absent} of {len(rows)} crops have no landmarks of the study")
+        if astray:
+            notes.append(
+                f"landmarks of {astray} crop(s) are not used, for no eye or no part of the muzzle "
+                "lies in the crop: they may be of another size of the video, or of other frames"
+            )
+        return notes
+
     def _look_up(self, rows: pd.DataFrame) -> list[Points | None]:
+        placed = self._place(rows)
+        return [points if points and _lies_inside(points) else None for points in placed]
+
+    def _place(self, rows: pd.DataFrame) -> list[Points | None]:
+        """Return the study's landmarks of each crop, wherever they lie, or None."""
         if self.table is None:
             return [None] * len(rows)
         found: list[Points | None] = []
@@ -119,6 +154,13 @@ def describe_sources(sources: Sequence[str]) -> str:
 def _shows_face(points: Points | None) -> bool:
     """Return whether regions can be drawn from points, not bands alone."""
     return not {"eyes", "muzzle"} & set(find_missing_regions(points or {}))
+
+
+def _lies_inside(points: Points) -> bool:
+    """Return whether an eye and the muzzle, where points are of them, have one in the crop."""
+    inside = {name: place for name, place in points.items() if min(place) >= 0 and max(place) <= 1}
+    wanted = {"eyes", "muzzle"} - set(find_missing_regions(points))
+    return bool(inside) and not wanted & set(find_missing_regions(inside))
 
 
 def _rectangle(row: Mapping[Any, Any]) -> tuple[float, float, float, float]:

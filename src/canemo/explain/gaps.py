@@ -49,8 +49,11 @@ class Gap:
         - region
         - gap, gap_low, gap_high: the region's part of the mean difference between the conditions
           within a dog [logits], with its 95 % interval; the parts sum to that of "all"
+        - moved: of the gap, what would be there if the evidence were the same in both conditions:
+          the region is larger in one of them, or lies elsewhere; sums to 0
         - percent: of the whole difference; may be negative or above 100
-        - p: of the sign-flip test that dogs differ in either direction as often
+        - p: of the sign-flip test that dogs differ in either direction as often: the larger one of
+          the gap and of the gap less what moved
         - p_holm: corrected for the number of regions tested; NaN for "all", which is one test
         - area: of the crop that the region covers, 0 to 1, mean over the same dogs
         - dogs: with crops of both conditions
@@ -111,7 +114,9 @@ def split_gap(
     that is the same in both, such as what the model reads in any picture, cancels. With maps that
     sum to the logit but for a constant (`canemo.explain.contribution`) the parts sum exactly to
     the difference of the mean logits. Each condition's sums are over the regions as they lie in
-    its own crops: where a region grows, so does what it may hold.
+    its own crops: where a region grows, so does what it may hold. What the dog's mean map of both
+    conditions has in the regions of the one more than in those of the other is given as `moved`,
+    and a region is told from chance only where it is with and without that.
 
     The interval is the t interval of the dogs' differences. Percentages are given where the
     interval of the whole difference leaves out zero; elsewhere they would be parts of nothing.
@@ -130,8 +135,10 @@ def split_gap(
     parts = measure_parts(maps[wanted], cells[wanted])
     whole = maps[wanted].sum(axis=(1, 2), dtype=float)
     area = cells[wanted].mean(axis=(2, 3), dtype=float)
+    still = measure_parts(_average_of_dogs(maps[wanted], there), cells[wanted])
     values = {
         "gap": np.column_stack([parts, whole]),
+        "moved": np.column_stack([still, np.zeros(len(still))]),
         "area": np.column_stack([area, np.ones(len(area))]),
     }
     means = average_within_dogs(values, there, names)
@@ -139,7 +146,11 @@ def split_gap(
     gaps, areas = other - one, (one + other) / 2
     rows = [
         _summarise_gap(
-            gaps["gap", name].to_numpy(), areas["area", name].to_numpy(), draws=draws, seed=seed
+            gaps["gap", name].to_numpy(),
+            gaps["moved", name].to_numpy(),
+            areas["area", name].to_numpy(),
+            draws=draws,
+            seed=seed,
         )
         for name in names
     ]
@@ -158,26 +169,48 @@ def _pair_dogs(
     return one.loc[both], other.loc[both], tuple(str(dog) for dog in left_out)
 
 
-def _summarise_gap(values: Array, areas: Array, *, draws: int, seed: int) -> dict[str, Any]:
+def _average_of_dogs(maps: NDArray[Any], origin: pd.DataFrame) -> Array:
+    """Return in place of each map (N, h, w) the mean of its dog, both conditions weighing alike."""
+    places = range(maps.shape[1] * maps.shape[2])
+    flat = average_within_dogs({"map": maps.reshape(len(maps), -1)}, origin, places)["map"]
+    dogs = flat.groupby(level="subject_id").mean()
+    return dogs.loc[origin["subject_id"]].to_numpy(dtype=float).reshape(maps.shape)
+
+
+def _summarise_gap(
+    values: Array, moved: Array, areas: Array, *, draws: int, seed: int
+) -> dict[str, Any]:
+    names = ("gap", "gap_low", "gap_high", "moved", "percent", "p", "p_holm", "area")
     row: dict[str, Any] = {
-        **dict.fromkeys(("gap", "gap_low", "gap_high", "percent", "p", "p_holm", "area"), np.nan),
+        **dict.fromkeys(names, np.nan),
         "dogs": len(values),
         "reason": None,
     }
     if not len(values):
         return {**row, "reason": NO_DOGS}
-    row |= {"gap": float(values.mean()), "area": float(areas.mean())}
+    row |= {
+        "gap": float(values.mean()),
+        "moved": float(moved.mean()),
+        "area": float(areas.mean()),
+    }
     if len(values) < 2:
         return {**row, "reason": ONE_DOG}
     if row["area"] <= 0:
         return {**row, "reason": NO_AREA}
     if np.abs(values).max() < LEAST_SPREAD:
         return {**row, "reason": NO_DIFFERENCE}
-    row["p"], _, _ = flip_signs(values, draws=draws, seed=seed)
+    row["p"] = max(_test(each, draws=draws, seed=seed) for each in (values, values - moved))
     if np.ptp(values) < LEAST_SPREAD:
         return {**row, "reason": ALL_ALIKE}
     reach = measure_reach(values)
     return {**row, "gap_low": row["gap"] - reach, "gap_high": row["gap"] + reach}
+
+
+def _test(values: Array, *, draws: int, seed: int) -> float:
+    if np.abs(values).max() < LEAST_SPREAD:
+        return 1.0
+    p, _, _ = flip_signs(values, draws=draws, seed=seed)
+    return float(p)
 
 
 def _finish_gaps(table: pd.DataFrame) -> pd.DataFrame:

@@ -41,6 +41,8 @@ class Method:
         N crops, a backbone and M decisions to (M, N, rows, columns) float32.
     signed
         Whether values below zero mean something.
+    exact
+        Whether values and a constant sum to the logit.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Method:
     values: str
     compute: Compute
     signed: bool = True
+    exact: bool = False
 
 
 def _map_eigencam(
@@ -68,6 +71,7 @@ METHODS: dict[str, Method] = {
             "decision",
             "part of the logit; with the bias they sum to it",
             map_contributions,
+            exact=True,
         ),
         Method(
             "gradient",

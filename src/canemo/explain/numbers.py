@@ -16,7 +16,7 @@ from canemo.explain.face_finder import describe_sources
 from canemo.explain.gaps import WHOLE, split_gap
 from canemo.explain.methods import METHODS
 from canemo.explain.parts import list_rows, measure_parts
-from canemo.explain.regions import measure_cells
+from canemo.explain.regions import BANDS, measure_cells
 from canemo.explain.report_card import ReportCard
 from canemo.explain.scoring import CURVE_SHARES
 from canemo.explain.shares import measure_shares
@@ -25,6 +25,12 @@ from canemo.records import Image
 
 LEAST_DOGS = 8
 """With fewer, no sign-flip test of one of six regions can reach 0.05 after Holm's correction."""
+
+MEAN_FACE_CROPS = 600
+"""Of how many crops at most the mean faces are made; evenly spaced among all."""
+
+UNLIKE_SOURCES = 0.1
+"""How far apart conditions are in the share of crops with bands before a reader is told."""
 
 _AT_ONCE = 256
 
@@ -90,7 +96,14 @@ def describe_model(found: Found) -> dict[str, Any]:
         "clips": int(rows["video_id"].nunique()),
         "dogs": int(rows["subject_id"].nunique()),
         "regions": describe_sources(rows["regions"].tolist()),
-        "notes": [*found.notes, *_note_dogs(found), *_note_unaligned(found), *_note_unseen(found)],
+        "notes": [
+            *found.notes,
+            *_note_dogs(found),
+            *_note_sources(found),
+            *_note_mean_faces(found),
+            *_note_unseen(found),
+        ],
+        "difference": describe_difference(found),
         "occlusion": describe_losses(found),
         "methods": [_describe_method(name, found) for name in found.maps],
     }
@@ -116,14 +129,42 @@ def _note_dogs(found: Found) -> list[str]:
     return notes
 
 
-def _note_unaligned(found: Found) -> list[str]:
-    unknown = np.isfinite(found.points).all(axis=2).sum(axis=1) < 2
-    if not unknown.any():
+def _note_sources(found: Found) -> list[str]:
+    """Return whether one condition's regions are bands more often than the other's."""
+    if not found.is_labelled:
         return []
+    is_band = found.rows["regions"] == BANDS
+    shares = is_band.groupby(found.rows["label"]).mean()
+    if not len(shares) or shares.max() - shares.min() < UNLIKE_SOURCES:
+        return []
+    parts = " and ".join(f"{100 * share:.0f} % of {label}" for label, share in shares.items())
     return [
-        f"{int(unknown.sum())} crop(s) have no points that faces can be aligned by: they are not "
-        "in the mean faces"
+        f"fixed bands stand in for landmarks in {parts}: regions are measured in two ways there "
+        "that differ between the conditions; compare with --regions bands"
     ]
+
+
+def _note_mean_faces(found: Found) -> list[str]:
+    """Return which crops the mean faces are of, where they are not of all."""
+    unknown = ~_can_align(found.points)
+    notes = []
+    if unknown.all():
+        notes.append(
+            "no crop has points that faces can be aligned by: the mean faces are of crops as they "
+            "were cut"
+        )
+    elif unknown.any():
+        notes.append(
+            f"{int(unknown.sum())} crop(s) have no points that faces can be aligned by: they are "
+            "not in the mean faces"
+        )
+    if len(unknown) > MEAN_FACE_CROPS:
+        notes.append(f"the mean faces are of {MEAN_FACE_CROPS} crops, evenly spaced among all")
+    return notes
+
+
+def _can_align(points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return np.asarray(np.isfinite(points).all(axis=2).sum(axis=1) >= 2)
 
 
 def _note_unseen(found: Found) -> list[str]:
@@ -145,6 +186,7 @@ def _describe_method(name: str, found: Found) -> dict[str, Any]:
         "title": method.title,
         "explains": method.explains,
         "values": method.values,
+        "exact": method.exact,
         "passed": card.passed,
         "verdict": card.verdict,
         "tested_crops": card.crops,
@@ -212,6 +254,12 @@ def tabulate_dogs(found: Found) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
+def describe_difference(found: Found) -> dict[str, Any]:
+    """Return the difference of the logits between the labels, as a row of `Gap`."""
+    logits = found.rows["logit"].to_numpy()[:, None, None]
+    return _split(logits, np.ones((len(logits), 1, 1, 1)), found, ("crop",))[-1]
+
+
 def describe_losses(found: Found) -> list[dict[str, Any]]:
     """Return, by region, how much of the difference between the labels covering it takes away.
 
@@ -221,8 +269,7 @@ def describe_losses(found: Found) -> list[dict[str, Any]]:
     losses = found.rows[list(LOSSES)].to_numpy()[:, :, None]
     each = np.eye(len(REGIONS))[None, :, :, None]
     cells = np.broadcast_to(each, (len(losses), *each.shape[1:]))
-    logits = found.rows["logit"].to_numpy()[:, None, None]
-    whole = _split(logits, np.ones((len(losses), 1, 1, 1)), found, ("crop",))[-1]
+    whole = describe_difference(found)
     is_clear = whole["gap_low"] is not None and whole["gap_low"] * whole["gap_high"] > 0
     return [
         {
@@ -272,7 +319,7 @@ def average_maps(
     places
         Which.
     """
-    known = np.isfinite(found.points[places]).all(axis=2).sum(axis=1) >= 2
+    known = _can_align(found.points[places])
     if known.any():  # else as they are: nothing can be aligned
         images_rgb = [image for image, is_known in zip(images_rgb, known, strict=True) if is_known]
         places = places[known]

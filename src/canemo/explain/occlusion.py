@@ -33,8 +33,9 @@ def map_occlusion(
     """Return what each logit loses when a square around a place is covered, (M, N, 8, 8).
 
     A square of a quarter of the crop's width, blurred beyond recognition, goes over the crop in
-    steps of an eighth; each cell has the mean loss of the squares that cover it. 49 passes of the
-    backbone per crop serve all M decisions.
+    steps of an eighth; the loss of each is shared out evenly over its four cells, and a cell has
+    the mean of its shares. Evidence that adds up is thus found in the size it has, but for some of
+    it at the border. 50 passes of the backbone per crop serve all M decisions.
 
     References
     ----------
@@ -44,7 +45,7 @@ def map_occlusion(
     windows = _slide()
     masks = np.repeat(windows[None], len(images_rgb), axis=0)
     losses = measure_losses(images_rgb, masks, backbone, decisions)  # (M, N, W)
-    share = windows / windows.sum(axis=0)
+    share = windows / windows.sum(axis=0) / WINDOW**2
     return np.asarray(np.einsum("mnw,wrc->mnrc", losses, share), dtype=np.float32)
 
 

@@ -57,7 +57,7 @@ def measure_parts(maps: NDArray[Any], cells: NDArray[Any]) -> Array:
 
 
 def average_within_dogs(
-    values: Mapping[str, Array], origin: pd.DataFrame, regions: Sequence[str]
+    values: Mapping[str, Array], origin: pd.DataFrame, regions: Sequence[str] | range
 ) -> pd.DataFrame:
     """Return one row per label and dog: the mean over its clips of the mean over their crops.
 

@@ -1,4 +1,4 @@
-"""What was found of coded action units: a table for the terminal, and one HTML file."""
+"""What was found of coded action units: words, cells of tables, and one HTML file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from canemo.report.canvas import (
 from canemo.report.html import embed_figure, open_template
 
 CLIPS_DRAWN = 2
-SHOWN_LINES = 5
 _MAX_MARKED_FRAMES = 300
 
 _DECODING = {
@@ -38,31 +37,11 @@ _DIRECTION = {
     "aligned": "shares its direction",
     "not shown": "not shown to share it",
     "not asked": "–",
+    "cannot be asked": "cannot be asked",
 }
 
 
-# -- terminal --------------------------------------------------------------------------------------
-
-
-def format_concepts(content: Mapping[str, Any]) -> str:
-    """Return what was found as sentences and tables.
-
-    Parameters
-    ----------
-    content
-        What `canemo concepts` writes as JSON.
-    """
-    parts = [write_concepts_sentence(content), _format_understood(content["events"])]
-    parts += filter(
-        None,
-        [
-            _format_decoding(content["units"]),
-            _format_directions(content),
-            _format_agreement(content["agreement"]["pairs"]),
-            "\n".join(f"Warning: {text}" for text in content["warnings"]),
-        ],
-    )
-    return "\n\n".join(parts)
+# -- words -----------------------------------------------------------------------------------------
 
 
 def write_concepts_sentence(content: Mapping[str, Any]) -> str:
@@ -90,6 +69,10 @@ def write_concepts_sentence(content: Mapping[str, Any]) -> str:
 def _state_directions(content: Mapping[str, Any]) -> str:
     label = wording.quote(content["protocol"]["label"])
     units = [u["unit"] for u in content["units"] if u["direction_verdict"] == "aligned"]
+    decoded = [u for u in content["units"] if u["verdict"] == "decodable"]
+    if all(unit["direction_verdict"] == "cannot be asked" for unit in decoded):
+        reason = decoded[0]["direction_reason"]
+        return f"Whether the probe of {label} has a direction in common cannot be asked: {reason}."
     if not units:
         return f"None that can be decoded is shown to share its direction with {label}."
     shares = "shares its direction" if len(units) == 1 else "share their direction"
@@ -97,23 +80,6 @@ def _state_directions(content: Mapping[str, Any]) -> str:
         f"{wording.join_words(units)} {shares} with the probe of {label}: that is no cause, for "
         "whatever goes along with it has that direction too."
     )
-
-
-def _format_understood(events: Mapping[str, Any]) -> str:
-    lines = [
-        f"{file['file']}: {file['form_words']}, {wording.count(file['events'], 'row')}; "
-        + ", ".join(f"{ours} = {theirs!r}" for ours, theirs in file["columns"].items())
-        for file in events["files"]
-    ]
-    lines.append(
-        f"{wording.count(events['clips_coded'], 'clip')} coded, "
-        f"{len(events['clips_left_out'])} left out"
-    )
-    for title, texts in list_remarks(events):
-        lines += [f"{title}: {text}" for text in texts[:SHOWN_LINES]]
-        if len(texts) > SHOWN_LINES:
-            lines.append(f"{title}: {len(texts) - SHOWN_LINES} more, see the report")
-    return "\n".join(lines)
 
 
 def list_remarks(events: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
@@ -127,32 +93,22 @@ def list_remarks(events: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
         for f in events["files"]
         if f["unused_columns"]
     ]
+    moved = [f"{f['file']}: {note}" for f in events["files"] for note in f["notes"]]
+    never = [
+        f"{who}, {', '.join(units)}: no witness of their absence"
+        for who, units in events["units_never_used"].items()
+    ]
     kinds = [
         ("not a DogFACS code, kept as given", unknown),
         ("entry left out", left_out),
         ("no video", events["unmatched"]),
         ("beyond its clip", events["outside"]),
+        ("times moved", moved),
+        ("taken for the video's own", events["subjects_assumed"]),
+        ("unit that a coder never used", never),
         ("columns not read", unused),
     ]
     return [(title, texts) for title, texts in kinds if texts]
-
-
-def _format_decoding(units: Sequence[Mapping[str, Any]]) -> str:
-    wide = max([len(unit["unit"]) for unit in units], default=0) + 2
-    heading = "AUROC of frames of unseen dogs, within dogs and of all dogs pooled"
-    lines = [
-        heading,
-        f"{'unit':<{wide}}{'frames':>7}{'shown':>7}{'dogs':>6}{'within':>8}  {'95 % interval':<16}"
-        f"{'p Holm':>8}{'pooled':>8}{'moved':>7}  verdict",
-    ]
-    for unit in units:
-        row = tabulate_decoding(unit)
-        lines.append(
-            f"{unit['unit']:<{wide}}{row['frames']:>7}{row['shown']:>7}{row['dogs']:>6}"
-            f"{row['within']:>8}  {row['interval']:<16}{row['p_holm']:>8}{row['pooled']:>8}"
-            f"{row['pooled_null']:>7}  {row['verdict']}"
-        )
-    return "\n".join(lines) if units else ""
 
 
 def tabulate_decoding(unit: Mapping[str, Any]) -> dict[str, str]:
@@ -172,36 +128,18 @@ def tabulate_decoding(unit: Mapping[str, Any]) -> dict[str, str]:
         "pooled": wording.format_measure("auroc", pooled.get("auroc")),
         "pooled_interval": wording.format_interval("auroc", pooled.get("interval")),
         "pooled_null": wording.format_measure("auroc", pooled.get("null_mean")),
+        "unseen": wording.group_digits(unit["events_without_frame"]),
+        "disagreed": wording.group_digits(unit["frames_disagreed"]),
         "verdict": f"{verdict}: {reason}" if reason else verdict,
     }
-
-
-def _format_directions(content: Mapping[str, Any]) -> str:
-    units = [unit for unit in content["units"] if unit["verdict"] == "decodable"]
-    if not units:
-        return ""
-    wide = max(len(unit["unit"]) for unit in units) + 2
-    label = content["protocol"]["label"]
-    lines = [
-        f"direction of {label!r}: correlation of scores within unseen dogs, change of the logit "
-        "for one step along the unit, AUROC by clip left without it; in brackets what moved "
-        "codings give",
-        f"{'unit':<{wide}}{'correlation':<26}{'logit':<26}{'left':<34}{'p Holm':>8}  verdict",
-    ]
-    for unit in units:
-        row = tabulate_direction(unit)
-        lines.append(
-            f"{unit['unit']:<{wide}}{row['correlation']:<26}{row['sensitivity']:<26}"
-            f"{row['left']:<34}{row['p_holm']:>8}  {row['verdict']}"
-        )
-    return "\n".join(lines)
 
 
 def tabulate_direction(unit: Mapping[str, Any]) -> dict[str, str]:
     """Return the cells of a unit's line in the table of directions."""
     direction = unit["direction"]
     correlation, sensitivity = direction["correlation"], direction["sensitivity"]
-    left = direction["removal"]["auroc"]
+    left, reason = direction["removal"]["auroc"], unit["direction_reason"]
+    verdict = _DIRECTION[unit["direction_verdict"]]
     remaining = [wording.format_measure("auroc", left[key]) for key in ("whole", "left")]
     return {
         "correlation": _show_signed(correlation["value"], correlation["null"]),
@@ -212,7 +150,7 @@ def tabulate_direction(unit: Mapping[str, Any]) -> dict[str, str]:
         "sensitivity": _show_signed(sensitivity["value"], sensitivity["null"]),
         "p_sensitivity": wording.format_p(_take_greater(sensitivity), name=""),
         "left": f"{' to '.join(remaining)} [{_show_range(left['null'], signed=False)}]",
-        "verdict": _DIRECTION[unit["direction_verdict"]],
+        "verdict": f"{verdict}: {reason}" if reason else verdict,
     }
 
 
@@ -231,20 +169,6 @@ def _show_range(ends: Sequence[float] | None, *, signed: bool) -> str:
     if ends is None:
         return "–"
     return " to ".join(f"{end:+.2f}" if signed else f"{end:.3f}" for end in ends)
-
-
-def _format_agreement(pairs: Sequence[Mapping[str, Any]]) -> str:
-    if not pairs:
-        return ""
-    wide = max(len(pair["unit"]) for pair in pairs) + 2
-    lines = ["agreement, Cohen's kappa by frame over the frames that both coded"]
-    for pair in pairs:
-        row = tabulate_agreement(pair)
-        lines.append(
-            f"{pair['unit']:<{wide}}{row['observers']}: kappa {row['kappa']}, {row['agreement']} "
-            f"of {row['frames']} frames alike, shown {row['prevalence']}"
-        )
-    return "\n".join(lines)
 
 
 def tabulate_agreement(pair: Mapping[str, Any]) -> dict[str, str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -202,15 +204,27 @@ def _write_overlays(
     scales: Mapping[str, float],
     progress: Progress,
 ) -> None:
-    for done, example in enumerate(examples):
+    names = _name_overlays(examples)
+    for done, (example, name) in enumerate(zip(examples, names, strict=True)):
         progress(f"draw {model['name']}", done, len(examples))
         for method in model["methods"]:
             place = folder / "overlays" / f"{model['name']}_{method['name']}"
-            name = f"{example.video_id}_{example.frame_index:06d}.png".replace("/", "_")
             with replacing(place / name) as temporary:
                 drawn = _overlay(example, method, scales[method["name"]])
                 PilImage.fromarray(drawn).save(temporary)
     progress(f"draw {model['name']}", len(examples), len(examples))
+
+
+def _name_overlays(examples: Sequence[Example]) -> list[str]:
+    """Return a file name for each, that any file system takes; a number tells those alike apart."""
+    names: list[str] = []
+    count = Counter[str]()
+    for example in examples:
+        stem = re.sub(r'[<>:"/\\|?*]', "_", f"{example.video_id}_{example.frame_index:06d}")
+        count[stem.casefold()] += 1
+        number = count[stem.casefold()]
+        names.append(f"{stem}.png" if number == 1 else f"{stem}~{number}.png")
+    return names
 
 
 def _choose(examples: Sequence[Example]) -> list[int]:

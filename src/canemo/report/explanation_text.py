@@ -26,11 +26,15 @@ def format_explanation(content: Mapping[str, Any]) -> str:
         lines += [f"{each['title']}: {each['verdict']}" for each in model["methods"]]
         lead = model["methods"][0]
         for heading, rows in (
-            ("difference [logits]", lead["gap"] if model["is_labelled"] else None),
+            (_name_gap(lead), lead["gap"] if model["is_labelled"] else None),
             ("lost when covered", model["occlusion"] if model["is_labelled"] else None),
         ):
             lines += _format_rows(heading, _tabulate_gap(rows))
     return "\n".join(lines)
+
+
+def _name_gap(method: Mapping[str, Any]) -> str:
+    return "difference [logits]" if method["exact"] else "held by the map"
 
 
 def _format_rows(heading: str, rows: Sequence[Mapping[str, str]]) -> list[str]:
@@ -53,6 +57,7 @@ def describe_explanation(model: Mapping[str, Any]) -> dict[str, Any]:
         "gap_rows": _tabulate_gap(lead["gap"]),
         "share_rows": _tabulate_shares(lead["shares"]),
         "loss_rows": _tabulate_gap(model["occlusion"]),
+        "logits": _state_difference(model["difference"]),
         "lead": lead,
     }
 
@@ -73,10 +78,16 @@ def write_sentence(model: Mapping[str, Any]) -> str:
         )
     if lead["gap"] is None:
         return f"The leading map ({lead['title']}) has no parts that add up to numbers by region."
+    if model["difference"]["gap_low"] is None:
+        return f"How the labels differ is not known: {model['difference']['reason']}."
+    untested = " No test was made of this map." if lead["passed"] is None else ""
+    told = _tell_parts(model, lead) if lead["exact"] else _tell_sure_parts(model, lead)
+    return f"{told}{untested}"
+
+
+def _tell_parts(model: Mapping[str, Any], lead: Mapping[str, Any]) -> str:
+    """Return where most of the difference lies, of a map whose parts sum to it."""
     rows = [row for row in lead["gap"] if row["percent"] is not None]
-    whole = [row for row in lead["gap"] if row["region"] == "all"]
-    if whole[0]["gap_low"] is None:
-        return f"How the labels differ is not known: {whole[0]['reason']}."
     if not rows:
         return "The evidence of the two labels does not differ clearly on these crops."
     parts = [row for row in rows if row["region"] != "all" and row["area"]]
@@ -84,20 +95,40 @@ def write_sentence(model: Mapping[str, Any]) -> str:
     densest = max(parts, key=lambda row: row["percent"] / row["area"])
     text = (
         f"Of the difference in evidence between {wording.quote(model['label'])} and "
-        f"{wording.quote(model['other'])} ({whole[0]['gap']:.2f} logits), {_state_part(largest)}"
+        f"{wording.quote(model['other'])} ({model['difference']['gap']:.2f} logits), "
+        f"{_state_part(largest)}"
     )
     if densest is not largest:
         text += f"; relative to its area most is in another part: {_state_part(densest)}"
-    untested = " No test was made of this map." if lead["passed"] is None else ""
-    return f"{text}.{untested}"
+    return f"{text}."
+
+
+def _tell_sure_parts(model: Mapping[str, Any], lead: Mapping[str, Any]) -> str:
+    """Return which parts can be told from chance, of a map whose parts sum to no logit."""
+    text = (
+        f"The logits of {wording.quote(model['label'])} and {wording.quote(model['other'])} differ "
+        f"by {model['difference']['gap']:.2f}; the parts of the leading map ({lead['title']}) do "
+        "not sum to that. "
+    )
+    sure = [
+        f"the {row['region']} ({row['gap']:+.2f} in {100 * row['area']:.0f} % of the area)"
+        for row in sorted(lead["gap"], key=lambda row: -abs(row["gap"] or 0))
+        if row["region"] != "all" and _is_sure(row)
+    ]
+    if not sure:
+        return f"{text}By this map no part of the face can be told from chance."
+    return f"{text}Told from chance: {', '.join(sure)}."
+
+
+def _is_sure(row: Mapping[str, Any]) -> bool:
+    return row["p_holm"] is not None and row["p_holm"] <= wording.P_LEVEL
 
 
 def _state_part(row: Mapping[str, Any]) -> str:
     """Return a region's part of the difference, and whether it can be told from chance."""
     area = f"{100 * row['area']:.0f} % of the area"
     part = f"{row['percent']:.0f} % lies in the {row['region']}, {area}"
-    is_sure = row["p_holm"] is not None and row["p_holm"] <= wording.P_LEVEL
-    return part if is_sure else f"{part} (which cannot be told from chance)"
+    return part if _is_sure(row) else f"{part} (which cannot be told from chance)"
 
 
 def _tabulate_card(method: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,11 +165,17 @@ def _tabulate_gap(rows: Sequence[Mapping[str, Any]] | None) -> list[dict[str, st
             "area": _show_percent(row["area"], 100),
             "gap": _show(row["gap"]),
             "interval": _show_interval(row, "gap"),
+            "moved": _show(row["moved"]),
             "percent": _show_percent(row["percent"], 1),
             "p": _show_p(row["p_holm"] if row["region"] != "all" else row["p"]),
         }
         for row in rows or []
     ]
+
+
+def _state_difference(row: Mapping[str, Any]) -> str:
+    interval = "" if row["gap_low"] is None else f" ({_show_interval(row, 'gap')})"
+    return f"{_show(row['gap'])}{interval}"
 
 
 def _tabulate_shares(rows: Sequence[Mapping[str, Any]] | None) -> list[dict[str, str]]:
