@@ -276,6 +276,43 @@ def test_frames_on_which_coders_disagree_are_left_out_and_counted():
     assert coding.count_disagreements("AU25") == 2
 
 
+def test_all_coded_means_every_coder():
+    coding = code(
+        event(video_id="v1", observer="ann"),
+        event(video_id="v2", observer="ben"),
+        names=("v1", "v2", "i1"),
+        all_coded=True,
+    )
+    assert coding.by_observer[:, 0].tolist() == [
+        [1, 1] + [ABSENT] * 13,
+        [ABSENT] * 5 + [1, 1] + [ABSENT] * 8,
+    ]
+    assert coding.count_disagreements("AU25") == 4
+
+
+@pytest.mark.parametrize("all_coded", [False, True])
+def test_coder_who_never_used_a_unit_is_no_witness_of_its_absence(all_coded):
+    coding = code(
+        event("AU25", video_id="v1", observer="mouth"),
+        event("EAD103", video_id="v1", start_s=1, end_s=2, observer="ears"),
+        all_coded=all_coded,
+    )
+    assert coding.settle("AU25").tolist() == [1, 1, 0, 0, 0]
+    assert coding.settle("EAD103").tolist() == [0, 0, 1, 1, 0]
+    assert coding.never_used == {"mouth": ("EAD103",), "ears": ("AU25",)}
+    assert compare_coders(coding, np.full(5, "Rex", object)) == []
+
+
+def test_a_unit_used_in_any_video_was_looked_for_in_all():
+    coding = code(
+        event("AU25", video_id="v1", observer="ann"),
+        event("AD19", video_id="v1", observer="ben"),
+        event("AU25", video_id="not in the study", observer="ben"),
+    )
+    assert coding.count_disagreements("AU25") == 2
+    assert coding.never_used == {"ann": ("AD19",)}
+
+
 def test_agreement_is_over_the_frames_that_both_coded():
     (pair,) = compare_coders(code_twice(), np.repeat(["Rex", "Ida"], 5).astype(object))
     # v1: both in 1 frame, ann alone in 1, ben alone in 1, neither in 2
@@ -300,6 +337,7 @@ def test_no_kappa_where_a_unit_was_never_seen_is_said():
         event("AD19", video_id="v1", observer="ann"),
         event("AD19", video_id="v1", observer="ben"),
         event("AU25", video_id="v2", observer="ann"),
+        event("AU25", video_id="i1", observer="ben"),
         names=("v1", "v2"),
     )
     by_unit = {row["unit"]: row for row in compare_coders(coding, np.full(10, "Rex", object))}

@@ -167,15 +167,69 @@ def test_two_coders_are_compared_and_what_they_disagree_on_left_out(
     )
     (pair,) = found.content["agreement"]["pairs"]
     assert pair["observers"] == ["ann", "ben"]
-    # both coded s0c0, s0c2, s1c0 and the eight shut clips; ben saw 3 and 5 of ann's 15 frames
-    assert pair["frames"] == 55
-    assert pair["agreement"] == pytest.approx(48 / 55)
+    # of ann's 40 frames ben saw 3 and 5; the clips that ben does not name ben has coded too
+    assert pair["frames"] == 80
+    assert pair["agreement"] == pytest.approx(48 / 80)
+    assert pair["prevalence"] == [40 / 80, 8 / 80]
     (unit,) = found.content["units"]
-    assert unit["frames_disagreed"] == 7
-    assert unit["frames"] == 73
+    assert unit["frames_disagreed"] == 32
+    assert unit["frames"] == 48
     assert found.content["events"]["observers"] == ["ann", "ben"]
     table = pd.read_parquet(found.table)
-    assert table["shown"].isna().sum() == 7
+    assert table["shown"].isna().sum() == 32
+    named = concepts_study(study, [ann, f"ben={ben}"], config=config, name="named", permutations=50)
+    (pair,) = named.content["agreement"]["pairs"]  # of s0c0, s0c2 and s1c0
+    assert (pair["frames"], pair["agreement"]) == (15, pytest.approx(8 / 15))
+    assert "clips that both coders named" in named.content["agreement"]["method"]
+
+
+@pytest.mark.parametrize("all_coded", [False, True])
+def test_passes_for_different_units_do_not_deny_each_others(canemo, study, tmp_path, all_coded):
+    head = "video_id,code,start_s,end_s\n"
+    mouth, ears = tmp_path / "mouth.csv", tmp_path / "ears.csv"
+    mouth.write_text(head + "".join(f"{name},AU25,0,1\n" for name in OPEN) + "s0c1,,,\n")
+    ears.write_text(head + "".join(f"{name},EAD103,0,0.05\n" for name in OPEN + SHUT))
+    flags = ["--all-coded"] if all_coded else []
+    options = ["--name", f"passes {all_coded}", "--permutations", 50, *FAST, *flags]
+    code, out, _ = canemo("concepts", study, "--events", mouth, "--events", ears, *options)
+    assert code == 0
+    found = json.loads((study / "concepts" / f"passes {all_coded}.json").read_text())
+    by_name = {unit["unit"]: unit for unit in found["units"]}
+    assert (by_name["AU25"]["shown"], by_name["EAD103"]["shown"]) == (40, 16)
+    assert by_name["AU25"]["frames"] == (80 if all_coded else 45)
+    assert {unit["frames_disagreed"] for unit in by_name.values()} == {0}
+    assert found["agreement"]["pairs"] == []
+    assert found["events"]["units_never_used"] == {"ears": ["AU25"], "mouth": ["EAD103"]}
+    assert "Warning: coder 'ears' never used AU25; coder 'mouth' never used EAD103: of these" in out
+    assert "unit that a coder never used: ears, AU25" in out
+
+
+def test_table_counts_events_that_no_frame_shows_and_frames_disagreed(canemo, study, tmp_path):
+    head = "video_id,code,start_s,end_s,observer\n"
+    table = tmp_path / "both.csv"
+    table.write_text(
+        head + "s0c0,AU25,0,1,ann\ns0c0,AU25,0,0.5,ben\ns0c0,AU25,0.61,0.65,ben\n"
+        "s0c2,AU25,0.61,0.65,ben\n"
+    )
+    code, out, _ = canemo("concepts", study, "--events", table, "--name", "count", *FAST)
+    assert code == 0
+    assert re.search(r"unseen +disagreed  verdict", out)
+    assert re.search(r"AU25 +8 +3 +1 .* 2 +2  too few", out)
+
+
+def test_times_moved_and_subjects_assumed_are_told(canemo, study, tmp_path):
+    table = tmp_path / "moved.csv"
+    table.write_text(
+        "Observation id,Source,Time offset (s),Media duration (s),Subject,Behavior,Behavior type,"
+        "Start (s),Stop (s),Media file name\n"
+        "o,player #1:dog0 clip0.mp4,100,1,Bello,AU25,STATE,100,100.5,Not found\n"
+    )
+    code, out, _ = canemo("concepts", study, "--events", table, "--name", "moved", *FAST)
+    assert code == 0
+    assert "times moved: moved.csv: time offset of 100 s taken off the times of 1 row(s)" in out
+    assert "taken for the video's own: moved.csv: 1 row(s) of subject 'Bello', whom" in out
+    found = json.loads((study / "concepts" / "moved.json").read_text())
+    assert (found["units"][0]["frames"], found["units"][0]["shown"]) == (5, 3)
 
 
 def test_clips_without_events_are_left_out_with_a_warning(study, config, tmp_path):
@@ -209,6 +263,10 @@ def test_no_unit_in_any_clip_is_said_and_rows_without_events_are_not_enough(
     [
         ({"penalty": 0.0}, r"penalty = 0; expected more than 0"),
         ({"permutations": 0}, r"permutations = 0; expected at least 1"),
+        ({"penalty": float("nan")}, r"penalty = nan; expected more than 0"),
+        ({"penalty": float("inf")}, r"penalty = inf; expected more than 0"),
+        ({"point_window_s": float("nan")}, r"point_window_s = nan; expected seconds from 0"),
+        ({"point_window_s": float("inf")}, r"point_window_s = inf; expected seconds from 0"),
         ({"point_window_s": -1.0}, r"point_window_s = -1; expected seconds from 0"),
     ],
 )

@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import kstest
 
 from canemo.concepts.units import MIN_DOGS
+from canemo.report.concepts import tabulate_direction, write_concepts_sentence
 from concept_worlds import (
     draw_bouts,
     draw_clip_unit,
@@ -73,6 +74,25 @@ def test_direction_is_turned_round_where_the_label_is_the_units_absence():
     assert direction["correlation"]["value"] == pytest.approx(-1)
     assert direction["correlation"]["p_holm"] <= 2 / 200
     assert direction["sensitivity"]["value"] < direction["sensitivity"]["null"][0]
+
+
+def test_direction_cannot_be_asked_where_each_dog_has_one_condition():
+    world = draw_world(seed=3)
+    shown = draw_clip_unit(world, seed=0)
+    dog = world.materials[0].origin["subject_id"].rank(method="dense").to_numpy()
+    world = with_labels(plant(world, shown, at=UNIT_AT, size=3.0), dog % 2 == 0)
+    found = examine(world, unit=shown)["unit"]
+    assert found["verdict"] == "decodable"
+    assert found["direction"]["correlation"]["p_labels"] is None
+    assert found["direction_verdict"] == "cannot be asked"
+    assert found["direction_reason"].startswith("no dog has clips of both conditions")
+    row = tabulate_direction(found)
+    assert row["verdict"].startswith("cannot be asked: no dog has clips of both conditions")
+    content = {"units": [{"unit": "AU25", **found}], "protocol": {"label": "frustration"}}
+    assert write_concepts_sentence(content).endswith(
+        "Whether the probe of “frustration” has a direction in common cannot be asked: no dog has "
+        "clips of both conditions, so that no label can be moved within dogs."
+    )
 
 
 def test_unit_beside_another_cue_is_decodable_and_not_aligned():

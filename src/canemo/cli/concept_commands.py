@@ -45,7 +45,7 @@ def concepts(
         typer.Option("--column", metavar="OURS=THEIRS", help="Which heading holds what."),
     ] = None,
     all_coded: Annotated[
-        bool, typer.Option("--all-coded", help="Clips without any event were coded too.")
+        bool, typer.Option("--all-coded", help="Every coder coded every clip.")
     ] = False,
     point_window: Annotated[
         float | None,
@@ -79,7 +79,7 @@ def concepts(
     """Say which coded action units can be decoded, and which of them the condition leans on."""
     from canemo import terminal
     from canemo.concepts.study_concepts import concepts_study
-    from canemo.report.concepts import format_concepts
+    from canemo.report.concepts_text import format_concepts
 
     config = configure(context, study)
     with terminal.show_progress() as progress:

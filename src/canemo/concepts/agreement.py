@@ -17,7 +17,10 @@ from numpy.typing import NDArray
 from canemo.concepts.coding import SHOWN, UNKNOWN, Coding
 from canemo.stats import CONFIDENCE
 
-METHOD = "Cohen's kappa by frame, over the frames that both coded"
+METHOD = (
+    "Cohen's kappa by frame, over the frames of clips that both coders named (of all clips where "
+    "all were said to be coded), for units that both used at least once"
+)
 
 
 def compare_coders(

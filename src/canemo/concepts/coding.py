@@ -36,12 +36,15 @@ class Coding:
     units, observers
         Names of the units and coders, sorted.
     by_observer
-        (C, U, N) int8: `SHOWN`, `ABSENT`, or `UNKNOWN` where that coder did not code the clip.
+        (C, U, N) int8: `SHOWN`, `ABSENT`, or `UNKNOWN` where that coder did not code the clip or
+        never used the unit.
     events, unseen
         Unit -> number of its events in the study; of these, those that no frame shows because they
         fall between frames or where there was no face.
     outside
         Sentences about events that reach beyond their clip: cut, or left out.
+    never_used
+        Coder -> the units that this coder never used, so that their absence was not coded either.
     coded_clips, left_out
         The clips that count as coded, and those with no event that do not.
     """
@@ -52,6 +55,7 @@ class Coding:
     events: Mapping[str, int]
     unseen: Mapping[str, int]
     outside: tuple[str, ...]
+    never_used: Mapping[str, tuple[str, ...]]
     coded_clips: tuple[str, ...]
     left_out: tuple[str, ...]
 
@@ -91,11 +95,13 @@ def code_frames(
         A point event is shown by frames so far from it, either side [s]; never less than half the
         sampling interval, so that some frame can show it.
     all_coded
-        Whether clips that no row names were coded too, with nothing seen.
+        Whether every coder coded every clip: one that no row of theirs names shows nothing.
 
     Notes
     -----
-    A state event is shown by the frames with start <= time < stop.
+    A state event is shown by the frames with start <= time < stop. A coder who never used a unit,
+    in whatever video, may not have looked for it: they are no witness that it is absent, also where
+    `all_coded` is said.
     """
     events, outside = _clip_events(matched, clips)
     observers = tuple(sorted({observer for _, observer in matched.coded}))
@@ -104,10 +110,11 @@ def code_frames(
     seen = np.full((len(observers), len(units), len(origin)), UNKNOWN, dtype=np.int8)
     groups = origin.groupby("video_id", sort=False).indices.items()
     rows_of = {str(name): np.asarray(rows) for name, rows in groups}
+    used = [[(who, unit) in matched.used for unit in units] for who in observers]
     for name, rows in rows_of.items():
         for place, observer in enumerate(observers):
-            if (name, observer) in matched.coded or (all_coded and name not in named):
-                seen[place][:, rows] = ABSENT
+            if (name, observer) in matched.coded or all_coded:
+                seen[place][np.ix_(np.array(used[place], dtype=bool), rows)] = ABSENT
     unseen: Counter[str] = Counter()
     time_s, nowhere = origin["time_s"].to_numpy(dtype=float), np.array([], dtype=np.intp)
     for name, event in ((name, event) for name, all_ in events.items() for event in all_):
@@ -124,9 +131,19 @@ def code_frames(
         Counter(unit for all_ in events.values() for event in all_ for unit in event.units),
         unseen,
         tuple(outside),
+        _list_never_used(observers, units, matched),
         tuple(name for name in clips if name in named or (all_coded and observers)),
         tuple(name for name in clips if name not in named and not all_coded),
     )
+
+
+def _list_never_used(
+    observers: Sequence[str], units: Sequence[str], matched: Matched
+) -> dict[str, tuple[str, ...]]:
+    never = {
+        who: tuple(unit for unit in units if (who, unit) not in matched.used) for who in observers
+    }
+    return {who: absent for who, absent in never.items() if absent}
 
 
 def _find_frames(event: Event, time_s: NDArray[np.float64], window_s: float) -> Mask:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,26 +11,30 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from canemo import environment
 from canemo.assessment import gather_evidence, prepare
+from canemo.concepts.account import (
+    describe_events,
+    describe_result,
+    describe_study,
+    list_warnings,
+)
 from canemo.concepts.agreement import METHOD, compare_coders
-from canemo.concepts.coding import Clip, Coding, code_frames, list_unknown_units
+from canemo.concepts.coding import Clip, Coding, code_frames
 from canemo.concepts.directions import Emotion, find_emotion
-from canemo.concepts.dogfacs import UNITS, describe_unit
-from canemo.concepts.events import FORMS, EventFile, read_events
+from canemo.concepts.events import EventFile, read_events
 from canemo.concepts.matching import Matched, match_events
+from canemo.concepts.options import CodingOptions, list_sources, set_options
 from canemo.concepts.probes import Bench, set_up
 from canemo.concepts.units import Draws, Unit, examine_units
 from canemo.config import Config, ProbeConfig, VideoConfig, load_config
-from canemo.errors import AnnotationError, ConfigError, OutputExistsError
+from canemo.errors import AnnotationError, OutputExistsError
 from canemo.evidence import Evidence
-from canemo.files import sha256_file, write_atomically, write_table
+from canemo.files import write_atomically, write_table
 from canemo.progress import Progress, silent
 from canemo.records import Study
 from canemo.report.concepts import write_concepts_report
 from canemo.study import load_study
 
-CONCEPTS_SCHEMA = 1
 FOLDER = "concepts"
 _SHOWN_UNMATCHED = 5
 
@@ -44,16 +47,6 @@ class ConceptsResult:
     path: Path
     table: Path
     report: Path
-
-
-@dataclass(frozen=True)
-class CodingOptions:
-    """How events become frames and what is done with them; see `concepts_study`."""
-
-    all_coded: bool
-    point_window_s: float | None
-    permutations: int
-    penalty: float
 
 
 def concepts_study(
@@ -89,7 +82,8 @@ def concepts_study(
     columns
         Field -> heading, where a table has other headings.
     all_coded
-        Whether clips that no row names count as coded, with nothing seen; else they are left out.
+        Whether every coder coded every clip, with nothing seen where no row of theirs names it;
+        else a clip counts for the coders who name it, and is left out where none does.
     point_window_s
         Frames so far from a point event show it, either side [s]; None and anything less take half
         the sampling interval.
@@ -119,8 +113,8 @@ def concepts_study(
     """
     root = Path(study_dir)
     config = config or load_config(root)
-    sources = _list_sources(events)
-    options = _set_options(
+    sources = list_sources(events)
+    options = set_options(
         config,
         all_coded=all_coded,
         point_window_s=point_window_s,
@@ -137,61 +131,17 @@ def concepts_study(
     plan, _, evidence = gather_evidence(prepare(root, config), progress=progress)
     examined = _examine(evidence, matched, options, progress=progress)
     content = {
-        **_describe_study(evidence, options, examined.emotion, command=command),
-        "events": _describe_events(files, matched, examined.coding),
+        **describe_study(evidence, options, examined.emotion, command=command),
+        "events": describe_events(files, matched, examined.coding),
         "agreement": {"method": METHOD, "pairs": examined.agreement},
-        "units": [_describe_unit(unit, examined.coding) for unit in examined.units],
-        "warnings": [*evidence.warnings, *_warn(evidence, examined.coding, options)],
+        "units": [describe_result(unit, examined.coding) for unit in examined.units],
+        "warnings": [*evidence.warnings, *list_warnings(evidence, examined.coding, options)],
         "cost": plan.cost.stages,
     }
     return _write(content, examined, place)
 
 
 # -- what is asked for -----------------------------------------------------------------------------
-
-
-def _list_sources(events: Path | str | Sequence[Path | str]) -> list[tuple[str, Path]]:
-    """Return who coded each file, empty where that is not said, and the file."""
-    given = [events] if isinstance(events, str | Path) else list(events)
-    if not given:
-        raise AnnotationError("no file of events; give at least one with --events FILE")
-    sources = [_parse_source(each) for each in given]
-    unnamed = Counter(path.stem for who, path in sources if not who)
-    for stem, number in unnamed.items():
-        if number > 1:
-            raise AnnotationError(
-                f"{number} files of events are called {stem!r}, so that their coders would pass "
-                f"for one; say who coded each, with --events CODER={stem}..."
-            )
-    return sources
-
-
-def _parse_source(given: Path | str) -> tuple[str, Path]:
-    text = str(given)
-    who, equals, file = text.partition("=")
-    if isinstance(given, Path) or not equals or Path(text).exists() or "/" in who or "\\" in who:
-        return "", Path(text)
-    return who.strip(), Path(file)
-
-
-def _set_options(
-    config: Config,
-    *,
-    all_coded: bool,
-    point_window_s: float | None,
-    permutations: int | None,
-    penalty: float | None,
-) -> CodingOptions:
-    penalties = sorted(config.probe.penalties)
-    penalty = penalties[(len(penalties) - 1) // 2] if penalty is None else penalty
-    permutations = config.evaluate.permutations if permutations is None else permutations
-    if penalty <= 0:
-        raise ConfigError(f"penalty = {penalty:g}; expected more than 0, such as 1")
-    if permutations < 1:
-        raise ConfigError(f"permutations = {permutations}; expected at least 1, such as 1000")
-    if point_window_s is not None and point_window_s < 0:
-        raise ConfigError(f"point_window_s = {point_window_s:g}; expected seconds from 0")
-    return CodingOptions(all_coded, point_window_s, permutations, penalty)
 
 
 def _name_results(name: str) -> str:
@@ -306,96 +256,7 @@ def list_clips(study: Study, files: pd.DataFrame, video: VideoConfig) -> dict[st
     return clips
 
 
-# -- what is said ----------------------------------------------------------------------------------
-
-
-def _describe_study(
-    evidence: Evidence, options: CodingOptions, emotion: Emotion, *, command: str
-) -> dict[str, Any]:
-    study, settings = evidence.study, evidence.config.evaluate
-    return {
-        "schema": CONCEPTS_SCHEMA,
-        "study": {
-            "name": study.root.resolve().name,
-            "videos": len(study.videos),
-            "subjects": len(study.subject_ids),
-            "labels": list(study.labels),
-            "crops": len(evidence.materials[0].origin),
-        },
-        "protocol": {
-            **evidence.protocol,
-            "label": emotion.label,
-            "penalty": options.penalty,
-            "permutations": options.permutations,
-            "resamples": settings.resamples,
-            "seed": settings.seed,
-            "point_window_s": options.point_window_s,
-            "all_coded": options.all_coded,
-        },
-        "environment": environment.describe_environment(command=command),
-    }
-
-
-def _describe_events(
-    files: Sequence[EventFile], matched: Matched, coding: Coding
-) -> dict[str, Any]:
-    events = [event for file in files for event in file.events]
-    return {
-        "files": [
-            {**f.describe(), "form_words": FORMS[f.form], "sha256": sha256_file(f.path)}
-            for f in files
-        ],
-        "events": sum(event.start_s is not None for event in events),
-        "observers": list(coding.observers),
-        "unmatched": matched.unmatched,
-        "outside": list(coding.outside),
-        "unknown_units": list_unknown_units(events, UNITS),
-        "clips_coded": len(coding.coded_clips),
-        "clips_left_out": list(coding.left_out),
-    }
-
-
-def _describe_unit(unit: Unit, coding: Coding) -> dict[str, Any]:
-    return {
-        "unit": unit.name,
-        "name": describe_unit(unit.name),
-        "known": unit.name in UNITS,
-        "events": coding.events[unit.name],
-        "events_without_frame": coding.unseen[unit.name],
-        "frames_disagreed": coding.count_disagreements(unit.name),
-        **unit.found,
-    }
-
-
-def _warn(evidence: Evidence, coding: Coding, options: CodingOptions) -> list[str]:
-    config, warnings = evidence.config, []
-    if coding.left_out:
-        warnings.append(
-            f"{len(coding.left_out)} clip(s) have no event and are left out: whether they were "
-            "coded cannot be told; if they were, say so with --all-coded"
-        )
-    parts = [v.video_id for v in evidence.study.videos if v.start_s or v.end_s is not None]
-    if parts:
-        warnings.append(
-            f"{len(parts)} clip(s) are parts of a file (start_s, end_s): events count in the time "
-            "of the whole file"
-        )
-    if config.probe.method != "lda":
-        warnings.append(
-            f"the condition is read by the closed-form discriminant, not by {config.probe.method!r}"
-            ": directions can be compared between linear probes alone"
-        )
-    if len(evidence.materials) > 1:
-        first = evidence.materials[0]
-        warnings.append(f"of the sweep only pooling {first.pooling!r} is looked at")
-    windows = options.point_window_s
-    if windows is not None and config.video.fps and windows < 0.5 / config.video.fps:
-        least = 0.5 / config.video.fps
-        warnings.append(
-            f"--point-window {windows:g} s is less than half the sampling interval: {least:g} s is "
-            "taken, so that some frame can show a point event"
-        )
-    return warnings
+# -- what is written -------------------------------------------------------------------------------
 
 
 def tabulate_frames(examined: _Examined) -> pd.DataFrame:

@@ -116,8 +116,8 @@ def examine_units(
     list of Unit
         `found` holds ``frames``, ``shown``, ``subjects`` (coded, and that show both states), the
         mean AUROC ``within`` dogs with its ``interval``, its ``permutation``, the AUROC of the
-        frames of all dogs ``pooled``, ``direction`` and two verdicts; p values are corrected (Holm)
-        over the units that were tested.
+        frames of all dogs ``pooled``, ``direction``, and two verdicts with the reason where one
+        cannot be given; p values are corrected (Holm) over the units that were tested.
 
     Notes
     -----
@@ -351,23 +351,33 @@ def _name_decoding(found: Mapping[str, Any]) -> str:
 
 
 def _judge_directions(units: Sequence[Unit]) -> None:
-    """Set whether the condition leans on a unit: aligned, not shown, or not asked.
+    """Set whether the condition leans on a unit: aligned, not shown, not asked, cannot be asked.
 
     Both the coding and the labels must have been moved without reaching the correlation; of the two
     p the greater is corrected over the units that can be decoded.
     """
     asked = []
     for unit in units:
-        unit.found["direction_verdict"] = "not asked"
+        unit.found.update(direction_verdict="not asked", direction_reason=None)
         if unit.found["verdict"] == "decodable":
-            unit.found["direction_verdict"] = "not shown"
             correlation = unit.found["direction"]["correlation"]
             p_values = [correlation["p"], correlation["p_labels"]]
-            if None not in p_values:
-                correlation["p_greater"] = max(p_values)
-                asked.append(unit.found)
+            if None in p_values:
+                unit.found["direction_verdict"] = "cannot be asked"
+                unit.found["direction_reason"] = _find_hindrance(correlation)
+                continue
+            unit.found["direction_verdict"] = "not shown"
+            correlation["p_greater"] = max(p_values)
+            asked.append(unit.found)
     corrected = adjust_holm([found["direction"]["correlation"]["p_greater"] for found in asked])
     for found, p in zip(asked, corrected, strict=True):
         found["direction"]["correlation"]["p_holm"] = p
         if p <= LEVEL:
             found["direction_verdict"] = "aligned"
+
+
+def _find_hindrance(correlation: Mapping[str, Any]) -> str:
+    """Return why nothing can be asked of a correlation that has no p."""
+    if correlation["value"] is None:
+        return "the scores of unit or condition do not vary within dogs"
+    return "no dog has clips of both conditions, so that no label can be moved within dogs"

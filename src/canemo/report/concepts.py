@@ -128,8 +128,6 @@ def tabulate_decoding(unit: Mapping[str, Any]) -> dict[str, str]:
         "pooled": wording.format_measure("auroc", pooled.get("auroc")),
         "pooled_interval": wording.format_interval("auroc", pooled.get("interval")),
         "pooled_null": wording.format_measure("auroc", pooled.get("null_mean")),
-        "unseen": wording.group_digits(unit["events_without_frame"]),
-        "disagreed": wording.group_digits(unit["frames_disagreed"]),
         "verdict": f"{verdict}: {reason}" if reason else verdict,
     }
 

@@ -58,8 +58,8 @@ def _format_understood(events: Mapping[str, Any]) -> str:
 def _format_decoding(units: Sequence[Mapping[str, Any]]) -> str:
     wide = max([len(unit["unit"]) for unit in units], default=0) + 2
     heading = (
-        "AUROC of frames of unseen dogs, within dogs and of all dogs pooled; unseen: events that no "
-        "frame with a face shows; disagreed: frames left out"
+        "AUROC of frames of unseen dogs, within dogs and of all dogs pooled; unseen: events that "
+        "no frame with a face shows; disagreed: frames left out because coders do"
     )
     lines = [
         heading,
@@ -71,7 +71,8 @@ def _format_decoding(units: Sequence[Mapping[str, Any]]) -> str:
         lines.append(
             f"{unit['unit']:<{wide}}{row['frames']:>7}{row['shown']:>7}{row['dogs']:>6}"
             f"{row['within']:>8}  {row['interval']:<16}{row['p_holm']:>8}{row['pooled']:>8}"
-            f"{row['pooled_null']:>7}{row['unseen']:>8}{row['disagreed']:>11}  {row['verdict']}"
+            f"{row['pooled_null']:>7}{unit['events_without_frame']:>8}"
+            f"{unit['frames_disagreed']:>11}  {row['verdict']}"
         )
     return "\n".join(lines) if units else ""
 
