@@ -140,6 +140,7 @@ def test_page_shows_it_and_needs_nothing_else(found):
     assert "AU25 and AU26" in page
     assert "lips part" in page
     assert "is no cause" in page
+    assert "all there are where these are few, else 100 drawn" in page
     assert "<b>gaze" not in page
     assert "&lt;b&gt;gaze" in page
     assert page.count("data:image/png;base64,") == 2  # of units that were judged
