@@ -40,12 +40,11 @@ def _one_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _log_as_imported() -> None:
-    """Undo what earlier tests and fixtures told the log: a `--quiet`, or a level of the root's."""
+def _log_of_warnings() -> None:
+    """Let canemo's log have warnings and no more, whatever earlier tests told it or the root's."""
     log = logging.getLogger("canemo")
-    log.setLevel(logging.NOTSET)
+    log.setLevel(logging.WARNING)
     log.handlers.clear()
-    logging.getLogger().setLevel(logging.WARNING)
     logging.disable(logging.NOTSET)
 
 

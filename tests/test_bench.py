@@ -139,6 +139,7 @@ def painted_study(tmp_path, painted_detector, monkeypatch):
     return write_painted_study(tmp_path / "study")
 
 
+@pytest.mark.slow
 def test_parity_compares_every_engine_on_crops_of_a_study(painted_study):
     pytest.importorskip("nncf", reason="needs the extra canemo[int8]")
     rows = measure_parity(painted_study, [LITE], crops=40)
@@ -158,6 +159,7 @@ def test_parity_compares_every_engine_on_crops_of_a_study(painted_study):
     assert "int8" in table
 
 
+@pytest.mark.slow
 def test_precision_that_misses_its_gate_is_refused_from_then_on(painted_study, monkeypatch):
     class Wrong(TorchEngine):
         def run(self, pixels):
@@ -236,6 +238,7 @@ def test_memory_of_a_process_is_its_own():
     assert float(done.stdout) < measure_peak_mib() - 100
 
 
+@pytest.mark.slow
 def test_video_that_cannot_be_worked_on_is_named(tmp_path):
     clip = write_clip(tmp_path / "nobody.mp4")
     with pytest.raises(CanemoError, match=r"1\.mp4: .*NoFacesError.*no usable face"):

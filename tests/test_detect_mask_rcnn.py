@@ -377,7 +377,7 @@ def test_the_best_weights_there_are_start_and_the_log_says_which(
     (tmp_path / "file.pth").write_bytes(b"weights")
     hub = FakeHub(dict.fromkeys(there, tmp_path / "file.pth"))
     monkeypatch.setattr("canemo.detect.mask_rcnn_start.fetch_url", hub)
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "canemo")
     start = find_start(body=body)
     assert (start.body, start.kind) == wanted
     assert len(hub.asked) == asked
@@ -596,7 +596,7 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "canemo")
     steps: list[tuple[int, int]] = []
     whole = _train(tiny_set, tmp_path / "whole.safetensors", progress=lambda *s: steps.append(s))
     assert "1 of 4 boxes have no polygon: the whole box counts as the face's mask" in caplog.text
@@ -635,7 +635,7 @@ def test_other_weights_are_not_overwritten_and_other_checkpoints_not_used(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "canemo")
     out = tmp_path / "out.safetensors"
     out.write_bytes(b"somebody's")
     torch.save({"key": "other"}, out.with_suffix(".checkpoint.pt"))

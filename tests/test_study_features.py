@@ -125,6 +125,7 @@ def test_second_run_computes_nothing(study, painted_detector):
     assert [path for _, path in one[1]] == [path for _, path in two[1]]
 
 
+@pytest.mark.slow
 def test_int8_is_calibrated_on_crops_before_any_is_embedded(
     study, painted_detector, monkeypatch, tmp_path
 ):
