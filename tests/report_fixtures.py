@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from canemo.report.run_folder import EXPLANATION_SCHEMA
+
 FRUSTRATION, ANTICIPATION = "frustration", "positive anticipation"
 
 
@@ -380,7 +382,8 @@ _PERCENTS = dict(zip(_PARTS, (4.0, 12.0, 61.0, 3.0, 15.0, 5.0), strict=True))
 
 def make_explanation(**changes: Any) -> dict[str, Any]:
     """Return the content of explanation.json of one model; `changes` replace keys of the model."""
-    return {"schema": 1, "canemo": "0.1.0", "truth": [], "models": [make_model(**changes)]}
+    models = [make_model(**changes)]
+    return {"schema": EXPLANATION_SCHEMA, "canemo": "0.1.0", "truth": [], "models": models}
 
 
 def make_model(**changes: Any) -> dict[str, Any]:

@@ -348,6 +348,13 @@ def test_explanation_of_another_model_is_none_of_the_run(tmp_path):
     assert "explain/index.html" not in page.text
 
 
+def test_explanation_of_another_version_is_said_and_not_shown(tmp_path, caplog):
+    run = tmp_path / "dino"
+    write_explanation(run / "explain", {**make_explanation(), "schema": 1})
+    assert "explain/index.html" not in render_run(run).text
+    assert "is of another version and not shown; explain the run again" in caplog.text
+
+
 def test_report_of_a_run_that_was_not_explained_says_how_to(tmp_path):
     add_figures(tmp_path, "decision", "eigencam")
     page = render_run(tmp_path)

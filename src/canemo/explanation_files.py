@@ -27,10 +27,8 @@ from canemo.files import write_atomically, write_table
 from canemo.progress import Progress
 from canemo.records import Image
 from canemo.report.explanation import REGION_COLOURS, Example, draw_explanation, write_page
-from canemo.report.run_folder import EXPLANATION_FILE
+from canemo.report.run_folder import EXPLANATION_FILE, EXPLANATION_SCHEMA
 from canemo.runs import put_in_place
-
-SCHEMA = 1
 
 
 def write_explanation(
@@ -62,7 +60,7 @@ def write_explanation(
     place = place.resolve()
     described = [describe_model(each) for each in found]
     content = {
-        "schema": SCHEMA,
+        "schema": EXPLANATION_SCHEMA,
         "canemo": environment.version(),
         "truth": list(truth),
         "models": described,

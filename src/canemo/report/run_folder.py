@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 METRICS_SCHEMA = 1
 EXPLANATION_FILE = "explanation.json"
+EXPLANATION_SCHEMA = 2
 
 _NEEDED: Mapping[str, tuple[str, ...]] = {
     "study": (
@@ -80,11 +81,14 @@ def _read_explanation(run_dir: Path) -> Mapping[str, Any] | None:
     if not (place / EXPLANATION_FILE).is_file():
         return None
     try:
-        models = _read_json(place, EXPLANATION_FILE).get("models", [])
+        content = _read_json(place, EXPLANATION_FILE)
     except ModelError:
         logger.warning("%s: cannot be read and is not shown; explain the run again", place)
         return None
-    own = [model for model in models if model.get("name") == run_dir.resolve().name]
+    if content.get("schema") != EXPLANATION_SCHEMA:
+        logger.warning("%s: is of another version and not shown; explain the run again", place)
+        return None
+    own = [each for each in content["models"] if each.get("name") == run_dir.resolve().name]
     return own[0] if own else None
 
 
