@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import PIL.Image
 from numpy.typing import NDArray
 
+from canemo.detect.annotated_images import open_annotated
 from canemo.detect.coco import AnnotatedImage, load_coco
 from canemo.detect.protocol import Detector
 from canemo.errors import AnnotationError
@@ -107,12 +107,9 @@ def evaluate_on_images(
 
 
 def load_image(annotated: AnnotatedImage) -> Image:
-    """Decode an annotated image, (H, W, 3) uint8 RGB, as stored (EXIF rotation not applied)."""
-    try:
-        with PIL.Image.open(annotated.path) as file:
-            return np.asarray(file.convert("RGB"))
-    except OSError as exc:
-        raise AnnotationError(f"{annotated.path}: the image cannot be read ({exc}).") from exc
+    """Decode an annotated image, (H, W, 3) uint8 RGB (see `open_annotated`)."""
+    with open_annotated(annotated) as file:
+        return np.asarray(file.convert("RGB"))
 
 
 def compute_detection_metrics(

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from canemo.config import CropConfig
 from canemo.crop_images import cut_box
+from canemo.detect.annotated_images import open_annotated
 from canemo.detect.annotations.shapes import clip_box
 from canemo.detect.coco import AnnotatedImage, load_coco
 from canemo.detect.training import is_held_out
@@ -106,24 +107,11 @@ def load_picture(face: LandmarkFace) -> Image:
     AnnotationError
         If the file cannot be read or has not the size that the annotations state.
     """
-    image = _open_picture(face.image)
+    with open_annotated(face.image) as file:
+        image = file.convert("RGB")
     if image.size != face.size:
         image = image.resize(face.size, PIL.Image.Resampling.BICUBIC)
     return np.asarray(image)
-
-
-def _open_picture(annotated: AnnotatedImage) -> PIL.Image.Image:
-    try:
-        with PIL.Image.open(annotated.path) as file:
-            image = file.convert("RGB")
-    except OSError as exc:
-        raise AnnotationError(f"{annotated.path}: the image cannot be read ({exc}).") from exc
-    if image.size != (annotated.width, annotated.height):
-        raise AnnotationError(
-            f"{annotated.path}: is {image.size[0]} x {image.size[1]} pixels, but its annotations "
-            f"say {annotated.width} x {annotated.height}. Mark the points on the file itself."
-        )
-    return image
 
 
 def crop_box(face: LandmarkFace) -> tuple[int, int, int, int]:
@@ -202,9 +190,10 @@ def _cut_region(
     width, height = face.size
     box = (max(0.0, x - half), max(0.0, y - half), min(width, x + half), min(height, y + half))
     to_file = np.tile(np.divide((face.image.width, face.image.height), face.size), 2)
-    region = _open_picture(face.image).resize(
-        (canvas_px, canvas_px),
-        PIL.Image.Resampling.BILINEAR,
-        box=tuple((np.array(box) * to_file).tolist()),
-    )
+    with open_annotated(face.image) as file:
+        region = file.convert("RGB").resize(
+            (canvas_px, canvas_px),
+            PIL.Image.Resampling.BILINEAR,
+            box=tuple((np.array(box) * to_file).tolist()),
+        )
     return np.asarray(region), box, (x, y, side)

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from canemo.detect.annotated_images import open_annotated
 from canemo.detect.coco import AnnotatedImage, Polygon
 from canemo.detect.evaluate import load_image
 from canemo.detect.mask_rcnn import (
@@ -22,7 +23,6 @@ from canemo.detect.mask_rcnn import (
 )
 from canemo.detect.mask_rcnn_records import Counts, MaskRCNNTraining
 from canemo.errors import (
-    AnnotationError,
     SplitError,
 )
 from canemo.records import Box, Image
@@ -75,16 +75,8 @@ def check_files(images: Iterable[AnnotatedImage]) -> None:
         If an image cannot be read or has not the size its annotations say.
     """
     for image in images:
-        try:
-            with PIL.Image.open(image.path) as file:
-                size = file.size
-        except OSError as exc:
-            raise AnnotationError(f"{image.path}: the image cannot be read ({exc}).") from exc
-        if size != (image.width, image.height):
-            raise AnnotationError(
-                f"{image.path}: is {size[0]} x {size[1]} pixels, but its annotations say "
-                f"{image.width} x {image.height}. Draw the boxes on the file itself."
-            )
+        with open_annotated(image):
+            pass
 
 
 def count_boxes(images: Sequence[AnnotatedImage]) -> Counts:

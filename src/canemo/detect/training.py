@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchvision.models.detection import FCOS
 
+from canemo.detect.annotated_images import open_annotated
 from canemo.detect.coco import AnnotatedImage
 from canemo.detect.fcos import GREY, build_network, normalise_pixels, run_network
 from canemo.errors import AnnotationError, WeightsError
@@ -98,16 +99,8 @@ def load_training_image(
     AnnotationError
         If the file cannot be read or has not the size that the annotations state.
     """
-    try:
-        with PIL.Image.open(annotated.path) as file:
-            image = file.convert("RGB")
-    except OSError as exc:
-        raise AnnotationError(f"{annotated.path}: the image cannot be read ({exc}).") from exc
-    if image.size != (annotated.width, annotated.height):
-        raise AnnotationError(
-            f"{annotated.path}: is {image.size[0]} x {image.size[1]} pixels, but its annotations "
-            f"say {annotated.width} x {annotated.height}. Draw the boxes on the file itself."
-        )
+    with open_annotated(annotated) as file:
+        image = file.convert("RGB")
     size = _training_size(image.size, aspect, max_side)
     resized = image.resize(size, PIL.Image.Resampling.BICUBIC)
     scale = np.tile(np.divide(size, image.size), 2)
