@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from PIL import Image as PilImage
 from threadpoolctl import threadpool_limits
 
+import bench
 from canemo.backbones import load_backbone, write_random_weights
 from canemo.explain import eigencam
 from canemo.explain.eigencam import compute_eigencam, map_crops, scale_maps
@@ -271,7 +273,7 @@ def test_maps_come_many_times_faster_than_from_grad_cam(
 
 MEASURE = """
 import sys, torch
-from canemo.bench.measurement import measure_peak_mib
+from bench.measurement import measure_peak_mib
 from canemo.explain.eigencam import compute_eigencam
 drawn = torch.randn(1, 784, 384, generator=torch.Generator().manual_seed(0))
 drawn = drawn + 20 * torch.linspace(-1, 1, 784)[:, None]
@@ -282,7 +284,8 @@ print(measure_peak_mib())
 
 def measure_peak(pictures):
     command = [sys.executable, "-c", MEASURE, str(pictures)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    folder = Path(bench.__file__).parents[1]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder)
     finite, peak = done.stdout.split()
     assert finite == "True"
     return float(peak)

@@ -4,19 +4,21 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+import bench
 from canemo.drawn import draw_study
 from clips import write_clip
 
 MEASURE = """
 import sys
 from pathlib import Path
+from bench.measurement import measure_peak_mib
 from canemo.backbones import load_backbone
-from canemo.bench.measurement import measure_peak_mib
 from canemo.config import CropConfig, DetectConfig
 from canemo.crops import extract_crops
 from canemo.detect.registry import load_detector
@@ -40,6 +42,7 @@ def peak_mib(path, cache):
         capture_output=True,
         text=True,
         check=True,
+        cwd=Path(bench.__file__).parents[1],
     )
     return float(done.stdout)
 

@@ -13,14 +13,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from canemo.auditing import audit_study
     from canemo.backbones import load_backbone
-    from canemo.bench.lengths import measure_lengths
-    from canemo.bench.limit import measure_limit
-    from canemo.bench.maps import measure_maps
-    from canemo.bench.parity import measure_parity
-    from canemo.bench.reference_size import measure_cost, measure_trust
-    from canemo.bench.scaling import measure_scaling
-    from canemo.bench.speed import measure_speed
-    from canemo.bench.startup import measure_startup
     from canemo.bundles import export_bundle, verify_run
     from canemo.comparing import compare_models
     from canemo.concepts.study_concepts import concepts_study
@@ -77,15 +69,6 @@ _HOMES = {
     "load_detector": "detect.registry",
     "load_model": "predict",
     "load_study": "study",
-    "measure_cost": "bench.reference_size",
-    "measure_lengths": "bench.lengths",
-    "measure_limit": "bench.limit",
-    "measure_maps": "bench.maps",
-    "measure_parity": "bench.parity",
-    "measure_scaling": "bench.scaling",
-    "measure_speed": "bench.speed",
-    "measure_startup": "bench.startup",
-    "measure_trust": "bench.reference_size",
     "pick_study_frames": "detectors",
     "predict_videos": "pipeline",
     "probe_video": "video",
@@ -123,15 +106,6 @@ __all__ = [
     "load_detector",
     "load_model",
     "load_study",
-    "measure_cost",
-    "measure_lengths",
-    "measure_limit",
-    "measure_maps",
-    "measure_parity",
-    "measure_scaling",
-    "measure_speed",
-    "measure_startup",
-    "measure_trust",
     "pick_study_frames",
     "predict_videos",
     "probe_video",

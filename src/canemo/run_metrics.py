@@ -186,7 +186,7 @@ def warn_about_backbone(backbone: Backbone) -> list[str]:
     if backbone.engine.precision == "int8":
         lines.append(
             "the backbone ran in int8, calibrated on crops of all subjects, those tested included "
-            "(no label was used); `canemo bench parity` compares it with float32"
+            "(no label was used); `python benchmarks/run.py parity` compares it with float32"
         )
         refusal = read_refusal(backbone.network, backbone.engine.name, "int8")
         if refusal:

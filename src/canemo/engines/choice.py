@@ -2,7 +2,7 @@
 
 Every combination that this machine can run embeds the same drawn pictures as torch in float32. One
 that differs in any output by more than its gate allows is refused, and so is one that missed a gate
-on real crops (`canemo.bench.parity`); of the rest the fastest is taken, where it is at least
+on real crops (`refuse_precision`); of the rest the fastest is taken, where it is at least
 `WORTHWHILE` times as fast as torch in float32. The answer is kept in the machine's cache, so that a
 study's features do not change with the hour.
 """
@@ -184,8 +184,8 @@ def describe_rule() -> str:
     gates = ", ".join(f"{precision} {gate}" for precision, gate in GATES.items())
     return (
         f"the fastest whose least cosine with torch float32 reaches its gate ({gates}), if it is "
-        f"at least {WORTHWHILE} times as fast; int8 only where asked for; `canemo bench parity` "
-        "also tries the gates on real crops"
+        f"at least {WORTHWHILE} times as fast; int8 only where asked for; `python "
+        "benchmarks/run.py parity` also tries the gates on real crops"
     )
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from functools import partial
 
-from canemo.bench.measurement import Measurement, time_best
+from bench.measurement import Measurement, time_best
 
 ROUNDS = 5
 

@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bench.measurement import load_or_draw, time_best
 from canemo.backbones import Backbone
-from canemo.bench.measurement import load_or_draw, time_best
 from canemo.config import Config, load_config
 from canemo.engines.choice import GATES, compute_cosines, refuse_precision
 from canemo.engines.machine import has_bfloat16

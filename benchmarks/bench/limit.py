@@ -8,8 +8,8 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from bench.measurement import Measurement, load_or_draw, measure_peak_mib, time_best
 from canemo.backbones import INPUT_SIDE_PX, Backbone
-from canemo.bench.measurement import Measurement, load_or_draw, measure_peak_mib, time_best
 from canemo.engines.choice import draw_pixels
 from canemo.engines.machine import has_bfloat16
 from canemo.progress import Progress, silent

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.clips import as_study, choose_clips
+from bench.measurement import Measurement, load_or_draw, measure_peak_mib
+from bench.paper_stack import time_paper_stack
 from canemo.backbones import Backbone
-from canemo.bench.clips import as_study, choose_clips
-from canemo.bench.measurement import Measurement, load_or_draw, measure_peak_mib
-from canemo.bench.paper_stack import time_paper_stack
 from canemo.config import Config, load_config
 from canemo.detect.registry import load_detector
 from canemo.explain.eigencam import compute_eigencam

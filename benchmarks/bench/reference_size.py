@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bench.measurement import Measurement, load_or_draw, measure_peak_mib
 from canemo.audit import audit_evidence
 from canemo.backbones import Backbone
-from canemo.bench.measurement import Measurement, load_or_draw, measure_peak_mib
 from canemo.config import SWEEP_POOLINGS, Config, load_config
 from canemo.crops import CropFile
 from canemo.discriminant_learner import DiscriminantLearner

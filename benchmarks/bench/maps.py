@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.clips import choose_clips
+from bench.measurement import Measurement, load_or_draw, measure_peak_mib
 from canemo.backbones import Backbone
-from canemo.bench.clips import choose_clips
-from canemo.bench.measurement import Measurement, load_or_draw, measure_peak_mib
 from canemo.explain.contribution import spread_exactly, sum_channels
 from canemo.explain.decision import Decision
 from canemo.explain.eigencam import compute_eigencam

@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from canemo.bench.clips import as_study, choose_clips, copy_clip
-from canemo.bench.measurement import Measurement, load_or_draw, measure_peak_mib
+from bench.clips import as_study, choose_clips, copy_clip
+from bench.measurement import Measurement, load_or_draw, measure_peak_mib
 from canemo.config import Config, load_config
 from canemo.detect.registry import load_detector
 from canemo.feature_files import load_pooled

@@ -10,33 +10,18 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from canemo.bench.clips import choose_clips, loop_clip
-from canemo.bench.measurement import Measurement
-from canemo.errors import CanemoError
-from canemo.progress import Progress, silent
-
-LENGTHS_S = (30.0, 300.0, 1800.0)
-
-_CHILD = """
-import json, sys
-from pathlib import Path
-from canemo.study_features import Cost, crop_and_embed
-from canemo.bench.clips import as_study
-from canemo.bench.measurement import load_or_draw, measure_peak_mib
+from bench.clips import as_study, choose_clips, loop_clip
+from bench.measurement import Measurement, load_or_draw, measure_peak_mib
 from canemo.config import load_config
 from canemo.detect.registry import load_detector
+from canemo.errors import CanemoError
 from canemo.feature_files import load_pooled
-from canemo.progress import silent
+from canemo.progress import Progress, silent
+from canemo.study_features import Cost, crop_and_embed
 
-clip, root, backbone = sys.argv[1:]
-config = load_config()
-network, _ = load_or_draw(backbone, engine="auto", precision="auto")
-detector = load_detector("dog_head", engine="auto")
-study = as_study([Path(clip)], Path(root))
-crops, sources = crop_and_embed(study, config, detector, network, progress=silent, cost=Cost())
-load_pooled(sources, "cls")
-print(json.dumps({"frames": len(crops.ledger), "peak_mib": measure_peak_mib()}))
-"""
+LENGTHS_S = (30.0, 300.0, 1800.0)
+_FOLDER = Path(__file__).resolve().parents[1]
+"""Where a process of its own finds this package."""
 
 
 def measure_lengths(
@@ -92,9 +77,24 @@ def measure_lengths(
 
 
 def _run_child(clip: Path, root: Path, backbone: str) -> dict[str, float]:
-    command = [sys.executable, "-c", _CHILD, str(clip), str(root), backbone]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "bench.lengths", str(clip), str(root), backbone]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=_FOLDER)
     if done.returncode:
         raise CanemoError(f"{clip.name}: {(done.stderr.strip() or 'failed').splitlines()[-1]}")
     found: dict[str, float] = json.loads(done.stdout)
     return found
+
+
+def _work(clip: Path, root: Path, backbone: str) -> dict[str, float | None]:
+    """Crop and embed a clip in this process, and say how much memory it held."""
+    network, _ = load_or_draw(backbone, engine="auto", precision="auto")
+    detector = load_detector("dog_head", engine="auto")
+    crops, sources = crop_and_embed(
+        as_study([clip], root), load_config(), detector, network, progress=silent, cost=Cost()
+    )
+    load_pooled(sources, "cls")
+    return {"frames": len(crops.ledger), "peak_mib": measure_peak_mib()}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(_work(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])))

@@ -1,28 +1,33 @@
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+import bench
+from bench import limit, parity, speed
+from bench.clips import as_study, choose_clips, copy_clip, loop_clip
+from bench.lengths import measure_lengths
+from bench.measurement import Measurement, load_or_draw, measure_peak_mib
+from bench.paper_stack import time_paper_stack
+from bench.parity import ParityRow, measure_parity
+from bench.reference_size import LABELS, _draw_origin, measure_cost
+from bench.scaling import measure_scaling
+from bench.startup import measure_startup
+from bench.tables import format_costs, format_machine, format_parity
 from canemo.backbones import load_backbone
-from canemo.bench import limit, parity, speed
-from canemo.bench.clips import as_study, choose_clips, copy_clip, loop_clip
-from canemo.bench.lengths import measure_lengths
-from canemo.bench.measurement import Measurement, load_or_draw, measure_peak_mib
-from canemo.bench.paper_stack import time_paper_stack
-from canemo.bench.parity import ParityRow, measure_parity
-from canemo.bench.reference_size import LABELS, _draw_origin, measure_cost
-from canemo.bench.scaling import measure_scaling
-from canemo.bench.startup import measure_startup
 from canemo.engines import choice
 from canemo.engines.torch_engine import TorchEngine
 from canemo.errors import CanemoError, ConfigError
 from canemo.files import sha256_file
-from canemo.terminal import format_costs, format_machine, format_parity
 from canemo.video import Sampling, iter_frames, probe_video
 from clips import read_number, write_clip
 from painted import write_painted_study
+from run import Part, app
 
 LITE = "efficientnet_lite0"
 
@@ -230,11 +235,17 @@ def test_tables_name_the_machine_and_every_line():
 
 
 def test_memory_of_a_process_is_its_own():
-    code = "from canemo.bench.measurement import measure_peak_mib; print(measure_peak_mib())"
+    code = "from bench.measurement import measure_peak_mib; print(measure_peak_mib())"
     code = f"import json, types; {code}"
     before = bytearray(600 * 2**20)
     before[::4096] = b"x" * len(before[::4096])
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(bench.__file__).parents[1],
+    )
     assert float(done.stdout) < measure_peak_mib() - 100
 
 
@@ -243,6 +254,41 @@ def test_video_that_cannot_be_worked_on_is_named(tmp_path):
     clip = write_clip(tmp_path / "nobody.mp4")
     with pytest.raises(CanemoError, match=r"1\.mp4: .*NoFacesError.*no usable face"):
         measure_lengths([clip], lengths_s=[1.0])
+
+
+# -- the command -----------------------------------------------------------------------------------
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, [*arguments, "--quiet"])
+
+
+def test_help_lists_every_part():
+    told = invoke("-h").output
+    assert all(part.value in told for part in Part)
+
+
+def test_command_prints_the_machine_and_the_lines_of_each_part(monkeypatch):
+    monkeypatch.setattr("bench.startup._start", lambda arguments: None)
+    found = json.loads(invoke("startup", "--json").output)
+    assert list(found) == ["machine", "startup"]
+    assert found["machine"]["cores"] >= 1
+    assert [line["what"] for line in found["startup"]] == ["canemo --help", "import canemo"]
+    assert found["startup"][0]["items_per_second"] == 1 / found["startup"][0]["seconds"]
+    assert "import canemo" in invoke("startup").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (("memory", "--lengths", "30,long"), "'30,long': expected seconds"),
+        (("parity",), "give a study with --study"),
+        (("speed", "--backbone", "a", "--backbone", "b"), "one --backbone at a time"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(arguments, match):
+    with pytest.raises(ConfigError, match=match):
+        raise invoke(*arguments).exception
 
 
 # -- with real work --------------------------------------------------------------------------------
