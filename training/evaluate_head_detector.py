@@ -22,8 +22,8 @@ from canemo.detect.evaluate import (
     evaluate_on_images,
 )
 from canemo.detect.fcos import HeadDetector, load_head_detector
-from canemo.detect.training import TrainingImage, is_held_out, load_training_image
 from canemo.records import Box
+from lib.head import TrainingImage, is_held_out, load_training_image
 
 
 def held_out_part(folder: Path) -> tuple[AnnotatedImage, ...]:

@@ -23,21 +23,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canemo.detect.fcos import HeadDetector, load_head_detector
-from canemo.detect.landmark_errors import (
+from canemo.detect.landmarks import NEAR, LandmarkModel, load_landmark_model
+from canemo.detect.link import iou
+from canemo.records import Image
+from lib.landmark_errors import (
     compute_distances,
     compute_interocular,
     compute_landmark_metrics,
 )
-from canemo.detect.landmark_faces import (
+from lib.landmark_faces import (
     LandmarkFace,
     crop_box,
     load_landmark_faces,
     load_picture,
     split_faces,
 )
-from canemo.detect.landmarks import NEAR, LandmarkModel, load_landmark_model
-from canemo.detect.link import iou
-from canemo.records import Image
 
 FOLDERS = ("whole_photos", "body_crops")
 LEAST_IOU = 0.5

@@ -18,7 +18,7 @@ from torchvision.models.detection import FCOS
 
 from canemo.detect.coco import AnnotatedImage, load_coco
 from canemo.detect.fcos import DetectorSettings, save_network
-from canemo.detect.training import (
+from lib.head import (
     TrainingConfig,
     TrainingImage,
     crop_beside_head,

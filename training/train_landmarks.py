@@ -21,23 +21,22 @@ import numpy as np
 import torch
 from torchvision.models.detection import FCOS
 
-from canemo.detect.fcos import build_network, load_network
-from canemo.detect.landmark_errors import compute_distances, compute_landmark_metrics
-from canemo.detect.landmark_faces import (
+from canemo.detect.fcos import build_network, load_imagenet_backbone, load_network
+from canemo.detect.landmarks import LandmarkNetwork, LandmarkSettings, save_landmark_network
+from lib.landmark_errors import compute_distances, compute_landmark_metrics
+from lib.landmark_faces import (
     FaceTensors,
     LandmarkFace,
     load_landmark_faces,
     split_faces,
     stack_faces,
 )
-from canemo.detect.landmark_training import (
+from lib.landmark_training import (
     LandmarkTrainingConfig,
     find_points,
     fit_scale_factor,
     train_landmarks,
 )
-from canemo.detect.landmarks import LandmarkNetwork, LandmarkSettings, save_landmark_network
-from canemo.detect.training import load_imagenet_backbone
 
 _LOG = logging.getLogger(__name__)
 

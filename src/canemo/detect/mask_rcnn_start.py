@@ -12,6 +12,7 @@ from torch import Tensor
 from torchvision.models import ResNet50_Weights
 from torchvision.models.detection import MaskRCNN, MaskRCNN_ResNet50_FPN_Weights
 
+from canemo.detect.fcos import load_imagenet_backbone
 from canemo.detect.mask_rcnn import (
     build_network,
     check_body,
@@ -19,7 +20,6 @@ from canemo.detect.mask_rcnn import (
     read_mask_rcnn_settings,
 )
 from canemo.detect.network_files import first_mismatch, read_metadata
-from canemo.detect.training import load_imagenet_backbone
 from canemo.errors import WeightsError
 from canemo.files import sha256_file
 from canemo.weights import State, fetch_url, is_marked_random, read_state, verify_name

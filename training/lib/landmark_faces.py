@@ -20,10 +20,10 @@ from canemo.crop_images import cut_box
 from canemo.detect.annotated_images import open_annotated
 from canemo.detect.annotations.shapes import clip_box
 from canemo.detect.coco import AnnotatedImage, load_coco
-from canemo.detect.training import is_held_out
 from canemo.errors import AnnotationError
 from canemo.face_points import POINTS
 from canemo.records import Box, Image
+from lib.head import is_held_out
 
 Points: TypeAlias = NDArray[np.float32]
 """(46, 2) float32, x and y in pixels, in the order of `canemo.face_points.POINTS`."""

@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from canemo.detect.fcos import GREY
-from canemo.detect.landmark_faces import FaceTensors
 from canemo.detect.landmarks import cell_centres
 from canemo.face_points import MIRRORED
+from lib.landmark_faces import FaceTensors
 
 
 @dataclass(frozen=True)

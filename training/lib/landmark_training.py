@@ -15,15 +15,15 @@ from torch import Tensor, nn
 from torchvision.models.detection import FCOS
 
 from canemo.detect.fcos import normalise_pixels
-from canemo.detect.landmark_augment import (
+from canemo.detect.landmarks import LandmarkNetwork, LandmarkSettings, cell_centres
+from lib.landmark_augment import (
     cut_crops,
     draw_plan,
     place_beside,
     plan_plain,
     spoil_pixels,
 )
-from canemo.detect.landmark_faces import FaceTensors
-from canemo.detect.landmarks import LandmarkNetwork, LandmarkSettings, cell_centres
+from lib.landmark_faces import FaceTensors
 
 _LOG = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def train_landmarks(
         How to train, and what.
     start
         A head detector whose backbone the network starts from: one filled by
-        `canemo.detect.training.load_imagenet_backbone`, or a trained one. It is not changed.
+        `canemo.detect.fcos.load_imagenet_backbone`, or a trained one. It is not changed.
     after
         Called every `report_every` steps and at the end with the number of steps taken and the
         averaged network.

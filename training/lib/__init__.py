@@ -1,0 +1,1 @@
+"""What the scripts of this folder share: training of the models that ship with canemo."""
