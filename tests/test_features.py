@@ -17,7 +17,6 @@ from canemo.feature_files import (
     load_features,
     load_pooled,
     load_poolings,
-    name_embedded_frames,
 )
 from canemo.features import LAYERS, POOLINGS, compute_features, pool, require_pooling
 from canemo.records import Video
@@ -228,7 +227,7 @@ def test_several_poolings_read_each_file_once_and_only_what_they_need(crop_sourc
     alone = {pooling: load_pooled(crop_sources, pooling)[1] for pooling in wanted}
     monkeypatch.setattr("canemo.feature_files.pq.ParquetFile", Recorded)
     origin, pooled = load_poolings(crop_sources, wanted)
-    columns = ["cls", "embedded_frame", "frame_index", "layer3", "mean"]
+    columns = ["cls", "frame_index", "layer3", "mean"]
     assert reads == [(path, columns) for _, path in crop_sources]
     assert origin["video_id"].tolist() == ["a"] * 3 + ["b"] * 2
     assert list(pooled) == wanted
@@ -236,7 +235,7 @@ def test_several_poolings_read_each_file_once_and_only_what_they_need(crop_sourc
         np.testing.assert_array_equal(pooled[pooling], alone[pooling])
 
 
-# -- embeddings carried over ----------------------------------------------------------------------
+# -- one row per crop -----------------------------------------------------------------------------
 
 
 class CountingBackbone:
@@ -270,14 +269,12 @@ def painted(tmp_path_factory):
 def draw(painted, tmp_path):
     """Return a function that makes a file of crops from grey values; None is a frame without."""
 
-    def draw_crops(values, name="drawn", *, fps=100, mouth=()):
+    def draw_crops(values, name="drawn"):
         rows = []
         for n, value in enumerate(values):
-            row = {"frame_index": n, "time_s": n / fps, "fate": "no_face"}
+            row = {"frame_index": n, "time_s": n / 100, "fate": "no_face"}
             if value is not None:
                 image = np.full((64, 64, 3), value, np.uint8)
-                if n in mouth:
-                    image[48:60, 24:40] = 20
                 row |= {"fate": "used", "jpeg": encode_jpeg(image, quality=100)}
             rows.append(row)
         path = tmp_path / "crops" / f"{name}.parquet"
@@ -287,98 +284,46 @@ def draw(painted, tmp_path):
     return draw_crops
 
 
-def embed(crops, folder, *, backbone=None, batch_size=4, threshold=4.5):
+def embed(crops, folder, *, backbone=None, batch_size=4):
     backbone = backbone or CountingBackbone()
-    found = extract_features(
-        crops, backbone, batch_size=batch_size, cache_dir=folder, reuse_threshold=threshold
-    )
-    frames = pq.read_table(found.path, columns=["frame_index", "embedded_frame"]).to_pandas()
-    assert frames["frame_index"].tolist() == sorted(frames["frame_index"])
-    return found, frames["embedded_frame"].tolist(), backbone.calls
-
-
-def test_crops_that_do_not_change_are_embedded_once_and_stored_once(draw, tmp_path):
-    crops = draw([100] * 20)
-    found, frames, calls = embed(crops, tmp_path)
-    assert (found.rows, found.embedded, found.cached) == (20, 1, False)
-    assert frames == [0] * 20
-    assert calls == [1]
-    assert pq.read_table(found.path)["cls"].null_count == 19
-    features = load_features([(crops, found.path)])
-    np.testing.assert_array_equal(features.cls, np.full((20, 3), 100, np.float16))
-    assert features.origin["frame_index"].tolist() == list(range(20))
-
-
-def test_every_vector_is_that_of_the_frame_it_names(draw, tmp_path):
-    values = [100, 102, 104, 106, 108, 110, 112, None, 112, 113, 150, 151]
-    crops = draw(values)
-    found, frames, calls = embed(crops, tmp_path)
-    assert frames == [0, 0, 0, 3, 3, 3, 6, 8, 8, 10, 10]
-    assert (found.embedded, calls) == (5, [4, 1])
-    expected = np.array([[values[frame]] * 3 for frame in frames], np.float16)
-    features = load_features([(crops, found.path)])
-    np.testing.assert_array_equal(features.cls, expected)
-    np.testing.assert_array_equal(features.layers[0], -expected)
-    np.testing.assert_allclose(features.grid[:, 15], expected, rtol=1e-3)
-    for pooling in POOLINGS:
-        if pooling in ("layer3", "layer4", "last4"):
-            continue
-        origin, pooled = load_pooled([(crops, found.path)], pooling)
-        np.testing.assert_array_equal(pooled, pool(features, pooling))
-        assert origin["frame_index"].tolist() == [0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 11]
-
-
-def test_a_mouth_that_opens_is_embedded(draw, tmp_path):
-    _, frames, _ = embed(draw([100] * 8, mouth=(3, 4)), tmp_path, threshold=20)
-    assert frames == [0, 0, 0, 3, 3, 5, 5, 5]
+    found = extract_features(crops, backbone, batch_size=batch_size, cache_dir=folder)
+    return found, backbone.calls
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 5, 64])
-def test_carried_embeddings_do_not_depend_on_the_batch_size(draw, tmp_path, batch_size):
-    crops = draw([100, 101, 120, 121, 122, 140, 160, 160, 161, 180, 200, 200])
-    found, frames, calls = embed(crops, tmp_path, batch_size=batch_size)
-    assert frames == [0, 0, 2, 2, 2, 5, 6, 6, 6, 9, 10, 10]
-    assert sum(calls) == 6
-    assert max(calls) == min(batch_size, 6)
-    cls = load_features([(crops, found.path)]).cls[:, 0]
-    assert cls.tolist() == [100, 100, 120, 120, 120, 140, 160, 160, 160, 180, 200, 200]
-
-
-def test_nothing_is_carried_from_one_video_to_the_next(draw, tmp_path):
-    sources = []
-    for name in ("one", "two"):
-        crops = draw([100, 100], name)
-        found, frames, calls = embed(crops, tmp_path)
-        assert (frames, calls) == ([0, 0], [1])
-        sources.append((crops, found.path))
-    assert sources[0][1] != sources[1][1]
-    assert load_features(sources).cls[:, 0].tolist() == [100] * 4
+def test_every_crop_in_use_has_its_own_row_in_order_of_time(draw, tmp_path, batch_size):
+    values = [100, 102, None, 106, 106, None, 112, 150, 60]
+    frames = [n for n, value in enumerate(values) if value is not None]
+    crops = draw(values)
+    found, calls = embed(crops, tmp_path, batch_size=batch_size)
+    assert (found.rows, found.cached) == (7, False)
+    assert (sum(calls), max(calls)) == (7, min(batch_size, 7))
+    expected = np.array([[values[frame]] * 3 for frame in frames], np.float16)
+    features = load_features([(crops, found.path)])
+    assert features.origin["frame_index"].tolist() == frames
+    np.testing.assert_array_equal(features.cls, expected)
+    np.testing.assert_array_equal(features.layers[0], -expected)
+    np.testing.assert_allclose(features.grid[:, 15], expected, rtol=1e-3)
+    for pooling in set(POOLINGS) - {"layer3", "layer4", "last4"}:
+        origin, pooled = load_pooled([(crops, found.path)], pooling)
+        np.testing.assert_array_equal(pooled, pool(features, pooling))
+        assert origin["frame_index"].tolist() == frames
 
 
 def test_interrupted_work_leaves_nothing_behind_and_is_done_again(draw, tmp_path):
-    crops = draw([100, 100, 120, 120, 140, 160])
+    crops = draw([100, 120, 140, 160])
     with pytest.raises(KeyboardInterrupt):
         embed(crops, tmp_path, backbone=CountingBackbone(fail_at=2), batch_size=2)
     assert list((tmp_path / "features").iterdir()) == []
-    found, frames, calls = embed(crops, tmp_path, batch_size=2)
-    assert (frames, calls) == ([0, 0, 2, 2, 4, 5], [2, 2])
-    again, same, none = embed(crops, tmp_path, batch_size=2)
-    assert (again, same, none) == (replace(found, cached=True), frames, [])
+    found, calls = embed(crops, tmp_path, batch_size=2)
+    assert calls == [2, 2]
+    assert embed(crops, tmp_path, batch_size=2) == (replace(found, cached=True), [])
 
 
-def test_the_cache_tells_thresholds_apart(draw, tmp_path):
-    crops = draw([100, 103, 106])
-    made = {
-        threshold: embed(crops, tmp_path, threshold=threshold) for threshold in (None, 2.5, 4.5, 9)
-    }
-    assert [frames for _, frames, _ in made.values()] == [[0, 1, 2]] * 2 + [[0, 0, 2], [0, 0, 0]]
-    assert len({found.path for found, _, _ in made.values()}) == 4
-
-
-def test_without_reuse_every_crop_has_its_own_vectors_to_the_last_bit(tmp_path, backbone):
+def test_vectors_are_those_of_their_batch_to_the_last_bit(tmp_path, backbone):
     crops = crops_of(tmp_path, frames=5, boxes=lambda n: [("red", 30, 40, 40)])
     found = extract_features(crops, backbone, batch_size=2, cache_dir=tmp_path)
-    assert (found.rows, found.embedded) == (5, 5)
+    assert found.rows == 5
     features = load_features([(crops, found.path)])
     images = [crops.read_crop(i) for i in range(5)]
     for start in (0, 2, 4):
@@ -387,27 +332,26 @@ def test_without_reuse_every_crop_has_its_own_vectors_to_the_last_bit(tmp_path, 
         for name in fresh.names:
             kept = features.as_rows(name)[start : start + 2]
             np.testing.assert_array_equal(kept, fresh.as_rows(name))
+
+
+def test_a_cache_that_names_embedded_frames_is_read_as_it_is(draw, tmp_path):
+    """Files made while embeddings could be carried over have a column more."""
+    crops = draw([100, None, 140])
+    found, _ = embed(crops, tmp_path)
     table = pq.read_table(found.path)
-    assert table["embedded_frame"].to_pylist() == table["frame_index"].to_pylist()
+    pq.write_table(table.add_column(1, "embedded_frame", table["frame_index"]), found.path)
+    again, calls = embed(crops, tmp_path)
+    assert (again, calls) == (replace(found, cached=True), [])
+    assert load_features([(crops, again.path)]).cls[:, 0].tolist() == [100, 140]
 
 
-def test_ledger_names_the_frame_whose_embedding_each_crop_has(draw, tmp_path):
-    first, second = draw([100, 101, None, 101], "one"), draw([None, 50, 90], "two")
-    sources = [(crops, embed(crops, tmp_path)[0].path) for crops in (first, second)]
-    ledger = pd.concat([crops.read_ledger() for crops, _ in sources], ignore_index=True)
-    lost = pd.DataFrame([{"video_id": "three", "fate": "decode_error"}])
-    ledger = pd.concat([ledger, lost], ignore_index=True).astype({"frame_index": "Int64"})
-    named = name_embedded_frames(ledger, sources)
-    pd.testing.assert_frame_equal(named.drop(columns="embedded_frame"), ledger)
-    frames = [None if pd.isna(frame) else frame for frame in named["embedded_frame"]]
-    assert frames == [0, 0, None, 3, None, 1, 2, None]
-    assert str(named["embedded_frame"].dtype) == "Int64"
+def test_the_key_of_a_cache_stays(draw, tmp_path):
+    found, _ = embed(draw([100]), tmp_path)
+    assert found.path.stem == "d405b559163e5cd3ef93443d"
 
 
-def test_video_without_a_face_carries_nothing(draw, tmp_path):
+def test_video_without_a_face_has_no_vectors(draw, tmp_path):
     crops = draw([None, None])
-    found, frames, calls = embed(crops, tmp_path)
-    assert (found.rows, found.embedded, frames, calls) == (0, 0, [], [])
-    source = [(crops, found.path)]
-    assert load_pooled(source, "cls")[1].shape == (0, 3)
-    assert name_embedded_frames(crops.read_ledger(), source)["embedded_frame"].isna().all()
+    found, calls = embed(crops, tmp_path)
+    assert (found.rows, calls) == (0, [])
+    assert load_pooled([(crops, found.path)], "cls")[1].shape == (0, 3)

@@ -121,11 +121,3 @@ def test_older_runs_keep_percentile_intervals_and_claim_no_permutation() -> None
     assert "logistic regression" in text
     for word in ("permut", "were moved", "Brier", "discriminant"):
         assert word not in text
-
-
-def test_carried_embeddings_are_stated_where_there_are_any() -> None:
-    metrics = make_metrics()
-    assert "hardly changed" not in write_methods(metrics, make_environment())
-    metrics["protocol"]["reuse"] = {"threshold": 8.0, "max_age_s": 0.25}
-    text = write_methods(metrics, make_environment())
-    assert "at most 8 of 255 in each of 4 x 4 blocks, within 0.25 s and without a gap" in text

@@ -58,7 +58,7 @@ def measure_speed(
     list of Measurement
         ``paper``, the paper's stack, per stage and for the same job (every frame searched, every
         crop embedded); ``decode`` alone; then, with torch in float32 and with what ``auto`` means
-        here, without and with `reuse`: ``crop``, ``embed`` and the ``whole``, with how many times
+        here: ``crop``, ``embed`` and the ``whole``, with how many times
         faster than the paper's stack; ``eigencam``, the maps of some crops beside their embedding.
     """
     config = config or load_config(overrides={"video": {"every_nth": 1}})
@@ -78,22 +78,15 @@ def measure_speed(
             for stage, spent in paper.items()
         ]
         lines.append(_time_decoding(as_study(files, root, end_s=seconds), config))
-        variants = [("torch", "float32", False), ("auto", "auto", False), ("auto", "auto", True)]
-        for number, (engine, precision, reuse) in enumerate(variants):
+        for number, (engine, precision) in enumerate((("torch", "float32"), ("auto", "auto"))):
             network, note = load_or_draw(backbone, engine=engine, precision=precision)
             study = as_study(files, root / str(number), end_s=seconds)
-            own = _with_backbone(config, backbone, reuse=reuse)
             crops, same_job, timed = _time_pipeline(
-                study, own, network, engine, paper, note, progress
+                study, config, network, engine, paper, note, progress
             )
             lines += timed if number else [same_job, *timed]  # it is the same for all
         lines += _time_maps(network, read_crops(crops, crops.used.head(MAPPED_CROPS)))
     return lines
-
-
-def _with_backbone(config: Config, name: str, *, reuse: bool) -> Config:
-    settings = config.backbone.model_copy(update={"name": name, "reuse": reuse})
-    return config.model_copy(update={"backbone": settings})
 
 
 def _time_decoding(study: Study, config: Config) -> Measurement:
@@ -127,7 +120,6 @@ def _time_pipeline(
     frames = int((crops.ledger["fate"] != Fate.DECODE_ERROR).sum())
     used = len(crops.used)
     what = f"{backbone.engine.name} {backbone.engine.precision}"
-    what += ", reuse" if config.backbone.reuse else ""
     same_job = frames * (paper["decode"] + paper["detect"]) + used * paper["embed"]
     peak = measure_peak_mib()
     embedded = int(cost.stages["embed"]["items"])

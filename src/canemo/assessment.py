@@ -16,7 +16,7 @@ from canemo.detect.protocol import Detector
 from canemo.errors import ConfigError, SplitError, StudyError
 from canemo.evaluate import Evaluation, evaluate_learner
 from canemo.evidence import Evidence, list_representations, make_materials
-from canemo.feature_files import load_poolings, name_embedded_frames
+from canemo.feature_files import load_poolings
 from canemo.features import LAYERS, require_pooling
 from canemo.gradient import require_loss
 from canemo.learners import make_learner, require_choice
@@ -157,7 +157,7 @@ def gather_evidence(plan: Plan, *, progress: Progress) -> tuple[Plan, StudyCrops
         study,
         config,
         split,
-        name_embedded_frames(crops.ledger, sources),
+        crops.ledger,
         load_materials(sources, crops, config),
         probe_files(crops),
         describe_run(study, config, split, backbone=plan.backbone, detector=plan.detector),

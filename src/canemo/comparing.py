@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,13 +33,11 @@ from canemo.config import Config, load_config
 from canemo.errors import MissingExtraError, WeightsError
 from canemo.examples import captioned, choose_examples
 from canemo.explain.eigencam import CAM_SCALE, map_crops
-from canemo.feature_files import name_embedded_frames
 from canemo.files import write_table
 from canemo.progress import Progress, silent
 from canemo.report.canvas import save_figure
 from canemo.report.comparison import write_comparison_report
 from canemo.report.pictures import draw_crop_sheet, draw_model_cams
-from canemo.reuse import without_reuse
 from canemo.run_metrics import (
     describe_method,
     describe_protocol,
@@ -53,7 +51,6 @@ from canemo.study import load_study
 from canemo.study_crops import StudyCrops
 from canemo.study_features import (
     Cost,
-    Sources,
     calibrate_backbone,
     crop_videos,
     embed_crops,
@@ -124,8 +121,6 @@ def compare_models(
     require_runnable(study, config)
     split = split_subjects(study, config)
     entrants = list_entrants(config)
-    if any(entrant.method == "gradient" for entrant in entrants):
-        config = without_reuse(config)  # methods share features, and `gradient` carries none over
     backbones, missing = _find_backbones(entrants, config)
     detector = load_configured_detector(config)
     name = name or Path(config.preset or "models").stem
@@ -137,21 +132,18 @@ def compare_models(
         for backbone_name, load in backbones.items():
             backbone = calibrate_backbone(load(), crops, config)
             own = [entrant for entrant in entrants if entrant.backbone == backbone_name]
-            tested, sources = _test_entrants(own, backbone, crops, split, config, progress=progress)
-            results += tested
+            results += _test_entrants(own, backbone, crops, split, config, progress=progress)
             cams[backbone_name] = _map_examples(crops, backbone)
-        ledger = name_embedded_frames(crops.ledger, sources)  # the same for every backbone
         content = compute_comparison(
             results,
             missing=missing,
             study=study,
-            study_facts=describe_study(study, ledger),
+            study_facts=describe_study(study, crops.ledger),
             protocol=describe_protocol(study, config, split, detector),
             config=config,
             split=split,
             warnings=[*crops.warnings, *warn_about_run(config, split, detector)],
         )
-        crops = replace(crops, ledger=ledger)
         _fill_comparison(folder, content, results, crops, cams, command)
     return ComparisonResult(find_run(root, name, result=COMPARISON_FILE), content)
 
@@ -189,8 +181,8 @@ def _test_entrants(
     config: Config,
     *,
     progress: Progress,
-) -> tuple[list[Result], Sources]:
-    """Test the methods of one backbone, and return the files of the features that they share."""
+) -> list[Result]:
+    """Test the methods of one backbone on the features that they share."""
     shared, results = Cost(), []
     tell = _prefix(progress, backbone)
     sources = embed_crops(crops, backbone, config, progress=tell, cost=shared)
@@ -205,7 +197,7 @@ def _test_entrants(
         with cost.measure("permute"):
             permutation = summarise_permutation(learner, split, own, progress=tell)
         results.append(Result(entrant, facts, evaluation, permutation, cost.stages))
-    return results, sources
+    return results
 
 
 def _prefix(progress: Progress, backbone: Backbone) -> Progress:

@@ -114,8 +114,6 @@ class BackboneConfig(_Section):
     `engine` (``torch``, ``openvino``) runs it with `precision` (``float32``, ``bfloat16``,
     ``int8``) on `device`; ``auto`` takes the fastest of those that answer alike here (see
     `canemo.engines.choice`), and never int8, which is calibrated on the study's own crops.
-    With `reuse` a crop that changed by no more than `reuse_threshold` (0 to 255, see
-    `canemo.reuse.measure_change`) since the crop last embedded has that one's embedding.
     """
 
     name: str = "dino_vits8"
@@ -124,8 +122,6 @@ class BackboneConfig(_Section):
     device: str = "cpu"
     engine: EngineSetting = "auto"
     precision: PrecisionSetting = "auto"
-    reuse: bool = False
-    reuse_threshold: float = Field(default=8.0, gt=0, le=255)
 
 
 ClassWeight: TypeAlias = Literal["balanced", "none"]

@@ -29,7 +29,6 @@ from canemo.metadata import (
 )
 from canemo.metrics import Predictions
 from canemo.progress import Progress
-from canemo.reuse import without_reuse
 from canemo.stats import LEVEL, adjust_holm, compare_pair
 from canemo.study_crops import StudyCrops
 from canemo.study_features import embed_crops
@@ -75,7 +74,6 @@ def run_confounds(
     in plain words; ``frames_per_clip`` that were embedded for each part, the same for all.
     """
     variants = _make_all(plan, crops, progress=progress)
-    anew = without_reuse(plan.config)  # few frames, far apart
     first = evidence.materials[0]
     face = first.select(
         choose_frames(first.origin, crops.ledger, f"even:{plan.config.audit.frames_per_clip}")
@@ -85,7 +83,7 @@ def run_confounds(
         files = {file.video.video_id: file for file in variants[name]}
         part = StudyCrops(plan.study, files, crops.ledger, ())
         tell = partial(_rename, progress, name)
-        sources = embed_crops(part, plan.backbone, anew, progress=tell, cost=plan.cost)
+        sources = embed_crops(part, plan.backbone, plan.config, progress=tell, cost=plan.cost)
         origin, x = load_pooled(sources, first.pooling)
         with suppress(SplitError):  # too few of its frames can still be read: no row
             if len(x):

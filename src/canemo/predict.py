@@ -27,14 +27,13 @@ from canemo.errors import (
     StudyError,
     VideoOpenError,
 )
-from canemo.feature_files import extract_features, load_pooled, name_embedded_frames
+from canemo.feature_files import extract_features, load_pooled
 from canemo.frame_choice import choose_frames
 from canemo.learning import Material
 from canemo.model import SavedModel, read_model
 from canemo.predictions import PROBABILITY
 from canemo.proposal import VIDEO_SUFFIXES
 from canemo.records import Fate, Video
-from canemo.reuse import find_threshold
 from canemo.video import Sampling
 
 logger = logging.getLogger(__name__)
@@ -187,12 +186,9 @@ class Model:
             self.backbone,
             batch_size=config.backbone.batch_size,
             cache_dir=cache_dir,
-            reuse_threshold=find_threshold(config),
         )
-        source = [(crops, embedded.path)]
-        origin, pooled = load_pooled(source, config.probe.pooling)
-        ledger = name_embedded_frames(crops.read_ledger(), source)
-        ledger = ledger.drop(columns=["subject_id", "label"])
+        origin, pooled = load_pooled([(crops, embedded.path)], config.probe.pooling)
+        ledger = crops.read_ledger().drop(columns=["subject_id", "label"])
         ledger.insert(1, "path", str(video.path))
         answers = origin[["frame_index"]].copy()
         material = Material(
@@ -245,7 +241,7 @@ class Model:
     def _no_frames(self, video: Video) -> pd.DataFrame:
         columns = [c for c in LEDGER_COLUMNS if c not in ("subject_id", "label")]
         row = {**_identity(video), "fate": Fate.DECODE_ERROR.value}
-        columns = [columns[0], "path", *columns[1:], "embedded_frame"]
+        columns = [columns[0], "path", *columns[1:]]
         empty = pd.DataFrame([row]).reindex(columns=columns)
         probability = dict.fromkeys(self._probability_columns, np.nan)
         return self._with_answer(empty.assign(**probability))

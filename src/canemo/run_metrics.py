@@ -34,7 +34,6 @@ from canemo.power import find_least_detectable
 from canemo.predictions import select_level
 from canemo.progress import Progress, silent
 from canemo.records import Fate, Study
-from canemo.reuse import MAX_AGE_S, find_threshold
 from canemo.splits import Split
 from canemo.stats import INTERVAL_METHOD
 from canemo.subsampling import choose_most_often, estimate_learning_curve
@@ -160,11 +159,6 @@ def write_metrics(metrics: Mapping[str, Any], path: Path) -> Path:
 def warn_about_run(config: Config, split: Split, detector: Detector) -> list[str]:
     """Return what a reader must know of the settings, a line each."""
     lines = []
-    if config.backbone.reuse and find_threshold(config) is None:
-        lines.append(
-            f"backbone.reuse has no part in the method {config.probe.method!r}: every crop was "
-            "embedded"
-        )
     if config.probe.class_weight == "none" and len(split.folds) > 1:
         lines.append(
             "labels were not weighted equally: every fold's probabilities lean towards the label "
@@ -219,7 +213,6 @@ def describe_study(study: Study, ledger: pd.DataFrame) -> dict[str, Any]:
     """Return what metrics.json says of a study and of what became of its frames."""
     videos = pd.DataFrame([(v.subject_id, v.label) for v in study.videos], columns=["s", "label"])
     by_label = {str(k): _counts(rows["fate"]) for k, rows in ledger.groupby("label")}
-    carried = {"carried": _count_carried(ledger)} if "embedded_frame" in ledger else {}
     return {
         "name": study.root.resolve().name,
         "videos": len(study.videos),
@@ -228,7 +221,6 @@ def describe_study(study: Study, ledger: pd.DataFrame) -> dict[str, Any]:
         "labels_by_subject": {str(k): _counts(rows["label"]) for k, rows in videos.groupby("s")},
         "frames": int((ledger["fate"] != Fate.DECODE_ERROR).sum()),
         "crops": int((ledger["fate"] == Fate.USED).sum()),
-        **carried,  # not known of runs made before embeddings could be carried over
         "fates": _counts(ledger["fate"]),
         "fates_by_label": by_label,
         "subjects_table": _tabulate_subjects(study),
@@ -243,7 +235,6 @@ def describe_protocol(
     return {
         "preset": config.preset,
         "preset_departures": find_departures(config),
-        "reuse": _describe_reuse(config),
         "split": split.kind,
         "folds": len(split.folds),
         "seed": config.evaluate.seed,
@@ -257,11 +248,6 @@ def describe_protocol(
         "detector_sha256": detector.fingerprint,
         "detector_engine": detector.engine,
     }
-
-
-def _describe_reuse(config: Config) -> dict[str, float] | None:
-    threshold = find_threshold(config)
-    return None if threshold is None else {"threshold": threshold, "max_age_s": MAX_AGE_S}
 
 
 def describe_method(config: Config, backbone: Backbone) -> dict[str, Any]:
@@ -279,11 +265,6 @@ def describe_method(config: Config, backbone: Backbone) -> dict[str, Any]:
     if config.sweep.poolings or config.sweep.frames:
         return {"method": method, "sweep": config.sweep.model_dump(mode="json")}
     return {"method": method}
-
-
-def _count_carried(ledger: pd.DataFrame) -> int:
-    other = ledger["embedded_frame"] != ledger["frame_index"]
-    return int((other & ledger["embedded_frame"].notna()).fillna(value=False).sum())
 
 
 def _counts(values: pd.Series) -> dict[str, int]:

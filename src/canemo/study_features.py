@@ -27,7 +27,6 @@ from canemo.engines.quantise import CALIBRATION_CROPS, require_int8
 from canemo.feature_files import FeatureFile, extract_features
 from canemo.progress import Progress
 from canemo.records import Image, Study
-from canemo.reuse import find_threshold
 from canemo.study_crops import StudyCrops, extract_study_crops
 
 WAITING_VIDEOS = 2
@@ -156,9 +155,8 @@ class _EmbeddingQueue:
         self._progress("embed", len(files), len(files))  # fewer than videos where some are broken
         cost.stages["embed"] = {
             "seconds": self._seconds,
-            "items": sum(file.embedded for file in files if not file.cached),
-            "cached": sum(file.embedded for file in files if file.cached),
-            "carried": sum(file.rows - file.embedded for file in files),
+            "items": sum(file.rows for file in files if not file.cached),
+            "cached": sum(file.rows for file in files if file.cached),
         }
         return [(found, file.path) for found, file in self._done]
 
@@ -181,7 +179,6 @@ class _EmbeddingQueue:
             self._backbone,
             batch_size=self._config.backbone.batch_size,
             cache_dir=self._study.root / "cache",
-            reuse_threshold=find_threshold(self._config),
             on_batch=self._go_on,
         )
         self._seconds += time.perf_counter() - start
@@ -236,10 +233,7 @@ def read_crops(crops: StudyCrops, rows: pd.DataFrame) -> list[Image]:
 def embed_crops(
     crops: StudyCrops, backbone: Backbone, config: Config, *, progress: Progress, cost: Cost
 ) -> Sources:
-    """Embed the crops and return the files; what is cached is not computed again.
-
-    `cost` counts under ``carried`` the crops that have another's embedding.
-    """
+    """Embed the crops and return the files; what is cached is not computed again."""
     queue = _EmbeddingQueue(crops.study, config, backbone, progress=progress)
     try:
         for found in crops.files.values():

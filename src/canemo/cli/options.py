@@ -48,14 +48,6 @@ EngineOption = Annotated[
 PrecisionOption = Annotated[
     str | None, typer.Option("--precision", help="auto, float32, bfloat16 or int8.")
 ]
-Reuse = Annotated[
-    bool | None,
-    typer.Option(
-        "--reuse/--no-reuse",
-        help="Embed a crop again only once it has changed (no).",
-        show_default=False,
-    ),
-]
 SplitKind = Annotated[
     str | None,
     typer.Option("--split", help="loso, kfold:K, holdout:N[:balanced] or file:split.json."),
@@ -78,7 +70,6 @@ _PLACES = {
     "weights": ("backbone", "weights"),
     "engine": ("backbone", "engine"),
     "precision": ("backbone", "precision"),
-    "reuse": ("backbone", "reuse"),
     "fps": ("video", "fps"),
     "every_nth": ("video", "every_nth"),
     "detector": ("detect", "detector"),

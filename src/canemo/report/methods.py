@@ -90,22 +90,11 @@ def _state_backbone(protocol: Mapping[str, Any]) -> str:
     offered = _list_offers(protocol, "poolings") or [protocol["pooling"]]
     pooling = "" if len(offered) > 1 else f"{offered[0]} embedding; "
     note = f"{protocol['backbone_note'].rstrip('. ')}; " if protocol["backbone_note"] else ""
-    reuse = _state_reuse(protocol.get("reuse"))
     return (
         f"Each crop was embedded with the frozen pretrained network {protocol['backbone']} "
         f"({note}weights from {protocol['weights_source']}, SHA-256 "
         f"{protocol['weights_sha256'][:12]}; {pooling}"
-        f"{protocol['engine']}, {protocol['precision']}), whose parameters were not changed.{reuse}"
-    )
-
-
-def _state_reuse(reuse: Mapping[str, float] | None) -> str:
-    if reuse is None:
-        return ""
-    return (
-        " A crop that had hardly changed since the crop last embedded (root mean square difference "
-        f"of at most {reuse['threshold']:g} of 255 in each of 4 x 4 blocks, within "
-        f"{reuse['max_age_s']:g} s and without a gap in the track) was given that one’s embedding."
+        f"{protocol['engine']}, {protocol['precision']}), whose parameters were not changed."
     )
 
 
