@@ -11,8 +11,8 @@ import pandas as pd
 from canemo.explain.decision import Decision, Maps
 from canemo.explain.methods import METHODS, Method
 from canemo.explain.survey import Case, Controls, examine_case, map_case
-from canemo.face_points import REGIONS
 from canemo.records import Image
+from canemo.species import DOG
 from explain_worlds import CHECKS, LABELS, TextureBackbone, draw_textures, mark, read_checks
 
 DOGS = 6
@@ -51,9 +51,11 @@ def make_case(dog: int, decision: Decision, *, crops: int = 2) -> Case:
     images = [
         draw_textures(place, sign, rng=rng) for place, sign in zip(places, signs, strict=True)
     ]
-    masks = np.zeros((crops, len(REGIONS), MASK_SIDE, MASK_SIDE), np.float32)
-    masks[:, REGIONS.index("muzzle")] = np.kron([mark(place) for place in places], np.ones((7, 7)))
-    masks[:, REGIONS.index("background")] = 1 - masks[:, REGIONS.index("muzzle")]
+    masks = np.zeros((crops, len(DOG.regions), MASK_SIDE, MASK_SIDE), np.float32)
+    masks[:, DOG.regions.index("muzzle")] = np.kron(
+        [mark(place) for place in places], np.ones((7, 7))
+    )
+    masks[:, DOG.regions.index("background")] = 1 - masks[:, DOG.regions.index("muzzle")]
     origin = pd.DataFrame(
         {
             "video_id": [f"dog{dog} clip{i}" for i in range(crops)],

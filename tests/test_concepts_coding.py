@@ -6,12 +6,12 @@ import pytest
 
 from canemo.concepts.agreement import compare_coders, compute_kappa
 from canemo.concepts.coding import ABSENT, SHOWN, UNKNOWN, Clip, code_frames, list_unknown_units
-from canemo.concepts.dogfacs import UNITS
 from canemo.concepts.event import Event
 from canemo.concepts.matching import match_events
 from canemo.concepts.study_concepts import list_clips
 from canemo.config import VideoConfig
 from canemo.records import Study, Video
+from canemo.species import DOG
 
 ROOT = Path("/study")
 
@@ -255,7 +255,7 @@ def test_sampling_interval_is_never_less_than_the_files_own(settings, interval_s
 
 def test_units_that_are_no_code_are_counted_as_written():
     events = [event("AU25"), event("yawn"), event(("yawn",)), event(("AU26", "AU9"))]
-    assert list_unknown_units(events, UNITS) == {"AU9": 1, "yawn": 2}
+    assert list_unknown_units(events, DOG.units) == {"AU9": 1, "yawn": 2}
 
 
 # -- two coders ------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 import pytest
 
-from canemo.concepts.dogfacs import UNITS, describe_unit, read_codes
+from canemo.concepts.dogfacs import describe_unit, read_codes
+from canemo.species import DOG
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_a_unit_that_was_not_seen_or_ends_is_not_shown(text):
 
 
 def test_names_of_movements_and_words_that_hold_such_a_word_deny_nothing():
-    for code, name in UNITS.items():
+    for code, name in DOG.units.items():
         assert read_codes(f"{code} {name}") == (code,)
     assert read_codes("AU25 noted, bending, offside, stopped10") == ("AU25",)
 
@@ -88,6 +89,6 @@ def test_nothing_written_names_nothing():
 
 
 def test_every_code_of_the_table_reads_as_itself():
-    assert [read_codes(code) for code in UNITS] == [(code,) for code in UNITS]
+    assert [read_codes(code) for code in DOG.units] == [(code,) for code in DOG.units]
     assert describe_unit("AU101") == "inner brow raiser"
     assert describe_unit("yawn") == ""

@@ -25,8 +25,8 @@ from canemo.detect.landmarks import (
     save_landmark_network,
 )
 from canemo.errors import ConfigError, WeightsError
-from canemo.face_points import MIRRORED
 from canemo.records import Image
+from canemo.species import DOG
 from lib.landmark_errors import compute_distances, compute_interocular, compute_landmark_metrics
 from lib.landmark_faces import (
     LandmarkFace,
@@ -39,7 +39,7 @@ from lib.landmark_faces import (
 
 @pytest.fixture(scope="module")
 def model() -> LandmarkModel:
-    return load_landmark_model(engine="torch")
+    return load_landmark_model(DOG, engine="torch")
 
 
 def _noise(height: int, width: int, seed: int = 0) -> Image:
@@ -77,9 +77,9 @@ def test_confidence_is_the_share_of_points_that_come_near() -> None:
 def test_a_saved_network_answers_as_before(tmp_path: Path) -> None:
     torch.manual_seed(0)
     settings = LandmarkSettings(input_size=64, map_stride=4, scale_factor=1.3, version="x")
-    network = LandmarkNetwork(settings).eval()
+    network = LandmarkNetwork(settings, points=len(DOG.points)).eval()
     save_landmark_network(network, tmp_path / "w.safetensors", settings)
-    loaded, read = load_landmark_network(tmp_path / "w.safetensors")
+    loaded, read = load_landmark_network(tmp_path / "w.safetensors", points=len(DOG.points))
     assert read == settings
     pixels = torch.rand(1, 3, 64, 64) * 2 - 1
     with torch.inference_mode():
@@ -96,11 +96,11 @@ def test_files_that_are_no_landmark_weights_are_refused(tmp_path: Path) -> None:
     })  # fmt: skip
     for path in (missing, rubbish):
         with pytest.raises(WeightsError, match="cannot be read as a safetensors file"):
-            load_landmark_model(weights=path)
+            load_landmark_model(DOG, weights=path)
     with pytest.raises(WeightsError, match="holds the architecture 'fcos', 'heatmaps-"):
-        load_landmark_model(weights=other)
+        load_landmark_model(DOG, weights=other)
     with pytest.raises(WeightsError, match="is damaged"):
-        load_landmark_model(weights=damaged)
+        load_landmark_model(DOG, weights=damaged)
 
 
 def test_settings_that_cannot_be_are_refused() -> None:
@@ -149,7 +149,7 @@ def test_points_lie_inside_the_crop_and_confidences_from_0_to_1(model: LandmarkM
 
 
 def test_fingerprints_differ_where_answers_may() -> None:
-    network, settings = load_landmark_network(_shipped())
+    network, settings = load_landmark_network(_shipped(), points=len(DOG.points))
     made = [
         LandmarkModel(network, one, weights_sha256=sha)
         for one, sha in (
@@ -170,7 +170,7 @@ def _shipped() -> Path:
 
 @pytest.mark.slow
 def test_openvino_answers_as_torch(model: LandmarkModel) -> None:
-    other = load_landmark_model(engine="openvino")
+    other = load_landmark_model(DOG, engine="openvino")
     assert (model.engine, other.engine) == ("torch", "openvino")
     crops = [_noise(60, 60), _noise(200, 150, seed=1)]
     np.testing.assert_allclose(other.locate(crops), model.locate(crops), atol=0.05)
@@ -210,7 +210,7 @@ def test_a_mirrored_face_has_mirrored_points(
 ) -> None:
     crop, true = _cut(real_faces[0])
     found, mirrored = model.locate([crop, np.ascontiguousarray(crop[:, ::-1])])
-    back = mirrored[list(MIRRORED)]
+    back = mirrored[list(DOG.mirrored)]
     back[:, 0] = crop.shape[1] - back[:, 0]
     eyes = float(compute_interocular(true[None])[0])
     assert compute_distances(back, found).mean() < 0.1 * eyes

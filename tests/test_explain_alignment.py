@@ -13,7 +13,7 @@ from canemo.explain.alignment import (
     estimate_shape,
     warp_maps,
 )
-from canemo.face_points import MIRRORED, POINTS
+from canemo.species import DOG
 
 SIDE = 80
 
@@ -74,7 +74,7 @@ def test_ears_lips_and_chin_do_not_decide():
     points = 200 * MEAN_SHAPE
     moved = points.copy()
     for name in ("ear_tip_left", "chin", "lip_lower", "mouth_corner_right", "mouth"):
-        moved[POINTS.index(name)] += 40
+        moved[DOG.points.index(name)] += 40
     images = [np.zeros((200, 200, 3), np.uint8)] * 2
     _, transforms = align_faces(images, np.stack([points, moved]))
     np.testing.assert_allclose(transforms[0], transforms[1])
@@ -84,7 +84,7 @@ def test_ears_lips_and_chin_do_not_decide():
 def test_two_known_points_are_enough(kept):
     points = np.full(MEAN_SHAPE.shape, np.nan)
     for name in kept:
-        index = POINTS.index(name)
+        index = DOG.points.index(name)
         points[index] = turned(200 * MEAN_SHAPE, degrees=20)[index]
     _, [transform] = align_faces([np.zeros((200, 200, 3), np.uint8)], points[None], side=SIDE)
     found = turned(200 * MEAN_SHAPE, degrees=20) @ transform[:, :2].T + transform[:, 2]
@@ -116,7 +116,7 @@ def test_points_of_another_number_want_a_shape():
 
 
 def test_picture_and_map_move_with_the_points():
-    size, nose = 160, POINTS.index("nose_top")
+    size, nose = 160, DOG.points.index("nose_top")
     points = turned(size * MEAN_SHAPE, degrees=25, scale=0.9, move=(40, -20))
     image = dots(points[[nose]], size=size)
     before = image.copy()
@@ -216,7 +216,7 @@ def test_shape_is_found_under_turns_sizes_and_gaps():
     faces += rng.normal(scale=0.01, size=faces.shape)
     faces[rng.random(faces.shape[:2]) < 0.2] = np.nan
     before = faces.copy()
-    shape = estimate_shape(faces, anchors=ANCHORS, mirrored=MIRRORED)
+    shape = estimate_shape(faces, anchors=ANCHORS, mirrored=DOG.mirrored)
     np.testing.assert_array_equal(faces, before)
     _, [back] = align_faces([np.zeros((9, 9, 3), np.uint8)], shape[None], side=1)
     np.testing.assert_allclose(shape @ back[:, :2].T + back[:, 2], MEAN_SHAPE, atol=0.006)
@@ -230,7 +230,7 @@ def test_a_point_known_nowhere_has_no_place():
 
 
 def test_mean_shape_is_alike_on_both_sides():
-    np.testing.assert_allclose(MEAN_SHAPE[list(MIRRORED)] * [-1, 1] + [1, 0], MEAN_SHAPE)
+    np.testing.assert_allclose(MEAN_SHAPE[list(DOG.mirrored)] * [-1, 1] + [1, 0], MEAN_SHAPE)
 
 
 def test_mean_shape_is_that_of_real_faces(shared_data):
@@ -242,7 +242,7 @@ def test_mean_shape_is_that_of_real_faces(shared_data):
             _place_in_square(face, images[face["image_id"]]) for face in content["annotations"]
         ]
     complete = np.stack([face for face in faces if np.isfinite(face).all()])
-    shape = estimate_shape(complete, anchors=ANCHORS, mirrored=MIRRORED)
+    shape = estimate_shape(complete, anchors=ANCHORS, mirrored=DOG.mirrored)
     assert len(complete) == 2515
     np.testing.assert_allclose(shape, MEAN_SHAPE, atol=6e-4)
 

@@ -13,8 +13,8 @@ from canemo.explain.regions import (
     draw_bands,
     draw_regions,
 )
-from canemo.face_points import POINTS, REGIONS
 from canemo.landmark_tables import LandmarkTable
+from canemo.species import DOG
 
 CROP_XYXY = (100.0, 50.0, 180.0, 90.0)  # 80 x 40 pixels of the frame
 IMAGE = np.zeros((40, 80, 3), np.uint8)
@@ -48,11 +48,11 @@ class FakeModel:
         self.confidence = confidence
 
     def locate(self, images_rgb):
-        found = np.zeros((len(images_rgb), len(POINTS), 3), np.float32)
+        found = np.zeros((len(images_rgb), len(DOG.points), 3), np.float32)
         for each, image, sure in zip(found, images_rgb, self.confidence, strict=True):
             height, width = image.shape[:2]
-            each[:, 0] = np.linspace(0.2, 0.8, len(POINTS)) * width
-            each[:, 1] = np.linspace(0.1, 0.9, len(POINTS)) * height
+            each[:, 0] = np.linspace(0.2, 0.8, len(DOG.points)) * width
+            each[:, 1] = np.linspace(0.1, 0.9, len(DOG.points)) * height
             each[:, 2] = sure
         return found
 
@@ -61,7 +61,7 @@ def test_landmarks_of_the_study_come_before_the_model_and_it_before_bands():
     finder = FaceFinder(table_of(known=FACE), FakeModel(0.9, 0.9, 0.3))
     found = finder.find(rows_of("known", "new", "blurred"), [IMAGE] * 3)
     assert found.regions.source.tolist() == [STUDY_LANDMARKS, MODEL_LANDMARKS, BANDS]
-    assert found.regions.names == REGIONS
+    assert found.regions.names == DOG.regions
     np.testing.assert_allclose(found.regions.masks[0], draw_regions(FACE, side=MASK_SIDE))
     np.testing.assert_array_equal(found.regions.masks[2], draw_bands(MASK_SIDE))
     assert not np.array_equal(found.regions.masks[1], found.regions.masks[2])
@@ -70,7 +70,7 @@ def test_landmarks_of_the_study_come_before_the_model_and_it_before_bands():
 
 def test_points_are_in_pixels_of_the_crop():
     found = FaceFinder(table_of(known=FACE)).find(rows_of("known"), [IMAGE])
-    for index, name in enumerate(POINTS):
+    for index, name in enumerate(DOG.points):
         if name in FACE:
             x, y = FACE[name]
             np.testing.assert_allclose(found.points[0, index], (80 * x, 40 * y))
@@ -98,7 +98,7 @@ def test_study_points_that_show_no_face_do_not_stand_in_the_way_of_the_model():
     assert np.isfinite(with_model.points).all()
     alone = FaceFinder(table_of(ears=ears)).find(rows_of("ears"), [IMAGE])
     assert alone.regions.source.tolist() == [BANDS]
-    assert np.isfinite(alone.points[0, POINTS.index("ear_tip_left")]).all()
+    assert np.isfinite(alone.points[0, DOG.points.index("ear_tip_left")]).all()
 
 
 def test_study_points_that_lie_elsewhere_are_not_used_and_said():
@@ -122,7 +122,7 @@ def test_without_anything_there_are_bands():
     rows = pd.DataFrame({"video_id": ["a", "b"], "frame_index": 0})  # no rectangle is known
     found = FaceFinder().find(rows, [IMAGE] * 2)
     assert found.regions.source.tolist() == [BANDS, BANDS]
-    assert found.points.shape == (2, len(POINTS), 2)
+    assert found.points.shape == (2, len(DOG.points), 2)
     assert np.isnan(found.points).all()
 
 

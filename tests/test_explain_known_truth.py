@@ -12,15 +12,15 @@ from canemo.explain.decision import Decision
 from canemo.explain.gaps import split_gap
 from canemo.explain.methods import METHODS, map_decisions
 from canemo.explain.regions import draw_bands, measure_cells
-from canemo.face_points import REGIONS
 from canemo.features import make_features, pool
 from canemo.probe import fit_probe
+from canemo.species import DOG
 
 DOGS, CROPS = 8, 3  # crops of each label
 LABELS = ("closed", "open")
 SIDE = 112
 BANDS = draw_bands(56)
-MUZZLE = draw_bands(SIDE)[REGIONS.index("muzzle")] > 0.5
+MUZZLE = draw_bands(SIDE)[DOG.regions.index("muzzle")] > 0.5
 
 
 def draw_clouds(rng, coarse):

@@ -21,7 +21,7 @@ from canemo.explain.numbers import (
 from canemo.explain.regions import BANDS, MODEL_LANDMARKS, draw_bands, measure_cells
 from canemo.explain.report_card import grade_maps
 from canemo.explain.scoring import CURVE_SHARES
-from canemo.face_points import POINTS, REGIONS
+from canemo.species import DOG
 from explain_worlds import LABELS, TextureBackbone, draw_textures, make_probe, read_checks
 from map_worlds import examine_worlds
 
@@ -40,12 +40,12 @@ def draw_found(
     cells = measure_cells(masks, 8, 8)
     labels = np.tile(np.repeat([OTHER, LABEL], clips), dogs)
     is_label = labels == LABEL
-    muzzle = cells[:, REGIONS.index("muzzle")]
+    muzzle = cells[:, DOG.regions.index("muzzle")]
     maps = 0.002 * rng.normal(size=muzzle.shape)
     maps += effect * is_label[:, None, None] * muzzle / muzzle.sum(axis=(1, 2), keepdims=True)
     logits = 0.3 + maps.sum(axis=(1, 2))
-    losses = 0.01 * rng.normal(size=(len(labels), len(REGIONS)))
-    losses[:, REGIONS.index("muzzle")] += loss * effect * is_label
+    losses = 0.01 * rng.normal(size=(len(labels), len(DOG.regions)))
+    losses[:, DOG.regions.index("muzzle")] += loss * effect * is_label
     rows = pd.DataFrame(
         {
             "video_id": [f"v{i}" for i in range(len(labels))],
@@ -62,7 +62,7 @@ def draw_found(
     card = grade_maps("contribution", pd.DataFrame())
     return Found(
         "mine", "texture", "mean", (OTHER, LABEL), True, rows,
-        np.full((len(labels), len(POINTS), 2), np.nan), masks.astype(np.float16),
+        np.full((len(labels), len(DOG.points), 2), np.nan), masks.astype(np.float16),
         {"contribution": maps.astype(np.float32), "eigencam": np.abs(maps).astype(np.float32)},
         {"contribution": card, "eigencam": card}, pd.DataFrame(), ("a note",),
     )  # fmt: skip
@@ -84,9 +84,11 @@ def test_parts_of_the_gap_sum_to_the_difference_of_the_mean_logits():
     found = draw_found()
     leading = describe_model(found)["methods"][0]
     gap = by_region(leading["gap"])
-    assert sum(gap[name]["gap"] for name in REGIONS) == pytest.approx(gap[WHOLE]["gap"], abs=1e-5)
+    assert sum(gap[name]["gap"] for name in DOG.regions) == pytest.approx(
+        gap[WHOLE]["gap"], abs=1e-5
+    )
     assert gap[WHOLE]["gap"] == pytest.approx(mean_difference(found, "logit"), abs=1e-5)
-    assert sum(gap[name]["percent"] for name in REGIONS) == pytest.approx(100, abs=1e-2)
+    assert sum(gap[name]["percent"] for name in DOG.regions) == pytest.approx(100, abs=1e-2)
 
 
 def test_the_gap_is_where_it_was_planted():
@@ -127,9 +129,9 @@ def test_contributions_of_real_tokens_sum_to_the_difference_of_the_logits():
 def test_losses_are_percent_of_the_difference_of_the_logits():
     found = draw_found(effect=2.0, loss=0.25)
     rows = by_region(describe_model(found)["occlusion"])
-    assert tuple(rows) == REGIONS
+    assert tuple(rows) == DOG.regions
     whole = mean_difference(found, "logit")
-    for name in REGIONS:
+    for name in DOG.regions:
         gap = mean_difference(found, f"loss_{name}")
         assert rows[name]["gap"] == pytest.approx(gap, abs=1e-9)
         assert rows[name]["percent"] == pytest.approx(100 * gap / whole, abs=1e-6)
@@ -184,7 +186,7 @@ def test_model_is_described_with_its_counts_and_methods():
     leading, eigencam = described["methods"]
     assert (leading["name"], leading["explains"]) == ("contribution", "decision")
     assert (leading["verdict"], leading["passed"], leading["checks"]) == ("not tested", None, [])
-    assert {row["region"] for row in leading["shares"]} == set(REGIONS)
+    assert {row["region"] for row in leading["shares"]} == set(DOG.regions)
     assert (eigencam["explains"], eigencam["shares"], eigencam["gap"]) == ("backbone", None, None)
 
 
@@ -205,10 +207,10 @@ def test_table_of_crops_shares_out_each_map():
     found = draw_found()
     table = tabulate_crops(found)
     assert table.groupby("method").size().to_dict() == {"contribution": 24, "eigencam": 24}
-    parts = table[[f"part_{name}" for name in REGIONS]].sum(axis=1)
+    parts = table[[f"part_{name}" for name in DOG.regions]].sum(axis=1)
     maps = np.concatenate([found.maps["contribution"], found.maps["eigencam"]])
     np.testing.assert_allclose(parts, maps.sum(axis=(1, 2)), atol=1e-5)
-    areas = table[[f"area_{name}" for name in REGIONS]].sum(axis=1)
+    areas = table[[f"area_{name}" for name in DOG.regions]].sum(axis=1)
     np.testing.assert_allclose(areas, 1, atol=1e-6)
     assert (table["model"] == "mine").all()
 
@@ -240,7 +242,7 @@ def test_dogs_one_by_one_make_up_the_difference():
     assert set(table["method"]) == {"contribution"}  # EigenCAM has no parts that add up
     gap = by_region(describe_model(found)["methods"][0]["gap"])
     means = table.groupby("region")["gap"].mean()
-    for region in (*REGIONS, "all"):
+    for region in (*DOG.regions, "all"):
         assert means[region] == pytest.approx(gap[region]["gap"], abs=1e-6)
     of_regions = table[table["region"] != "all"]
     shares = of_regions.groupby("subject_id")[f"share_{LABEL}"].sum()

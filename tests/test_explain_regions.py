@@ -17,7 +17,7 @@ from canemo.explain.regions import (
     outline_regions,
     place_points,
 )
-from canemo.face_points import MIRRORED, POINTS, REGIONS, region_of_point
+from canemo.species import DOG
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")
 
@@ -53,7 +53,7 @@ SUPERANIMAL = {
 
 def region_at(masks, x, y):
     side = masks.shape[-1]
-    return REGIONS[int(masks[:, int(y * side), int(x * side)].argmax())]
+    return DOG.regions[int(masks[:, int(y * side), int(x * side)].argmax())]
 
 
 # -- drawn from landmarks -------------------------------------------------------------------------
@@ -61,7 +61,7 @@ def region_at(masks, x, y):
 
 @pytest.mark.parametrize("points", [FACE, SUPERANIMAL], ids=["46 points", "few points"])
 def test_each_part_is_where_its_points_are(points):
-    assert set(FACE) == set(POINTS)
+    assert set(FACE) == set(DOG.points)
     masks = draw_regions(points, side=100)
     for x, y, region in [
         (0.37, 0.45, "eyes"), (0.63, 0.45, "eyes"), (0.5, 0.72, "muzzle"), (0.24, 0.15, "ears"),
@@ -76,7 +76,7 @@ def test_each_part_is_where_its_points_are(points):
 def test_masks_share_out_every_pixel(points, side):
     masks = draw_regions(points, side=side)
     assert masks.dtype == np.float32
-    assert masks.shape == (len(REGIONS), side, side)
+    assert masks.shape == (len(DOG.regions), side, side)
     assert masks.min() >= 0
     np.testing.assert_allclose(masks.sum(axis=0), 1, atol=1e-6)
 
@@ -84,7 +84,7 @@ def test_masks_share_out_every_pixel(points, side):
 def test_area_is_that_of_the_polygon():
     points = {"left_ear_base": (0.2, 0.4), "left_ear_tip": (0.8, 0.4), "left_ear_edge": (0.8, 0.9),
               "left_ear_root": (0.2, 0.9)}  # fmt: skip
-    ear = draw_regions(points, side=50)[REGIONS.index("ears")]
+    ear = draw_regions(points, side=50)[DOG.regions.index("ears")]
     assert ear.mean() == pytest.approx(0.6 * 0.5, abs=1e-6)
 
 
@@ -98,7 +98,7 @@ def test_a_muzzle_is_wider_than_its_points_by_a_share_of_its_extent(middle):
 
 
 def test_an_eye_is_wider_than_its_points_by_half_its_width():
-    eyes = draw_regions(FACE, side=200)[REGIONS.index("eyes")]
+    eyes = draw_regions(FACE, side=200)[DOG.regions.index("eyes")]
     columns = np.flatnonzero(eyes[:, :100].any(axis=0)) / 200
     assert columns.min() == pytest.approx(0.32 - 0.025, abs=0.006)
     assert columns.max() == pytest.approx(0.42 + 0.025, abs=0.006)
@@ -108,7 +108,7 @@ def test_first_of_the_order_wins_where_parts_overlap():
     corner = {"left_eye": (0.5, 0.5), "nose": (0.5, 0.5), "left_ear": (0.5, 0.5)}
     masks = draw_regions(corner, side=200)
     distance = [0.2 * EYE_DISTANCE, 0.3 * EYE_DISTANCE]
-    areas = dict(zip(REGIONS, masks.mean(axis=(1, 2)), strict=True))
+    areas = dict(zip(DOG.regions, masks.mean(axis=(1, 2)), strict=True))
     assert areas["eyes"] == pytest.approx(np.pi * distance[0] ** 2, rel=0.01)
     assert areas["muzzle"] == pytest.approx(np.pi * (distance[1] ** 2 - distance[0] ** 2), rel=0.01)
     assert areas["ears"] == 0
@@ -116,10 +116,12 @@ def test_first_of_the_order_wins_where_parts_overlap():
 
 def test_mirrored_points_give_mirrored_masks():
     rng = np.random.default_rng(0)
-    xy = np.array([FACE[name] for name in POINTS]) + 0.02 * rng.normal(size=(len(POINTS), 2))
-    mirrored = xy[list(MIRRORED)] * [-1, 1] + [1, 0]
+    xy = np.array([FACE[name] for name in DOG.points]) + 0.02 * rng.normal(
+        size=(len(DOG.points), 2)
+    )
+    mirrored = xy[list(DOG.mirrored)] * [-1, 1] + [1, 0]
     plain, other = (
-        draw_regions(dict(zip(POINTS, map(tuple, each), strict=True)), side=40)
+        draw_regions(dict(zip(DOG.points, map(tuple, each), strict=True)), side=40)
         for each in (xy, mirrored)
     )
     np.testing.assert_allclose(other, plain[:, :, ::-1], atol=1 / 8)
@@ -140,7 +142,7 @@ def test_part_without_a_point_is_reported_and_left_to_the_rest():
     assert find_missing_regions(points) == ("ears", "forehead")
     assert find_missing_regions(SUPERANIMAL) == find_missing_regions(FACE) == ()
     masks = draw_regions(points, side=40)
-    assert masks[REGIONS.index("ears")].max() == masks[REGIONS.index("forehead")].max() == 0
+    assert masks[DOG.regions.index("ears")].max() == masks[DOG.regions.index("forehead")].max() == 0
 
 
 def test_unknown_places_count_as_missing():
@@ -164,8 +166,8 @@ def test_every_point_of_the_scheme_has_its_region():
         "nose": "muzzle", "nostril": "muzzle", "philtrum": "muzzle", "lip": "muzzle",
         "mouth": "muzzle", "chin": "muzzle",
     }  # fmt: skip
-    for name in POINTS:
-        assert region_of_point(name) == wanted[name.split("_")[0]], name
+    for name in DOG.points:
+        assert DOG.region_of(name) == wanted[name.split("_")[0]], name
 
 
 @pytest.mark.parametrize(
@@ -181,7 +183,7 @@ def test_every_point_of_the_scheme_has_its_region():
     ],
 )  # fmt: skip
 def test_names_of_other_schemes(name, region):
-    assert region_of_point(name) == region
+    assert DOG.region_of(name) == region
 
 
 # -- bands and crops ------------------------------------------------------------------------------
@@ -193,7 +195,7 @@ def test_bands_share_out_every_pixel_and_are_alike_on_both_sides(side):
     assert masks.min() >= 0
     np.testing.assert_allclose(masks.sum(axis=0), 1, atol=1e-6)
     np.testing.assert_allclose(masks, masks[:, :, ::-1], atol=1e-6)
-    areas = dict(zip(REGIONS, masks.mean(axis=(1, 2)), strict=True))
+    areas = dict(zip(DOG.regions, masks.mean(axis=(1, 2)), strict=True))
     # Where pixels are so large that one holds parts of two boxes, areas are off by a little.
     assert areas["muzzle"] == pytest.approx(0.4 * 0.3, abs=2e-3 if side == 7 else 1e-6)
     assert areas["eyes"] == pytest.approx(2 * 0.1 * 0.09, abs=1e-6)
@@ -203,7 +205,7 @@ def test_crops_without_eye_or_muzzle_get_bands():
     only_ear = {"left_ear": (0.2, 0.2), "nose": (0.5, 0.6)}
     no_ears = {name: place for name, place in SUPERANIMAL.items() if "ear" not in name}
     drawn = draw_masks([FACE, None, only_ear, no_ears], side=20)
-    assert drawn.names == REGIONS
+    assert drawn.names == DOG.regions
     assert drawn.source.tolist() == [STUDY_LANDMARKS, BANDS, BANDS, STUDY_LANDMARKS]
     assert drawn.missing.tolist() == [(), (), (), ("ears", "forehead")]
     np.testing.assert_array_equal(drawn.masks[0], draw_regions(FACE, side=20))
@@ -235,7 +237,7 @@ def test_cells_share_out_the_grid_and_keep_the_area(grid):
     drawn = draw_masks([FACE, None], side=40).masks
     before = drawn.copy()
     cells = measure_cells(drawn, *grid)
-    assert cells.shape == (2, len(REGIONS), *grid)
+    assert cells.shape == (2, len(DOG.regions), *grid)
     np.testing.assert_allclose(cells.sum(axis=1), 1, atol=1e-12)
     np.testing.assert_allclose(cells.mean(axis=(2, 3)), drawn.mean(axis=(2, 3)), atol=1e-6)
     np.testing.assert_array_equal(drawn, before)
@@ -271,7 +273,7 @@ def test_bands_lie_where_landmarks_do(shared_data):
         middle = x + width / 2, y + height / 2
         square = (middle[0] - reach, middle[1] - reach, middle[0] + reach, middle[1] + reach)
         places = np.reshape(face["keypoints"], (-1, 3))[:, :2]
-        points = place_points(dict(zip(POINTS, map(tuple, places), strict=True)), square)
+        points = place_points(dict(zip(DOG.points, map(tuple, places), strict=True)), square)
         shared.append((bands * draw_regions(points, side=20)).sum(axis=0).mean())
     assert len(shared) > 100
     assert np.mean(shared) == pytest.approx(0.71, abs=0.03)

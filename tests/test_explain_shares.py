@@ -10,7 +10,7 @@ from canemo.explain.gaps import NO_DIFFERENCE, NO_DOGS, UNCLEAR_WHOLE, WHOLE, sp
 from canemo.explain.parts import ALL_ALIKE, NO_AREA, ONE_DOG, list_rows, measure_parts
 from canemo.explain.regions import draw_bands, measure_cells
 from canemo.explain.shares import NO_EVIDENCE, NONE_HERE, measure_shares
-from canemo.face_points import REGIONS
+from canemo.species import DOG
 
 LABELS = ("play", "rest")
 GRID = 20
@@ -43,7 +43,7 @@ def draw_maps(origin, *, planted=0.0, region="muzzle", noise=1.0, seed=0):
             for dog, clip in zip(origin["subject_id"], origin["video_id"], strict=True)
         ]
     )
-    where = BANDS[REGIONS.index(region)]
+    where = BANDS[DOG.regions.index(region)]
     second = (origin["label"] == LABELS[1]).to_numpy()
     return (maps + planted * second[:, None, None] * where / where.sum()) / GRID**2
 
@@ -85,8 +85,8 @@ def test_evenly_spread_evidence_has_a_ratio_of_one_everywhere():
     sign = np.where(origin["label"] == "rest", 1.0, -1.0)
     maps = np.broadcast_to(sign[:, None, None], (len(origin), GRID, GRID)).copy()
     shares = measure_shares(maps, cells_of(len(origin)), origin, labels=LABELS)
-    areas = dict(zip(REGIONS, BANDS.mean(axis=(1, 2)), strict=True))
-    assert shares.table["label"].tolist() == [label for label in LABELS for _ in REGIONS]
+    areas = dict(zip(DOG.regions, BANDS.mean(axis=(1, 2)), strict=True))
+    assert shares.table["label"].tolist() == [label for label in LABELS for _ in DOG.regions]
     np.testing.assert_allclose(shares.table["ratio"], 1, rtol=1e-9)
     np.testing.assert_allclose(shares.table["area"], shares.table["region"].map(areas))
     np.testing.assert_allclose(shares.table.groupby("label")["share"].sum(), 1)
@@ -96,7 +96,10 @@ def test_evenly_spread_evidence_has_a_ratio_of_one_everywhere():
 
 def test_only_what_speaks_for_the_own_label_counts():
     origin = make_origin(dogs=2, clips=2, crops=1)
-    muzzle, eyes = BANDS[REGIONS.index("muzzle")] > 0.99, BANDS[REGIONS.index("eyes")] > 0.99
+    muzzle, eyes = (
+        BANDS[DOG.regions.index("muzzle")] > 0.99,
+        BANDS[DOG.regions.index("eyes")] > 0.99,
+    )
     maps = np.zeros((4, GRID, GRID))
     maps[:, muzzle], maps[:, eyes] = 2.0, -1.0  # for rest, and for play
     table = measure_shares(maps, cells_of(4), origin, labels=LABELS).table
@@ -193,7 +196,7 @@ def test_gap_has_the_size_that_was_planted():
     assert table.loc["muzzle", "gap_low"] < planted < table.loc["muzzle", "gap_high"]
     assert table.loc["muzzle", "percent"] == pytest.approx(100, abs=30)
     assert table["area"].to_dict() == pytest.approx(
-        {**dict(zip(REGIONS, BANDS.mean(axis=(1, 2)), strict=True)), WHOLE: 1}
+        {**dict(zip(DOG.regions, BANDS.mean(axis=(1, 2)), strict=True)), WHOLE: 1}
     )
 
 
@@ -223,7 +226,7 @@ def test_what_both_conditions_share_cancels():
     maps = draw_maps(origin, planted=100)
     cells = cells_of(len(origin))
     plain = split_gap(maps, cells, origin, first="play", second="rest").table
-    raised = maps + 5 * BANDS[REGIONS.index("background")]
+    raised = maps + 5 * BANDS[DOG.regions.index("background")]
     pd.testing.assert_frame_equal(
         split_gap(raised, cells, origin, first="play", second="rest").table, plain, rtol=1e-6
     )
@@ -253,7 +256,7 @@ def test_regions_that_lie_elsewhere_in_one_condition_are_no_evidence():
 def test_evidence_in_regions_that_lie_elsewhere_is_found_none_the_less():
     origin = make_origin(dogs=8)
     maps, cells = shift_regions(origin)
-    muzzle = cells[:, REGIONS.index("muzzle")]
+    muzzle = cells[:, DOG.regions.index("muzzle")]
     is_second = (origin["label"] == LABELS[1]).to_numpy()
     maps = maps + 2 * is_second[:, None, None] * muzzle / muzzle.sum(axis=(1, 2), keepdims=True)
     table = by_region(split_gap(maps, cells, origin, first="play", second="rest").table)
@@ -295,7 +298,7 @@ def test_with_nothing_there_nothing_is_found_more_often_than_stated(worlds):
 @pytest.mark.parametrize("worlds", [40, pytest.param(500, marks=pytest.mark.slow)])
 def test_what_was_planted_is_found_there_and_elsewhere_no_more_than_nothing(worlds):
     _, found = split_worlds(worlds, planted=1000)
-    muzzle = REGIONS.index("muzzle")
+    muzzle = DOG.regions.index("muzzle")
     assert found[:, muzzle].all()
     elsewhere = np.delete(found, muzzle, axis=1).any(axis=1)
     assert elsewhere.mean() < 0.05 + 3 * (0.05 * 0.95 / worlds) ** 0.5
@@ -335,8 +338,8 @@ def test_maps_of_zeros_say_nothing_and_why():
 def test_region_without_area_is_not_tested():
     origin = make_origin(dogs=6)
     cells = cells_of(len(origin)).copy()
-    cells[:, REGIONS.index("cheeks")] += cells[:, REGIONS.index("ears")]
-    cells[:, REGIONS.index("ears")] = 0
+    cells[:, DOG.regions.index("cheeks")] += cells[:, DOG.regions.index("ears")]
+    cells[:, DOG.regions.index("ears")] = 0
     maps = draw_maps(origin, planted=900)
     table = by_region(split_gap(maps, cells, origin, first="play", second="rest").table)
     assert table.loc["ears", "reason"] == NO_AREA

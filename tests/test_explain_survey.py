@@ -11,7 +11,7 @@ from canemo.explain.contribution import map_contributions
 from canemo.explain.methods import METHODS, Method
 from canemo.explain.scoring import correlate_maps, trace_curves
 from canemo.explain.survey import Controls, examine_case, map_case
-from canemo.face_points import REGIONS
+from canemo.species import DOG
 from explain_worlds import CNN, VIT, TextureBackbone, draw_crops, load_small, mark, read_checks
 from map_worlds import make_case
 
@@ -171,7 +171,7 @@ def test_without_a_known_truth_nothing_is_pointed_at(case):
 
 
 def test_planted_places_are_the_true_part(case):
-    muzzle = case.masks[:, REGIONS.index("muzzle")]
+    muzzle = case.masks[:, DOG.regions.index("muzzle")]
     maps = map_case(case, CONTRIBUTION, BACKBONE)
     for each, mask in zip(np.abs(maps), muzzle, strict=True):
         best = np.sort(each.ravel())[-4:]

@@ -25,12 +25,12 @@ from canemo.explain.decision import Decision
 from canemo.explain.occlusion import measure_logits
 from canemo.explain.regions import BANDS, STUDY_LANDMARKS
 from canemo.explained import Explained, load_explained_run
-from canemo.face_points import REGIONS
 from canemo.probe import Probe
 from canemo.progress import silent
 from canemo.report import explanation
 from canemo.report.explanation_text import write_sentence
 from canemo.report.run_folder import EXPLANATION_SCHEMA
+from canemo.species import DOG
 from explained_runs import (
     CLIPS,
     DOGS,
@@ -72,7 +72,7 @@ def pared_down(monkeypatch):
     monkeypatch.setattr("canemo.explaining.write_report", lambda run_dir: None)
     monkeypatch.setattr(
         "canemo.explaining.measure_losses",
-        lambda images, masks, backbone, decisions: np.zeros((1, len(images), len(REGIONS))),
+        lambda images, masks, backbone, decisions: np.zeros((1, len(images), len(DOG.regions))),
     )
 
 
@@ -134,8 +134,8 @@ def test_contributions_add_up_to_the_logit(explained):
 def test_parts_and_areas_of_each_row_add_up(explained):
     folder = explained[1].folder
     table = read_table(folder)
-    parts = table[[f"part_{name}" for name in REGIONS]].sum(axis=1)
-    areas = table[[f"area_{name}" for name in REGIONS]].sum(axis=1)
+    parts = table[[f"part_{name}" for name in DOG.regions]].sum(axis=1)
+    areas = table[[f"area_{name}" for name in DOG.regions]].sum(axis=1)
     np.testing.assert_allclose(areas, 1, atol=1e-3)  # masks are kept as float16
     for method in ("contribution", "eigencam"):
         kept = np.load(folder / "maps" / f"{EXACT}_{method}.npz")
@@ -154,7 +154,7 @@ def test_gap_of_all_regions_is_the_difference_of_the_mean_logits(explained):
     difference = (by_dog["anticipation"] - by_dog["frustration"]).mean()
     rows = {row["region"]: row for row in explained[1].content["models"][0]["methods"][0]["gap"]}
     assert rows["all"]["gap"] == pytest.approx(difference, abs=1e-3)
-    parts = sum(rows[region]["gap"] for region in REGIONS)
+    parts = sum(rows[region]["gap"] for region in DOG.regions)
     assert parts == pytest.approx(difference, abs=1e-2)
 
 
@@ -163,7 +163,7 @@ def test_dogs_are_kept_one_by_one(explained):
     dogs = read_table(found.folder, "dogs").query("method == 'contribution'")
     gaps = dogs.pivot(index="subject_id", columns="region", values="gap")
     assert gaps.index.tolist() == [f"dog{dog}" for dog in range(DOGS)]
-    np.testing.assert_allclose(gaps[list(REGIONS)].sum(axis=1), gaps["all"], atol=1e-2)
+    np.testing.assert_allclose(gaps[list(DOG.regions)].sum(axis=1), gaps["all"], atol=1e-2)
     logits = read_table(found.folder).query("method == 'contribution'")
     means = logits.groupby(["subject_id", "label"])["logit"].mean().unstack()
     np.testing.assert_allclose(gaps["all"], means[LABELS[0]] - means[LABELS[1]], atol=1e-3)

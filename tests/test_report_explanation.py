@@ -11,7 +11,6 @@ from PIL import Image as PilImage
 from canemo.errors import ModelError
 from canemo.explain.alignment import MeanFace
 from canemo.explain.parts import ONE_DOG
-from canemo.face_points import REGIONS
 from canemo.progress import silent
 from canemo.report import explanation
 from canemo.report.explanation import (
@@ -24,6 +23,7 @@ from canemo.report.explanation import (
 from canemo.report.explanation_text import format_explanation, list_checks, write_sentence
 from canemo.report.html import write_report
 from canemo.report.pictures import overlay_cam, overlay_evidence
+from canemo.species import DOG
 from report_fixtures import (
     ANTICIPATION,
     FRUSTRATION,
@@ -139,8 +139,8 @@ def test_text_holds_the_sentence_verdicts_and_both_tables():
     rows = {line.split()[0]: line.split() for line in lines[gap + 1 : lost]}
     assert rows["muzzle"] == ["muzzle", "1.46", "1.16", "to", "1.76", "61", "%", "0.004"]
     assert rows["all"] == ["all", "2.40", "1.30", "to", "3.50", "100", "%", "<", "0.001"]
-    assert list(rows) == [*REGIONS, "all"]
-    assert len(lines[lost + 1 :]) == len(REGIONS)
+    assert list(rows) == [*DOG.regions, "all"]
+    assert len(lines[lost + 1 :]) == len(DOG.regions)
 
 
 def test_text_of_pictures_without_a_condition_has_no_table():
@@ -523,8 +523,8 @@ def test_regions_are_drawn_from_the_outlined_crops(tmp_path, sheets):
     own = [example for example in examples if example.label == ANTICIPATION]
     for image, example in zip(shown, own, strict=True):
         np.testing.assert_array_equal(image, example.outline())
-    assert list(REGION_COLOURS) == list(REGIONS[:-1])
-    assert len(set(REGION_COLOURS.values())) == len(REGIONS) - 1
+    assert list(REGION_COLOURS) == list(DOG.regions[:-1])
+    assert len(set(REGION_COLOURS.values())) == len(DOG.regions) - 1
 
 
 def test_mean_faces_are_of_conditions_and_of_dogs(tmp_path, sheets):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from canemo.detect.fcos import build_network, load_imagenet_backbone
 from canemo.detect.landmarks import LandmarkModel, LandmarkSettings, average_places
 from canemo.errors import AnnotationError
-from canemo.face_points import MIRRORED, POINTS
+from canemo.species import DOG
 from lib.head import is_held_out
 from lib.landmark_augment import CropPlan, cut_crops, plan_plain
 from lib.landmark_errors import PARTS, compute_interocular, compute_landmark_metrics
@@ -40,8 +40,8 @@ from lib.landmark_training import (
 
 
 def test_reading_a_drawn_heat_map_gives_back_the_point_it_was_drawn_about() -> None:
-    points = torch.tensor([[0.31, 0.62]]).repeat(len(POINTS), 1)[None]
-    heat = target_heat(points, torch.zeros(1, len(POINTS), 24, 24), sigma_cells=1.5)
+    points = torch.tensor([[0.31, 0.62]]).repeat(len(DOG.points), 1)[None]
+    heat = target_heat(points, torch.zeros(1, len(DOG.points), 24, 24), sigma_cells=1.5)
     np.testing.assert_allclose(average_places(heat, 24, 24).numpy(), points.numpy(), atol=1e-4)
 
 
@@ -55,24 +55,27 @@ def test_the_scale_factor_is_that_by_which_scales_were_too_small() -> None:
 
 def test_the_scale_loss_is_least_at_half_the_mean_distance() -> None:
     config = LandmarkTrainingConfig()
-    points, logits = torch.full((1, len(POINTS), 2), 0.5), torch.zeros(1, len(POINTS), 4, 4)
+    points, logits = torch.full((1, len(DOG.points), 2), 0.5), torch.zeros(1, len(DOG.points), 4, 4)
     found = points + torch.tensor([0.06, 0.08])  # 0.1 off
     losses = {
-        b: float(compute_losses(found, torch.full((1, len(POINTS)), math.log(b)), logits, points,
-                                config)[2])
+        b: float(
+            compute_losses(
+                found, torch.full((1, len(DOG.points)), math.log(b)), logits, points, config
+            )[2]
+        )
         for b in (0.04, 0.05, 0.06)
-    }  # fmt: skip
+    }
     assert min(losses, key=lambda b: losses[b]) == 0.05
-    distance = compute_losses(found, torch.zeros(1, len(POINTS)), logits, points, config)[0]
+    distance = compute_losses(found, torch.zeros(1, len(DOG.points)), logits, points, config)[0]
     assert float(distance) == pytest.approx(10.0, abs=1e-3)  # percent of the side
 
 
 def test_points_cut_off_teach_no_place() -> None:
     config = LandmarkTrainingConfig()
-    points = torch.full((1, len(POINTS), 2), 0.5)
+    points = torch.full((1, len(DOG.points), 2), 0.5)
     points[:, 1:] = 1.2
-    found, logits = torch.full((1, len(POINTS), 2), 0.4), torch.zeros(1, len(POINTS), 4, 4)
-    distance = compute_losses(found, torch.zeros(1, len(POINTS)), logits, points, config)[0]
+    found, logits = torch.full((1, len(DOG.points), 2), 0.4), torch.zeros(1, len(DOG.points), 4, 4)
+    distance = compute_losses(found, torch.zeros(1, len(DOG.points)), logits, points, config)[0]
     assert float(distance) == pytest.approx(100 * math.hypot(0.1, 0.1), abs=1e-3)
 
 
@@ -81,10 +84,10 @@ def test_points_cut_off_teach_no_place() -> None:
 
 def _shape() -> NDArray[np.float64]:
     """A face with eyes' centres at (30, 40) and (70, 40)."""
-    shape = np.random.default_rng(3).uniform(0, 100, (len(POINTS), 2))
+    shape = np.random.default_rng(3).uniform(0, 100, (len(DOG.points), 2))
     for side, x in (("left", 30.0), ("right", 70.0)):
-        shape[POINTS.index(f"eye_inner_{side}")] = (x - 5, 38.0)
-        shape[POINTS.index(f"eye_outer_{side}")] = (x + 5, 42.0)
+        shape[DOG.points.index(f"eye_inner_{side}")] = (x - 5, 38.0)
+        shape[DOG.points.index(f"eye_outer_{side}")] = (x + 5, 42.0)
     return shape
 
 
@@ -109,7 +112,7 @@ def test_errors_are_those_worked_out_by_hand() -> None:
 
 
 def test_parts_share_out_the_points() -> None:
-    assert sorted(sum(PARTS.values(), ())) == list(range(len(POINTS)))
+    assert sorted(sum(PARTS.values(), ())) == list(range(len(DOG.points)))
     assert {part: len(points) for part, points in PARTS.items()} == {
         "eyes": 8,
         "ears": 14,
@@ -123,7 +126,7 @@ def test_parts_share_out_the_points() -> None:
 
 def _dotted(where: int, *, side: int = 200) -> FaceTensors:
     """One grey face of 100 pixels in a picture of 200, with a white dot on one point."""
-    points = np.random.default_rng(where).uniform(70, 130, (len(POINTS), 2)).astype(np.float32)
+    points = np.random.default_rng(where).uniform(70, 130, (len(DOG.points), 2)).astype(np.float32)
     y, x = np.mgrid[0:side, 0:side] + 0.5
     dot = np.hypot(x - points[where, 0], y - points[where, 1]) < 3
     region = np.where(dot, 255, 114).astype(np.uint8)
@@ -149,7 +152,7 @@ def _find_dot(pixels: torch.Tensor) -> NDArray[np.float64]:
 def test_a_moved_turned_and_mirrored_picture_has_its_points_at_the_dots(
     name: str, flip: bool
 ) -> None:
-    where = POINTS.index(name)
+    where = DOG.points.index(name)
     plan = CropPlan(
         np.array([0]),
         np.array([[0.07, -0.05]], np.float32),
@@ -159,9 +162,9 @@ def test_a_moved_turned_and_mirrored_picture_has_its_points_at_the_dots(
         np.array([flip]),
     )
     pixels, points = cut_crops(_dotted(where), plan, 96)
-    marked = MIRRORED[where] if flip else where
+    marked = DOG.mirrored[where] if flip else where
     np.testing.assert_allclose(points[0, marked].numpy(), _find_dot(pixels[0]), atol=0.004)
-    assert (POINTS[marked] == name) is (not flip or name == "nose_bottom")
+    assert (DOG.points[marked] == name) is (not flip or name == "nose_bottom")
 
 
 def test_a_turn_is_clockwise_by_its_angle() -> None:
@@ -190,13 +193,13 @@ def test_batches_are_a_function_of_the_seed() -> None:
 def _write_dotted_coco(folder: Path, **changes: Any) -> Path:
     """Write a picture of 200 x 100 pixels, squashed to 100 x 100, with a dot on each point."""
     rng = np.random.default_rng(0)
-    true = rng.uniform([60, 20], [130, 80], (len(POINTS), 2))
+    true = rng.uniform([60, 20], [130, 80], (len(DOG.points), 2))
     y, x = np.mgrid[0:100, 0:100] + 0.5
     picture = np.full((100, 100, 3), 114, np.uint8)
     picture[np.hypot(2 * x - true[0, 0], y - true[0, 1]) < 4] = 255
     PIL.Image.fromarray(picture).save(folder / "one.png")
     squashed = true / [2, 1]
-    keypoints = np.column_stack([squashed, np.full(len(POINTS), 2.0)]).ravel().tolist()
+    keypoints = np.column_stack([squashed, np.full(len(DOG.points), 2.0)]).ravel().tolist()
     annotation = {"id": 1, "image_id": 7, "category_id": 1, "bbox": [25, 10, 45, 80]}
     image = {"id": 7, "file_name": "one.png", "width": 100, "height": 100}
     content = {
@@ -263,7 +266,7 @@ def test_training_learns_where_a_disc_is() -> None:
         torch.from_numpy(regions),
         torch.tensor([[0.0, 0.0, 96.0, 96.0]]).repeat(64, 1),
         torch.tensor([[48.0, 48.0, 64.0]]).repeat(64, 1),
-        torch.from_numpy(where.astype(np.float32))[:, None].repeat(1, len(POINTS), 1),
+        torch.from_numpy(where.astype(np.float32))[:, None].repeat(1, len(DOG.points), 1),
         torch.full((64,), 64.0),
     )
     start = build_network()

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,11 +12,11 @@ from canemo.crops import extract_crops
 from canemo.errors import ConfigError, VideoOpenError
 from canemo.feature_files import extract_features, load_features
 from canemo.records import Fate, Video
+from canemo.species import DOG
 from canemo.variants import (
-    BANDS,
-    VARIANTS,
     hide_band,
     hide_face,
+    list_variants,
     make_variants,
     pick_frames,
 )
@@ -61,10 +63,11 @@ def crops_of(
     )
 
 
-def make(crops, folder, variants=VARIANTS, *, frames=4, sampling=EVERY, crop=None):
+def make(crops, folder, variants=None, *, frames=4, sampling=EVERY, crop=None):
     return make_variants(
         crops,
         variants,
+        species=DOG,
         frames_per_clip=frames,
         sampling=sampling,
         crop=crop or CropConfig(),
@@ -87,15 +90,16 @@ def reddish(image):
 
 
 def test_every_variant_is_described():
-    assert tuple(VARIANTS) == (
+    assert tuple(list_variants(DOG)) == (
         "background",
         "whole_frame",
         "without_ears",
         "without_eyes",
         "without_muzzle",
     )
-    assert all(VARIANTS.values())
-    assert [edge for part in BANDS for edge in BANDS[part]] == [0, 0.3, 0.3, 0.55, 0.55, 1]
+    assert all(list_variants(DOG).values())
+    assert tuple(list_variants(replace(DOG, bands={}))) == ("background", "whole_frame")
+    assert [edge for edges in DOG.bands.values() for edge in edges] == [0, 0.3, 0.3, 0.55, 0.55, 1]
 
 
 def test_background_has_the_size_and_colour_of_the_frame_and_nothing_of_the_face(made):
@@ -216,11 +220,11 @@ def test_video_is_opened_once_for_both_and_never_for_the_bands(tmp_path, monkeyp
             super().__init__(path, **kwargs)
 
     monkeypatch.setattr(module, "VideoReader", Counted)
-    make(crops, tmp_path, [name for name in VARIANTS if name.startswith("without_")])
+    make(crops, tmp_path, [name for name in list_variants(DOG) if name.startswith("without_")])
     assert opened == []
     files = make(crops, tmp_path)
     assert opened == [crops.video.path]
-    assert [name for name, file in files.items() if not file.cached] == list(VARIANTS)[:2]
+    assert [name for name, file in files.items() if not file.cached] == list(list_variants(DOG))[:2]
 
 
 def test_crops_variant_number_and_settings_are_part_of_the_address(source, tmp_path):

@@ -26,6 +26,7 @@ from canemo.detect.fcos import HeadDetector, load_head_detector
 from canemo.detect.landmarks import NEAR, LandmarkModel, load_landmark_model
 from canemo.detect.link import iou
 from canemo.records import Image
+from canemo.species import DOG
 from lib.landmark_errors import (
     compute_distances,
     compute_interocular,
@@ -177,7 +178,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="default: the weights that ship with canemo")
     parser.add_argument("--engine", default="auto", help="auto, torch or openvino")
     arguments = parser.parse_args()
-    model = load_landmark_model(weights=arguments.weights, engine=arguments.engine)
+    model = load_landmark_model(DOG, weights=arguments.weights, engine=arguments.engine)
     detector = load_head_detector()
     measured = {
         folder: evaluate_folder(model, detector, arguments.data / folder) for folder in FOLDERS

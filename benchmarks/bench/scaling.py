@@ -49,7 +49,7 @@ def measure_scaling(
     """
     config = config or load_config()
     network, note = load_or_draw(backbone, engine="auto", precision="auto")
-    detector = load_detector(config.detect.detector, engine="auto")
+    detector = load_detector(config.detector, engine="auto")
     lines: list[Measurement] = []
     with tempfile.TemporaryDirectory(prefix="canemo-bench-") as name:
         root = Path(name)

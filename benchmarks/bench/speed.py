@@ -110,7 +110,7 @@ def _time_pipeline(
 ) -> tuple[StudyCrops, Measurement, list[Measurement]]:
     """Return the crops, what the same job takes the paper's stack, and what it took here."""
     cost = Cost()
-    detector = load_detector(config.detect.detector, engine=engine)
+    detector = load_detector(config.detector, engine=engine)
     warm_up = np.zeros((480, 640, 3), np.uint8)
     detector.detect([warm_up])
     backbone.embed([warm_up])

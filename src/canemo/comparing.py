@@ -138,7 +138,7 @@ def compare_models(
             results,
             missing=missing,
             study=study,
-            study_facts=describe_study(study, crops.ledger),
+            study_facts=describe_study(study, crops.ledger, species=config.study.species),
             protocol=describe_protocol(study, config, split, detector),
             config=config,
             split=split,

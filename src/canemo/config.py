@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from canemo.errors import ConfigError
+from canemo.species import DOG, Species, get_species
 
 CONFIG_FILE = "canemo.toml"
 SWEEP_POOLINGS = (
@@ -47,9 +48,18 @@ class _Section(BaseModel):
 
 
 class StudyConfig(_Section):
-    """Which label counts as positive (default: the first in alphabetical order)."""
+    """What is studied: the kind of animal, see `canemo.species`, and which label is positive.
 
+    The default of the latter is the first in alphabetical order.
+    """
+
+    species: str = DOG.name
     positive_label: str | None = None
+
+    @field_validator("species")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return get_species(name).name
 
 
 class VideoConfig(_Section):
@@ -75,17 +85,18 @@ class VideoConfig(_Section):
 class DetectConfig(_Section):
     """How faces are found and linked over time.
 
-    `detector` is `dog_head`, the path of trained weights, or `whole_frame`, which takes each frame
-    as it is. `engine` is what runs it (``torch``, ``openvino``, or ``auto`` for the faster one
-    here); `score_threshold` None means the detector's own; gaps up to `max_gap_s` [s] between two
-    detections are bridged; faces whose shorter side is under `min_side_px` [pixels] are too small.
-    `follow` False links nothing: each frame gives the face with the best score, by itself, as in
-    the 2022 paper. The detector looks at a sampled frame at least every `key_every_s` [s], and at
-    those in between where faces move or the picture changes (see `canemo.detect.key_frames`); 0, or
-    `follow` False: at all of them.
+    `detector` is ``auto`` (the one that ships with canemo for the species), a name (`dog_head`),
+    the path of trained weights, or `whole_frame`, which takes each frame as it is. `engine` is what
+    runs it (``torch``, ``openvino``, or ``auto`` for the faster one here); `score_threshold` None
+    means the detector's own; gaps up to `max_gap_s` [s] between two detections are bridged; faces
+    whose shorter side is under `min_side_px` [pixels] are too small. `follow` False links nothing:
+    each frame gives the face with the best score, by itself, as in the 2022 paper. The detector
+    looks at a sampled frame at least every `key_every_s` [s], and at those in between where faces
+    move or the picture changes (see `canemo.detect.key_frames`); 0, or `follow` False: at all of
+    them.
     """
 
-    detector: str = "dog_head"
+    detector: str = "auto"
     engine: EngineSetting = "auto"
     score_threshold: float | None = Field(default=None, ge=0, le=1)
     max_gap_s: float = Field(default=0.5, ge=0)
@@ -281,6 +292,30 @@ class Config(_Section):
     evaluate: EvaluateConfig = EvaluateConfig()
     audit: AuditConfig = AuditConfig()
 
+    @property
+    def species(self) -> Species:
+        """The kind of animal that is studied."""
+        return get_species(self.study.species)
+
+    @property
+    def detector(self) -> str:
+        """Name or file of the detector: what is given, or what ships for the species.
+
+        Raises
+        ------
+        ConfigError
+            None is given and none ships.
+        """
+        if self.detect.detector != "auto":
+            return self.detect.detector
+        if self.species.detector is None:
+            raise ConfigError(
+                f"study.species = {self.species.name!r}: no detector ships with canemo for it; "
+                "give detect.detector (--detector): the weights file of a detector trained on "
+                "frames of this study (`canemo detector train`), or whole_frame"
+            )
+        return self.species.detector
+
 
 def load_config(
     root: Path | None = None,
@@ -374,6 +409,7 @@ def format_config(config: Config) -> str:
 
 _LEFT_TO_THE_STUDY = frozenset(
     {
+        "study.species",
         "study.positive_label",
         "detect.detector",
         "detect.engine",

@@ -32,12 +32,12 @@ from canemo.progress import Progress
 from canemo.stats import LEVEL, adjust_holm, compare_pair
 from canemo.study_crops import StudyCrops
 from canemo.study_features import embed_crops
-from canemo.variants import VARIANTS, make_variants
+from canemo.variants import OF_FRAMES, list_variants, make_variants
 from canemo.video import Sampling
 
 TITLES = {
     "face": "the face crop",
-    **VARIANTS,
+    **OF_FRAMES,
     "geometry": "place, size and motion of the box",
     "light": "brightness and blur",
 }
@@ -56,10 +56,10 @@ class _Row:
     name: str
     videos: Predictions
 
-    def describe(self, evidence: Evidence) -> dict[str, Any]:
+    def describe(self, evidence: Evidence, titles: Mapping[str, str]) -> dict[str, Any]:
         return {
             "name": self.name,
-            "title": TITLES[self.name],
+            "title": titles[self.name],
             "clips": len(self.videos.label_index),
             **summarise_scores(self.videos, evaluate=evidence.config.evaluate),
         }
@@ -79,8 +79,8 @@ def run_confounds(
         choose_frames(first.origin, crops.ledger, f"even:{plan.config.audit.frames_per_clip}")
     )
     rows = [_Row("face", evaluate_clips(face, evidence))]
-    for name in VARIANTS:
-        files = {file.video.video_id: file for file in variants[name]}
+    for name, made in variants.items():
+        files = {file.video.video_id: file for file in made}
         part = StudyCrops(plan.study, files, crops.ledger, ())
         tell = partial(_rename, progress, name)
         sources = embed_crops(part, plan.backbone, plan.config, progress=tell, cost=plan.cost)
@@ -93,7 +93,8 @@ def run_confounds(
         some = table[[column for column in columns if column in table]]
         if len(some.columns):
             rows.append(_Row(name, predict_clips(some, first, evidence)))
-    described = [row.describe(evidence) for row in rows]
+    titles = TITLES | list_variants(plan.config.species)
+    described = [row.describe(evidence, titles) for row in rows]
     return {
         "rows": described,
         "frames_per_clip": plan.config.audit.frames_per_clip,
@@ -135,19 +136,20 @@ def judge_confounds(
 
 def _make_all(plan: Plan, crops: StudyCrops, *, progress: Progress) -> dict[str, list[CropFile]]:
     config = plan.config
-    made: dict[str, list[CropFile]] = {name: [] for name in VARIANTS}
+    made: dict[str, list[CropFile]] = {name: [] for name in list_variants(config.species)}
     sampling = Sampling(every_nth=config.video.every_nth, fps=config.video.fps)
     for done, file in enumerate(crops.files.values()):
         progress("variants", done, len(crops.files))
         variants = make_variants(
             file,
+            species=config.species,
             frames_per_clip=config.audit.frames_per_clip,
             sampling=sampling,
             crop=config.crop,
             cache_dir=plan.study.root / "cache",
         )
-        for name in VARIANTS:
-            made[name].append(variants[name])
+        for name, variant in variants.items():
+            made[name].append(variant)
     progress("variants", len(crops.files), len(crops.files))
     return made
 

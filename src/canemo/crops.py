@@ -173,7 +173,7 @@ def extract_crops(
         part=(video.start_s, video.end_s),
         sampling=repr(sampling),
         detector=(detector.fingerprint, detector.engine),
-        detect=detect.model_dump(),
+        detect=detect.model_dump(exclude={"detector"}),
         crop=crop.model_dump(),
     )
     path = cache_dir / "crops" / f"{key}.parquet"

@@ -243,7 +243,7 @@ def evaluate_detectors(
     ConfigError, WeightsError
         There is no such detector.
     """
-    names = list(detectors) or [load_config().detect.detector]
+    names = list(detectors) or [load_config().detector]
     loaded = [load_detector(name) for name in names]
     return [
         {

@@ -331,7 +331,9 @@ def find_faces(
         )
     model = None
     if regions in ("auto", "model"):
-        model = load_landmark_model(engine=config.detect.engine, device=config.backbone.device)
+        model = load_landmark_model(
+            config.species, engine=config.detect.engine, device=config.backbone.device
+        )
     return FaceFinder(table, model), () if table is None else table.warnings
 
 

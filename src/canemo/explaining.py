@@ -24,11 +24,11 @@ from canemo.explain.report_card import grade_maps
 from canemo.explain.survey import Case, Controls, examine_case, map_case
 from canemo.explained import Explained, is_run, load_explained_model, load_explained_run
 from canemo.explanation_files import join_tables, write_explanation
-from canemo.face_points import REGIONS
 from canemo.progress import Progress, silent
 from canemo.report.explanation import PAGE_FILE
 from canemo.report.html import write_report
 from canemo.report.run_folder import EXPLANATION_FILE
+from canemo.species import DOG
 
 MOST_PICTURES = 40
 """Of how many pictures without a condition maps are tested; with a study `tests` says it."""
@@ -311,9 +311,9 @@ def _note_small(dropped: int) -> list[str]:
 
 
 def _require_regions(truth: Sequence[str]) -> None:
-    unknown = [name for name in truth if name not in REGIONS]
+    unknown = [name for name in truth if name not in DOG.regions]
     if unknown:
-        raise ConfigError(f"region {unknown[0]!r}: there are {', '.join(REGIONS)}")
+        raise ConfigError(f"region {unknown[0]!r}: there are {', '.join(DOG.regions)}")
 
 
 def _require_use(

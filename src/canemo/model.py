@@ -191,7 +191,7 @@ def _write_card(model: SavedModel) -> str:
     training, config = model.training, model.config
     return f"""---
 library_name: canemo
-tags: [animal-behaviour, facial-expression, dog]
+tags: [animal-behaviour, facial-expression, {config.species.noun}]
 ---
 # Model card
 
@@ -225,7 +225,7 @@ face detector that ships with canemo is for non-commercial research only.
 - method {config.probe.method}, pooling {config.probe.pooling}
 - {_name_settings(model.classifier)}
 - backbone weights SHA-256 {model.backbone_sha256}
-- detector {Path(config.detect.detector).name}, fingerprint {model.detector_sha256}
+- detector {Path(config.detector).name}, fingerprint {model.detector_sha256}
 """
 
 

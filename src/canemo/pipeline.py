@@ -325,19 +325,19 @@ def doctor(*, measure: bool = False) -> dict[str, dict[str, str]]:
         "canemo": {key: found[key] for key in ("canemo", "python", "platform", "processor")},
         "packages": found["packages"],
         "backbones": backbones,
-        "detectors": _describe_detector(load_config().detect.detector),
+        "detectors": _describe_detector(load_config().detector),
         "engines": {
             **describe_machine(),
             "auto": describe_rule(),
             **{name: _describe_choice(name, measure=measure) for name in ready},
-            SHIPPED: _describe_choice(SHIPPED, measure=measure),
+            **{name: _describe_choice(name, measure=measure) for name in SHIPPED},
         },
     }
 
 
 def _describe_choice(name: str, *, measure: bool) -> str:
     try:
-        network = load_head_detector().network if name == SHIPPED else load_backbone(name).network
+        network = load_head_detector().network if name in SHIPPED else load_backbone(name).network
         known = choose_engine(network) if measure else recall_choice(network)
     except CanemoError as exc:
         return f"cannot be used: {exc}"

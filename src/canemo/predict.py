@@ -289,9 +289,10 @@ def load_model(
         The engine or precision asked for cannot be had.
     """
     saved = read_model(Path(folder))
-    settings, detect = saved.config.backbone, saved.config.detect
+    settings = saved.config.backbone
     weights, device = weights or settings.weights, device or settings.device
-    finder = load_detector_like(detector or detect.detector, engine=detect.engine, device=device)
+    name = detector or saved.config.detector
+    finder = load_detector_like(name, engine=saved.config.detect.engine, device=device)
     if engine is None and precision is None and device == settings.device:
         backbone = _load_as_trained(saved, weights, device)
     else:

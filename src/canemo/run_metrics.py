@@ -72,7 +72,7 @@ def compute_metrics(
     permutation = summarise_permutation(learner, evidence.split, config, progress=progress)
     return {
         "schema": METRICS_SCHEMA,
-        "study": describe_study(evidence.study, evidence.ledger),
+        "study": describe_study(evidence.study, evidence.ledger, species=config.study.species),
         "protocol": {**evidence.protocol, **_describe_choices(evidence, evaluation)},
         "levels": {
             "video": summarise_level(videos, evaluate=config.evaluate),
@@ -209,12 +209,13 @@ def describe_run(
     }
 
 
-def describe_study(study: Study, ledger: pd.DataFrame) -> dict[str, Any]:
+def describe_study(study: Study, ledger: pd.DataFrame, *, species: str) -> dict[str, Any]:
     """Return what metrics.json says of a study and of what became of its frames."""
     videos = pd.DataFrame([(v.subject_id, v.label) for v in study.videos], columns=["s", "label"])
     by_label = {str(k): _counts(rows["fate"]) for k, rows in ledger.groupby("label")}
     return {
         "name": study.root.resolve().name,
+        "species": species,
         "videos": len(study.videos),
         "subjects": len(study.subject_ids),
         "labels": _counts(videos["label"]),

@@ -194,7 +194,7 @@ def load_configured_detector(config: Config, *, elsewhere: bool = False) -> Dete
     """Load the detector that the settings name; `elsewhere` as for `prepare`."""
     load = load_detector_like if elsewhere else load_detector
     settings = config.detect
-    return load(settings.detector, engine=settings.engine, device=config.backbone.device)
+    return load(config.detector, engine=settings.engine, device=config.backbone.device)
 
 
 def load_configured_backbone(config: Config, *, elsewhere: bool = False) -> Backbone:

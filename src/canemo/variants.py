@@ -24,14 +24,15 @@ from canemo.errors import ConfigError
 from canemo.files import hash_values
 from canemo.frame_choice import spread_evenly
 from canemo.records import Box, Fate, Image, Video
+from canemo.species import Species
 from canemo.video import Sampling, VideoReader
 
 __all__ = [
-    "BANDS",
     "FACE_MARGIN",
-    "VARIANTS",
+    "OF_FRAMES",
     "hide_band",
     "hide_face",
+    "list_variants",
     "make_variants",
     "pick_frames",
 ]
@@ -40,20 +41,11 @@ logger = logging.getLogger(__name__)
 
 VARIANTS_VERSION = 2
 FACE_MARGIN = 0.25  # of the box's size, on every side: ears and chin often stick out of it
-BANDS = {"ears": (0.0, 0.3), "eyes": (0.3, 0.55), "muzzle": (0.55, 1.0)}
-"""Part of the face -> its upper and lower edge, as shares of the height of the face box.
-
-The same for every dog, since nothing here knows where the parts of a face lie. On a turned head or
-a face with pricked or hanging ears, a band may miss its part.
-"""
-VARIANTS = {
+OF_FRAMES = {
     "background": "the background, face painted over",
     "whole_frame": "the whole frame",
-    "without_ears": "the face crop without its ears region",
-    "without_eyes": "the face crop without its eyes region",
-    "without_muzzle": "the face crop without its muzzle region",
 }
-"""Name of a variant -> what its pictures show."""
+"""Name of a variant that is made from the frame -> what its pictures show."""
 
 _SAME_TIME_S = 1e-3
 _MID_GREY = 128
@@ -63,10 +55,21 @@ Row: TypeAlias = dict[str, Any]
 Change: TypeAlias = Callable[[Image, Row], Image]
 
 
+def list_variants(species: Species) -> dict[str, str]:
+    """Return the name of each variant, and what its pictures show."""
+    without = {_without(part): f"the face crop without its {part} region" for part in species.bands}
+    return OF_FRAMES | without
+
+
+def _without(part: str) -> str:
+    return f"without_{part}"
+
+
 def make_variants(
     crops: CropFile,
-    variants: Collection[str] = tuple(VARIANTS),
+    variants: Collection[str] | None = None,
     *,
+    species: Species,
     frames_per_clip: int,
     sampling: Sampling,
     crop: CropConfig,
@@ -79,7 +82,9 @@ def make_variants(
     crops
         The face crops.
     variants
-        Which of `VARIANTS` are wanted.
+        Which of `list_variants` are wanted; None: all.
+    species
+        Whose faces they are: where the parts of a face lie.
     frames_per_clip
         At most as many frames are taken, at least 1; see `pick_frames`.
     sampling
@@ -109,22 +114,33 @@ def make_variants(
     ``background`` and ``whole_frame``. A frame that it does not hold any more, by number and time,
     is left out of these two with a warning. `frames_per_clip` pictures are kept in memory.
 
-    ``background`` still holds the dog's body, and the painted patch tells where the face was and
-    how large. The bands of the others are fixed shares of the face box (`BANDS`), and reach to the
-    edge of the crop above the ears and below the muzzle.
+    ``background`` still holds the body, and the painted patch tells where the face was and
+    how large. The bands of the others are fixed shares of the face box (`Species.bands`), the same
+    in every face, since nothing here knows where its parts lie: on a turned head, or a face with
+    pricked or hanging ears, a band may miss its part. The first and the last band reach to the edge
+    of the crop.
     """
-    _require(variants, frames_per_clip)
+    known = list_variants(species)
+    variants = known if variants is None else variants
+    _require(variants, frames_per_clip, known)
+    bands = {_without(part): edges for part, edges in species.bands.items()}
     paths = {
         name: _path_of(
-            crops, name, frames_per_clip, sampling=sampling, crop=crop, cache_dir=cache_dir
+            crops,
+            (name, bands.get(name)),
+            frames_per_clip,
+            sampling=sampling,
+            crop=crop,
+            cache_dir=cache_dir,
         )
         for name in variants
     }
     missing = [name for name, path in paths.items() if not path.is_file()]
     if missing:
         rows = _chosen_rows(crops.read_ledger(), frames_per_clip)
+        of_crop = {name: partial(_hide_part, edges=edges) for name, edges in bands.items()}
         for changes, pictures in (
-            (_OF_CROP, _iter_crops(crops, rows)),
+            (of_crop, _iter_crops(crops, rows)),
             (_OF_FRAME, _iter_frames(crops.video, rows, sampling)),
         ):
             wanted = {name: changes[name] for name in missing if name in changes}
@@ -156,7 +172,7 @@ def pick_frames(ledger: pd.DataFrame, frames_per_clip: int) -> list[int]:
     ConfigError
         `frames_per_clip` is below 1.
     """
-    _require((), frames_per_clip)
+    _require((), frames_per_clip, ())
     used = ledger.loc[ledger["fate"] == Fate.USED, "frame_index"].tolist()
     return [int(used[place]) for place in spread_evenly(len(used), frames_per_clip)]
 
@@ -210,9 +226,9 @@ def _mean_colour(pixels_rgb: Image) -> Image:
 # -- one video ------------------------------------------------------------------------------------
 
 
-def _hide_part(image_rgb: Image, row: Row, *, part: str) -> Image:
+def _hide_part(image_rgb: Image, row: Row, *, edges: tuple[float, float]) -> Image:
     """Paint over a part of the face; the first and the last reach to the edge of the crop."""
-    upper, lower = BANDS[part]
+    upper, lower = edges
     height = image_rgb.shape[0]
     scale = height / (row["crop_y1"] - row["crop_y0"])
     face_px = row["y1"] - row["y0"]
@@ -230,20 +246,19 @@ _OF_FRAME: dict[str, Change] = {
     "background": lambda image, row: hide_face(image, (row["x0"], row["y0"], row["x1"], row["y1"])),
     "whole_frame": lambda image, row: image,
 }
-_OF_CROP: dict[str, Change] = {f"without_{part}": partial(_hide_part, part=part) for part in BANDS}
 
 
-def _require(variants: Iterable[str], frames_per_clip: int) -> None:
+def _require(variants: Iterable[str], frames_per_clip: int, known: Collection[str]) -> None:
     for name in variants:
-        if name not in VARIANTS:
-            raise ConfigError(f"variant {name!r}; there are {', '.join(VARIANTS)}")
+        if name not in known:
+            raise ConfigError(f"variant {name!r}; there are {', '.join(known)}")
     if frames_per_clip < 1:
         raise ConfigError(f"frames_per_clip = {frames_per_clip}; give a whole number from 1")
 
 
 def _path_of(
     crops: CropFile,
-    variant: str,
+    variant: tuple[str, tuple[float, float] | None],
     frames_per_clip: int,
     *,
     sampling: Sampling,

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from canemo.detect.fcos import GREY
 from canemo.detect.landmarks import cell_centres
-from canemo.face_points import MIRRORED
+from canemo.species import DOG
 from lib.landmark_faces import FaceTensors
 
 
@@ -107,7 +107,7 @@ def cut_crops(
     )
     points = (faces.points[index] - centre[:, None]) @ _invert(linear).transpose(1, 2) + 0.5
     flip = place_beside(points, plan.flip)[:, None, None]
-    mirrored = points[:, place_beside(points, np.array(MIRRORED))]
+    mirrored = points[:, place_beside(points, np.array(DOG.mirrored))]
     return pixels + GREY, torch.where(flip, mirrored, points)
 
 

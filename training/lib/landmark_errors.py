@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from canemo.face_points import EYE_CORNERS, POINTS
+from canemo.species import DOG
 
 FAILURE = 0.2
 """A face has failed where its mean error is a larger share of the inter-ocular distance."""
@@ -20,10 +20,10 @@ def _part_of(point: str) -> str:
 
 
 PARTS: dict[str, tuple[int, ...]] = {
-    part: tuple(index for index, point in enumerate(POINTS) if _part_of(point) == part)
+    part: tuple(index for index, point in enumerate(DOG.points) if _part_of(point) == part)
     for part in ("eyes", "ears", "muzzle", "brow")
 }
-"""Positions in `POINTS` by part of the face; `muzzle` is nose, mouth, cheeks and chin."""
+"""Positions in `DOG.points` by part of the face; `muzzle` is nose, mouth, cheeks and chin."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class LandmarkMetrics:
 def compute_interocular(points: NDArray[np.floating]) -> NDArray[np.float64]:
     """Compute the distance between the eyes' centres, (N,), of points (N, 46, 2)."""
     left, right = (
-        (points[:, POINTS.index(inner)] + points[:, POINTS.index(outer)]) / 2
-        for inner, outer in EYE_CORNERS
+        (points[:, DOG.points.index(inner)] + points[:, DOG.points.index(outer)]) / 2
+        for inner, outer in DOG.eye_corners
     )
     distances: NDArray[np.float64] = np.linalg.norm(left - right, axis=-1).astype(np.float64)
     return distances

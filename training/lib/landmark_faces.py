@@ -21,12 +21,12 @@ from canemo.detect.annotated_images import open_annotated
 from canemo.detect.annotations.shapes import clip_box
 from canemo.detect.coco import AnnotatedImage, load_coco
 from canemo.errors import AnnotationError
-from canemo.face_points import POINTS
 from canemo.records import Box, Image
+from canemo.species import DOG
 from lib.head import is_held_out
 
 Points: TypeAlias = NDArray[np.float32]
-"""(46, 2) float32, x and y in pixels, in the order of `canemo.face_points.POINTS`."""
+"""(46, 2) float32, x and y in pixels, in the order of `canemo.species.DOG.points`."""
 
 _REGION_SCALE = 1.8
 """Side of what is kept around a face, in units of the crop: enough to turn, shift and widen it."""
@@ -74,11 +74,11 @@ def load_landmark_faces(coco_file: Path) -> tuple[LandmarkFace, ...]:
 
 def _read_face(entry: dict[str, Any], image: AnnotatedImage, *, where: str) -> LandmarkFace:
     numbers = entry.get("keypoints")
-    if not isinstance(numbers, list) or len(numbers) != 3 * len(POINTS):
+    if not isinstance(numbers, list) or len(numbers) != 3 * len(DOG.points):
         seen = len(numbers) if isinstance(numbers, list) else repr(numbers)
         raise AnnotationError(
-            f"{where}: 'keypoints' has {seen} numbers, {3 * len(POINTS)} are wanted: x, y, v of "
-            f"each of the {len(POINTS)} points of canemo.face_points, in its order."
+            f"{where}: 'keypoints' has {seen} numbers, {3 * len(DOG.points)} are wanted: "
+            f"x, y, v of each of the {len(DOG.points)} points of canemo.species, in its order."
         )
     size = _true_size(image)
     scale = np.divide(size, (image.width, image.height))

@@ -16,6 +16,7 @@ from torchvision.models.detection import FCOS
 
 from canemo.detect.fcos import normalise_pixels
 from canemo.detect.landmarks import LandmarkNetwork, LandmarkSettings, cell_centres
+from canemo.species import DOG
 from lib.landmark_augment import (
     cut_crops,
     draw_plan,
@@ -93,7 +94,7 @@ def train_landmarks(
     """
     device = faces.regions.device
     torch.manual_seed(config.seed)
-    network = LandmarkNetwork(settings)
+    network = LandmarkNetwork(settings, points=len(DOG.points))
     _copy_body(start, network)
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = _build_optimizer(network, config)

@@ -8,13 +8,14 @@ from typing import Any
 from canemo import environment
 from canemo.concepts.coding import Coding, list_unknown_units
 from canemo.concepts.directions import Emotion
-from canemo.concepts.dogfacs import UNITS, describe_unit
+from canemo.concepts.dogfacs import describe_unit
 from canemo.concepts.events import FORMS, EventFile
 from canemo.concepts.matching import Matched
 from canemo.concepts.options import CodingOptions
 from canemo.concepts.units import Unit
 from canemo.evidence import Evidence
 from canemo.files import sha256_file
+from canemo.species import DOG
 
 CONCEPTS_SCHEMA = 1
 _SHOWN = 5
@@ -61,7 +62,7 @@ def describe_events(files: Sequence[EventFile], matched: Matched, coding: Coding
         "unmatched": matched.unmatched,
         "subjects_assumed": matched.assumed,
         "outside": list(coding.outside),
-        "unknown_units": list_unknown_units(events, UNITS),
+        "unknown_units": list_unknown_units(events, DOG.units),
         "units_never_used": {who: list(units) for who, units in coding.never_used.items()},
         "clips_coded": len(coding.coded_clips),
         "clips_left_out": list(coding.left_out),
@@ -73,7 +74,7 @@ def describe_result(unit: Unit, coding: Coding) -> dict[str, Any]:
     return {
         "unit": unit.name,
         "name": describe_unit(unit.name),
-        "known": unit.name in UNITS,
+        "known": unit.name in DOG.units,
         "events": coding.events[unit.name],
         "events_without_frame": coding.unseen[unit.name],
         "frames_disagreed": coding.count_disagreements(unit.name),

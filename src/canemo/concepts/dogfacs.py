@@ -10,34 +10,9 @@ Caeiro, Peirce, Burrows & Kaminski (2013), DogFACS: the Dog Facial Action Coding
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-UNITS: Mapping[str, str] = {
-    "AU101": "inner brow raiser",
-    "AU143": "eye closure",
-    "AU145": "blink",
-    "AU109+110": "nose wrinkler and upper lip raiser",
-    "AU110": "upper lip raiser",
-    "AU12": "lip corner puller",
-    "AU116": "lower lip depressor",
-    "AU118": "lip pucker",
-    "AU25": "lips part",
-    "AU26": "jaw drop",
-    "AU27": "mouth stretch",
-    "AD19": "tongue show",
-    "AD33": "blow",
-    "AD35": "lip suck",
-    "AD37": "lip wipe",
-    "AD40": "sniff",
-    "AD126": "panting",
-    "AD137": "nose lick",
-    "EAD101": "ears forward",
-    "EAD102": "ears adductor",
-    "EAD103": "ears flattener",
-    "EAD104": "ears rotator",
-    "EAD105": "ears downward",
-}
-"""Code -> name of the movement: action units, action descriptors, ear action descriptors."""
+from canemo.species import DOG
 
 _JOINED = ("AU109", "AU110")  # coded together, one code of the manual
 _NUMBER = r"(EAD|AU|AD)?[\s_\-.]*0*([1-9][0-9]*)"
@@ -77,15 +52,15 @@ def read_codes(text: str) -> tuple[str, ...]:
     Returns
     -------
     tuple
-        Codes of `UNITS`. Where any of what is written is not one of them, or what is not read looks
-        like a further code or says that the unit was not seen or ends, the text itself, its blanks
-        made single: nothing is guessed and nothing is lost. Empty for an empty text.
+        Codes of `DOG.units`. Where any of what is written is not one of them, or what is not read
+        looks like a further code or says that the unit was not seen or ends, the text itself, its
+        blanks made single: nothing is guessed and nothing is lost. Empty for an empty text.
     """
     plain = " ".join(text.split())
     runs, rest = _RUNS.findall(plain), _RUNS.sub(_READ, plain)
     codes = [code for run in runs for code in _join(_list_codes(run.upper()))]
     understood = rest.startswith(_READ) and not _FURTHER.search(rest) and not is_denial(rest)
-    if understood and all(code in UNITS for code in codes):
+    if understood and all(code in DOG.units for code in codes):
         return tuple(dict.fromkeys(codes))
     return (plain,) if plain else ()
 
@@ -98,12 +73,12 @@ def is_denial(text: str) -> bool:
 def is_unit(text: str) -> bool:
     """Return whether a text, such as the name of a tier, names units of DogFACS and no other."""
     units = read_codes(text)
-    return bool(units) and all(unit in UNITS for unit in units)
+    return bool(units) and all(unit in DOG.units for unit in units)
 
 
 def describe_unit(code: str) -> str:
     """Return the name of a unit's movement, empty where DogFACS has no such code."""
-    return UNITS.get(code, "")
+    return DOG.units.get(code, "")
 
 
 def _list_codes(text: str) -> list[str]:

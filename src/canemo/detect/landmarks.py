@@ -21,9 +21,9 @@ from canemo.engines.choice import make_engine
 from canemo.engines.protocol import FrozenNetwork
 from canemo.engines.runner import Runner
 from canemo.errors import ConfigError
-from canemo.face_points import POINTS
 from canemo.files import hash_values, sha256_file
 from canemo.records import Image
+from canemo.species import Species
 
 ARCHITECTURE = "heatmaps-tf_efficientnet_lite0"
 NEAR = 0.05
@@ -74,14 +74,15 @@ class LandmarkNetwork(nn.Module):
     features under the map and from the map's spread.
     """
 
-    def __init__(self, settings: LandmarkSettings) -> None:
+    def __init__(self, settings: LandmarkSettings, *, points: int) -> None:
         super().__init__()
+        self.points = points
         levels = tuple(range(_LEVEL_OF_STRIDE[settings.map_stride], 5))
         body: Any = timm.create_model(
             "tf_efficientnet_lite0", features_only=True, out_indices=levels
         )
         self.body = body
-        channels, count = settings.channels, len(POINTS)
+        channels, count = settings.channels, points
         self.laterals = nn.ModuleList(
             nn.Sequential(nn.Conv2d(width, channels, 1, bias=False), nn.BatchNorm2d(channels))
             for width in body.feature_info.channels()
@@ -192,7 +193,7 @@ def save_landmark_network(network: LandmarkNetwork, path: Path, settings: Landma
     write_network(network, path, settings, architecture=ARCHITECTURE)
 
 
-def load_landmark_network(path: Path) -> tuple[LandmarkNetwork, LandmarkSettings]:
+def load_landmark_network(path: Path, *, points: int) -> tuple[LandmarkNetwork, LandmarkSettings]:
     """Read a file that `save_landmark_network` wrote.
 
     Raises
@@ -203,13 +204,13 @@ def load_landmark_network(path: Path) -> tuple[LandmarkNetwork, LandmarkSettings
     _, settings = read_settings(
         path, LandmarkSettings, architectures={ARCHITECTURE}, made_by="training/train_landmarks.py"
     )
-    network = LandmarkNetwork(settings)
+    network = LandmarkNetwork(settings, points=points)
     fill_network(network, path)
     return network, settings
 
 
 class LandmarkModel:
-    """Finds the 46 points of `canemo.face_points` on crops of dogs' faces.
+    """Finds points of faces on crops of them: the 46 of `canemo.species.DOG` with its weights.
 
     Parameters
     ----------
@@ -254,7 +255,7 @@ class LandmarkModel:
         device: str = "cpu",
     ) -> None:
         self.settings, self.version = settings, settings.version
-        self._batch_size = batch_size
+        self._batch_size, self._points = batch_size, network.points
         self.fingerprint = hash_values(
             architecture=ARCHITECTURE,
             weights=weights_sha256,
@@ -286,13 +287,13 @@ class LandmarkModel:
         Returns
         -------
         ndarray
-            (N, 46, 3) in the order of `canemo.face_points.POINTS`: x and y in pixels of the crop,
+            (N, 46, 3) in the order of `canemo.species.DOG.points`: x and y in pixels of the crop,
             inside it, and the confidence, 0 to 1: the probability that the point is no further
             off than 5 % of the crop's longer side (`NEAR`).
         """
         starts = range(0, len(images_rgb), self._batch_size)
         parts = [self._locate_batch(images_rgb[i : i + self._batch_size]) for i in starts]
-        return np.concatenate([np.zeros((0, len(POINTS), 3), np.float32), *parts])
+        return np.concatenate([np.zeros((0, self._points, 3), np.float32), *parts])
 
     @torch.inference_mode()
     def _locate_batch(self, images_rgb: Sequence[Image]) -> NDArray[np.float32]:
@@ -319,12 +320,14 @@ def _to_image(
 
 
 def load_landmark_model(
-    *, weights: Path | None = None, engine: str = "auto", device: str = "cpu"
+    species: Species, *, weights: Path | None = None, engine: str = "auto", device: str = "cpu"
 ) -> LandmarkModel:
-    """Load the facial landmark model.
+    """Load the facial landmark model of a species.
 
     Parameters
     ----------
+    species
+        Whose points it finds.
     weights
         A file from `save_landmark_network`; None takes the weights that ship with canemo.
     engine, device
@@ -332,17 +335,21 @@ def load_landmark_model(
 
     Raises
     ------
+    ConfigError
+        If none ships for the species, and none is given.
     WeightsError
         If the file is missing, damaged or of another architecture.
     """
     if weights is not None:
-        return _load_model(weights, engine, device)
-    shipped = resources.files("canemo.detect") / "weights" / "dog_landmarks.safetensors"
+        return _load_model(weights, species, engine, device)
+    if species.landmark_weights is None:
+        raise ConfigError(f"no landmark model ships with canemo for the species {species.name!r}")
+    shipped = resources.files("canemo.detect") / "weights" / species.landmark_weights
     with resources.as_file(shipped) as path:
-        return _load_model(path, engine, device)
+        return _load_model(path, species, engine, device)
 
 
-def _load_model(path: Path, engine: str, device: str) -> LandmarkModel:
-    network, settings = load_landmark_network(path)
+def _load_model(path: Path, species: Species, engine: str, device: str) -> LandmarkModel:
+    network, settings = load_landmark_network(path, points=len(species.points))
     digest = sha256_file(path)
     return LandmarkModel(network, settings, weights_sha256=digest, engine=engine, device=device)

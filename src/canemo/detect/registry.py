@@ -10,10 +10,12 @@ from canemo.detect.network_files import read_metadata
 from canemo.detect.protocol import Detector
 from canemo.detect.whole_frame import WholeFrameDetector
 from canemo.errors import ConfigError, EngineError, MissingExtraError, WeightsError
+from canemo.species import SPECIES
 
 logger = logging.getLogger(__name__)
 
-SHIPPED, WHOLE_FRAME = "dog_head", WholeFrameDetector.name
+SHIPPED = tuple(each.detector for each in SPECIES.values() if each.detector is not None)
+WHOLE_FRAME = WholeFrameDetector.name
 
 
 def load_detector(name: str, *, engine: str = "torch", device: str = "cpu") -> Detector:
@@ -32,7 +34,7 @@ def load_detector(name: str, *, engine: str = "torch", device: str = "cpu") -> D
     WeightsError
         The file is no detector weights.
     """
-    if name == SHIPPED:
+    if name in SHIPPED:
         return fcos.load_head_detector(engine=engine, device=device)
     if name == WHOLE_FRAME:
         return WholeFrameDetector()
@@ -40,8 +42,8 @@ def load_detector(name: str, *, engine: str = "torch", device: str = "cpu") -> D
     if path.is_file():
         return _load_file(path, engine, device)
     raise ConfigError(
-        f"detector {name!r}: there are {SHIPPED!r} and {WHOLE_FRAME!r}, or give the path of a "
-        "weights file"
+        f"detector {name!r}: there are {' and '.join(map(repr, (*SHIPPED, WHOLE_FRAME)))}, or give "
+        "the path of a weights file"
     )
 
 

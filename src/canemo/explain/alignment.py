@@ -14,53 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
-from canemo.face_points import POINTS
 from canemo.records import Image
+from canemo.species import DOG
 
 SIDE = 160
 """Of an aligned face [pixels]."""
 
-_LEFT = {
-    "ear_base_inner": (0.336, 0.223), "ear_edge_inner": (0.280, 0.294),
-    "ear_edge_middle": (0.254, 0.395), "ear_tip": (0.192, 0.500),
-    "ear_edge_outer": (0.150, 0.382), "ear_side": (0.166, 0.297),
-    "ear_base_outer": (0.260, 0.274), "brow": (0.457, 0.312), "eye_inner": (0.404, 0.432),
-    "eye_outer": (0.336, 0.422), "eye_upper": (0.371, 0.400), "eye_lower": (0.367, 0.450),
-    "nose_upper": (0.448, 0.617), "bridge": (0.448, 0.523), "cheek": (0.365, 0.513),
-    "nostril": (0.444, 0.668), "lip_upper": (0.397, 0.666), "mouth_corner": (0.358, 0.688),
-    "lip_lower": (0.422, 0.745),
-}  # fmt: skip
-_MIDDLE = {
-    "bridge": 0.513, "nose_top": 0.607, "nose_bottom": 0.668, "philtrum": 0.717,
-    "lip_upper": 0.738, "lip_lower": 0.764, "chin": 0.775, "mouth": 0.756,
-}  # fmt: skip
+MEAN_SHAPE: NDArray[np.float64] = np.array(DOG.mean_shape)
+"""(46, 2) places of the points in the mean face, in the order of `DOG.points`."""
 
-
-def _place(name: str) -> tuple[float, float]:
-    part, _, side = name.rpartition("_")
-    if side == "left":
-        return _LEFT[part]
-    if side == "right":
-        x, y = _LEFT[part]
-        return 1 - x, y
-    return 0.5, _MIDDLE[name]
-
-
-MEAN_SHAPE: NDArray[np.float64] = np.array([_place(name) for name in POINTS])
-"""(46, 2) places of the points in the mean face, 0 to 1 of its side, in the order of `POINTS`.
-
-Measured: `estimate_shape` of 2,515 faces of DogFLW (Martvel et al. 2025,
-doi:10.1038/s41598-025-07040-3), each in the square around its box of the face, with `ANCHORS` and
-both sides alike; rounded to 1/1000. ``test_mean_shape_is_that_of_real_faces`` repeats it.
-"""
-
-ANCHORS: tuple[int, ...] = tuple(
-    index
-    for index, name in enumerate(POINTS)
-    if name.startswith(("eye_", "brow_", "bridge", "nose_", "nostril_", "ear_base_"))
-)
-"""Points that faces are laid on each other by. Ears beyond their bases, lips, corners of the mouth
-and chin are none: how these stand is what is to be seen."""
+ANCHORS = DOG.anchors
 
 _SHAPE_ROUNDS, _SHAPE_CHANGE = 50, 1e-6
 

@@ -22,9 +22,9 @@ from canemo.explain.regions import (
     find_missing_regions,
     place_points,
 )
-from canemo.face_points import POINTS
 from canemo.landmark_tables import LandmarkTable
 from canemo.records import Image
+from canemo.species import DOG
 
 RegionSource: TypeAlias = Literal["auto", "study", "model", "bands"]
 MASK_SIDE = 56
@@ -171,14 +171,14 @@ def _rectangle(row: Mapping[Any, Any]) -> tuple[float, float, float, float]:
 def _name_points(points: NDArray[np.floating], image: Image) -> Points:
     height, width = image.shape[:2]
     places = points[:, :2] / np.array([width, height])
-    return {name: (float(x), float(y)) for name, (x, y) in zip(POINTS, places, strict=True)}
+    return {name: (float(x), float(y)) for name, (x, y) in zip(DOG.points, places, strict=True)}
 
 
 def _to_pixels(points: Sequence[Points | None], images_rgb: Sequence[Image]) -> NDArray[np.float64]:
     nowhere = (np.nan, np.nan)
-    places = np.empty((len(points), len(POINTS), 2))
+    places = np.empty((len(points), len(DOG.points), 2))
     for i, (named, image) in enumerate(zip(points, images_rgb, strict=True)):
         height, width = image.shape[:2]
-        known = [(named or {}).get(name, nowhere) for name in POINTS]
+        known = [(named or {}).get(name, nowhere) for name in DOG.points]
         places[i] = np.array(known) * (width, height)
     return places

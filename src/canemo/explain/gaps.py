@@ -23,8 +23,8 @@ from canemo.explain.parts import (
     measure_reach,
     rows_of,
 )
-from canemo.face_points import REGIONS
 from canemo.metrics import Array
+from canemo.species import DOG
 from canemo.stats import LEAST_SPREAD, adjust_holm, flip_signs
 
 WHOLE = "all"
@@ -78,7 +78,7 @@ def split_gap(
     *,
     first: str,
     second: str,
-    regions: Sequence[str] = REGIONS,
+    regions: Sequence[str] = DOG.regions,
     draws: int = 2000,
     seed: int = 0,
 ) -> Gap:

@@ -20,8 +20,8 @@ from canemo.explain.regions import BANDS, measure_cells
 from canemo.explain.report_card import ReportCard
 from canemo.explain.scoring import CURVE_SHARES
 from canemo.explain.shares import measure_shares
-from canemo.face_points import REGIONS
 from canemo.records import Image
+from canemo.species import DOG
 
 LEAST_DOGS = 8
 """With fewer, no sign-flip test of one of six regions can reach 0.05 after Holm's correction."""
@@ -34,7 +34,7 @@ UNLIKE_SOURCES = 0.1
 
 _AT_ONCE = 256
 
-LOSSES = tuple(f"loss_{name}" for name in REGIONS)
+LOSSES = tuple(f"loss_{name}" for name in DOG.regions)
 """Columns of what covering each region takes off the logit."""
 
 
@@ -174,7 +174,7 @@ def _note_unseen(found: Found) -> list[str]:
     return [
         f"the landmarks of {counts[name]} crop(s) show no {name}: there these count as cheeks or "
         "background"
-        for name in REGIONS
+        for name in DOG.regions
         if counts.get(name)
     ]
 
@@ -201,7 +201,7 @@ def _describe_method(name: str, found: Found) -> dict[str, Any]:
     shares = measure_shares(maps, cells, found.rows, labels=found.labels)
     return described | {
         "shares": list_rows(shares.table),
-        "gap": _split(maps, cells, found, REGIONS),
+        "gap": _split(maps, cells, found, DOG.regions),
     }
 
 
@@ -244,7 +244,7 @@ def tabulate_dogs(found: Found) -> pd.DataFrame:
             continue
         cells = _measure_all_cells(found.masks, maps)
         shares = measure_shares(maps, cells, found.rows, labels=found.labels).by_dog
-        gap = split_gap(maps, cells, found.rows, first=other, second=label, regions=REGIONS)
+        gap = split_gap(maps, cells, found.rows, first=other, second=label, regions=DOG.regions)
         keys, table = ["subject_id", "region"], gap.by_dog
         for which, rows in shares.groupby("label", sort=True):
             own = rows[[*keys, "share", "area"]]
@@ -267,7 +267,7 @@ def describe_losses(found: Found) -> list[dict[str, Any]]:
     do not add up: parts of a face can stand in for each other.
     """
     losses = found.rows[list(LOSSES)].to_numpy()[:, :, None]
-    each = np.eye(len(REGIONS))[None, :, :, None]
+    each = np.eye(len(DOG.regions))[None, :, :, None]
     cells = np.broadcast_to(each, (len(losses), *each.shape[1:]))
     whole = describe_difference(found)
     is_clear = whole["gap_low"] is not None and whole["gap_low"] * whole["gap_high"] > 0
@@ -279,7 +279,7 @@ def describe_losses(found: Found) -> list[dict[str, Any]]:
             if is_clear and row["gap"] is not None
             else None,
         }
-        for row in _split(losses, cells, found, REGIONS)
+        for row in _split(losses, cells, found, DOG.regions)
         if row["region"] != WHOLE
     ]
 
@@ -299,8 +299,8 @@ def tabulate_crops(found: Found) -> pd.DataFrame:
     for name, maps in found.maps.items():
         cells = _measure_all_cells(found.masks, maps)
         parts, areas = measure_parts(maps, cells), cells.mean(axis=(2, 3))
-        columns = {f"part_{region}": parts[:, i] for i, region in enumerate(REGIONS)}
-        columns |= {f"area_{region}": areas[:, i] for i, region in enumerate(REGIONS)}
+        columns = {f"part_{region}": parts[:, i] for i, region in enumerate(DOG.regions)}
+        columns |= {f"area_{region}": areas[:, i] for i, region in enumerate(DOG.regions)}
         tables.append(found.rows.assign(model=found.name, method=name, **columns))
     return pd.concat(tables, ignore_index=True)
 

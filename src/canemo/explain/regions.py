@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 from PIL import ImageColor
 
-from canemo.face_points import REGIONS, region_of_point, side_of_point
 from canemo.records import Box, Image
+from canemo.species import DOG, side_of_point
 
 BANDS = "fixed bands of the box"
 STUDY_LANDMARKS = "landmarks of the study"
@@ -38,17 +38,6 @@ _MUZZLE_MARGIN = 0.15  # of its greatest extent, likewise: whisker pads, lips an
 _REACH = {"eyes": 0.2, "ears": 0.3, "muzzle": 0.3, "forehead": 0.1, "cheeks": 0.1}
 _OUTLINED = {"eyes": 3, "ears": 4, "muzzle": 6, "forehead": 4, "cheeks": 6}
 
-# (region, x0, y0, x1, y1), later ones over earlier ones.
-_BAND_BOXES = (
-    ("cheeks", 0.25, 0.20, 0.75, 0.60),
-    ("ears", 0.15, 0.20, 0.30, 0.55),
-    ("ears", 0.70, 0.20, 0.85, 0.55),
-    ("forehead", 0.35, 0.20, 0.65, 0.45),
-    ("muzzle", 0.30, 0.55, 0.70, 0.85),
-    ("eyes", 0.32, 0.38, 0.42, 0.47),
-    ("eyes", 0.58, 0.38, 0.68, 0.47),
-)
-
 
 @dataclass(frozen=True)
 class RegionMasks:
@@ -57,7 +46,7 @@ class RegionMasks:
     Attributes
     ----------
     names
-        R names, those of `canemo.face_points.REGIONS`.
+        R names, those of `canemo.species.DOG.regions`.
     masks
         (N, R, side, side) float32, not negative; the sum over R is 1 at every pixel.
     source
@@ -89,13 +78,13 @@ def draw_masks(
         Where the landmarks are from. Crops without an eye or without a muzzle get the fixed bands.
     """
     drawn = [_draw_crop(each or {}, side) for each in points]
-    shape = (0, len(REGIONS), side, side)
+    shape = (0, len(DOG.regions), side, side)
     sources, missing = np.empty((2, len(drawn)), dtype=object)
     for i, (_, is_drawn, absent) in enumerate(drawn):
         sources[i] = source if is_drawn else BANDS
         missing[i] = absent
     masks = np.stack([mask for mask, _, _ in drawn]) if drawn else np.empty(shape, np.float32)
-    return RegionMasks(REGIONS, masks, sources, missing)
+    return RegionMasks(DOG.regions, masks, sources, missing)
 
 
 def _draw_crop(points: Points, side: int) -> tuple[NDArray[np.float32], bool, tuple[str, ...]]:
@@ -121,14 +110,14 @@ def draw_regions(points: Points, *, side: int) -> NDArray[np.float32]:
     ----------
     points
         Name -> (x, y) in crop coordinates 0 to 1; points may lie outside. Any scheme whose names
-        `region_of_point` knows; what it does not know is left out.
+        `DOG.region_of` knows; what it does not know is left out.
     side
         Of the masks [pixels].
 
     Returns
     -------
     NDArray
-        (R, side, side) float32 in the order of `REGIONS`; the sum over R is 1.
+        (R, side, side) float32 in the order of `DOG.regions`; the sum over R is 1.
 
     Notes
     -----
@@ -156,19 +145,19 @@ def draw_regions(points: Points, *, side: int) -> NDArray[np.float32]:
     A pixel on a border is shared out by where 4 x 4 positions in it lie.
     """
     fine = side * _SUBSAMPLES
-    labels = np.full((fine, fine), REGIONS.index("background"), dtype=np.int8)
+    labels = np.full((fine, fine), DOG.regions.index("background"), dtype=np.int8)
     for region, hull, reach in reversed(list(_iter_shapes(points))):
-        _paint(labels, hull, reach, REGIONS.index(region))
+        _paint(labels, hull, reach, DOG.regions.index(region))
     blocks = labels.reshape(side, _SUBSAMPLES, side, _SUBSAMPLES)
     return np.stack(
-        [(blocks == k).mean(axis=(1, 3), dtype=np.float32) for k in range(len(REGIONS))]
+        [(blocks == k).mean(axis=(1, 3), dtype=np.float32) for k in range(len(DOG.regions))]
     )
 
 
 def find_missing_regions(points: Points) -> tuple[str, ...]:
     """Return the parts of the face that no point shows; they fall to cheeks and background."""
     there = {region for region, _, _ in _iter_shapes(points)}
-    return tuple(name for name in REGIONS if name not in there and name != "background")
+    return tuple(name for name in DOG.regions if name not in there and name != "background")
 
 
 _Shape: TypeAlias = tuple[str, NDArray[np.float64], float]
@@ -215,7 +204,7 @@ def _group_points(points: Points) -> dict[tuple[str, str], dict[str, tuple[float
     """Return (region, side) -> its points; an eye or ear without a side is a part by itself."""
     parts: dict[tuple[str, str], dict[str, tuple[float, float]]] = defaultdict(dict)
     for name, place in points.items():
-        region = region_of_point(name)
+        region = DOG.region_of(name)
         if region is None or not np.isfinite(place).all():
             continue
         side = side_of_point(name)
@@ -326,7 +315,7 @@ def draw_bands(side: int) -> NDArray[np.float32]:
     Returns
     -------
     NDArray
-        (R, side, side) float32 in the order of `REGIONS`; the sum over R is 1.
+        (R, side, side) float32 in the order of `DOG.regions`; the sum over R is 1.
 
     Notes
     -----
@@ -345,12 +334,12 @@ def draw_bands(side: int) -> NDArray[np.float32]:
     Sci Rep 15, doi:10.1038/s41598-025-07040-3 (the points; boxes and photographs are its).
     """
     bounds = np.arange(side + 1) / side
-    masks = np.zeros((len(REGIONS), side, side))
-    masks[REGIONS.index("background")] = 1
-    for region, x0, y0, x1, y1 in _BAND_BOXES:
+    masks = np.zeros((len(DOG.regions), side, side))
+    masks[DOG.regions.index("background")] = 1
+    for region, x0, y0, x1, y1 in DOG.region_boxes:
         cover = np.outer(_overlap(bounds, y0, y1), _overlap(bounds, x0, x1))
         masks *= 1 - cover
-        masks[REGIONS.index(region)] += cover
+        masks[DOG.regions.index(region)] += cover
     return masks.astype(np.float32)
 
 

@@ -24,8 +24,8 @@ from canemo.explain.parts import (
     measure_reach,
     rows_of,
 )
-from canemo.face_points import REGIONS
 from canemo.metrics import Array
+from canemo.species import DOG
 from canemo.stats import LEAST_SPREAD
 
 NO_EVIDENCE = "no crop has evidence towards its own label"
@@ -69,7 +69,7 @@ def measure_shares(
     origin: pd.DataFrame,
     *,
     labels: Sequence[str],
-    regions: Sequence[str] = REGIONS,
+    regions: Sequence[str] = DOG.regions,
 ) -> Shares:
     """Measure which share of the evidence for a crop's own label lies in which region.
 

@@ -15,8 +15,8 @@ from canemo.backbones import Backbone
 from canemo.explain.decision import Decision, Maps, draw_directions
 from canemo.explain.methods import Method, map_decisions
 from canemo.explain.scoring import correlate_maps, displace, point, trace_curves
-from canemo.face_points import REGIONS
 from canemo.records import Image
+from canemo.species import DOG
 
 RANDOM_PROBES = 3
 
@@ -188,6 +188,6 @@ def _point_at_truth(
 ) -> dict[str, Any]:
     if not truth:
         return {"hit": np.nan, "truth_area": np.nan}
-    chosen = [REGIONS.index(name) for name in truth]
+    chosen = [DOG.regions.index(name) for name in truth]
     hit, area = point(ranked, masks[:, chosen].sum(axis=1))
     return {"hit": hit.astype(float), "truth_area": area}

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 
 from canemo.errors import ModelError
-from canemo.face_points import REGIONS
 from canemo.files import replacing, write_atomically
 from canemo.progress import Progress
 from canemo.records import Image
@@ -36,12 +35,13 @@ from canemo.report.explanation_text import describe_explanation, list_checks
 from canemo.report.html import embed_figure, embed_file, open_template
 from canemo.report.pictures import draw_picture_rows, overlay_cam, overlay_evidence
 from canemo.report.run_folder import EXPLANATION_FILE
+from canemo.species import DOG
 
 PAGE_FILE = "index.html"
 SCALE_QUANTILE = 0.99
 """The value at which the colours of signed maps are full: this quantile of all absolute values."""
 
-REGION_COLOURS = dict(zip(REGIONS[:-1], LABEL_COLOURS, strict=False))
+REGION_COLOURS = dict(zip(DOG.regions[:-1], LABEL_COLOURS, strict=False))
 """Of the outlines, by region; the background has none."""
 
 _CHARTS = {
