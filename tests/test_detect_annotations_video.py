@@ -11,7 +11,7 @@ import pytest
 
 from canemo.detect.annotations.cutting import match_video
 from canemo.detect.annotations.importing import ImportResult, import_annotations
-from canemo.detect.annotations.tracks import blend_boxes, find_nearest
+from canemo.detect.annotations.tracks import find_nearest
 from canemo.detect.coco import AnnotatedImage, load_coco
 from canemo.errors import AnnotationError
 from clips import read_number, write_clip
@@ -317,4 +317,3 @@ def test_the_nearest_frame_is_taken_and_of_two_the_earlier() -> None:
     times_s = [0.0, 0.1, 0.2]
     assert [find_nearest(time_s, times_s) for time_s in (0.0, 0.04, 0.06, 0.3)] == [0, 0, 1, 2]
     assert find_nearest(0.5, [0.0, 1.0]) == 0
-    assert blend_boxes((0, 0, 4, 4), (8, 4, 4, 8), 0.25) == (2, 1, 4, 5)

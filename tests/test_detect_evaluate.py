@@ -11,7 +11,6 @@ import pytest
 
 from canemo.detect.evaluate import (
     compute_detection_metrics,
-    compute_iou,
     evaluate_detector,
     match_faces,
 )
@@ -37,13 +36,6 @@ class FakeDetector:
 
 def _shifted(pixels: float) -> tuple[float, float, float, float]:
     return (pixels, 0.0, 10.0 + pixels, 10.0)
-
-
-def test_iou_of_known_boxes() -> None:
-    assert compute_iou(BOX, BOX) == 1.0
-    assert compute_iou(BOX, _shifted(5)) == pytest.approx(1 / 3)
-    assert compute_iou(BOX, _shifted(10)) == 0.0
-    assert compute_iou(BOX, (0.0, 0.0, 10.0, 8.0)) == pytest.approx(0.8)
 
 
 def test_each_box_is_taken_once_and_the_best_score_chooses_first() -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from canemo.detect.link import iou, link_faces, pick_faces
+from canemo.detect.link import link_faces, pick_faces
 from canemo.records import Face
 
 
@@ -11,14 +11,6 @@ def face(x, y=0.0, side=10.0, score=0.9):
 
 def times(n, fps=5):
     return [i / fps for i in range(n)]
-
-
-def test_iou_of_half_shifted_squares_is_a_third():
-    assert iou((0, 0, 10, 10), (5, 0, 15, 10)) == pytest.approx(1 / 3)
-
-
-def test_iou_of_touching_boxes_is_zero():
-    assert iou((0, 0, 10, 10), (10, 0, 20, 10)) == 0
 
 
 def test_moving_face_stays_one_track():

@@ -10,8 +10,8 @@ import pytest
 from canemo.config import CropConfig, DetectConfig
 from canemo.crops import extract_crops
 from canemo.detect import key_frames
+from canemo.detect.boxes import compute_iou
 from canemo.detect.key_frames import find_faces
-from canemo.detect.link import iou
 from canemo.detect.registry import load_detector
 from canemo.records import Face, Frame, Video
 from canemo.video import Sampling
@@ -377,7 +377,7 @@ def test_on_real_clips_boxes_are_those_of_looking_at_every_frame(shared_data, tm
         for a, b in zip(
             all_used.loc[both, box].to_numpy(), key_used.loc[both, box].to_numpy(), strict=True
         ):
-            overlaps.append(iou(tuple(a), tuple(b)))
+            overlaps.append(compute_iou(tuple(a), tuple(b)))
         frames, used = frames + len(ledgers[0]), used + len(all_used)
         missed += len(all_used) - len(both)
     assert len(overlaps) > 400

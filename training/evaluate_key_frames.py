@@ -23,7 +23,7 @@ import pandas as pd
 
 from canemo.config import CropConfig, DetectConfig
 from canemo.crops import extract_crops
-from canemo.detect.link import iou
+from canemo.detect.boxes import compute_iou
 from canemo.detect.protocol import Detector
 from canemo.detect.registry import load_detector
 from canemo.records import Face, Image, Video
@@ -96,7 +96,7 @@ def compare(path: Path, detector: Detector, every_s: float) -> Comparison:
     both = full.used.index.intersection(keyed.used.index)
     pairs = zip(full.used.loc[both, BOX].values, keyed.used.loc[both, BOX].values, strict=True)
     return Comparison(
-        np.array([iou(tuple(a), tuple(b)) for a, b in pairs]),
+        np.array([compute_iou(tuple(a), tuple(b)) for a, b in pairs]),
         used=len(full.used),
         missed=len(full.used) - len(both),
         frames=full.frames,

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from canemo.detect.boxes import compute_iou, measure_area
 from canemo.detect.fcos import HeadDetector, load_head_detector
 from canemo.detect.landmarks import NEAR, LandmarkModel, load_landmark_model
-from canemo.detect.link import iou
 from canemo.records import Image
 from canemo.species import DOG
 from lib.landmark_errors import (
@@ -65,7 +65,7 @@ def ask(
     """Cut the boxes out of the faces' pictures and locate the points."""
     crops = [cut(load_picture(face), box) for face, box in zip(faces, boxes, strict=True)]
     corners = np.array([box[:2] for box in boxes], dtype=np.float32)
-    areas = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (face.box_xyxy for face in faces)]
+    areas = [measure_area(face.box_xyxy) for face in faces]
     return Answers(
         model.locate(crops),
         np.stack([face.points for face in faces]) - corners[:, None],
@@ -89,7 +89,7 @@ def find_crops(
         crop_box(replace(face, box_xyxy=heads[0].box_xyxy))
         if heads
         and heads[0].score >= detector.score_threshold
-        and iou(heads[0].box_xyxy, face.box_xyxy) >= LEAST_IOU
+        and compute_iou(heads[0].box_xyxy, face.box_xyxy) >= LEAST_IOU
         else None
         for heads, face in zip(found, faces, strict=True)
     ]

@@ -22,6 +22,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchvision.models.detection import FCOS
 
 from canemo.detect.annotated_images import open_annotated
+from canemo.detect.boxes import measure_area
 from canemo.detect.coco import AnnotatedImage
 from canemo.detect.fcos import (
     GREY,
@@ -134,7 +135,7 @@ def crop_beside_head(image: TrainingImage, *, min_side: int = 64) -> TrainingIma
     height, width = image.image_rgb.shape[:2]
     x0, y0, x1, y1 = (round(float(value)) for value in image.boxes_xyxy[0])
     parts = [(0, 0, x0, height), (x1, 0, width, height), (0, 0, width, y0), (0, y1, width, height)]
-    left, top, right, bottom = max(parts, key=lambda p: (p[2] - p[0]) * (p[3] - p[1]))
+    left, top, right, bottom = max(parts, key=measure_area)
     if min(right - left, bottom - top) < min_side:
         return None
     return TrainingImage(image.image_rgb[top:bottom, left:right], np.zeros((0, 4), np.float32))

@@ -19,6 +19,7 @@ from canemo.config import CropConfig
 from canemo.crop_images import cut_box
 from canemo.detect.annotated_images import open_annotated
 from canemo.detect.annotations.shapes import clip_box
+from canemo.detect.boxes import measure_area
 from canemo.detect.coco import AnnotatedImage, load_coco
 from canemo.errors import AnnotationError
 from canemo.records import Box, Image
@@ -171,7 +172,7 @@ def stack_faces(
     if not faces:
         raise AnnotationError("there are no faces with landmarks to train on; annotate some.")
     regions, boxes, crops = zip(*(_cut_region(face, canvas_px) for face in faces), strict=True)
-    sizes = [math.sqrt((x1 - x0) * (y1 - y0)) for x0, y0, x1, y1 in (f.box_xyxy for f in faces)]
+    sizes = [math.sqrt(measure_area(face.box_xyxy)) for face in faces]
     return FaceTensors(
         torch.from_numpy(np.stack(regions)).permute(0, 3, 1, 2).contiguous().to(device),
         torch.tensor(boxes, dtype=torch.float32, device=device),

@@ -19,6 +19,7 @@ from canemo.detect.annotations.shapes import (
     compute_area,
     pair_up,
 )
+from canemo.detect.boxes import measure_area
 from canemo.errors import AnnotationError
 from canemo.files import write_atomically
 from canemo.records import Box
@@ -160,7 +161,7 @@ def _describe_drawn(box: Box, polygons: Sequence[Polygon]) -> dict[str, Any]:
     areas = [compute_area(polygon) for polygon in polygons]
     return {
         "bbox": [round(value, 3) for value in (x0, y0, x1 - x0, y1 - y0)],
-        "area": round(sum(areas) if areas else (x1 - x0) * (y1 - y0), 3),
+        "area": round(sum(areas) if areas else measure_area(box), 3),
         "segmentation": [
             [round(value, 3) for point in polygon for value in point] for polygon in polygons
         ],

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canemo.detect.annotated_images import open_annotated
+from canemo.detect.boxes import compute_iou
 from canemo.detect.coco import AnnotatedImage, load_coco
 from canemo.detect.protocol import Detector
 from canemo.errors import AnnotationError
@@ -185,19 +186,6 @@ def match_faces(
             free.pop(best)
         matches.append((face.score, hit))
     return matches
-
-
-def compute_iou(first: Box, second: Box) -> float:
-    """Compute intersection over union of two boxes, 0 to 1."""
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    shared = max(width, 0.0) * max(height, 0.0)
-    total = _area(first) + _area(second) - shared
-    return shared / total if total > 0 else 0.0
-
-
-def _area(box: Box) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _recall(matches: Sequence[_Match], faces: int, score_threshold: float) -> float:

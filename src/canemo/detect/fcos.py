@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,12 +23,13 @@ from torchvision.models.detection.fcos import FCOSHead
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import FeaturePyramidNetwork, box_iou, clip_boxes_to_image, nms
 
-from canemo.detect.network_files import fill_network, read_settings, write_network
+from canemo.detect.boxes import list_faces
+from canemo.detect.network_files import choose_weights, fill_network, read_settings, write_network
 from canemo.engines.choice import make_engine
 from canemo.engines.protocol import FrozenNetwork
 from canemo.engines.runner import Runner
 from canemo.errors import ConfigError, WeightsError
-from canemo.files import hash_values
+from canemo.files import hash_values, sha256_file
 from canemo.records import Face, Image
 
 STRIDES = (8, 16, 32)
@@ -207,6 +207,15 @@ def letterbox_image(image_rgb: Image, size: int) -> tuple[Image, Letterbox]:
     return canvas, Letterbox(new_width / width, new_height / height, offset_x, offset_y)
 
 
+def letterbox_images(images_rgb: Sequence[Image], size: int) -> tuple[Tensor, list[Letterbox]]:
+    """Return N images as the network's input, (N, 3, size, size), and the way back from each."""
+    canvases, letterboxes = zip(
+        *(letterbox_image(image, size) for image in images_rgb), strict=True
+    )
+    pixels = torch.from_numpy(np.stack(canvases)).permute(0, 3, 1, 2)
+    return normalise_pixels(pixels), list(letterboxes)
+
+
 def save_network(network: FCOS, path: Path, settings: DetectorSettings) -> None:
     """Write a network and its settings to one weights file."""
     write_network(network, path, settings, architecture=ARCHITECTURE)
@@ -342,18 +351,7 @@ class HeadDetector:
         self.engine: str = made.name
 
     def detect(self, images_rgb: Sequence[Image]) -> list[list[Face]]:
-        """Return the heads of each image, best score first, down to the score floor.
-
-        Parameters
-        ----------
-        images_rgb
-            N images, each (H, W, 3) uint8, RGB; sizes may differ.
-
-        Returns
-        -------
-        list of list of Face
-            N lists; boxes in pixels of the image given, clipped to it.
-        """
+        """Return the heads of each image, down to the score floor; see `Detector.detect`."""
         faces: list[list[Face]] = []
         for start in range(0, len(images_rgb), self._batch_size):
             faces += self._detect_batch(images_rgb[start : start + self._batch_size])
@@ -361,17 +359,14 @@ class HeadDetector:
 
     @torch.inference_mode()
     def _detect_batch(self, images_rgb: Sequence[Image]) -> list[list[Face]]:
-        placed = [letterbox_image(image, self.settings.input_size) for image in images_rgb]
-        canvases = torch.from_numpy(np.stack([canvas for canvas, _ in placed]))
-        logits, regression, centredness = self._runner.run(
-            normalise_pixels(canvases.permute(0, 3, 1, 2))
-        )
+        pixels, letterboxes = letterbox_images(images_rgb, self.settings.input_size)
+        logits, regression, centredness = self._runner.run(pixels)
         scores = (logits.sigmoid() * centredness.sigmoid()).sqrt()
-        anchors = self._anchors.expand(len(placed), -1, -1)
+        anchors = self._anchors.expand(len(pixels), -1, -1)
         boxes = self._box_coder.decode(regression, anchors)
         return [
             self._faces_of(boxes[index], scores[index, :, 0], letterbox, image.shape[:2])
-            for index, ((_, letterbox), image) in enumerate(zip(placed, images_rgb, strict=True))
+            for index, (letterbox, image) in enumerate(zip(letterboxes, images_rgb, strict=True))
         ]
 
     def _faces_of(
@@ -386,13 +381,7 @@ class HeadDetector:
         offset = torch.tensor([letterbox.offset_x, letterbox.offset_y] * 2)
         scale = torch.tensor([letterbox.scale_x, letterbox.scale_y] * 2)
         on_image = clip_boxes_to_image((merged - offset) / scale, (image_size[0], image_size[1]))
-        return [
-            Face((x0, y0, x1, y1), score)
-            for (x0, y0, x1, y1), score in zip(
-                on_image.tolist(), scores[kept].tolist(), strict=True
-            )
-            if x1 > x0 and y1 > y0
-        ]
+        return list_faces(on_image.tolist(), scores[kept].tolist())
 
 
 def _list_anchors(network: FCOS, side_px: int) -> Tensor:
@@ -426,14 +415,7 @@ def load_head_detector(
     WeightsError
         If the file is missing, damaged or of another architecture.
     """
-    if weights is not None:
-        return _load_detector(weights, engine, device)
-    shipped = resources.files("canemo.detect") / "weights" / "dog_head.safetensors"
-    with resources.as_file(shipped) as path:
-        return _load_detector(path, engine, device)
-
-
-def _load_detector(path: Path, engine: str, device: str) -> HeadDetector:
-    network, settings = load_network(path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    with choose_weights(weights, shipped="dog_head.safetensors") as path:
+        network, settings = load_network(path)
+        digest = sha256_file(path)
     return HeadDetector(network, settings, weights_sha256=digest, engine=engine, device=device)

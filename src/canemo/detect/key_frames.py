@@ -29,7 +29,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from canemo.detect.link import blend_boxes, iou
+from canemo.detect.boxes import blend_boxes, compute_iou
 from canemo.detect.protocol import Detector
 from canemo.records import Face, Frame, Image
 
@@ -210,8 +210,10 @@ def _pair_faces(first: Sequence[Face], last: Sequence[Face]) -> list[tuple[Face,
     free = list(last)
     pairs = []
     for face in first:
-        partner = max(free, key=lambda other: iou(face.box_xyxy, other.box_xyxy), default=None)
-        if partner is not None and iou(face.box_xyxy, partner.box_xyxy) >= AGREE_IOU:
+        partner = max(
+            free, key=lambda other: compute_iou(face.box_xyxy, other.box_xyxy), default=None
+        )
+        if partner is not None and compute_iou(face.box_xyxy, partner.box_xyxy) >= AGREE_IOU:
             free.remove(partner)
             pairs.append((face, partner))
     return pairs

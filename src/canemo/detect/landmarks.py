@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from canemo.detect.fcos import Letterbox, fold_batch_norm, letterbox_image, normalise_pixels
-from canemo.detect.network_files import fill_network, read_settings, write_network
+from canemo.detect.fcos import Letterbox, fold_batch_norm, letterbox_images
+from canemo.detect.network_files import choose_weights, fill_network, read_settings, write_network
 from canemo.engines.choice import make_engine
 from canemo.engines.protocol import FrozenNetwork
 from canemo.engines.runner import Runner
@@ -298,12 +297,11 @@ class LandmarkModel:
     @torch.inference_mode()
     def _locate_batch(self, images_rgb: Sequence[Image]) -> NDArray[np.float32]:
         size = self.settings.input_size
-        placed = [letterbox_image(image, size) for image in images_rgb]
-        canvases = torch.from_numpy(np.stack([canvas for canvas, _ in placed]))
-        points, log_scales = self._runner.run(normalise_pixels(canvases.permute(0, 3, 1, 2)))
+        pixels, letterboxes = letterbox_images(images_rgb, size)
+        points, log_scales = self._runner.run(pixels)
         confidence = compute_confidence(log_scales, scale_factor=self.settings.scale_factor)
         found = torch.cat([points * size, confidence[..., None]], dim=-1).numpy()
-        for one, (_, letterbox), image in zip(found, placed, images_rgb, strict=True):
+        for one, letterbox, image in zip(found, letterboxes, images_rgb, strict=True):
             one[:, :2] = _to_image(one[:, :2], letterbox, image)
         return found
 
@@ -340,16 +338,10 @@ def load_landmark_model(
     WeightsError
         If the file is missing, damaged or of another architecture.
     """
-    if weights is not None:
-        return _load_model(weights, species, engine, device)
-    if species.landmark_weights is None:
+    shipped = species.landmark_weights
+    if weights is None and shipped is None:
         raise ConfigError(f"no landmark model ships with canemo for the species {species.name!r}")
-    shipped = resources.files("canemo.detect") / "weights" / species.landmark_weights
-    with resources.as_file(shipped) as path:
-        return _load_model(path, species, engine, device)
-
-
-def _load_model(path: Path, species: Species, engine: str, device: str) -> LandmarkModel:
-    network, settings = load_landmark_network(path, points=len(species.points))
-    digest = sha256_file(path)
+    with choose_weights(weights, shipped=shipped or "") as path:
+        network, settings = load_landmark_network(path, points=len(species.points))
+        digest = sha256_file(path)
     return LandmarkModel(network, settings, weights_sha256=digest, engine=engine, device=device)

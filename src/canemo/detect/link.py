@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from canemo.detect.boxes import blend_boxes, compute_iou, measure_area
 from canemo.records import Box, Face
 
 MIN_IOU = 0.2
@@ -123,16 +124,6 @@ def pick_faces(faces: Sequence[Sequence[Face]]) -> LinkedVideo:
     )
 
 
-def iou(a: Box, b: Box) -> float:
-    """Return the intersection over union of two boxes, 0 to 1."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    overlap = width * height
-    return overlap / (_area(a) + _area(b) - overlap)
-
-
 def _build_tracks(
     times_s: Sequence[float], faces: Sequence[Sequence[Face]], *, max_gap_s: float
 ) -> list[_Track]:
@@ -156,7 +147,7 @@ def _build_tracks(
 
 def _affinity(a: Face, b: Face) -> float:
     """Return above 0 where `b` may be the same face as `a`, higher for a closer fit."""
-    overlap = iou(a.box_xyxy, b.box_xyxy)
+    overlap = compute_iou(a.box_xyxy, b.box_xyxy)
     size = max(_side(a.box_xyxy), _side(b.box_xyxy))
     (ax, ay), (bx, by) = _centre(a.box_xyxy), _centre(b.box_xyxy)
     shift = ((ax - bx) ** 2 + (ay - by) ** 2) ** 0.5 / max(size, 1e-9)
@@ -199,18 +190,8 @@ def _is_persistent(track: _Track, dog: dict[int, TrackedFace]) -> bool:
     return together >= max(PERSISTENT_FRAMES, PERSISTENT_SHARE * len(dog))
 
 
-def blend_boxes(a: Box, b: Box, share: float) -> Box:
-    """Return the box that lies `share`, 0 to 1, of the way from `a` to `b`."""
-    x0, y0, x1, y1 = (u + share * (v - u) for u, v in zip(a, b, strict=True))
-    return (x0, y0, x1, y1)
-
-
-def _area(box: Box) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])
-
-
 def _side(box: Box) -> float:
-    return float(max(0.0, _area(box)) ** 0.5)
+    return float(max(0.0, measure_area(box)) ** 0.5)
 
 
 def _centre(box: Box) -> tuple[float, float]:

@@ -30,6 +30,7 @@ from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign, clip_boxes_to
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 from torchvision.ops.poolers import initLevelMapper
 
+from canemo.detect.boxes import list_faces
 from canemo.detect.fcos import PyramidBackbone, fold_batch_norm
 from canemo.detect.network_files import fill_network, read_settings, write_network
 from canemo.errors import ConfigError, WeightsError
@@ -353,18 +354,7 @@ class MaskRCNNDetector:
         self.fingerprint = hashlib.sha256(text.encode("utf-8")).hexdigest()
 
     def detect(self, images_rgb: Sequence[Image]) -> list[list[Face]]:
-        """Return the faces of each image, best score first, down to the score floor.
-
-        Parameters
-        ----------
-        images_rgb
-            N images, each (H, W, 3) uint8, RGB; sizes may differ.
-
-        Returns
-        -------
-        list of list of Face
-            N lists; boxes in pixels of the image given, clipped to it.
-        """
+        """Return the faces of each image, down to the score floor; see `Detector.detect`."""
         return [self._detect_one(image) for image in images_rgb]
 
     @torch.inference_mode()
@@ -374,13 +364,7 @@ class MaskRCNNDetector:
         found, _ = run_network(self._network, resized)
         scale = torch.tensor([width / resized.shape[1], height / resized.shape[0]] * 2)
         boxes = clip_boxes_to_image(found["boxes"].cpu() * scale, (height, width))
-        return [
-            Face((x0, y0, x1, y1), score)
-            for (x0, y0, x1, y1), score in zip(
-                boxes.tolist(), found["scores"].tolist(), strict=True
-            )
-            if x1 > x0 and y1 > y0
-        ]
+        return list_faces(boxes.tolist(), found["scores"].tolist())
 
 
 def load_mask_rcnn(weights: Path, *, device: str = "cpu") -> MaskRCNNDetector:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -101,6 +103,16 @@ def read_settings(
         return architecture, kind(**json.loads(metadata["settings"]))
     except (KeyError, TypeError, ValueError) as exc:
         raise WeightsError(f"{path}: is damaged: its settings cannot be used ({exc}).") from exc
+
+
+@contextmanager
+def choose_weights(weights: Path | None, *, shipped: str) -> Iterator[Path]:
+    """Yield the weights file that was asked for, or else the one that ships with canemo."""
+    if weights is not None:
+        yield weights
+        return
+    with resources.as_file(resources.files("canemo.detect") / "weights" / shipped) as path:
+        yield path
 
 
 def fill_network(network: nn.Module, path: Path) -> None:

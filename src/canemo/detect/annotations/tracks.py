@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from canemo.detect.annotations.source import DrawnFace, LabelledVideo, Track
+from canemo.detect.boxes import blend_boxes
 from canemo.errors import AnnotationError
-from canemo.records import Box
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,3 @@ def _face_at(track: Track, frame_index: int, times_s: Sequence[float] | None) ->
     )
     box = blend_boxes(start.face.box_xyxy, end.face.box_xyxy, (now - first) / (last - first))
     return DrawnFace(start.face.where, start.face.label, box)
-
-
-def blend_boxes(first: Box, last: Box, share: float) -> Box:
-    """Interpolate linearly between two boxes; a `share` of 0 is the first, 1 the last."""
-    x0, y0, x1, y1 = (start + (end - start) * share for start, end in zip(first, last, strict=True))
-    return x0, y0, x1, y1
