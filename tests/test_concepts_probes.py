@@ -14,11 +14,9 @@ from canemo.concepts.directions import (
 )
 from canemo.concepts.probes import (
     average_within,
-    bound_mean,
     iter_chunks,
     learn_directions,
     learn_group,
-    measure_areas,
     measure_within,
     score_frames,
     sum_codings,
@@ -166,14 +164,6 @@ def test_chunks_are_all_codings_in_order(bench, codings, monkeypatch):
 # -- scores ----------------------------------------------------------------------------------------
 
 
-def test_areas_are_those_of_scikit_learn():
-    rng = np.random.default_rng(0)
-    scores, shown = rng.normal(size=(3, 50)).round(1), rng.random((3, 50)) < 0.3
-    expected = [roc_auc_score(y, s) for y, s in zip(shown, scores, strict=True)]
-    assert measure_areas(scores, shown) == pytest.approx(expected)
-    assert np.isnan(measure_areas(scores, np.ones((3, 50), bool))).all()
-
-
 def test_area_within_dogs_leaves_out_dogs_with_one_state():
     dog = np.repeat([0, 1, 2], 4)
     shown = np.array([[0, 0, 1, 1, 1, 1, 1, 1, 0, 1, 0, 1]], bool)
@@ -182,13 +172,6 @@ def test_area_within_dogs_leaves_out_dogs_with_one_state():
     assert within[0, [0, 2]].tolist() == [1.0, 0.25]
     assert np.isnan(within[0, 1])
     assert average_within(scores, shown, dog).tolist() == [0.625]
-
-
-def test_interval_of_a_mean_is_students():
-    low, high = bound_mean([0.5, 0.6, 0.7])
-    assert (low, high) == pytest.approx((0.6 - 4.302653 * 0.1 / 3**0.5, 0.6 + 0.2484138), abs=1e-6)
-    assert bound_mean([0.7]) is None
-    assert bound_mean([0.99, 0.2, 0.9])[1] == 1.0
 
 
 # -- the condition beside a unit -------------------------------------------------------------------

@@ -8,6 +8,7 @@ from canemo.metrics import (
     compute_macro_f1,
     compute_majority_share,
     compute_weighted_scores,
+    measure_areas,
 )
 from canemo.stats import compute_intervals, compute_scores
 
@@ -107,3 +108,18 @@ def test_interval_covers_the_truth_about_as_often_as_stated():
         low, high = compute_intervals(result, resamples=400, seed=seed)["accuracy"]
         covered.append(low <= truth <= high)
     assert 0.88 <= np.mean(covered) <= 0.99
+
+
+def test_areas_are_those_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    scores, shown = rng.normal(size=(3, 50)).round(1), rng.random((3, 50)) < 0.3
+    expected = [roc_auc_score(y, s) for y, s in zip(shown, scores, strict=True)]
+    assert measure_areas(scores, shown) == pytest.approx(expected)
+    assert np.isnan(measure_areas(scores, np.ones((3, 50), bool))).all()
+
+
+def test_areas_of_rows_are_those_of_weighted_scores():
+    result = drawn()
+    plain = compute_weighted_scores(result, np.ones((1, 200)))["auroc"]
+    area = measure_areas(result.probability[None, :, 1], result.label_index[None] == 1)
+    assert area.tolist() == plain.tolist()

@@ -5,12 +5,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from canemo.chance import Chance
 from canemo.config import ProbeConfig
 from canemo.discriminant_learner import DiscriminantLearner
 from canemo.evaluate import evaluate_learner
 from canemo.labellings import draw_labellings
 from canemo.permutation import (
-    PermutationTest,
+    STATISTIC,
     compare_labellings,
     describe_permutation,
     predict_labellings,
@@ -146,18 +147,20 @@ def test_seed_decides():
 
 def drawn_test(observed, null, *, exact=False):
     values = {name: np.asarray(null, float) for name in SCORES}
-    return PermutationTest(dict.fromkeys(SCORES, observed), values, exact)
+    return Chance(dict.fromkeys(SCORES, observed), values, exact)
 
 
 def test_drawn_p_counts_the_observed_labelling_and_is_never_zero():
-    assert drawn_test(0.9, [0.5] * 99).compute_p() == 1 / 100
-    assert drawn_test(0.5, [0.4, 0.5, 0.6, 0.3]).compute_p() == 3 / 5  # doing as well counts
-    assert drawn_test(0.5, [0.5 - 1e-12] * 9).compute_p() == 1  # and so does rounding
+    assert drawn_test(0.9, [0.5] * 99).compute_p(STATISTIC) == 1 / 100
+    assert (
+        drawn_test(0.5, [0.4, 0.5, 0.6, 0.3]).compute_p(STATISTIC) == 3 / 5
+    )  # doing as well counts
+    assert drawn_test(0.5, [0.5 - 1e-12] * 9).compute_p(STATISTIC) == 1  # and so does rounding
 
 
 def test_exact_p_is_the_share_of_all_labellings():
-    assert drawn_test(0.7, [0.7, 0.6, 0.8, 0.5], exact=True).compute_p() == 2 / 4
-    assert drawn_test(0.7, [0.7], exact=True).compute_p() is None
+    assert drawn_test(0.7, [0.7, 0.6, 0.8, 0.5], exact=True).compute_p(STATISTIC) == 2 / 4
+    assert drawn_test(0.7, [0.7], exact=True).compute_p(STATISTIC) is None
 
 
 @pytest.mark.parametrize("exact", [True, False])
@@ -206,7 +209,7 @@ def test_tested_dogs_of_one_label_have_no_balanced_accuracy_and_no_p():
     features.origin.loc[alone, "label"] = LABELS[0]
     split = Split("x", 0, (Fold(tuple(f"s{i}" for i in range(2, 8)), ("s0", "s1")),))
     test = compare_labellings(make_discriminant(features), split, permutations=30, seed=0)
-    assert test.compute_p() is None
+    assert test.compute_p(STATISTIC) is None
     assert test.compute_p("auroc") is None
 
 
@@ -282,8 +285,8 @@ def test_features_of_a_test_dog_change_only_its_own_answers():
 @pytest.mark.parametrize("exact", [False, True])
 def test_critical_score_is_where_p_reaches_the_level(exact):
     null = np.arange(100) / 100
-    critical = drawn_test(0.5, null, exact=exact).find_critical(level=0.05)
-    assert exact or drawn_test(critical, null).compute_p() > 0.05
+    critical = drawn_test(0.5, null, exact=exact).find_critical(STATISTIC, level=0.05)
+    assert exact or drawn_test(critical, null).compute_p(STATISTIC) > 0.05
     above = np.append(null[1:], critical + 0.001) if exact else null
-    assert drawn_test(critical + 0.001, above, exact=exact).compute_p() <= 0.05
-    assert drawn_test(0.5, null[:10], exact=exact).find_critical(level=0.05) is None
+    assert drawn_test(critical + 0.001, above, exact=exact).compute_p(STATISTIC) <= 0.05
+    assert drawn_test(0.5, null[:10], exact=exact).find_critical(STATISTIC, level=0.05) is None

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from canemo.metrics import Predictions
-from canemo.stats import MAX_EXACT_SUBJECTS, compare_pair, compute_intervals
+from canemo.stats import (
+    MAX_EXACT_SUBJECTS,
+    bound_mean,
+    bound_middle,
+    bound_share,
+    compare_pair,
+    compute_intervals,
+    count_reached,
+    measure_reach,
+)
 
 SCORES = ("accuracy", "balanced_accuracy", "auroc")
 
@@ -333,3 +342,35 @@ def test_planted_difference_is_found():
     assert np.mean([each.p < 0.05 for each in found]) > 0.8
     assert np.mean([each.interval["accuracy"][0] > 0 for each in found]) > 0.8
     assert np.mean([each.difference["accuracy"] for each in found]) > 0.1
+
+
+# -- what tests and intervals are made of ----------------------------------------------------------
+
+
+def test_p_counts_the_observed_value_and_is_never_zero():
+    null = np.arange(99) / 100
+    assert count_reached(2.0, null, exact=False) == 1 / 100
+    assert count_reached(0.9, null, exact=False) == (9 + 1) / 100
+    assert count_reached(2.0, np.array([0.1, 2.0, 0.3]), exact=True) == 1 / 3
+    assert count_reached(0.5, np.array([np.nan, 0.1]), exact=False) == 2 / 3  # unknown counts
+
+
+def test_interval_of_a_mean_is_students():
+    low, high = bound_mean([0.5, 0.6, 0.7])
+    assert (low, high) == pytest.approx((0.6 - 4.302653 * 0.1 / 3**0.5, 0.6 + 0.2484138), abs=1e-6)
+    assert measure_reach(np.array([0.5, 0.6, 0.7])) == pytest.approx((high - low) / 2)
+    assert bound_mean([0.7]) is None
+
+
+def test_interval_of_a_share_stays_within_0_and_1():
+    low, high = bound_share(0.9, 0.3)
+    assert 0 < low < 0.9 < high < 1
+    assert bound_share(0.1, 0.3) == pytest.approx((1 - high, 1 - low))
+
+
+def test_middle_leaves_out_what_is_no_number_unless_that_is_most():
+    assert bound_middle(np.arange(1001.0)) == pytest.approx((25.0, 975.0))
+    some = np.array([1.0, 1.0, np.nan, np.nan, np.nan])
+    assert bound_middle(some) is None
+    assert bound_middle(some, known=0) == (1.0, 1.0)
+    assert bound_middle(np.full(3, np.nan), known=0) is None

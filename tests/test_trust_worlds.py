@@ -10,7 +10,7 @@ from scipy.stats import binom, kstest
 from canemo.config import EvaluateConfig, ProbeConfig
 from canemo.discriminant_learner import DiscriminantLearner
 from canemo.evaluate import evaluate_learner
-from canemo.permutation import compare_labellings
+from canemo.permutation import STATISTIC, compare_labellings
 from canemo.power import find_least_detectable
 from canemo.predictions import select_level
 from canemo.stats import compute_intervals, compute_scores
@@ -62,7 +62,7 @@ def measure_null(seeds, *, uneven):
     for seed in seeds:
         test = permute(draw_null(seed, uneven=uneven), seed=seed)
         tie_free = break_ties(test, "balanced_accuracy", rng)
-        rows.append([test.compute_p(), test.compute_p("auroc"), tie_free])
+        rows.append([test.compute_p(STATISTIC), test.compute_p("auroc"), tie_free])
     return np.array(rows)
 
 
@@ -158,7 +158,7 @@ def test_intervals_hold_what_the_labels_of_each_dog_give_by_themselves():
 def test_planted_effect_is_found():
     for seed in range(3):
         test = permute(draw_features(**SMALL, effect=3.0, seed=seed), seed=seed)
-        assert test.compute_p() == 1 / 100
+        assert test.compute_p(STATISTIC) == 1 / 100
         assert test.observed["balanced_accuracy"] > 0.75
 
 
@@ -168,10 +168,10 @@ def test_effect_is_found_where_labels_are_tied_to_dogs():
     owner, clip = np.divmod(np.arange(12 * 6), 6)
     index = np.where(owner % 2 == 0, clip == 0, clip != 0).astype(int)
     tied = relabel_clips(features, index)
-    assert permute(tied).compute_p() > 0.05
+    assert permute(tied).compute_p(STATISTIC) > 0.05
     second = (tied.origin["label"] == LABELS[1]).to_numpy()
     planted = replace(tied, cls=tied.cls + 6.0 * (second[:, None] * np.eye(8)[0]))
-    assert permute(planted).compute_p() <= 0.02
+    assert permute(planted).compute_p(STATISTIC) <= 0.02
 
 
 @pytest.mark.slow
@@ -180,10 +180,10 @@ def test_effect_is_found_about_as_often_as_power_says():
     for seed in range(100):
         features = draw_features(**SMALL, effect=1.2, seed=seed)
         test = permute(features, seed=seed)
-        found.append(test.compute_p() <= 0.05)
+        found.append(test.compute_p(STATISTIC) <= 0.05)
         score.append(test.observed["balanced_accuracy"])
         if seed % 10 == 0:
-            critical = test.find_critical(level=0.05)
+            critical = test.find_critical(STATISTIC, level=0.05)
             curve = find_least_detectable(predict(features), threshold=critical)["curve"]
             curves.append([[point["balanced_accuracy"], point["power"]] for point in curve])
     foretold = np.mean([np.interp(np.mean(score), *np.transpose(curve)) for curve in curves])

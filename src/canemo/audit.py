@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from canemo.chance import Chance
 from canemo.config import EvaluateConfig
 from canemo.discriminant import remove_directions, select_training
 from canemo.discriminant_learner import DiscriminantLearner
@@ -24,7 +25,6 @@ from canemo.findings import find_alignment, judge_metadata, judge_parts
 from canemo.labellings import draw_labellings
 from canemo.learning import Fitted, Material, Rows
 from canemo.metadata import list_categories
-from canemo.permutation import PermutationTest
 from canemo.predictions import read_predictions, select_level
 from canemo.probe import average_by_video
 from canemo.records import Fate
@@ -216,9 +216,7 @@ def compare_drops(
     )
     lost = table["lost"].to_numpy(dtype=float)
     observed = _spread(lost, label_index[None], len(labels))[0]
-    test = PermutationTest(
-        {"lost": float(observed)}, {"lost": _spread(lost, drawn, len(labels))}, exact
-    )
+    test = Chance({"lost": float(observed)}, {"lost": _spread(lost, drawn, len(labels))}, exact)
     shares = table.groupby("label")["lost"].mean()
     return {
         "shares": {str(label): float(share) for label, share in shares.items()},

@@ -13,7 +13,7 @@ from scipy.stats import random_table
 
 from canemo.metadata import list_categories
 from canemo.records import Study
-from canemo.stats import LEVEL
+from canemo.stats import LEVEL, count_reached
 
 DRAWS = 999
 WORTH_SAYING = 0.05  # of balanced accuracy
@@ -221,8 +221,8 @@ def _test_dependence(counts: NDArray[np.int64]) -> float:
     margins = counts.sum(axis=1), counts.sum(axis=0)
     expected = np.outer(*margins) / counts.sum()
     drawn = random_table(*margins, seed=0).rvs(DRAWS)
-    reached = _measure_dependence(drawn, expected) >= _measure_dependence(counts, expected) - 1e-9
-    return float((reached.sum() + 1) / (DRAWS + 1))
+    observed = float(_measure_dependence(counts, expected))
+    return count_reached(observed, _measure_dependence(drawn, expected), exact=False)
 
 
 def _measure_dependence(counts: NDArray[Any], expected: NDArray[Any]) -> NDArray[Any]:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from canemo.metrics import Array
+from canemo.stats import bound_middle
 
-CONFIDENCE = 0.95
 EXPONENTS = np.linspace(0.25, 2.0, 36)
 LEAST_GAIN = 0.005
 LEAST_SCALE = 1e-9  # less than this is rounding, not a slope
@@ -160,7 +160,5 @@ def _fit_line(x: Array, scores: Array) -> tuple[Array, Array, Array]:
 
 def _describe(values: Array) -> dict[str, float | None]:
     """Return the observed value, which comes first, and the ends of the interval of the others."""
-    drawn = values[1:][np.isfinite(values[1:])]
-    tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.percentile(drawn, [tail, 100 - tail]).tolist() if len(drawn) else (None, None)
+    low, high = bound_middle(values[1:], known=0) or (None, None)
     return {"score": float(values[0]), "low": low, "high": high}

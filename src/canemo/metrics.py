@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 from sklearn.metrics import confusion_matrix, f1_score
 
 Array: TypeAlias = NDArray[np.float64]
@@ -100,11 +101,23 @@ def compute_weighted_scores(predictions: Predictions, weights: Array) -> dict[st
     }
 
 
+def measure_areas(scores: Array, positive: NDArray[np.bool_]) -> Array:
+    """Return the area under the ROC curve of each row of (R, N), ties counting half.
+
+    Not a number where a row is all positive or has no positive.
+    """
+    many = positive.sum(axis=1)
+    ranks = np.where(positive, rankdata(scores, axis=1), 0).sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        area = (ranks - many * (many + 1) / 2) / (many * (positive.shape[1] - many))
+    return np.asarray(area)
+
+
 def _weighted_auroc(predictions: Predictions, weights: Array) -> Array:
     k = len(predictions.labels)
     columns = [1] if k == 2 else list(range(k))
     each = [
-        _binary_auroc(
+        _weighted_area(
             predictions.probability[:, column], predictions.label_index == column, weights
         )
         for column in columns
@@ -112,8 +125,8 @@ def _weighted_auroc(predictions: Predictions, weights: Array) -> Array:
     return np.asarray(np.mean(each, axis=0))
 
 
-def _binary_auroc(score: Array, positive: NDArray[np.bool_], weights: Array) -> Array:
-    """Return the weighted share of (positive, negative) pairs in the right order, ties half."""
+def _weighted_area(score: Array, positive: NDArray[np.bool_], weights: Array) -> Array:
+    """Return the area (R,) of one row of scores under R weightings; see `measure_areas`."""
     _, rank = np.unique(score, return_inverse=True)
     order = np.argsort(rank, kind="stable")
     starts = np.flatnonzero(np.diff(rank[order], prepend=-1))

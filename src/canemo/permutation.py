@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import softmax
-from scipy.stats import rankdata
 
+from canemo.chance import Chance
 from canemo.discriminant import (
     Array,
     Index,
@@ -28,9 +26,9 @@ from canemo.discriminant import (
     solve,
 )
 from canemo.discriminant_learner import DiscriminantLearner, Reading, choose_factors, choose_trials
-from canemo.evaluate import finite_or_none
 from canemo.folds import ProgressFn, count_done, map_folds
 from canemo.labellings import draw_labellings
+from canemo.metrics import measure_areas
 from canemo.splits import Fold, Split
 from canemo.stats import LEVEL
 
@@ -38,68 +36,24 @@ STATISTIC = "balanced_accuracy"
 CHUNK = 2000  # labellings at a time: bounds the memory, and every chunk factors all folds anew
 
 
-@dataclass(frozen=True)
-class PermutationTest:
-    """How the observed labelling compares with the others.
-
-    Attributes
-    ----------
-    observed
-        Score name -> value under the labels as they are.
-    null
-        Score name -> (R,) values under the labellings looked at; where `exact` the observed one is
-        among them.
-    exact
-        Whether all labellings there are were looked at.
-    """
-
-    observed: dict[str, float]
-    null: dict[str, Array]
-    exact: bool
-
-    def compute_p(self, name: str = STATISTIC) -> float | None:
-        """Return the share of labellings that do at least as well.
-
-        None where there is no other labelling, or no score because the tested subjects do not show
-        every label. Drawn labellings count the observed one (Phipson & Smyth 2010), so that p is
-        never zero.
-        """
-        null = self.null[name]
-        if not np.isfinite(self.observed[name]):
-            return None
-        reached = int((null >= self.observed[name] - 1e-9).sum())
-        if self.exact:
-            return reached / len(null) if len(null) > 1 else None
-        return (reached + 1) / (len(null) + 1)
-
-    def find_critical(self, *, level: float, name: str = STATISTIC) -> float | None:
-        """Return the score above which p is at most `level`; None where none would do."""
-        null = np.sort(self.null[name])[::-1]
-        others = math.floor(level * (len(null) + (not self.exact)) + 1e-9) - 1
-        if not 0 <= others < len(null) or not np.isfinite(null[others]):
-            return None
-        return float(null[others])
-
-
-def describe_permutation(test: PermutationTest) -> dict[str, Any]:
+def describe_permutation(test: Chance) -> dict[str, Any]:
     """Return the test as metrics.json holds it."""
     return {
         "statistic": STATISTIC,
-        "observed": finite_or_none(test.observed[STATISTIC]),
-        "p": test.compute_p(),
+        "observed": test.know(STATISTIC),
+        "p": test.compute_p(STATISTIC),
         "n": len(test.null[STATISTIC]),
         "exact": test.exact,
-        "null_mean": finite_or_none(test.null[STATISTIC].mean()),
-        "null_high": finite_or_none(np.quantile(test.null[STATISTIC], 0.95)),
-        "critical": test.find_critical(level=LEVEL),
+        **test.describe_null(STATISTIC),
+        "critical": test.find_critical(STATISTIC, level=LEVEL),
         "p_by_measure": {name: test.compute_p(name) for name in test.null},
         "reason": _find_obstacle(test),
     }
 
 
-def _find_obstacle(test: PermutationTest) -> str | None:
+def _find_obstacle(test: Chance) -> str | None:
     """Return why there is no p."""
-    if test.compute_p() is not None:
+    if test.compute_p(STATISTIC) is not None:
         return None
     if not np.isfinite(test.observed[STATISTIC]):
         return "the tested dogs do not show every label, so that there is no balanced accuracy"
@@ -116,7 +70,7 @@ def compare_labellings(
     permutations: int,
     seed: int,
     progress: ProgressFn | None = None,
-) -> PermutationTest:
+) -> Chance:
     """Test whether labels can be told within dogs.
 
     Parameters
@@ -147,7 +101,7 @@ def compare_labellings(
         tested, probability = predict_labellings(learner, split, some, seed=seed, tell=tell)
         scores.append(score_labellings(some[:, tested], probability))
     joined = {name: np.concatenate([part[name] for part in scores]) for name in scores[0]}
-    return PermutationTest(
+    return Chance(
         {name: float(values[0]) for name, values in joined.items()},
         {name: values[1:] for name, values in joined.items()},
         exact,
@@ -198,7 +152,7 @@ def score_labellings(label_index: Index, probability: Array) -> dict[str, Array]
     with np.errstate(invalid="ignore", divide="ignore"):
         recall = (right[:, :, None] & true).sum(axis=1) / true.sum(axis=1)
     columns = [1] if labels == 2 else range(labels)
-    areas = [_measure_area(probability[:, :, k], true[:, :, k]) for k in columns]
+    areas = [measure_areas(probability[:, :, k], true[:, :, k]) for k in columns]
     return {
         "accuracy": right.mean(axis=1),
         "balanced_accuracy": recall.mean(axis=1),
@@ -262,12 +216,3 @@ def _predict_trial(
     share[clips, np.arange(len(clips))] = 1
     share /= share.sum(axis=1, keepdims=True)
     return np.asarray(share @ probability)
-
-
-def _measure_area(score: Array, positive: NDArray[np.bool_]) -> Array:
-    """Return the area under the ROC curve of each row, ties counting half."""
-    many = positive.sum(axis=1)
-    ranks = np.where(positive, rankdata(score, axis=1), 0).sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        area = (ranks - many * (many + 1) / 2) / (many * (positive.shape[1] - many))
-    return np.asarray(area)

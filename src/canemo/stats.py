@@ -1,4 +1,7 @@
-"""How sure one may be: intervals that resample subjects, for a dog's clips are not independent."""
+"""How sure one may be: intervals and p values whose units are subjects, not their clips.
+
+Clips of one subject are not independent.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ LEVEL = 0.05  # below which p counts as more than chance
 INTERVAL_METHOD = "log-odds t"
 LEAST_SPREAD = 1e-12  # less than this is rounding, not a difference
 MAX_EXACT_SUBJECTS = 14
+_ROUNDING = 1e-9  # within which a value counts as reached
 CHUNK_VALUES = 4_000_000  # about 32 MB of weights at a time
 
 
@@ -160,7 +164,7 @@ def compare_pair(
         other = compute_weighted_scores(second, weights)
         for name, values in compute_weighted_scores(first, weights).items():
             drawn[name].append(values - other[name])
-    interval = {name: _percentile_interval(np.concatenate(parts)) for name, parts in drawn.items()}
+    interval = {name: bound_middle(np.concatenate(parts)) for name, parts in drawn.items()}
     right = [(each.predicted_index == each.label_index).astype(float) for each in (first, second)]
     by_subject = np.bincount(owner, weights=right[0] - right[1]).astype(np.float64)
     p, flips, exact = flip_signs(by_subject, draws=resamples, seed=seed)
@@ -209,10 +213,66 @@ def flip_signs(values: Array, *, draws: int = 2000, seed: int = 0) -> tuple[floa
     else:
         patterns = np.random.default_rng(seed).integers(0, 2, (draws, len(values)))
     sums = np.abs((2 * patterns - 1) @ values)
-    reached = int((sums >= abs(values.sum()) - 1e-9).sum())
-    if exact:
-        return reached / len(patterns), len(patterns), True
-    return (reached + 1) / (draws + 1), draws, False
+    return count_reached(abs(values.sum()), sums, exact=exact), len(patterns), exact
+
+
+def count_reached(observed: float, null: Array, *, exact: bool) -> float:
+    """Return p: the share of values that reach the observed one, but for rounding.
+
+    Parameters
+    ----------
+    observed
+        The value asked about.
+    null
+        (R,) what it would be if there were nothing to find. What is not a number counts as
+        reaching it.
+    exact
+        Whether these are all the values there are, the observed one among them; else it counts as
+        one more, so that p is never zero.
+
+    References
+    ----------
+    Phipson & Smyth (2010), Permutation p-values should never be zero, Stat Appl Genet Mol Biol 9.
+    """
+    reached = int((~(null < observed - _ROUNDING)).sum())
+    return reached / len(null) if exact else (reached + 1) / (len(null) + 1)
+
+
+def measure_reach(values: Array) -> float:
+    """Return half the length of the 95 % t interval of the mean of values, one per subject."""
+    error = values.std(ddof=1) / np.sqrt(len(values))
+    return float(_find_t(len(values)) * error)
+
+
+def bound_mean(values: Sequence[float] | Array) -> tuple[float, float] | None:
+    """Return the 95 % t interval of the mean of values, one per subject; None of fewer than two."""
+    values = np.asarray(values, dtype=float)
+    if len(values) < 2:
+        return None
+    mean, reach = float(values.mean()), measure_reach(values)
+    return mean - reach, mean + reach
+
+
+def bound_share(share: float, reach: float) -> tuple[float, float]:
+    """Return the interval share -+ reach, carried over to log-odds so that it stays in 0 to 1."""
+    reach /= share * (1 - share)
+    low, high = expit(logit(share) + np.array([-reach, reach]))
+    return float(low), float(high)
+
+
+def bound_middle(values: Array, *, known: float = 0.5) -> tuple[float, float] | None:
+    """Return the middle 95 % of values; None where a share of less than `known` are numbers."""
+    usable = values[np.isfinite(values)]
+    if len(usable) < max(1, known * len(values)):
+        return None
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.percentile(usable, [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def _find_t(subjects: int) -> float:
+    """Return the quantile of Student's t that 95 % intervals of S subjects take."""
+    return float(student_t.ppf((1 + CONFIDENCE) / 2, subjects - 1))
 
 
 def _compute_effect_size(differences: Array) -> float | None:
@@ -239,15 +299,4 @@ def _log_odds_interval(score: float, values: Array, subjects: int) -> tuple[floa
     if np.ptp(usable) < LEAST_SPREAD:
         return score, score
     error = usable.std() * np.sqrt(subjects / (subjects - 1))
-    reach = student_t.ppf((1 + CONFIDENCE) / 2, subjects - 1) * error / (score * (1 - score))
-    low, high = expit(logit(score) + np.array([-reach, reach]))
-    return float(low), float(high)
-
-
-def _percentile_interval(values: Array) -> tuple[float, float] | None:
-    usable = values[np.isfinite(values)]
-    if len(usable) < len(values) / 2:
-        return None
-    tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.percentile(usable, [tail, 100 - tail])
-    return float(low), float(high)
+    return bound_share(score, _find_t(subjects) * error)

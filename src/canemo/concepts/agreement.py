@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canemo.concepts.coding import SHOWN, UNKNOWN, Coding
-from canemo.stats import CONFIDENCE
+from canemo.stats import bound_middle
 
 METHOD = (
     "Cohen's kappa by frame, over the frames of clips that both coders named (of all clips where "
@@ -110,10 +110,5 @@ def _resample(tables: NDArray[np.float64], *, resamples: int, seed: int) -> list
         return None
     rng = np.random.default_rng(seed)
     counts = rng.multinomial(len(tables), [1 / len(tables)] * len(tables), size=resamples)
-    values = compute_kappa(counts @ tables)
-    usable = values[np.isfinite(values)]
-    if len(usable) < resamples / 2:
-        return None
-    tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.percentile(usable, [tail, 100 - tail])
-    return [float(low), float(high)]
+    ends = bound_middle(compute_kappa(counts @ tables))
+    return None if ends is None else list(ends)

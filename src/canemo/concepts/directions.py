@@ -25,7 +25,6 @@ from canemo.concepts.probes import (
     iter_chunks,
     learn_directions,
     learn_group,
-    measure_areas,
     score_frames,
     sum_codings,
     weigh_frames,
@@ -35,6 +34,7 @@ from canemo.discriminant import Array, Mask
 from canemo.discriminant_learner import DiscriminantLearner
 from canemo.explain.decision import Decision
 from canemo.labellings import draw_labellings
+from canemo.metrics import measure_areas
 from canemo.probe import Probe
 
 _ROUNDING = 1e-9

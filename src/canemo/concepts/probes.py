@@ -14,15 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
-from scipy.stats import t as student_t
 
 from canemo.discriminant import Array, Mask, TrainingSet, select_training
 from canemo.discriminant_learner import Reading, read_material
 from canemo.folds import map_folds
 from canemo.learning import Material
+from canemo.metrics import measure_areas
 from canemo.splits import Split
-from canemo.stats import CONFIDENCE
 
 Rows = NDArray[np.integer]
 _ROUNDING = 1e-9
@@ -251,18 +249,6 @@ def iter_chunks(bench: Bench, codings: Mask) -> Iterator[Mask]:
         yield codings[start : start + step]
 
 
-def measure_areas(scores: Array, shown: Mask) -> Array:
-    """Return the area under the ROC curve of each row of (R, M), ties counting half.
-
-    Not a number where a row has but one state.
-    """
-    many = shown.sum(axis=1)
-    ranks = np.where(shown, rankdata(scores, axis=1), 0).sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        area = (ranks - many * (many + 1) / 2) / (many * (shown.shape[1] - many))
-    return np.asarray(area)
-
-
 def measure_within(scores: Array, shown: Mask, dog: Rows) -> Array:
     """Return the AUROC within each dog, (R, S), not a number of a dog with but one state.
 
@@ -283,17 +269,3 @@ def average_within(scores: Array, shown: Mask, dog: Rows) -> Array:
     known = np.isfinite(within)
     with np.errstate(invalid="ignore"):
         return np.asarray(np.where(known, within, 0).sum(axis=1) / known.sum(axis=1))
-
-
-def bound_mean(values: Sequence[float] | Array) -> tuple[float, float] | None:
-    """Return the 95 % interval of the mean of shares, one per dog, by Student's t; within 0 to 1.
-
-    None of fewer than two dogs.
-    """
-    values = np.asarray(values, dtype=float)
-    if len(values) < 2:
-        return None
-    reach = student_t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)
-    reach *= values.std(ddof=1) / np.sqrt(len(values))
-    low, high = np.clip(values.mean() + np.array([-reach, reach]), 0, 1)
-    return float(low), float(high)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from canemo.concepts.chance import Chance
+from canemo.chance import Chance
 from canemo.concepts.coding import SHOWN, UNKNOWN
 from canemo.concepts.directions import (
     Emotion,
@@ -33,11 +33,9 @@ from canemo.concepts.probes import (
     Learned,
     Rows,
     average_within,
-    bound_mean,
     iter_chunks,
     learn_directions,
     learn_group,
-    measure_areas,
     measure_within,
     score_frames,
     sum_codings,
@@ -45,9 +43,9 @@ from canemo.concepts.probes import (
 )
 from canemo.discriminant import Array, Mask
 from canemo.evaluate import finite_or_none
-from canemo.metrics import Predictions
+from canemo.metrics import Predictions, measure_areas
 from canemo.progress import Progress, silent
-from canemo.stats import LEVEL, adjust_holm, compute_intervals
+from canemo.stats import LEVEL, adjust_holm, bound_mean, compute_intervals
 
 MIN_DOGS = 3
 """Tested dogs that show both states of a unit, below which nothing is claimed of it."""
@@ -231,7 +229,7 @@ def _describe_decoding(bench: Bench, unit: Unit, chance: Chance, *, draws: Draws
     return {
         "within": {
             "auroc": chance.know("within"),
-            "interval": None if ends is None else list(ends),
+            "interval": None if ends is None else [max(ends[0], 0.0), min(ends[1], 1.0)],
             "subjects": len(within),
         },
         "permutation": {

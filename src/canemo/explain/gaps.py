@@ -20,12 +20,11 @@ from canemo.explain.parts import (
     check_regions,
     lengthen,
     measure_parts,
-    measure_reach,
     rows_of,
 )
 from canemo.metrics import Array
 from canemo.species import DOG
-from canemo.stats import LEAST_SPREAD, adjust_holm, flip_signs
+from canemo.stats import LEAST_SPREAD, adjust_holm, bound_mean, flip_signs
 
 WHOLE = "all"
 """In place of a region: the whole crop."""
@@ -202,8 +201,8 @@ def _summarise_gap(
     row["p"] = max(_test(each, draws=draws, seed=seed) for each in (values, values - moved))
     if np.ptp(values) < LEAST_SPREAD:
         return {**row, "reason": ALL_ALIKE}
-    reach = measure_reach(values)
-    return {**row, "gap_low": row["gap"] - reach, "gap_high": row["gap"] + reach}
+    row["gap_low"], row["gap_high"] = bound_mean(values) or (np.nan, np.nan)
+    return row
 
 
 def _test(values: Array, *, draws: int, seed: int) -> float:

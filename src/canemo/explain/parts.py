@@ -13,10 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import t as student_t
 
 from canemo.metrics import Array
-from canemo.stats import CONFIDENCE
 
 ONE_DOG = "one dog: nothing to say of others"
 NO_AREA = "the region has no area"
@@ -78,12 +76,6 @@ def lengthen(means: pd.DataFrame, name: str) -> pd.DataFrame:
     """Return one row per dog and region, of one row per dog and one column per name and region."""
     own = pd.DataFrame(means[name])
     return own.melt(ignore_index=False, var_name="region", value_name=name)
-
-
-def measure_reach(values: Array) -> float:
-    """Return half the length of the 95 % t interval of the mean of values, one per dog."""
-    error = values.std(ddof=1) / np.sqrt(len(values))
-    return float(student_t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * error)
 
 
 def list_rows(table: pd.DataFrame) -> list[dict[str, Any]]:

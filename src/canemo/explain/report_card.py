@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from canemo.explain.parts import measure_reach
 from canemo.explain.scoring import ALIKE
 from canemo.metrics import Array
-from canemo.stats import LEVEL, flip_signs
+from canemo.stats import LEVEL, bound_mean, flip_signs
 
 LEAST_DOGS = 6
 """Of fewer the sign-flip test never has p <= 0.05: 2 of their 2^S patterns are as far from zero."""
@@ -125,7 +124,7 @@ def _check_gain(name: str, gains: pd.Series[float], tests: pd.DataFrame, failure
         "pointing": "pointing game: hits above the area of the true part",
     }
     dogs = _average_dogs(gains, tests)
-    low, high = _interval(dogs)
+    low, high = bound_mean(dogs) or (None, None)
     if len(dogs) < LEAST_DOGS:
         reason = f"{name}: {len(dogs)} of the {LEAST_DOGS} dogs that a test takes"
         value = float(dogs.mean()) if len(dogs) else None
@@ -142,7 +141,7 @@ def _check_alike(name: str, tests: pd.DataFrame) -> Check:
     dogs = _average_dogs(tests[name], tests)
     if not len(dogs):
         return Check(name, title, None, None, None, None, None, f"{short}: could not be made")
-    low, high = _interval(dogs)
+    low, high = bound_mean(dogs) or (None, None)
     mean = float(dogs.mean())
     passed = mean <= ALIKE
     reason = "" if passed else f"it stays the same with a {short} (rank correlation {mean:.2f})"
@@ -155,10 +154,3 @@ def _average_dogs(values: pd.Series[float], tests: pd.DataFrame) -> Array:
     """Return the mean of each dog's crops, dogs without any known value left out."""
     means = values.groupby(tests["subject_id"]).mean().dropna()
     return np.asarray(means, dtype=np.float64)
-
-
-def _interval(dogs: Array) -> tuple[float | None, float | None]:
-    if len(dogs) < 2:
-        return None, None
-    reach = measure_reach(dogs)
-    return float(dogs.mean()) - reach, float(dogs.mean()) + reach

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import expit, logit
 
 from canemo.explain.parts import (
     ALL_ALIKE,
@@ -21,12 +20,11 @@ from canemo.explain.parts import (
     check_regions,
     lengthen,
     measure_parts,
-    measure_reach,
     rows_of,
 )
 from canemo.metrics import Array
 from canemo.species import DOG
-from canemo.stats import LEAST_SPREAD
+from canemo.stats import LEAST_SPREAD, bound_share, measure_reach
 
 NO_EVIDENCE = "no crop has evidence towards its own label"
 NONE_HERE = "no evidence in this region in any dog"
@@ -184,8 +182,7 @@ def _summarise_ratio(share: Array, area: Array) -> dict[str, Any]:
         return {**row, "reason": NONE_HERE}
     if np.ptp(share) < LEAST_SPREAD:
         return {**row, "reason": ALL_ALIKE}
-    low, high = logit(mean) + measure_reach(share) / (mean * (1 - mean)) * np.array([-1, 1])
-    row["share_low"], row["share_high"] = float(expit(low)), float(expit(high))
+    row["share_low"], row["share_high"] = bound_share(mean, measure_reach(share))
     reach = measure_reach(share / mean - area / mean_area)
     row["ratio_low"], row["ratio_high"] = (
         row["ratio"] * np.exp(-reach),
