@@ -245,7 +245,7 @@ def test_file_without_a_table_of_events(read, text, message):
 def test_file_that_is_not_there_or_no_text(read, tmp_path):
     with pytest.raises(AnnotationError, match=r"none\.csv: cannot be read"):
         read_events(tmp_path / "none.csv")
-    with pytest.raises(AnnotationError, match=r"is not UTF-8 text; export it as CSV or TSV"):
+    with pytest.raises(AnnotationError, match=r"is not UTF-8 text; save it as 'CSV UTF-8'"):
         read("käse", encoding="latin-1")
 
 

@@ -378,12 +378,12 @@ def test_nothing_is_overwritten_unless_asked_for(tmp_path: Path) -> None:
 def test_images_say_where_they_are_from(tmp_path: Path) -> None:
     for name in ("v1__000123.png", "v9__000001.png", "x.png"):
         draw_image(tmp_path / name)
-    write(tmp_path / "frames.csv", "file_name;video_id;frame_index;time_s\nx.png;v2;7;0,28\n")
+    write(tmp_path / "frames.csv", "file_name,video_id,frame_index,time_s\nx.png,v2,7,soon\n")
     names = [{"file_name": path.name} for path in sorted(tmp_path.glob("*.png"))]
     source = write(tmp_path / "coco.json", coco(*names))
-    with pytest.raises(AnnotationError, match=r"'0,28' as time_s of x\.png, a number is wanted"):
+    with pytest.raises(AnnotationError, match=r"'soon' as time_s of x\.png, a number is wanted"):
         import_annotations(source, tmp_path / "out")
-    write(tmp_path / "frames.csv", "file_name,video_id,frame_index,time_s\nx.png,v2,7,0.28\n")
+    write(tmp_path / "frames.csv", "file_name;video_id;frame_index;time_s\nx.png;v2;7;0,28\n")
     images = load(import_annotations(source, tmp_path / "out", videos={"v1": tmp_path / "v.mp4"}))
     assert images["v1__000123.png"].extra == {"video_id": "v1", "frame_index": 123}
     assert images["v9__000001.png"].extra == {}

@@ -5,7 +5,6 @@ A file counts by its content, not by its ending.
 
 from __future__ import annotations
 
-import csv
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,13 @@ import numpy as np
 import pandas as pd
 
 from canemo.errors import StudyError
+from canemo.tables import (
+    MISSING_NUMBERS,
+    DelimitedTextError,
+    describe_excess,
+    point_decimals,
+    read_text,
+)
 
 CANEMO, DEEPLABCUT, SLEAP = "landmarks.csv", "DeepLabCut", "SLEAP"
 _BINARY = {
@@ -43,14 +49,14 @@ class FileRead:
 
 @dataclass(frozen=True)
 class _Sheet:
-    """The cells of a file as text; row r of `cells` is line r + 1 but for breaks inside cells."""
+    """The cells of a file as text; their index is the line in the file, from 1."""
 
     path: Path
     cells: pd.DataFrame
     decimal_comma: bool
 
     def header(self, row: int = 0) -> list[str]:
-        return [str(cell).strip() for cell in self.cells.iloc[row]]
+        return [str(cell) for cell in self.cells.iloc[row]]
 
 
 def list_files(path: Path) -> tuple[list[Path], list[str]]:
@@ -98,24 +104,24 @@ def read_file(path: Path) -> FileRead:
 
 def _read_sheet(path: Path) -> _Sheet:
     try:
-        text = path.read_bytes()
-        first = text[:65536].decode("utf-8-sig", errors="ignore").splitlines()
-    except OSError as exc:
-        raise StudyError(f"{path}: cannot be read ({exc.strerror}); give a CSV file") from exc
-    line = next((line for line in first if line.strip()), "")
-    separator = max(",;\t", key=lambda each: len(next(csv.reader([line], delimiter=each), [])))
-    try:
-        cells = pd.read_csv(
-            path, sep=separator, header=None, dtype=str, keep_default_na=False,
-            skip_blank_lines=False, encoding="utf-8-sig", low_memory=False,
-        )  # fmt: skip
-    except UnicodeDecodeError as exc:
-        raise StudyError(f"{path}: is not UTF-8 text; save it as 'CSV UTF-8'") from exc
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as exc:
-        reason = str(exc).strip().splitlines()[-1]
-        raise StudyError(f"{path}: is not a CSV table ({reason}); wanted are {_FORMS}") from exc
-    cells = cells.fillna("")
-    return _Sheet(path, cells[(cells != "").any(axis=1)], decimal_comma=separator != ",")
+        text = read_text(path)
+        separator = text.guess_separator()
+        lines = list(text.iter_lines(separator))
+    except DelimitedTextError as exc:
+        raise StudyError(f"{path}: {exc}") from exc
+    if not lines:
+        raise StudyError(f"{path}: is empty; wanted are {_FORMS}")
+    header = lines[0][1]
+    for number, cells in lines:
+        if len(cells) > len(header):
+            seen, wanted = describe_excess(cells, header)
+            raise StudyError(f"{path}, row {number}: {seen}; {wanted}")
+    cells = pd.DataFrame(
+        [each + [""] * (len(header) - len(each)) for _, each in lines],
+        index=[number for number, _ in lines],
+        dtype=object,
+    )
+    return _Sheet(path, cells, decimal_comma=separator != ",")
 
 
 # -- forms ----------------------------------------------------------------------------------------
@@ -138,7 +144,7 @@ def _read_own(sheet: _Sheet) -> pd.DataFrame:
         return _stack(sheet, body, origin, points)
     _require(sheet, body, ("x", "y"))
     if body["point"].eq("").any():
-        row = int(body.index[body["point"].eq("")][0]) + 1
+        row = int(body.index[body["point"].eq("")][0])
         raise StudyError(f"{sheet.path}, row {row}, column point: the cell is empty; a name")
     rows = _stack(sheet, body, origin, {"": ("x", "y", "score")})
     return rows.assign(point=[normalise(text) for text in body["point"]])
@@ -190,13 +196,12 @@ def _read_deeplabcut(sheet: _Sheet) -> pd.DataFrame:
 
 
 def _take_body(sheet: _Sheet) -> pd.DataFrame:
-    """Return the cells below the one header row, stripped."""
+    """Return the cells below the one header row."""
     header = sheet.header()
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise StudyError(f"{sheet.path}: the column {twice[0]!r} is there twice; keep one")
-    body = sheet.cells.iloc[1:].set_axis(header, axis=1)
-    return pd.DataFrame({name: body[name].str.strip() for name in header})
+    return sheet.cells.iloc[1:].set_axis(header, axis=1)
 
 
 def _require(sheet: _Sheet, body: pd.DataFrame, columns: Iterable[str]) -> None:
@@ -221,7 +226,7 @@ def _stack(
         x, y = _to_numbers(sheet, body[x_column]), _to_numbers(sheet, body[y_column])
         one = x.isna() != y.isna()
         if one.any():
-            row = int(one[one].index[0]) + 1
+            row = int(one[one].index[0])
             raise StudyError(
                 f"{sheet.path}, row {row}: {x_column!r} and {y_column!r} are not both filled; "
                 "give both, or none where the point is not seen"
@@ -229,13 +234,12 @@ def _stack(
         score = _to_numbers(sheet, body[score_column]) if score_column in body else np.nan
         stacked.append(origin.assign(point=normalise(name), x=x, y=y, score=score))
     rows = pd.concat(stacked)
-    return rows.assign(file=str(sheet.path), row=rows.index + 1).reset_index(drop=True)
+    return rows.assign(file=str(sheet.path), row=rows.index).reset_index(drop=True)
 
 
 def _to_numbers(sheet: _Sheet, column: pd.Series[str], wanted: str = _NUMBER) -> pd.Series[float]:
-    text = column.str.strip()
-    text = text.str.replace(",", ".") if sheet.decimal_comma else text
-    known = ~text.str.casefold().isin(["", "na", "n/a", "nan"])
+    text = column.map(point_decimals) if sheet.decimal_comma else column
+    known = ~text.str.casefold().isin(MISSING_NUMBERS)
     numbers = pd.to_numeric(text.where(known), errors="coerce").astype(float)
     bad = known & ~np.isfinite(numbers)
     if bad.any():
@@ -254,7 +258,7 @@ def _to_frames(sheet: _Sheet, column: pd.Series[str]) -> pd.Series[int]:
 def _refuse_cell(sheet: _Sheet, column: pd.Series[str], bad: pd.Series[bool], wanted: str) -> None:
     line = bad[bad].index[0]
     raise StudyError(
-        f"{sheet.path}, row {int(line) + 1}, column {column.name}: {column[line]!r} is not what is "
+        f"{sheet.path}, row {int(line)}, column {column.name}: {column[line]!r} is not what is "
         f"wanted: {wanted}"
     )
 

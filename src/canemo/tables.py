@@ -1,7 +1,8 @@
-"""Tables that people edit by hand: CSV read with care, and what is wrong with it by row.
+"""Delimited text, and tables that people edit by hand: what is wrong with them, by row.
 
-Forgiving about form: comma, semicolon or tab, any line ends, a byte order mark, blanks around
-cells, accents written in two ways. Nothing is guessed about content.
+Forgiving about form: comma, semicolon or tab, or what a first line `sep=;` says; any line ends,
+UTF-8 and UTF-16, blanks around cells, empty cells at the right, decimal commas where commas do not
+separate, accents written in two ways. Nothing is guessed about content.
 """
 
 from __future__ import annotations
@@ -21,7 +22,12 @@ VIDEOS_CSV = "videos.csv"
 REQUIRED_COLUMNS = ("video_id", "path", "subject_id", "label")
 
 _UNIT_SUFFIXES = ("_years", "_months", "_weeks", "_days", "_kg", "_cm")
-_MISSING_NUMBERS = frozenset(["", "na", "n/a", "nan"])
+MISSING_NUMBERS = frozenset(["", "na", "n/a", "nan"])
+"""What a cell for a number says, in lower case, where there is none."""
+
+_SAYS_SEPARATOR = re.compile(
+    r'"?sep=(?P<said>[^"\w\r\n])"?(?P=said)* *(\r\n|\r|\n|$)', re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -102,23 +108,110 @@ class Table:
         self.add_error(None, column, seen, wanted)
 
 
+class DelimitedTextError(ValueError):
+    """A file is no delimited text: what was seen, and what is wanted instead.
+
+    Whoever reads the file names it, in an error of their own.
+    """
+
+    def __init__(self, seen: str, wanted: str) -> None:
+        super().__init__(f"{seen}; {wanted}")
+        self.seen, self.wanted = seen, wanted
+
+
+@dataclass(frozen=True)
+class DelimitedText:
+    """Text whose cells are separated by one character.
+
+    Attributes
+    ----------
+    content
+        The text below the line that says the separator, where there is one.
+    said
+        The separator that the file's first line says, for which Excel writes ``sep=;``.
+    """
+
+    content: str
+    said: str | None = None
+
+    @property
+    def candidates(self) -> Sequence[str]:
+        """Return what may separate cells."""
+        return self.said or "\t,;"
+
+    @property
+    def first_line(self) -> str:
+        """Return the first line that is not blank."""
+        return next((line.strip() for line in self.content.splitlines() if line.strip()), "")
+
+    def guess_separator(self) -> str:
+        """Return the separator that gives the first line most cells."""
+        first = [self.first_line]
+        return max(
+            self.candidates, key=lambda each: len(next(csv.reader(first, delimiter=each), []))
+        )
+
+    def iter_lines(self, separator: str, *, strict: bool = True) -> Iterator[tuple[int, list[str]]]:
+        """Yield the cells of each line that is not blank, with its number in the file, from 1.
+
+        Blanks around cells and empty cells at the right are taken away. A line with breaks inside
+        quotes has the number it starts on. Unless `strict`, quotes that make no sense are text.
+        """
+        text = io.StringIO(self.content, newline="")
+        reader = csv.reader(text, delimiter=separator, strict=strict)
+        above = 1 if self.said is None else 2
+        number = above
+        try:
+            for cells in reader:
+                stripped = [cell.strip() for cell in cells]
+                while stripped and not stripped[-1]:
+                    stripped.pop()
+                if stripped:
+                    yield number, stripped
+                number = above + reader.line_num
+        except csv.Error as exc:
+            raise DelimitedTextError(
+                f"is not CSV ({exc}, from row {number} on)", "one row per line, quotes closed"
+            ) from exc
+
+
+def read_text(path: Path) -> DelimitedText:
+    """Read a file of delimited text, UTF-8 or UTF-16 with its mark.
+
+    Raises
+    ------
+    DelimitedTextError
+        It cannot be read, or is no such text.
+    """
+    try:
+        text = _decode(path.read_bytes())
+    except OSError as exc:
+        raise DelimitedTextError(
+            f"cannot be read ({exc.strerror})", "a readable CSV file is wanted"
+        ) from exc
+    except UnicodeDecodeError as exc:
+        raise DelimitedTextError("is not UTF-8 text", "save it as 'CSV UTF-8'") from exc
+    says = _SAYS_SEPARATOR.match(text)
+    return DelimitedText(text[says.end() :], says["said"]) if says else DelimitedText(text)
+
+
+def _decode(content: bytes) -> str:
+    # Excel's "Unicode text" is UTF-16 with a byte order mark.
+    is_utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    text = content.decode("utf-16" if is_utf16 else "utf-8-sig")
+    return unicodedata.normalize("NFC", text)
+
+
 def read_table(path: Path, *, required: Sequence[str]) -> Table:
     """Read a CSV file as text; what is wrong with it is noted in the table, never raised."""
     table = Table(path.name)
     try:
-        text = _decode(path.read_bytes())
-    except OSError as exc:
-        table.give_up(f"cannot be read ({exc.strerror})", "a readable CSV file")
-        return table
-    except UnicodeDecodeError:
-        table.give_up("is not UTF-8 text", "save it as 'CSV UTF-8'")
-        return table
-    separator = _sniff_separator(text)
-    table.decimal_comma = separator != ","
-    try:
-        _fill_table(table, text, separator)
-    except csv.Error as exc:
-        table.give_up(f"is not CSV ({exc})", "a CSV file with one header row")
+        text = read_text(path)
+        separator = text.guess_separator()
+        table.decimal_comma = separator != ","
+        _fill_table(table, text.iter_lines(separator))
+    except DelimitedTextError as exc:
+        table.give_up(exc.seen, exc.wanted)
         return table
     _check_columns(table, required)
     if not table.rows and not table.is_broken:
@@ -126,44 +219,21 @@ def read_table(path: Path, *, required: Sequence[str]) -> Table:
     return table
 
 
-def _decode(content: bytes) -> str:
-    # Excel's "Unicode text" is UTF-16 with a byte order mark.
-    is_utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-    return unicodedata.normalize("NFC", content.decode("utf-16" if is_utf16 else "utf-8-sig"))
-
-
-def _sniff_separator(text: str) -> str:
-    header = next((line for line in text.splitlines() if line.strip()), "")
-    return max(
-        ",;\t", key=lambda separator: len(next(csv.reader([header], delimiter=separator), []))
-    )
-
-
-def _fill_table(table: Table, text: str, separator: str) -> None:
-    lines = _number_rows(text, separator)
-    _, header = next(lines, (1, []))
-    table.columns = header
+def _fill_table(table: Table, lines: Iterator[tuple[int, list[str]]]) -> None:
+    _, table.columns = next(lines, (1, []))
     for number, cells in lines:
-        row = Row(number, dict(zip(header, cells, strict=False)))
-        if any(cells[len(header) :]):
-            table.add_error(
-                row,
-                None,
-                f"{len(cells)} cells under {len(header)} columns",
-                "as many as the header has; put a cell with a separator in it in quotes",
-            )
+        row = Row(number, dict(zip(table.columns, cells, strict=False)))
+        if len(cells) > len(table.columns):
+            table.add_error(row, None, *describe_excess(cells, table.columns))
         table.rows.append(row)
 
 
-def _number_rows(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the stripped cells of each row that is not blank, with the line it starts on."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    start = 1
-    for cells in reader:
-        stripped = [cell.strip() for cell in cells]
-        if any(stripped):
-            yield start, stripped
-        start = reader.line_num + 1
+def describe_excess(cells: Sequence[str], columns: Sequence[str]) -> tuple[str, str]:
+    """Return what was seen and what is wanted of a row with more cells than there are columns."""
+    return (
+        f"{len(cells)} cells under {len(columns)} columns",
+        "a heading over each cell; put a cell with a separator in it in quotes",
+    )
 
 
 def _check_columns(table: Table, required: Sequence[str]) -> None:
@@ -209,10 +279,15 @@ def check_unique(table: Table, column: str, wanted: str) -> None:
             table.add_error(row, column, f"{value!r} {how}{again} in row {first.number}", wanted)
 
 
+def point_decimals(text: str) -> str:
+    """Return the text of a number with a point in place of a decimal comma."""
+    return text.replace(",", ".") if text.count(",") == 1 and "." not in text else text
+
+
 def parse_number(text: str, table: Table) -> float | None:
     """Read a number; a decimal comma is one only where commas do not separate cells."""
-    if table.decimal_comma and text.count(",") == 1 and "." not in text:
-        text = text.replace(",", ".")
+    if table.decimal_comma:
+        text = point_decimals(text)
     try:
         number = float(text)
     except ValueError:
@@ -233,7 +308,7 @@ def check_numbers(table: Table) -> None:
 
 def is_missing_number(text: str) -> bool:
     """Whether a cell for a number says that there is none."""
-    return text.casefold() in _MISSING_NUMBERS
+    return text.casefold() in MISSING_NUMBERS
 
 
 def type_column(name: str, table: Table) -> list[float] | list[str | None]:

@@ -5,17 +5,15 @@ Which column holds what is read from the header, or told.
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
 import math
 import re
-import string
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from canemo.errors import AnnotationError
+from canemo.tables import DelimitedTextError, point_decimals, read_text
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "video_id": ("video_id", "video id"),
@@ -50,7 +48,6 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 BORIS lets variables of its users have any name: its own headings come before those that others use.
 """
 
-_SEPARATORS = "\t,;"
 _HEADER_ROWS = 200  # of an export that tells of its observation before the table
 _NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
 _MODIFIER = re.compile(r"modifier #?[0-9]+")
@@ -103,7 +100,7 @@ def read_event_table(
     Parameters
     ----------
     path
-        CSV, TSV or semicolons; UTF-8 or UTF-16 with its mark.
+        Delimited text, see `canemo.tables.read_text`.
     is_code
         Whether a heading is a code. Where there is no column for codes or tiers, such columns hold
         the annotations of one tier each.
@@ -117,13 +114,16 @@ def read_event_table(
     """
     told = dict(columns or {})
     _require_fields(told)
-    text = _read_text(path)
-    for separator in _SEPARATORS:
-        lines = list(_split_lines(text, separator, path))
-        header = _find_header(lines, told, is_code)
-        if header is not None:
-            return _make_table(path, lines, header, separator=separator)
-    raise AnnotationError(f"{path}: {_describe_failure(text, told)}")
+    try:
+        text = read_text(path)
+        for separator in text.candidates:
+            lines = list(text.iter_lines(separator, strict=False))
+            header = _find_header(lines, told, is_code)
+            if header is not None:
+                return _make_table(path, lines, header, separator=separator)
+    except DelimitedTextError as exc:
+        raise AnnotationError(f"{path}: {exc}") from exc
+    raise AnnotationError(f"{path}: {_describe_failure(text.first_line, told)}")
 
 
 @dataclass(frozen=True)
@@ -139,11 +139,6 @@ class _Header:
     @property
     def used(self) -> set[int]:
         return {*self.found.values(), *self.modifiers, *self.tiers}
-
-    @property
-    def width(self) -> int:
-        """Return the number of columns up to the last that has a heading."""
-        return max(column for column, cell in enumerate(self.cells) if cell) + 1
 
     def name_columns(self) -> dict[str, str]:
         """Return the heading or headings of each field."""
@@ -204,12 +199,12 @@ def _find_fault(row: Sequence[str], header: _Header, separator: str) -> str:
     """Return what is wrong with the cells of a line: too many, or a quote that is not closed."""
     for column, cell in enumerate(row):
         inner = cell.splitlines()[1:]
-        swallowed = any(line.count(separator) >= header.width - 1 for line in inner)
+        swallowed = any(line.count(separator) >= len(header.cells) - 1 for line in inner)
         if inner and (column in header.used or swallowed):
             return f"cell {cell[:40]!r} runs over several lines; close its quote or take it out."
-    if any(row[header.width :]):
+    if len(row) > len(header.cells):
         return (
-            f"there are more cells than the {header.width} headings; decimal commas need "
+            f"there are more cells than the {len(header.cells)} headings; decimal commas need "
             "semicolons or tabs between cells, or points instead."
         )
     return ""
@@ -239,8 +234,8 @@ def parse_time(text: str, heading: str, *, decimal_comma: bool) -> float | None:
     decimal_comma
         Whether a comma may stand for the point.
     """
-    if decimal_comma and text.count(",") == 1 and "." not in text:
-        text = text.replace(",", ".")
+    if decimal_comma:
+        text = point_decimals(text)
     if not _TIME.fullmatch(text):
         return None
     parts = [float(part) for part in text.split(":")]
@@ -260,35 +255,6 @@ def _require_fields(told: Mapping[str, str]) -> None:
             raise AnnotationError(
                 f"--column {name}=...: {name!r} is not known, only {', '.join(FIELDS)}{meant}"
             )
-
-
-def _read_text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-    except OSError as exc:
-        raise AnnotationError(
-            f"{path}: cannot be read ({exc.strerror}); give a table of events"
-        ) from exc
-    is_utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-    try:
-        return content.decode("utf-16" if is_utf16 else "utf-8-sig")
-    except UnicodeDecodeError as exc:
-        raise AnnotationError(f"{path}: is not UTF-8 text; export it as CSV or TSV text") from exc
-
-
-def _split_lines(text: str, separator: str, path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the stripped cells of each row that is not blank, with the line it starts on."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    blank = f"{string.whitespace}\N{NO-BREAK SPACE}".replace(separator, "")
-    start = 1
-    try:
-        for cells in reader:
-            stripped = [cell.strip(blank) for cell in cells]
-            if any(stripped):
-                yield start, stripped
-            start = reader.line_num + 1
-    except csv.Error as exc:
-        raise AnnotationError(f"{path}: line {start} is not CSV ({exc}); export it again") from exc
 
 
 def _recognise(cells: Sequence[str], told: Mapping[str, str]) -> dict[str, int]:
@@ -321,8 +287,7 @@ def _plain(heading: str) -> str:
     return " ".join(heading.casefold().replace("_", " ").split())
 
 
-def _describe_failure(text: str, told: Mapping[str, str]) -> str:
-    first = next((line.strip() for line in text.splitlines() if line.strip()), "")
+def _describe_failure(first: str, told: Mapping[str, str]) -> str:
     if not first:
         return "is empty; give a table of events"
     seen = f"its first line is {first[:120]!r}"

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
-from canemo.errors import AnnotationError
-from canemo.tables import Table, read_table
+from canemo.detect.annotations.source import read_csv
+from canemo.tables import Row, Table, point_decimals
 
 FRAMES_CSV = "frames.csv"
 """Columns file_name, video_id, subject_id, frame_index, time_s; only the first must be there."""
@@ -51,18 +51,19 @@ class FrameTables:
 
 
 def _read_rows(path: Path) -> dict[str, _Cells]:
-    table = read_table(path, required=["file_name"])
-    if table.is_broken:
-        told = "; ".join(problem.describe() for problem in table.problems)
-        raise AnnotationError(f"{path.parent}: {told}.")
-    full = {_posix(row.get("file_name")): row.cells for row in table}
-    return {**_by_unique_name(table), **full}
+    table = read_csv(path, required=["file_name"])
+    rows = [_read_cells(row, table) for row in table]
+    names = [_posix(row.get("file_name")) for row in table]
+    bare = [PurePosixPath(name).name for name in names]
+    times = Counter(bare)
+    unique = {name: row for name, row in zip(bare, rows, strict=True) if times[name] == 1}
+    return {**unique, **dict(zip(names, rows, strict=True))}
 
 
-def _by_unique_name(table: Table) -> dict[str, _Cells]:
-    names = [PurePosixPath(_posix(row.get("file_name"))).name for row in table]
-    times = Counter(names)
-    return {name: row.cells for name, row in zip(names, table, strict=True) if times[name] == 1}
+def _read_cells(row: Row, table: Table) -> _Cells:
+    if not table.decimal_comma:
+        return row.cells
+    return {**row.cells, "time_s": point_decimals(row.get("time_s"))}
 
 
 def _posix(name: str) -> str:

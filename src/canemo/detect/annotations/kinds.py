@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
-from canemo.detect.annotations.source import read_json, read_text
+from canemo.detect.annotations.source import read_headings, read_json
 from canemo.detect.annotations.via import PROJECT_KEY, SHAPE_COLUMN
 from canemo.detect.annotations.xml_files import parse_xml
 from canemo.errors import AnnotationError
@@ -31,7 +31,7 @@ def guess_kind(source: Path) -> AnnotationKind:
     elif suffix == ".xml":
         kind = _XML_ROOTS.get(parse_xml(source).tag)
     elif suffix == ".csv":
-        kind = "via" if SHAPE_COLUMN in read_text(source).partition("\n")[0] else None
+        kind = "via" if SHAPE_COLUMN in read_headings(source) else None
     else:
         kind = _guess_json(read_json(source))
     if kind is None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from canemo import tables
 from canemo.detect.annotations.shapes import Polygon
 from canemo.errors import AnnotationError
 from canemo.records import Box
@@ -101,6 +102,23 @@ def read_text(path: Path) -> str:
         raise AnnotationError(f"{path}: cannot be read ({exc.strerror}).") from exc
     except UnicodeDecodeError as exc:
         raise AnnotationError(f"{path}: is not UTF-8 text; save it as UTF-8.") from exc
+
+
+def read_headings(path: Path) -> str:
+    """Return the first line of a table; AnnotationError if the file cannot be read."""
+    try:
+        return tables.read_text(path).first_line
+    except tables.DelimitedTextError as exc:
+        raise AnnotationError(f"{path}: {exc}.") from exc
+
+
+def read_csv(path: Path, *, required: Sequence[str] = ()) -> tables.Table:
+    """Read a table; AnnotationError if that fails or a column is not there."""
+    table = tables.read_table(path, required=required)
+    if table.is_broken:
+        told = "; ".join(problem.describe() for problem in table.problems)
+        raise AnnotationError(f"{path.parent}: {told}.")
+    return table
 
 
 def read_json(path: Path) -> Any:

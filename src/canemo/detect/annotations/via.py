@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -22,10 +20,10 @@ from canemo.detect.annotations.source import (
     LabelledImage,
     Source,
     pick_origin,
+    read_csv,
     read_json,
     read_number,
     read_object,
-    read_text,
 )
 from canemo.errors import AnnotationError
 from canemo.records import Box
@@ -65,20 +63,16 @@ def _json_entries(source: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _csv_entries(source: Path) -> Iterable[tuple[str, Any]]:
-    rows = csv.DictReader(io.StringIO(read_text(source).removeprefix("#"), newline=""))
     images: dict[str, dict[str, Any]] = {}
-    try:
-        for row in rows:
-            name = (row.get("filename") or "").strip()
-            image = images.setdefault(name, {"filename": name, "regions": []})
-            image["file_attributes"] = row.get("file_attributes") or "{}"
-            # An image without a region has a row with an empty shape.
-            if row.get(SHAPE_COLUMN) not in (None, "", "{}"):
-                image["regions"].append(
-                    {_SHAPE: row[SHAPE_COLUMN], _ATTRIBUTES: row.get("region_attributes")}
-                )
-    except csv.Error as exc:
-        raise AnnotationError(f"{source}: is not CSV ({exc}).") from exc
+    for row in read_csv(source):
+        name = row.get("filename") or row.get("#filename")  # as older versions write it
+        image = images.setdefault(name, {"filename": name, "regions": []})
+        image["file_attributes"] = row.get("file_attributes") or "{}"
+        # An image without a region has a row with an empty shape.
+        if row.get(SHAPE_COLUMN) not in ("", "{}"):
+            image["regions"].append(
+                {_SHAPE: row.get(SHAPE_COLUMN), _ATTRIBUTES: row.get("region_attributes")}
+            )
     return [(f"image {name!r}", image) for name, image in images.items()]
 
 
