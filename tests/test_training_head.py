@@ -10,8 +10,8 @@ import PIL.ImageDraw
 import pytest
 import torch
 
+from canemo.detect.boxes import compute_iou
 from canemo.detect.coco import AnnotatedImage
-from canemo.detect.evaluate import compute_iou
 from canemo.detect.fcos import DetectorSettings, HeadDetector
 from canemo.errors import AnnotationError
 from canemo.records import Image
