@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from canemo.concepts.directions import find_emotion
-from canemo.concepts.probes import Bench, set_up
+from canemo.concepts.directions import learn_condition
+from canemo.concepts.probes import Probing, set_up
 from canemo.concepts.units import Draws, examine_units
 from canemo.evidence import Evidence
 from evidence_worlds import draw_evidence, with_features
@@ -48,16 +48,16 @@ def settle(shown: np.ndarray) -> np.ndarray:
     return shown.astype(np.int8)
 
 
-def make_bench(evidence: Evidence, *, penalty: float = 1.0) -> Bench:
+def make_probing(evidence: Evidence, *, penalty: float = 1.0) -> Probing:
     return set_up(evidence.materials[0], evidence.split, penalty=penalty)
 
 
 def examine(evidence: Evidence, permutations: int = 199, seed: int = 0, **settled: np.ndarray):
     """Return what is found of each unit, by name."""
-    bench = make_bench(evidence)
-    emotion = find_emotion(bench, evidence.config.probe, label=LABEL, seed=0)
+    probing = make_probing(evidence)
+    condition = learn_condition(probing, evidence.config.probe, label=LABEL, seed=0)
     codes = {name: settle(shown) for name, shown in settled.items()}
-    units = examine_units(bench, emotion, codes, draws=Draws(permutations, 200, seed))
+    units = examine_units(probing, condition, codes, draws=Draws(permutations, 200, seed))
     return {unit.name: unit.found for unit in units}
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image as PilImage
 
 from canemo.backbones import load_backbone
-from canemo.concepts.directions import find_emotion
+from canemo.concepts.directions import learn_condition
 from canemo.concepts.probes import set_up
 from canemo.concepts.units import Draws, examine_units
 from canemo.config import ProbeConfig
@@ -59,10 +59,10 @@ def examine(x, mouths, label, **codes):
         }
     )
     split = make_split(origin["subject_id"].tolist(), kind="loso")
-    bench = set_up(Material(x, origin, LABELS), split, penalty=1.0)
-    emotion = find_emotion(bench, ProbeConfig(inner_folds=3), label="odd", seed=0)
+    probing = set_up(Material(x, origin, LABELS), split, penalty=1.0)
+    condition = learn_condition(probing, ProbeConfig(inner_folds=3), label="odd", seed=0)
     settled = {name: shown.astype(np.int8) for name, shown in codes.items()}
-    units = examine_units(bench, emotion, settled, draws=Draws(99, 200))
+    units = examine_units(probing, condition, settled, draws=Draws(99, 200))
     return {unit.name: unit.found for unit in units}
 
 

@@ -6,7 +6,7 @@ from sklearn.metrics import roc_auc_score
 
 from canemo.concepts.directions import (
     correlate_within,
-    find_emotion,
+    learn_condition,
     measure_remaining,
     measure_sensitivity,
     measure_steps,
@@ -28,7 +28,7 @@ from canemo.discriminant_learner import DiscriminantLearner
 from canemo.explain.decision import Decision
 from canemo.frame_choice import choose_frames
 from canemo.splits import make_split
-from concept_worlds import LABEL, draw_bouts, draw_clip_unit, draw_world, make_bench
+from concept_worlds import LABEL, draw_bouts, draw_clip_unit, draw_world, make_probing
 from evidence_worlds import lose_frames
 
 
@@ -38,8 +38,8 @@ def world():
 
 
 @pytest.fixture(scope="module")
-def bench(world):
-    return make_bench(world)
+def probing(world):
+    return make_probing(world)
 
 
 @pytest.fixture(scope="module")
@@ -48,41 +48,47 @@ def codings(world):
 
 
 @pytest.fixture(scope="module")
-def emotion(world, bench):
-    return find_emotion(bench, world.config.probe, label=LABEL, seed=0)
+def condition(world, probing):
+    return learn_condition(probing, world.config.probe, label=LABEL, seed=0)
 
 
-def everything(bench):
-    return np.arange(len(bench.dog))
+def everything(probing):
+    return np.arange(len(probing.subject))
+
+
+def score(probing, rows, codings):
+    return score_frames(
+        probing, rows, learn_directions(probing, sum_codings(probing, rows, codings))
+    )
 
 
 # -- directions ------------------------------------------------------------------------------------
 
 
-def test_direction_solves_the_penalised_regression_of_the_training_dogs(bench, codings):
+def test_direction_solves_the_penalised_regression_of_the_training_dogs(probing, codings):
     """By hand: ridge regression on standardised crops, each clip weighing the same."""
-    rows = everything(bench)
-    learned = learn_directions(bench, sum_codings(bench, rows, codings))
+    rows = everything(probing)
+    learned = learn_directions(probing, sum_codings(probing, rows, codings))
     fold = learned[2]
-    train = np.isin(bench.dog, fold.group.train)
-    x, weight = bench.centre(train), weigh_frames(bench, rows)[train]
+    train = np.isin(probing.subject, fold.group.train)
+    x, weight = probing.centre(train), weigh_frames(probing, rows)[train]
     weight = weight / weight.sum()
     mean = weight @ x
     scale = np.sqrt(weight @ (x - mean) ** 2)
     x = (x - mean) / scale
     for coding, direction in zip(codings[:, train], fold.direction, strict=True):
         y = coding - weight @ coding
-        left = (x.T * weight) @ x + bench.penalty * np.eye(x.shape[1])
+        left = (x.T * weight) @ x + probing.penalty * np.eye(x.shape[1])
         assert np.linalg.solve(left, (x.T * weight) @ y) == pytest.approx(direction)
-    assert fold.standardise(bench.centre(train)) == pytest.approx(x)
+    assert fold.standardise(probing.centre(train)) == pytest.approx(x)
 
 
-def test_direction_of_a_label_is_that_of_the_studys_own_discriminant(world, bench):
-    rows = everything(bench)
-    label = bench.material.label_index == 1
-    learned = learn_group(bench, sum_codings(bench, rows, label[None]), bench.everyone)
+def test_direction_of_a_label_is_that_of_the_studys_own_discriminant(world, probing):
+    rows = everything(probing)
+    label = probing.material.label_index == 1
+    learned = learn_group(probing, sum_codings(probing, rows, label[None]), probing.everyone)
     probe = DiscriminantLearner(
-        (bench.material,), ProbeConfig(penalties=(bench.penalty,), inner_folds=3)
+        (probing.material,), ProbeConfig(penalties=(probing.penalty,), inner_folds=3)
     ).fit(rows >= 0, seed=0)
     own, theirs = learned.direction[0], probe.classifier.coef[0]
     assert own @ theirs / np.linalg.norm(own) / np.linalg.norm(theirs) == pytest.approx(1)
@@ -99,64 +105,64 @@ def test_more_features_than_crops_give_the_same_scores(world, codings):
     coding = codings[:, few]
     scores = []
     for some, penalty in ((small, 0.1), (wide, 0.1 * copies)):
-        bench = make_bench(replace(world, materials=(some,)), penalty=penalty)
-        sums = sum_codings(bench, everything(bench), coding)
-        scores.append(score_frames(bench, everything(bench), learn_directions(bench, sums)))
+        probing = make_probing(replace(world, materials=(some,)), penalty=penalty)
+        sums = sum_codings(probing, everything(probing), coding)
+        scores.append(score_frames(probing, everything(probing), learn_directions(probing, sums)))
     assert scores[1] == pytest.approx(scores[0], abs=1e-4)
 
 
-def test_many_codings_score_as_each_by_itself(bench, codings):
-    rows = everything(bench)[::2]
+def test_many_codings_score_as_each_by_itself(probing, codings):
+    rows = everything(probing)[::2]
     some = codings[:, ::2]
-    together = score_frames(bench, rows, learn_directions(bench, sum_codings(bench, rows, some)))
+    together = score(probing, rows, some)
     for place, coding in enumerate(some):
-        sums = sum_codings(bench, rows, coding[None])
-        assert score_frames(bench, rows, learn_directions(bench, sums))[0] == pytest.approx(
+        sums = sum_codings(probing, rows, coding[None])
+        assert score_frames(probing, rows, learn_directions(probing, sums))[0] == pytest.approx(
             together[place]
         )
 
 
 def test_no_frame_of_a_dog_has_a_say_in_its_own_scores(world, codings):
-    bench = make_bench(world)
-    rows = everything(bench)
-    before = score_frames(bench, rows, learn_directions(bench, sum_codings(bench, rows, codings)))
-    own = bench.dog == 3
+    probing = make_probing(world)
+    rows = everything(probing)
+    before = score(probing, rows, codings)
+    own = probing.subject == 3
     turned = codings.copy()
     turned[:, own] = ~turned[:, own]
-    after = score_frames(bench, rows, learn_directions(bench, sum_codings(bench, rows, turned)))
+    after = score(probing, rows, turned)
     assert after[:, own] == pytest.approx(before[:, own])
     assert np.abs(after[:, ~own] - before[:, ~own]).max() > 0.01
 
 
-def test_probe_of_dogs_that_show_one_state_says_the_same_of_all_frames(bench):
-    rows = everything(bench)
-    shown = (bench.dog == 0) & (rows % 2 == 0)
-    sums = sum_codings(bench, rows, shown[None])
-    scores = score_frames(bench, rows, learn_directions(bench, sums))[0]
-    assert (scores[bench.dog == 0] == 0).all()
-    assert (scores[bench.dog != 0] != 0).all()
+def test_probe_of_dogs_that_show_one_state_says_the_same_of_all_frames(probing):
+    rows = everything(probing)
+    shown = (probing.subject == 0) & (rows % 2 == 0)
+    sums = sum_codings(probing, rows, shown[None])
+    scores = score_frames(probing, rows, learn_directions(probing, sums))[0]
+    assert (scores[probing.subject == 0] == 0).all()
+    assert (scores[probing.subject != 0] != 0).all()
 
 
 def test_dogs_that_no_fold_tests_have_no_score(world, codings):
     held = make_split([f"s{s:02}" for s in range(12)], kind="holdout:4")
-    bench = make_bench(replace(world, split=held))
-    rows = everything(bench)
-    scores = score_frames(bench, rows, learn_directions(bench, sum_codings(bench, rows, codings)))
-    tested = np.isin(bench.material.origin["subject_id"], held.folds[0].test)
+    probing = make_probing(replace(world, split=held))
+    rows = everything(probing)
+    scores = score(probing, rows, codings)
+    tested = np.isin(probing.material.origin["subject_id"], held.folds[0].test)
     assert (np.isfinite(scores) == tested).all()
 
 
 def test_frames_that_do_not_count_are_left_out(world):
     (material,) = world.materials
     counted = choose_frames(material.origin, world.ledger, "even:2")
-    few = make_bench(replace(world, materials=(replace(material, counted=counted),)))
-    assert len(few.dog) == counted.sum()
+    few = make_probing(replace(world, materials=(replace(material, counted=counted),)))
+    assert len(few.subject) == counted.sum()
     assert (few.material.x == material.x[counted]).all()
 
 
-def test_chunks_are_all_codings_in_order(bench, codings, monkeypatch):
+def test_chunks_are_all_codings_in_order(probing, codings, monkeypatch):
     monkeypatch.setattr("canemo.concepts.probes.CHUNK_VALUES", 2 * codings.shape[1])
-    parts = list(iter_chunks(bench, codings))
+    parts = list(iter_chunks(probing, codings))
     assert [len(part) for part in parts] == [2, 1]
     assert (np.concatenate(parts) == codings).all()
 
@@ -199,106 +205,106 @@ def test_frames_without_a_score_have_no_say_in_the_correlation():
     assert correlate_within(lost[None], other, dog, weight) == pytest.approx(expected)
 
 
-def test_projecting_out_is_learning_from_features_without_the_difference(bench, codings, emotion):
-    rows = everything(bench)
-    fold = learn_directions(bench, sum_codings(bench, rows, codings))[1]
-    own = emotion.learned[1]
-    clips = np.isin(bench.reading.clip_group, fold.group.train)
-    training = select_training(bench.reading.moments, clips)
+def test_projecting_out_is_learning_without_the_difference(probing, codings, condition):
+    rows = everything(probing)
+    fold = learn_directions(probing, sum_codings(probing, rows, codings))[1]
+    own = condition.learned[1]
+    clips = np.isin(probing.reading.clip_group, fold.group.train)
+    training = select_training(probing.reading.moments, clips)
     for place, difference in enumerate(fold.difference):
         basis = difference[None] / np.linalg.norm(difference)
         without = training.without(basis)
         target = own.difference - (own.difference @ basis.T) @ basis
-        expected = without.weigh(target, bench.penalty)[:, 0]
+        expected = without.weigh(target, probing.penalty)[:, 0]
         found = remove_difference(own.direction[0], fold)[place]
         assert found == pytest.approx(expected, abs=1e-9)
         assert found @ difference == pytest.approx(0, abs=1e-12)
 
 
-def test_nothing_is_left_of_a_condition_that_is_the_unit(bench, emotion):
-    rows = everything(bench)
-    label = bench.material.label_index == 1
-    learned = learn_directions(bench, sum_codings(bench, rows, label[None]))
-    remaining = measure_remaining(bench, emotion, learned)
+def test_nothing_is_left_of_a_condition_that_is_the_unit(probing, condition):
+    rows = everything(probing)
+    label = probing.material.label_index == 1
+    learned = learn_directions(probing, sum_codings(probing, rows, label[None]))
+    remaining = measure_remaining(probing, condition, learned)
     assert remaining.auroc.tolist() == [0.5]
     assert remaining.balanced_accuracy.tolist() == [0.5]
-    assert emotion.whole.auroc[0] > 0.7
+    assert condition.whole.auroc[0] > 0.7
 
 
-def test_removing_a_unit_that_is_nowhere_changes_nothing(bench, emotion):
-    rows = everything(bench)
-    learned = learn_directions(bench, sum_codings(bench, rows, np.zeros((1, len(rows)), bool)))
-    remaining = measure_remaining(bench, emotion, learned)
-    assert remaining.auroc == pytest.approx(emotion.whole.auroc)
+def test_removing_a_unit_that_is_nowhere_changes_nothing(probing, condition):
+    rows = everything(probing)
+    learned = learn_directions(probing, sum_codings(probing, rows, np.zeros((1, len(rows)), bool)))
+    remaining = measure_remaining(probing, condition, learned)
+    assert remaining.auroc == pytest.approx(condition.whole.auroc)
 
 
-def test_sensitivity_is_the_change_of_the_logit_over_the_step(bench, world, emotion, codings):
+def test_sensitivity_is_the_change_of_the_logit_over_the_step(probing, world, condition, codings):
     """By hand: move crops along the unit's probe and ask the study's own probe."""
-    rows = everything(bench)
-    learned = learn_group(bench, sum_codings(bench, rows, codings), bench.everyone)
-    found = measure_sensitivity(bench, emotion, rows, learned)
-    probe = DiscriminantLearner((bench.material,), world.config.probe).fit(rows >= 0, seed=0)
-    spread = np.sqrt(weigh_frames(bench, rows) / weigh_frames(bench, rows).sum())
+    rows = everything(probing)
+    learned = learn_group(probing, sum_codings(probing, rows, codings), probing.everyone)
+    found = measure_sensitivity(probing, condition, rows, learned)
+    probe = DiscriminantLearner((probing.material,), world.config.probe).fit(rows >= 0, seed=0)
+    spread = np.sqrt(weigh_frames(probing, rows) / weigh_frames(probing, rows).sum())
     for direction, change in zip(learned.direction, found, strict=True):
-        score = learned.standardise(bench.centre(rows)) @ direction
-        for dog in np.unique(bench.dog):
-            own = bench.dog == dog
-            weight = weigh_frames(bench, rows)[own]
+        score = learned.standardise(probing.centre(rows)) @ direction
+        for dog in np.unique(probing.subject):
+            own = probing.subject == dog
+            weight = weigh_frames(probing, rows)[own]
             score[own] -= weight @ score[own] / weight.sum()
         step = direction / (direction @ direction) * np.linalg.norm(score * spread)
-        raw = step * learned.scale * bench.reading.moments.spread
-        moved = probe.classifier.predict_proba(bench.material.x + raw)[:, 1]
-        before = probe.classifier.predict_proba(bench.material.x)[:, 1]
+        raw = step * learned.scale * probing.reading.moments.spread
+        moved = probe.classifier.predict_proba(probing.material.x + raw)[:, 1]
+        before = probe.classifier.predict_proba(probing.material.x)[:, 1]
         logits = np.log(moved / (1 - moved)) - np.log(before / (1 - before))
         assert logits == pytest.approx(np.full(len(logits), change), rel=1e-4)
 
 
-def test_steps_are_in_spreads_of_the_condition(bench, codings):
+def test_steps_are_in_spreads_of_the_condition(probing, codings):
     """With the study's own penalty the discriminant is the closed form, up to its scale."""
-    own = find_emotion(
-        bench, ProbeConfig(penalties=(bench.penalty,), inner_folds=3), label=LABEL, seed=0
+    own = learn_condition(
+        probing, ProbeConfig(penalties=(probing.penalty,), inner_folds=3), label=LABEL, seed=0
     )
-    rows = everything(bench)
+    rows = everything(probing)
     for coding in codings:
-        unit = learn_group(bench, sum_codings(bench, rows, coding[None]), bench.everyone)
-        steps = measure_steps(bench, own.everyone, rows, unit)
-        change = measure_sensitivity(bench, own, rows, unit)
+        unit = learn_group(probing, sum_codings(probing, rows, coding[None]), probing.everyone)
+        steps = measure_steps(probing, own.everyone, rows, unit)
+        change = measure_sensitivity(probing, own, rows, unit)
         assert steps == pytest.approx(change / own.logit_spread)
 
 
-def test_evidence_for_the_other_label_is_the_same_turned_round(world, bench, emotion):
-    other = find_emotion(bench, world.config.probe, label="anticipation", seed=0)
-    assert other.gradient == pytest.approx(-emotion.gradient)
-    assert other.scores == pytest.approx(-emotion.scores)
-    assert other.logit_spread == pytest.approx(emotion.logit_spread)
+def test_evidence_for_the_other_label_is_the_same_turned_round(world, probing, condition):
+    other = learn_condition(probing, world.config.probe, label="anticipation", seed=0)
+    assert other.gradient == pytest.approx(-condition.gradient)
+    assert other.scores == pytest.approx(-condition.scores)
+    assert other.logit_spread == pytest.approx(condition.logit_spread)
 
 
 def test_clip_units_of_three_labels_have_a_direction(world):
     three = draw_world(labels=("anticipation", LABEL, "play"), clips=6, effect=3.0)
-    bench = make_bench(three)
-    emotion = find_emotion(bench, three.config.probe, label=LABEL, seed=0)
-    assert emotion.whole.auroc[0] > 0.75
-    own = (bench.material.x - bench.material.x.mean(axis=0)) @ (
-        emotion.gradient / bench.material.x.std(axis=0)
+    probing = make_probing(three)
+    condition = learn_condition(probing, three.config.probe, label=LABEL, seed=0)
+    assert condition.whole.auroc[0] > 0.75
+    own = (probing.material.x - probing.material.x.mean(axis=0)) @ (
+        condition.gradient / probing.material.x.std(axis=0)
     )
-    assert roc_auc_score(bench.material.label_index == 1, own) > 0.75
+    assert roc_auc_score(probing.material.label_index == 1, own) > 0.75
 
 
 @pytest.mark.parametrize("label", ["anticipation", LABEL, "play"])
 def test_logit_of_one_of_three_labels_is_the_one_that_is_explained(label):
     """By hand: the centred log-ratio of the probabilities, which `Decision` explains too."""
     three = draw_world(labels=("anticipation", LABEL, "play"), effect=3.0)
-    bench = make_bench(three)
-    emotion = find_emotion(bench, three.config.probe, label=label, seed=0)
-    probe = DiscriminantLearner((bench.material,), three.config.probe).fit(
-        np.ones(len(bench.dog), dtype=bool), seed=0
+    probing = make_probing(three)
+    condition = learn_condition(probing, three.config.probe, label=label, seed=0)
+    probe = DiscriminantLearner((probing.material,), three.config.probe).fit(
+        np.ones(len(probing.subject), dtype=bool), seed=0
     )
-    x = bench.material.x[::7]
+    x = probing.material.x[::7]
     log_p = np.log(probe.classifier.predict_proba(x))
-    logit = (log_p - log_p.mean(axis=1, keepdims=True))[:, bench.material.labels.index(label)]
-    decision = Decision(probe.classifier, bench.material.pooling, label)
+    logit = (log_p - log_p.mean(axis=1, keepdims=True))[:, probing.material.labels.index(label)]
+    decision = Decision(probe.classifier, probing.material.pooling, label)
     assert decision.measure_logits(x) == pytest.approx(logit, abs=1e-6)
-    assert (x - x[0]) @ (emotion.gradient / probe.classifier.scale) == pytest.approx(
+    assert (x - x[0]) @ (condition.gradient / probe.classifier.scale) == pytest.approx(
         logit - logit[0], abs=1e-4
     )
 

@@ -131,7 +131,7 @@ def test_table_holds_the_coding_and_scores_of_unseen_dogs(found):
     assert chin["score"].notna().all()
     by_state = chin.groupby("shown")["score"].mean()
     assert by_state[True] > by_state[False]
-    assert np.corrcoef(chin["score"], chin["emotion_score"])[0, 1] == pytest.approx(1)
+    assert np.corrcoef(chin["score"], chin["condition_score"])[0, 1] == pytest.approx(1)
     assert table[table["unit"] == "AD137"]["score"].isna().all()
 
 

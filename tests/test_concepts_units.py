@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from canemo.concepts.units import MIN_DOGS
+from canemo.concepts.units import MIN_SUBJECTS
 from canemo.report.concepts import tabulate_direction, write_concepts_sentence
 from concept_worlds import (
     draw_bouts,
@@ -137,7 +137,7 @@ def test_too_little_is_said_with_the_numbers_and_without_a_p():
     found = examine(world, few_dogs=few_dogs, few_frames=few_frames, never=row < 0)
     assert {unit["verdict"] for unit in found.values()} == {"too few"}
     assert found["few_dogs"]["reason"].startswith("2 tested dog(s) show it")
-    assert found["few_dogs"]["reason"].endswith(f"at least {MIN_DOGS} are needed")
+    assert found["few_dogs"]["reason"].endswith(f"at least {MIN_SUBJECTS} are needed")
     assert found["never"]["reason"].startswith("0 tested dog(s) show it")
     assert found["few_frames"]["reason"].startswith("8 of 576 frames show it")
     assert all("permutation" not in unit for unit in found.values())

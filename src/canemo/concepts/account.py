@@ -7,7 +7,7 @@ from typing import Any
 
 from canemo import environment
 from canemo.concepts.coding import Coding, list_unknown_units
-from canemo.concepts.directions import Emotion
+from canemo.concepts.directions import ConditionProbe
 from canemo.concepts.dogfacs import describe_unit
 from canemo.concepts.events import FORMS, EventFile
 from canemo.concepts.matching import Matched
@@ -22,7 +22,7 @@ _SHOWN = 5
 
 
 def describe_study(
-    evidence: Evidence, options: CodingOptions, emotion: Emotion, *, command: str
+    evidence: Evidence, options: CodingOptions, condition: ConditionProbe, *, command: str
 ) -> dict[str, Any]:
     """Return the study, the settings of its examination and the programs used."""
     study, settings = evidence.study, evidence.config.evaluate
@@ -37,7 +37,7 @@ def describe_study(
         },
         "protocol": {
             **evidence.protocol,
-            "label": emotion.label,
+            "label": condition.label,
             "penalty": options.penalty,
             "permutations": options.permutations,
             "resamples": settings.resamples,

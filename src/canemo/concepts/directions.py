@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from canemo.concepts.probes import (
-    Bench,
     Learned,
+    Probing,
     Rows,
     iter_chunks,
     learn_directions,
@@ -52,7 +52,7 @@ class Remaining:
 
 
 @dataclass(frozen=True)
-class Emotion:
+class ConditionProbe:
     """The probe of the condition: N crops, V clips.
 
     Attributes
@@ -64,17 +64,17 @@ class Emotion:
     learned
         Its direction in every fold, by the same closed form and penalty as those of the units.
     scores
-        (N,) of those directions, on unseen dogs.
+        (N,) of those directions, on unseen subjects.
     gradient
-        (F,) change of the logit of the study's own probe, fitted on all dogs, with one standard
+        (F,) change of the logit of the study's own probe, fitted on all subjects, with one standard
         deviation of each feature. The logit is a `Decision`'s: of more than two labels, the label's
         evidence less the mean over all labels, its own among them.
     logit_spread
-        How much that logit varies within dogs: its standard deviation.
+        How much that logit varies within subjects: its standard deviation.
     whole
         How well unseen clips' label is told by `learned`, nothing projected out.
     everyone
-        The same direction learned from all dogs.
+        The same direction learned from all subjects.
     """
 
     label: str
@@ -87,12 +87,14 @@ class Emotion:
     everyone: Learned
 
 
-def find_emotion(bench: Bench, probe: ProbeConfig, *, label: str, seed: int) -> Emotion:
-    """Learn the condition, as ``lda`` on all dogs and as the units are in the folds.
+def learn_condition(
+    probing: Probing, probe: ProbeConfig, *, label: str, seed: int
+) -> ConditionProbe:
+    """Learn the condition, as ``lda`` on all subjects and as the units are in the folds.
 
     Parameters
     ----------
-    bench
+    probing
         N crops.
     probe
         The study's settings of ``lda``.
@@ -102,129 +104,133 @@ def find_emotion(bench: Bench, probe: ProbeConfig, *, label: str, seed: int) -> 
     seed
         Of the inner folds in which the probe chooses its penalty.
     """
-    reading, rows = bench.reading, np.arange(len(bench.dog))
-    clips = reading.label_index == bench.material.labels.index(label)
-    sums = sum_codings(bench, rows, clips[bench.clip][None])
-    learned = tuple(learn_directions(bench, sums))
-    own = _fit_probe(bench, probe, seed=seed)
-    gradient = Decision(own, bench.material.pooling, label).direction
-    logit = ((bench.material.x - own.mean) / own.scale @ gradient)[None]
-    return Emotion(
+    reading, rows = probing.reading, np.arange(len(probing.subject))
+    clips = reading.label_index == probing.material.labels.index(label)
+    sums = sum_codings(probing, rows, clips[probing.clip][None])
+    learned = tuple(learn_directions(probing, sums))
+    own = _fit_probe(probing, probe, seed=seed)
+    gradient = Decision(own, probing.material.pooling, label).direction
+    logit = ((probing.material.x - own.mean) / own.scale @ gradient)[None]
+    return ConditionProbe(
         label,
         clips,
         learned,
-        score_frames(bench, rows, learned)[0],
+        score_frames(probing, rows, learned)[0],
         gradient,
-        float(_measure_spread(logit, bench.dog, weigh_frames(bench, rows))[0]),
-        _judge_clips(_score_clips(bench, clips, learned), clips),
-        learn_group(bench, sums, bench.everyone),
+        float(_measure_spread(logit, probing.subject, weigh_frames(probing, rows))[0]),
+        _judge_clips(_score_clips(probing, clips, learned), clips),
+        learn_group(probing, sums, probing.everyone),
     )
 
 
-def _fit_probe(bench: Bench, probe: ProbeConfig, *, seed: int) -> Probe:
-    """Return the study's own discriminant, fitted on all dogs."""
-    everyone = np.ones(len(bench.dog), dtype=bool)
-    classifier = DiscriminantLearner((bench.material,), probe).fit(everyone, seed=seed).classifier
+def _fit_probe(probing: Probing, probe: ProbeConfig, *, seed: int) -> Probe:
+    """Return the study's own discriminant, fitted on all subjects."""
+    everyone = np.ones(len(probing.subject), dtype=bool)
+    classifier = DiscriminantLearner((probing.material,), probe).fit(everyone, seed=seed).classifier
     if not isinstance(classifier, Probe):
         raise TypeError("a linear discriminant gives a linear probe")
     return classifier
 
 
-def correlate_within(first: Array, second: Array, dog: Rows, weight: Array) -> Array:
-    """Return the correlation within dogs of scores (R, M) with others, (M,) or (R, M).
+def correlate_within(first: Array, second: Array, subject: Rows, weight: Array) -> Array:
+    """Return the correlation within subjects of scores (R, M) with others, (M,) or (R, M).
 
-    Each dog's mean is taken away first. Frames without a score are left out; those of one row are
-    those of all.
+    Each subject's mean is taken away first. Frames without a score are left out; those of one row
+    are those of all.
 
     Notes
     -----
     For scores of two linear probes it is the cosine of their directions in the metric of the
-    within-dog covariance of the frames scored.
+    within-subject covariance of the frames scored.
     """
     known = np.isfinite(first[0]) & np.isfinite(np.atleast_2d(second)[0])
     weight = weight[known]
-    one = _centre_dogs(first[:, known], dog[known], weight)
-    other = _centre_dogs(np.atleast_2d(second)[:, known], dog[known], weight)
+    one = _centre_subjects(first[:, known], subject[known], weight)
+    other = _centre_subjects(np.atleast_2d(second)[:, known], subject[known], weight)
     shared = (one * other) @ weight
     size = np.sqrt((one**2 @ weight) * (other**2 @ weight))
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.where(size > 0, shared / size, np.nan))
 
 
-def _centre_dogs(scores: Array, dog: Rows, weight: Array) -> Array:
-    """Return scores (R, M) less the weighted mean of each dog's."""
-    _, owner = np.unique(dog, return_inverse=True)
+def _centre_subjects(scores: Array, subject: Rows, weight: Array) -> Array:
+    """Return scores (R, M) less the weighted mean of each subject's."""
+    _, owner = np.unique(subject, return_inverse=True)
     member = (owner == np.arange(owner.max() + 1)[:, None]) * weight  # (S, M)
     means = scores @ member.T / member.sum(axis=1)
     return np.asarray(scores - means[:, owner])
 
 
-def _measure_spread(scores: Array, dog: Rows, weight: Array) -> Array:
-    """Return the standard deviation within dogs of scores (R, M), (R,)."""
-    centred = _centre_dogs(scores, dog, weight)
+def _measure_spread(scores: Array, subject: Rows, weight: Array) -> Array:
+    """Return the standard deviation within subjects of scores (R, M), (R,)."""
+    centred = _centre_subjects(scores, subject, weight)
     return np.asarray(np.sqrt(centred**2 @ weight / weight.sum()))
 
 
-def measure_sensitivity(bench: Bench, emotion: Emotion, rows: Rows, learned: Learned) -> Array:
+def measure_sensitivity(
+    probing: Probing, condition: ConditionProbe, rows: Rows, learned: Learned
+) -> Array:
     """Return the change of the logit for one step along the direction of each of R units, (R,).
 
     Parameters
     ----------
-    bench, emotion
+    probing, condition
         The crops, and the probe of the condition.
     rows
         (M,) the coded crops.
     learned
-        Directions from all dogs.
+        Directions from all subjects.
 
     Notes
     -----
     The step moves standardised features along the probe of the unit until its score has risen by
-    one standard deviation within dogs. For a linear probe TCAV's share of positive derivatives is 0
-    or 1: this is its size.
+    one standard deviation within subjects. For a linear probe TCAV's share of positive derivatives
+    is 0 or 1: this is its size.
     """
-    step = _find_step(bench, rows, learned)
-    return np.asarray(step @ emotion.gradient)
+    step = _find_step(probing, rows, learned)
+    return np.asarray(step @ condition.gradient)
 
 
-def _find_step(bench: Bench, rows: Rows, learned: Learned) -> Array:
+def _find_step(probing: Probing, rows: Rows, learned: Learned) -> Array:
     """Return one step along each of R units, (R, F) in standard deviations of the features."""
-    scores = (learned.standardise(bench.centre(rows)) @ learned.direction.T).T
-    spread = _measure_spread(scores, bench.dog[rows], weigh_frames(bench, rows))
+    scores = (learned.standardise(probing.centre(rows)) @ learned.direction.T).T
+    spread = _measure_spread(scores, probing.subject[rows], weigh_frames(probing, rows))
     size = np.einsum("rf,rf->r", learned.direction, learned.direction)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(learned.direction * (spread / size)[:, None])
 
 
-def measure_steps(bench: Bench, conditions: Learned, rows: Rows, unit: Learned) -> Array:
+def measure_steps(probing: Probing, conditions: Learned, rows: Rows, unit: Learned) -> Array:
     """Return the change of R conditions' scores for one step along a unit, (R,).
 
-    It is in standard deviations of each condition's scores within dogs, so that conditions can be
-    compared: those of labels that were moved among them.
+    It is in standard deviations of each condition's scores within subjects, so that conditions can
+    be compared: those of labels that were moved among them.
 
     Parameters
     ----------
-    bench
+    probing
         N crops.
     conditions
-        R directions from all dogs.
+        R directions from all subjects.
     rows, unit
-        The crops coded for the unit, and its direction from all dogs.
+        The crops coded for the unit, and its direction from all subjects.
     """
-    (step,) = _find_step(bench, rows, unit)
-    everything = np.arange(len(bench.dog))
-    scores = (conditions.standardise(bench.centre(everything)) @ conditions.direction.T).T
-    spread = _measure_spread(scores, bench.dog, weigh_frames(bench, everything))
+    (step,) = _find_step(probing, rows, unit)
+    everything = np.arange(len(probing.subject))
+    scores = (conditions.standardise(probing.centre(everything)) @ conditions.direction.T).T
+    spread = _measure_spread(scores, probing.subject, weigh_frames(probing, everything))
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(conditions.direction @ step / spread)
 
 
-def measure_remaining(bench: Bench, emotion: Emotion, learned: Sequence[Learned]) -> Remaining:
+def measure_remaining(
+    probing: Probing, condition: ConditionProbe, learned: Sequence[Learned]
+) -> Remaining:
     """Learn the condition from features in which a unit's difference is projected out.
 
     Parameters
     ----------
-    bench, emotion
+    probing, condition
         The crops, and the probe of the condition.
     learned
         Directions of R codings of the unit, in the same folds.
@@ -238,21 +244,21 @@ def measure_remaining(bench: Bench, emotion: Emotion, learned: Sequence[Learned]
     """
     without = [
         replace(fold, direction=remove_difference(own.direction[0], fold))
-        for fold, own in zip(learned, emotion.learned, strict=True)
+        for fold, own in zip(learned, condition.learned, strict=True)
     ]
-    return _judge_clips(_score_clips(bench, emotion.clips, without), emotion.clips)
+    return _judge_clips(_score_clips(probing, condition.clips, without), condition.clips)
 
 
-def _score_clips(bench: Bench, positive: Mask, learned: Sequence[Learned]) -> Array:
+def _score_clips(probing: Probing, positive: Mask, learned: Sequence[Learned]) -> Array:
     """Return the evidence of R directions for the unseen clips' label, (R, V).
 
     It is 0 half way between the means of the training clips with the label and of the others.
     """
     scores = np.full((len(learned[0].direction), len(positive)), np.nan)
-    group = bench.reading.clip_group
+    group = probing.reading.clip_group
     for fold in learned:
         test = np.isin(group, fold.group.test)
-        clips = fold.standardise(bench.reading.moments.clips)
+        clips = fold.standardise(probing.reading.moments.clips)
         middle = _find_middle(clips, positive, np.isin(group, fold.group.train))
         scores[:, test] = ((clips[test] - middle) @ fold.direction.T).T
     return scores
@@ -290,23 +296,25 @@ def _judge_clips(scores: Array, positive: Mask) -> Remaining:
     return Remaining(measure_areas(scores, shown), np.mean(recall, axis=0))
 
 
-def move_labels(bench: Bench, emotion: Emotion, *, number: int, seed: int) -> tuple[Mask, bool]:
-    """Return (R, V) ways to move the condition among each dog's clips, and whether these are all.
+def move_labels(
+    probing: Probing, condition: ConditionProbe, *, number: int, seed: int
+) -> tuple[Mask, bool]:
+    """Return (R, V) ways to move the condition within subjects, and whether these are all.
 
     `number` and `seed` are as `draw_labellings` takes them.
     """
-    positive = emotion.clips.astype(np.int64)
-    moved, exact = draw_labellings(positive, bench.reading.clip_group, number=number, seed=seed)
+    positive = condition.clips.astype(np.int64)
+    moved, exact = draw_labellings(positive, probing.reading.clip_group, number=number, seed=seed)
     return moved == 1, exact
 
 
-def iter_moved_emotions(bench: Bench, labellings: Mask) -> Iterator[tuple[Array, Learned]]:
+def iter_moved_conditions(probing: Probing, labellings: Mask) -> Iterator[tuple[Array, Learned]]:
     """Yield scores (R, N) of the condition under some of the labellings (R, V) at a time.
 
-    It is learned anew in every fold; with the scores come its directions from all dogs.
+    It is learned anew in every fold; with the scores come its directions from all subjects.
     """
-    rows = np.arange(len(bench.dog))
-    for some in iter_chunks(bench, labellings[:, bench.clip]):
-        sums = sum_codings(bench, rows, some)
-        scores = score_frames(bench, rows, learn_directions(bench, sums))
-        yield scores, learn_group(bench, sums, bench.everyone)
+    rows = np.arange(len(probing.subject))
+    for some in iter_chunks(probing, labellings[:, probing.clip]):
+        sums = sum_codings(probing, rows, some)
+        scores = score_frames(probing, rows, learn_directions(probing, sums))
+        yield scores, learn_group(probing, sums, probing.everyone)

@@ -1,9 +1,9 @@
-"""Other ways in which a coding could have fallen, each dog keeping its own.
+"""Other ways in which a coding could have fallen, each subject keeping its own.
 
-Clips of one dog change places and take their coding along. Where a unit comes and goes within
+Clips of one subject change places and take their coding along. Where a unit comes and goes within
 clips, the coding of a clip is stretched to the length of the clip it comes to, so that when in a
-clip a unit is shown, and for how long at a time, stays what it was. The coding of a dog's only clip
-is turned instead: moved along the clip by some frames, what leaves at the end coming in at the
+clip a unit is shown, and for how long at a time, stays what it was. The coding of a subject's only
+clip is turned instead: moved along the clip by some frames, what leaves at the end coming in at the
 start, as if one part of a film were like another.
 """
 
@@ -60,9 +60,9 @@ def move_coding(shown: Mask, origin: pd.DataFrame, *, number: int, seed: int) ->
 
     Notes
     -----
-    To turn a dog's coding along all its clips put end to end would let what lasts a clip run over
-    its end. Of 200 drawn studies in which clips differ and nothing is to be found, that called 10 %
-    significant at 0.05.
+    To turn a subject's coding along all its clips put end to end would let what lasts a clip run
+    over its end. Of 200 drawn studies in which clips differ and nothing is to be found, that called
+    10 % significant at 0.05.
 
     References
     ----------
@@ -71,14 +71,14 @@ def move_coding(shown: Mask, origin: pd.DataFrame, *, number: int, seed: int) ->
     clip, names = pd.factorize(origin["video_id"])
     mean = np.bincount(clip, shown) / np.bincount(clip, minlength=len(names))
     first = np.unique(clip, return_index=True)[1]
-    dog = pd.factorize(origin["subject_id"].to_numpy()[first])[0]
+    subject = pd.factorize(origin["subject_id"].to_numpy()[first])[0]
     if np.isin(mean, (0, 1)).all():
-        clips, exact = draw_labellings(mean.astype(np.int64), dog, number=number, seed=seed)
+        clips, exact = draw_labellings(mean.astype(np.int64), subject, number=number, seed=seed)
         return Moves(clips[:, clip] == 1, exact, "clips")
     codings = np.tile(shown, (number, 1))
     rng = np.random.default_rng(seed)
-    for each in np.unique(dog):
-        own = [np.flatnonzero(clip == place) for place in np.flatnonzero(dog == each)]
+    for each in np.unique(subject):
+        own = [np.flatnonzero(clip == place) for place in np.flatnonzero(subject == each)]
         (_turn if len(own) == 1 else _exchange)(codings, shown, own, rng)
     if (codings == shown).all():
         return Moves(shown[None], True, "stretches")
@@ -88,7 +88,7 @@ def move_coding(shown: Mask, origin: pd.DataFrame, *, number: int, seed: int) ->
 def _turn(
     codings: Mask, shown: Mask, clips: list[NDArray[np.intp]], rng: np.random.Generator
 ) -> None:
-    """Turn the coding of a dog's only clip by some frames, in every row of `codings`."""
+    """Turn the coding of a subject's only clip by some frames, in every row of `codings`."""
     (rows,) = clips
     steps = rng.integers(0, len(rows), size=(len(codings), 1))
     codings[:, rows] = shown[rows][(np.arange(len(rows)) - steps) % len(rows)]
@@ -97,7 +97,7 @@ def _turn(
 def _exchange(
     codings: Mask, shown: Mask, clips: list[NDArray[np.intp]], rng: np.random.Generator
 ) -> None:
-    """Let the clips of a dog change places, in every row of `codings`."""
+    """Let the clips of a subject change places, in every row of `codings`."""
     order = rng.permuted(np.tile(np.arange(len(clips)), (len(codings), 1)), axis=1)
     for place, rows in enumerate(clips):
         stretched = np.stack([_stretch(shown[other], len(rows)) for other in clips])

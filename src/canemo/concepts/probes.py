@@ -1,4 +1,4 @@
-"""Linear concept probes: which way in the features a unit lies, and what it scores on unseen dogs.
+"""Linear concept probes: which way in the features a unit lies, and its scores on unseen subjects.
 
 The direction of a unit is that of the penalised linear discriminant between frames that show it and
 frames that do not, with the scatter of all training crops: for many codings of the same frames a
@@ -29,15 +29,15 @@ CHUNK_VALUES = 8_000_000  # scores at a time: bounds the memory
 
 @dataclass(frozen=True)
 class Group:
-    """Which dogs, as positions, are learned from and which are tested."""
+    """Which subjects, as positions, are learned from and which are tested."""
 
     train: Rows
     test: Rows
 
 
 @dataclass(frozen=True)
-class Bench:
-    """What every unit is learned and tested on: N crops, V clips, S dogs.
+class Probing:
+    """What every unit is learned and tested on: N crops, V clips, S subjects.
 
     Attributes
     ----------
@@ -45,15 +45,15 @@ class Bench:
         The crops and their moments; all of them are counted.
     folds
         Those in which there are crops to learn from and to test.
-    dog, clip
-        (N,) the dog and the clip of each crop, as positions.
+    subject, clip
+        (N,) the subject and the clip of each crop, as positions.
     penalty
         Added to the scatter of standardised features, whose diagonal is 1.
     """
 
     reading: Reading
     folds: tuple[Group, ...]
-    dog: Rows
+    subject: Rows
     clip: Rows
     penalty: float
 
@@ -63,14 +63,14 @@ class Bench:
         return self.reading.material
 
     @property
-    def dogs(self) -> int:
+    def subjects(self) -> int:
         """S."""
-        return int(self.dog.max()) + 1
+        return int(self.subject.max()) + 1
 
     @property
     def everyone(self) -> Group:
-        """All dogs learned from, none tested."""
-        return Group(np.arange(self.dogs), np.array([], dtype=np.intp))
+        """All subjects learned from, none tested."""
+        return Group(np.arange(self.subjects), np.array([], dtype=np.intp))
 
     def centre(self, rows: Rows | Mask) -> Array:
         """Return crops, (M, F), in the units of `Moments.clips`."""
@@ -78,7 +78,7 @@ class Bench:
         return np.asarray((self.material.x[rows] - moments.shift) / moments.spread)
 
 
-def set_up(material: Material, split: Split, *, penalty: float) -> Bench:
+def set_up(material: Material, split: Split, *, penalty: float) -> Probing:
     """Prepare crops and folds; frames that do not count are left out.
 
     Parameters
@@ -86,24 +86,24 @@ def set_up(material: Material, split: Split, *, penalty: float) -> Bench:
     material
         Crops, as the study's settings pool them.
     split
-        The study's folds; each dog is tested at most once.
+        The study's folds; each subject is tested at most once.
     penalty
-        See `Bench`.
+        See `Probing`.
     """
     counted = material.restrict(np.ones(len(material.origin), dtype=bool))
     reading = read_material(material.select(counted))
-    dog, names = pd.factorize(reading.material.origin["subject_id"].to_numpy(dtype=object))
+    subject, names = pd.factorize(reading.material.origin["subject_id"].to_numpy(dtype=object))
     folds = [
         Group(np.flatnonzero(np.isin(names, f.train)), np.flatnonzero(np.isin(names, f.test)))
         for f in split.folds
     ]
     some = tuple(fold for fold in folds if len(fold.train) and len(fold.test))
-    return Bench(reading, some, dog, reading.clip_index, penalty)
+    return Probing(reading, some, subject, reading.clip_index, penalty)
 
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums over each dog's frames, of R codings of M frames, each clip weighing the same.
+    """Sums over each subject's frames, of R codings of M frames, each clip weighing the same.
 
     Attributes
     ----------
@@ -123,29 +123,29 @@ class Sums:
     weight: Array
 
 
-def sum_codings(bench: Bench, rows: Rows, codings: Mask) -> Sums:
+def sum_codings(probing: Probing, rows: Rows, codings: Mask) -> Sums:
     """Return the sums that directions are made of.
 
     Parameters
     ----------
-    bench
+    probing
         N crops.
     rows
         (M,) the crops that are coded.
     codings
         (R, M).
     """
-    weight = weigh_frames(bench, rows)
-    dogs, features = bench.dogs, bench.material.x.shape[1]
+    weight = weigh_frames(probing, rows)
+    subjects, features = probing.subjects, probing.material.x.shape[1]
     sums = Sums(
-        np.zeros((dogs, len(codings), features)),
-        np.zeros((dogs, len(codings))),
-        np.zeros((dogs, features)),
-        np.bincount(bench.dog[rows], weight, minlength=dogs).astype(np.float64),
+        np.zeros((subjects, len(codings), features)),
+        np.zeros((subjects, len(codings))),
+        np.zeros((subjects, features)),
+        np.bincount(probing.subject[rows], weight, minlength=subjects).astype(np.float64),
     )
-    for each in np.unique(bench.dog[rows]):
-        own = bench.dog[rows] == each
-        x, share = bench.centre(rows[own]), weight[own]
+    for each in np.unique(probing.subject[rows]):
+        own = probing.subject[rows] == each
+        x, share = probing.centre(rows[own]), weight[own]
         coded = codings[:, own] * share
         sums.products[each] = coded @ x
         sums.shown[each] = coded.sum(axis=1)
@@ -153,14 +153,14 @@ def sum_codings(bench: Bench, rows: Rows, codings: Mask) -> Sums:
     return sums
 
 
-def weigh_frames(bench: Bench, rows: Rows) -> Array:
+def weigh_frames(probing: Probing, rows: Rows) -> Array:
     """Return the share of each coded crop in its clip, (M,)."""
-    return np.asarray(1 / np.bincount(bench.clip[rows])[bench.clip[rows]])
+    return np.asarray(1 / np.bincount(probing.clip[rows])[probing.clip[rows]])
 
 
 @dataclass(frozen=True)
 class Learned:
-    """R directions learned from a group of dogs.
+    """R directions learned from a group of subjects.
 
     Attributes
     ----------
@@ -182,36 +182,36 @@ class Learned:
     direction: Array
 
     def standardise(self, x: Array) -> Array:
-        """Return rows in the units of `Moments.clips` as these dogs see them."""
+        """Return rows in the units of `Moments.clips` as these subjects see them."""
         return np.asarray((x - self.mean) / self.scale)
 
 
-def learn_directions(bench: Bench, sums: Sums) -> list[Learned]:
-    """Return the directions of R codings, learned in every fold from its training dogs."""
-    return map_folds(lambda fold: learn_group(bench, sums, fold), bench.folds)
+def learn_directions(probing: Probing, sums: Sums) -> list[Learned]:
+    """Return the directions of R codings, learned in every fold from its training subjects."""
+    return map_folds(lambda fold: learn_group(probing, sums, fold), probing.folds)
 
 
-def learn_group(bench: Bench, sums: Sums, group: Group) -> Learned:
-    """Return the directions of R codings, learned from a group of dogs.
+def learn_group(probing: Probing, sums: Sums, group: Group) -> Learned:
+    """Return the directions of R codings, learned from a group of subjects.
 
     They are zero where the group's coded frames all show the unit, or none does.
     """
-    moments = bench.reading.moments
-    training = select_training(moments, np.isin(bench.reading.clip_group, group.train))
+    moments = probing.reading.moments
+    training = select_training(moments, np.isin(probing.reading.clip_group, group.train))
     difference = _difference_means(sums, training, group.train)
-    direction = training.weigh(difference, bench.penalty).T
+    direction = training.weigh(difference, probing.penalty).T
     return Learned(
         group, training.mean, training.scale, difference, np.ascontiguousarray(direction)
     )
 
 
-def _difference_means(sums: Sums, training: TrainingSet, dogs: Rows) -> Array:
-    weight = sums.weight[dogs].sum()
+def _difference_means(sums: Sums, training: TrainingSet, subjects: Rows) -> Array:
+    weight = sums.weight[subjects].sum()
     if not weight:
         return np.zeros(sums.products.shape[1:])
-    shown = sums.shown[dogs].sum(axis=0) / weight
-    mean = sums.features[dogs].sum(axis=0) / weight
-    covariance = sums.products[dogs].sum(axis=0) / weight - shown[:, None] * mean
+    shown = sums.shown[subjects].sum(axis=0) / weight
+    mean = sums.features[subjects].sum(axis=0) / weight
+    covariance = sums.products[subjects].sum(axis=0) / weight - shown[:, None] * mean
     covariance /= training.scale
     covariance[:, _find_constant(training)] = 0
     alike = (shown < _ROUNDING) | (shown > 1 - _ROUNDING)
@@ -225,47 +225,48 @@ def _find_constant(training: TrainingSet) -> Mask:
     return np.asarray(np.diag(np.asarray(training.scatter)) == 0)
 
 
-def score_frames(bench: Bench, rows: Rows, learned: Sequence[Learned]) -> Array:
-    """Score M crops by R probes that have not seen their dog.
+def score_frames(probing: Probing, rows: Rows, learned: Sequence[Learned]) -> Array:
+    """Score M crops by R probes that have not seen their subject.
 
     Returns
     -------
     ndarray
-        (R, M), not a number where no fold tests the dog; 0 where the training dogs do not show both
-        states of the unit.
+        (R, M), not a number where no fold tests the subject; 0 where the training subjects do not
+        show both states of the unit.
     """
     scores = np.full((len(learned[0].direction), len(rows)), np.nan)
     for fold in learned:
-        at = np.flatnonzero(np.isin(bench.dog[rows], fold.group.test))
-        scores[:, at] = (fold.standardise(bench.centre(rows[at])) @ fold.direction.T).T
+        at = np.flatnonzero(np.isin(probing.subject[rows], fold.group.test))
+        scores[:, at] = (fold.standardise(probing.centre(rows[at])) @ fold.direction.T).T
     return scores
 
 
-def iter_chunks(bench: Bench, codings: Mask) -> Iterator[Mask]:
+def iter_chunks(probing: Probing, codings: Mask) -> Iterator[Mask]:
     """Yield codings, (R, M), a bounded number at a time."""
-    width = max(codings.shape[1], bench.dogs * bench.material.x.shape[1])
+    width = max(codings.shape[1], probing.subjects * probing.material.x.shape[1])
     step = max(1, CHUNK_VALUES // width)
     for start in range(0, len(codings), step):
         yield codings[start : start + step]
 
 
-def measure_within(scores: Array, shown: Mask, dog: Rows) -> Array:
-    """Return the AUROC within each dog, (R, S), not a number of a dog with but one state.
+def measure_within(scores: Array, shown: Mask, subject: Rows) -> Array:
+    """Return the AUROC within each subject, (R, S), not a number of a subject with but one state.
 
     Parameters
     ----------
     scores, shown
         (R, M)
-    dog
+    subject
         (M,)
     """
-    each = [measure_areas(scores[:, dog == d], shown[:, dog == d]) for d in np.unique(dog)]
+    owns = [subject == each for each in np.unique(subject)]
+    each = [measure_areas(scores[:, own], shown[:, own]) for own in owns]
     return np.stack(each, axis=1)
 
 
-def average_within(scores: Array, shown: Mask, dog: Rows) -> Array:
-    """Return the mean AUROC over the dogs that show both states, (R,); arguments likewise."""
-    within = measure_within(scores, shown, dog)
+def average_within(scores: Array, shown: Mask, subject: Rows) -> Array:
+    """Return the mean AUROC over the subjects that show both states, (R,); arguments likewise."""
+    within = measure_within(scores, shown, subject)
     known = np.isfinite(within)
     with np.errstate(invalid="ignore"):
         return np.asarray(np.where(known, within, 0).sum(axis=1) / known.sum(axis=1))

@@ -20,11 +20,11 @@ from canemo.concepts.account import (
 )
 from canemo.concepts.agreement import METHOD, compare_coders
 from canemo.concepts.coding import Clip, Coding, code_frames
-from canemo.concepts.directions import Emotion, find_emotion
+from canemo.concepts.directions import ConditionProbe, learn_condition
 from canemo.concepts.events import EventFile, read_events
 from canemo.concepts.matching import Matched, match_events
 from canemo.concepts.options import CodingOptions, list_sources, set_options
-from canemo.concepts.probes import Bench, set_up
+from canemo.concepts.probes import Probing, set_up
 from canemo.concepts.units import Draws, Unit, examine_units
 from canemo.config import Config, ProbeConfig, VideoConfig, load_config
 from canemo.errors import AnnotationError, OutputExistsError
@@ -131,7 +131,7 @@ def concepts_study(
     plan, _, evidence = gather_evidence(prepare(root, config), progress=progress)
     examined = _examine(evidence, matched, options, progress=progress)
     content = {
-        **describe_study(evidence, options, examined.emotion, command=command),
+        **describe_study(evidence, options, examined.condition, command=command),
         "events": describe_events(files, matched, examined.coding),
         "agreement": {"method": METHOD, "pairs": examined.agreement},
         "units": [describe_result(unit, examined.coding) for unit in examined.units],
@@ -191,8 +191,8 @@ def _require_matched(files: Sequence[EventFile], matched: Matched, study: Study)
 class _Examined:
     coding: Coding
     agreement: list[dict[str, Any]]
-    bench: Bench
-    emotion: Emotion
+    probing: Probing
+    condition: ConditionProbe
     units: list[Unit]
 
 
@@ -201,8 +201,8 @@ def _examine(
 ) -> _Examined:
     config = evidence.config
     settings = config.evaluate
-    bench = set_up(evidence.materials[0], evidence.split, penalty=options.penalty)
-    origin = bench.material.origin
+    probing = set_up(evidence.materials[0], evidence.split, penalty=options.penalty)
+    origin = probing.material.origin
     coding = code_frames(
         origin,
         matched,
@@ -216,17 +216,17 @@ def _examine(
         resamples=settings.resamples,
         seed=settings.seed,
     )
-    label = config.study.positive_label or bench.material.labels[0]
+    label = config.study.positive_label or probing.material.labels[0]
     probe = config.probe if config.probe.method == "lda" else ProbeConfig()
-    emotion = find_emotion(bench, probe, label=label, seed=settings.seed)
+    condition = learn_condition(probing, probe, label=label, seed=settings.seed)
     units = examine_units(
-        bench,
-        emotion,
+        probing,
+        condition,
         {unit: coding.settle(unit) for unit in coding.units},
         draws=Draws(options.permutations, settings.resamples, settings.seed),
         progress=progress,
     )
-    return _Examined(coding, agreement, bench, emotion, units)
+    return _Examined(coding, agreement, probing, condition, units)
 
 
 def list_clips(study: Study, files: pd.DataFrame, video: VideoConfig) -> dict[str, Clip]:
@@ -260,12 +260,12 @@ def list_clips(study: Study, files: pd.DataFrame, video: VideoConfig) -> dict[st
 
 
 def tabulate_frames(examined: _Examined) -> pd.DataFrame:
-    """Return one row per unit and coded frame: the coding, and scores of unseen dogs.
+    """Return one row per unit and coded frame: the coding, and scores of unseen subjects.
 
-    ``shown`` is empty where coders disagree, ``score`` and ``emotion_score`` where no fold tests
-    the dog or the unit was not judged.
+    ``shown`` is empty where coders disagree, ``score`` and ``condition_score`` where no fold tests
+    the subject or the unit was not judged.
     """
-    origin = examined.bench.material.origin
+    origin = examined.probing.material.origin
     columns = ["video_id", "subject_id", "label", "frame_index", "time_s"]
     tables: list[pd.DataFrame] = []
     for unit in examined.units:
@@ -276,7 +276,7 @@ def tabulate_frames(examined: _Examined) -> pd.DataFrame:
         shown[unit.rows] = unit.shown
         shown[np.setdiff1d(np.arange(len(origin)), unit.rows)] = pd.NA
         table = origin.loc[:, columns].assign(
-            unit=unit.name, shown=shown, score=score, emotion_score=examined.emotion.scores
+            unit=unit.name, shown=shown, score=score, condition_score=examined.condition.scores
         )
         tables.append(table.iloc[np.flatnonzero(seen)])
     return pd.concat(tables, ignore_index=True) if tables else _make_empty_table(origin, columns)
@@ -285,7 +285,9 @@ def tabulate_frames(examined: _Examined) -> pd.DataFrame:
 def _make_empty_table(origin: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     """Return the table of no unit."""
     table = origin.loc[:, columns].iloc[:0]
-    return table.assign(unit="", shown=pd.array([], dtype="boolean"), score=0.0, emotion_score=0.0)
+    return table.assign(
+        unit="", shown=pd.array([], dtype="boolean"), score=0.0, condition_score=0.0
+    )
 
 
 def _write(content: dict[str, Any], examined: _Examined, place: Path) -> ConceptsResult:

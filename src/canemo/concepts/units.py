@@ -1,4 +1,4 @@
-"""What is found of each unit: can it be decoded on unseen dogs, and does the condition lean on it.
+"""What is found of each unit: is it decoded on unseen subjects, and does the condition lean on it.
 
 References
 ----------
@@ -19,9 +19,9 @@ from scipy.special import expit
 from canemo.chance import Chance
 from canemo.concepts.coding import SHOWN, UNKNOWN
 from canemo.concepts.directions import (
-    Emotion,
+    ConditionProbe,
     correlate_within,
-    iter_moved_emotions,
+    iter_moved_conditions,
     measure_remaining,
     measure_sensitivity,
     measure_steps,
@@ -29,8 +29,8 @@ from canemo.concepts.directions import (
 )
 from canemo.concepts.moves import move_coding
 from canemo.concepts.probes import (
-    Bench,
     Learned,
+    Probing,
     Rows,
     average_within,
     iter_chunks,
@@ -47,8 +47,8 @@ from canemo.metrics import Predictions, measure_areas
 from canemo.progress import Progress, silent
 from canemo.stats import LEVEL, adjust_holm, bound_mean, compute_intervals
 
-MIN_DOGS = 3
-"""Tested dogs that show both states of a unit, below which nothing is claimed of it."""
+MIN_SUBJECTS = 3
+"""Tested subjects that show both states of a unit, below which nothing is claimed of it."""
 
 MIN_FRAMES = 10
 """Frames of either state, below which nothing is claimed."""
@@ -58,7 +58,7 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Draws:
-    """How much is drawn at random: codings and labellings moved, dogs resampled; and the seed."""
+    """How much is drawn: codings and labellings moved, subjects resampled; and the seed."""
 
     permutations: int = 1000
     resamples: int = 2000
@@ -76,7 +76,7 @@ class Unit:
     rows, shown
         (M,) the crops that coders agree on, and whether they show it.
     scores
-        (M,) by probes that have not seen the dog; not a number where none was tested.
+        (M,) by probes that have not seen the subject; not a number where none was tested.
     found
         What is said of it, see `examine_units`.
     """
@@ -89,23 +89,23 @@ class Unit:
 
 
 def examine_units(
-    bench: Bench,
-    emotion: Emotion,
+    probing: Probing,
+    condition: ConditionProbe,
     settled: Mapping[str, NDArray[np.int8]],
     *,
     draws: Draws,
     progress: Progress = silent,
 ) -> list[Unit]:
-    """Decode each unit on unseen dogs and lay its direction beside the condition's.
+    """Decode each unit on unseen subjects and lay its direction beside the condition's.
 
     Parameters
     ----------
-    bench, emotion
+    probing, condition
         N crops with their folds, and the probe of the condition.
     settled
         Unit -> (N,) what its coders agree on, see `Coding.settle`.
     draws
-        How many codings and labellings are moved, and dogs resampled.
+        How many codings and labellings are moved, and subjects resampled.
     progress
         Told how many units are done.
 
@@ -113,73 +113,73 @@ def examine_units(
     -------
     list of Unit
         `found` holds ``frames``, ``shown``, ``subjects`` (coded, and that show both states), the
-        mean AUROC ``within`` dogs with its ``interval``, its ``permutation``, the AUROC of the
-        frames of all dogs ``pooled``, ``direction``, and two verdicts with the reason where one
+        mean AUROC ``within`` subjects with its ``interval``, its ``permutation``, the AUROC of the
+        frames of all subjects ``pooled``, ``direction``, and two verdicts with the reason where one
         cannot be given; p values are corrected (Holm) over the units that were tested.
 
     Notes
     -----
-    The claim is made of the AUROC within dogs. Where dogs differ in how often they show a unit and
-    in how they look, the pooled AUROC is above 0.5 for codings that were moved too.
+    The claim is made of the AUROC within subjects. Where subjects differ in how often they show a
+    unit and in how they look, the pooled AUROC is above 0.5 for codings that were moved too.
     """
     units = []
     for done, (name, codes) in enumerate(settled.items()):
         progress("concepts", done, len(settled))
-        units.append(_examine_unit(bench, emotion, name, codes, draws=draws))
+        units.append(_examine_unit(probing, condition, name, codes, draws=draws))
     progress("concepts", len(settled), len(settled))
     _judge_decoding(units)
     decoded = [unit for unit in units if unit.found["verdict"] == "decodable"]
-    _test_labels(bench, emotion, decoded, draws=draws)
+    _test_labels(probing, condition, decoded, draws=draws)
     _judge_directions(units)
     return units
 
 
 def _examine_unit(
-    bench: Bench, emotion: Emotion, name: str, codes: NDArray[np.int8], *, draws: Draws
+    probing: Probing, condition: ConditionProbe, name: str, codes: NDArray[np.int8], *, draws: Draws
 ) -> Unit:
     rows = np.flatnonzero(codes != UNKNOWN)
     shown = codes[rows] == SHOWN
-    tested = np.isin(bench.dog[rows], np.concatenate([fold.test for fold in bench.folds]))
-    found = _count(bench, rows[tested], shown[tested])
+    tested = np.isin(probing.subject[rows], np.concatenate([fold.test for fold in probing.folds]))
+    found = _count(probing, rows[tested], shown[tested])
     found["reason"] = _find_obstacle(found)
     if found["reason"] is not None:
         return Unit(name, rows, shown, np.full(len(rows), np.nan), found)
-    origin = bench.material.origin.iloc[rows]
+    origin = probing.material.origin.iloc[rows]
     moves = move_coding(shown, origin, number=draws.permutations, seed=draws.seed)
-    observed, scores = _measure(bench, emotion, rows, shown[None])
+    observed, scores = _measure(probing, condition, rows, shown[None])
     unit = Unit(name, rows, shown, scores[0], found)
     chance = Chance(
         {measure: float(values[0]) for measure, values in observed.items()},
-        _measure_moved(bench, emotion, rows, moves.codings),
+        _measure_moved(probing, condition, rows, moves.codings),
         moves.exact,
     )
-    found |= _describe_decoding(bench, unit, chance, draws=draws)
+    found |= _describe_decoding(probing, unit, chance, draws=draws)
     found["permutation"]["moved"] = moves.kind
-    found["direction"] = _describe_direction(emotion, chance)
+    found["direction"] = _describe_direction(condition, chance)
     return unit
 
 
-def _count(bench: Bench, rows: Rows, shown: Mask) -> dict[str, Any]:
-    """Return how much there is of a unit among the coded frames of tested dogs."""
-    dog = bench.dog[rows]
-    states = {(int(each), bool(state)) for each, state in zip(dog, shown, strict=True)}
-    both = sum((each, True) in states and (each, False) in states for each in np.unique(dog))
+def _count(probing: Probing, rows: Rows, shown: Mask) -> dict[str, Any]:
+    """Return how much there is of a unit among the coded frames of tested subjects."""
+    subject = probing.subject[rows]
+    states = {(int(each), bool(state)) for each, state in zip(subject, shown, strict=True)}
+    both = sum((each, True) in states and (each, False) in states for each in np.unique(subject))
     return {
         "frames": len(rows),
         "shown": int(shown.sum()),
         "prevalence": finite_or_none(float(shown.mean())) if len(rows) else None,
-        "clips": len(np.unique(bench.clip[rows])),
-        "subjects": {"coded": len(np.unique(dog)), "both_states": both},
+        "clips": len(np.unique(probing.clip[rows])),
+        "subjects": {"coded": len(np.unique(subject)), "both_states": both},
     }
 
 
 def _find_obstacle(found: Mapping[str, Any]) -> str | None:
     """Return why a unit cannot be judged, with the numbers; None where it can."""
-    dogs, shown = found["subjects"]["both_states"], found["shown"]
-    if dogs < MIN_DOGS:
+    subjects, shown = found["subjects"]["both_states"], found["shown"]
+    if subjects < MIN_SUBJECTS:
         return (
-            f"{dogs} tested dog(s) show it in some coded frames and not in others; at least "
-            f"{MIN_DOGS} are needed"
+            f"{subjects} tested dog(s) show it in some coded frames and not in others; at least "
+            f"{MIN_SUBJECTS} are needed"
         )
     least = min(shown, found["frames"] - shown)
     if least < MIN_FRAMES:
@@ -190,40 +190,45 @@ def _find_obstacle(found: Mapping[str, Any]) -> str | None:
 
 
 def _measure(
-    bench: Bench, emotion: Emotion, rows: Rows, codings: Mask
+    probing: Probing, condition: ConditionProbe, rows: Rows, codings: Mask
 ) -> tuple[dict[str, Array], Array]:
     """Return what is measured of R codings, (R,) each, and their scores (R, M)."""
-    sums = sum_codings(bench, rows, codings)
-    learned = learn_directions(bench, sums)
-    scores = score_frames(bench, rows, learned)
+    sums = sum_codings(probing, rows, codings)
+    learned = learn_directions(probing, sums)
+    scores = score_frames(probing, rows, learned)
     known = np.isfinite(scores[0])
-    dog = bench.dog[rows]
-    remaining = measure_remaining(bench, emotion, learned)
-    everyone = learn_group(bench, sums, bench.everyone)
-    weight = weigh_frames(bench, rows)
+    subject = probing.subject[rows]
+    remaining = measure_remaining(probing, condition, learned)
+    everyone = learn_group(probing, sums, probing.everyone)
+    weight = weigh_frames(probing, rows)
     return {
         "auroc": measure_areas(scores[:, known], codings[:, known]),
-        "within": average_within(scores[:, known], codings[:, known], dog[known]),
-        "correlation": correlate_within(scores, emotion.scores[rows], dog, weight),
-        "sensitivity": measure_sensitivity(bench, emotion, rows, everyone),
+        "within": average_within(scores[:, known], codings[:, known], subject[known]),
+        "correlation": correlate_within(scores, condition.scores[rows], subject, weight),
+        "sensitivity": measure_sensitivity(probing, condition, rows, everyone),
         "remaining_auroc": remaining.auroc,
         "remaining_balanced_accuracy": remaining.balanced_accuracy,
     }, scores
 
 
-def _measure_moved(bench: Bench, emotion: Emotion, rows: Rows, codings: Mask) -> dict[str, Array]:
+def _measure_moved(
+    probing: Probing, condition: ConditionProbe, rows: Rows, codings: Mask
+) -> dict[str, Array]:
     """Return what is measured of R codings, some at a time, (R,) each."""
     parts: dict[str, list[Array]] = defaultdict(list)
-    for some in iter_chunks(bench, codings):
-        for name, values in _measure(bench, emotion, rows, some)[0].items():
+    for some in iter_chunks(probing, codings):
+        for name, values in _measure(probing, condition, rows, some)[0].items():
             parts[name].append(values)
     return {name: np.concatenate(values) for name, values in parts.items()}
 
 
-def _describe_decoding(bench: Bench, unit: Unit, chance: Chance, *, draws: Draws) -> dict[str, Any]:
+def _describe_decoding(
+    probing: Probing, unit: Unit, chance: Chance, *, draws: Draws
+) -> dict[str, Any]:
     known = np.isfinite(unit.scores)
-    scores, shown, dog = unit.scores[known], unit.shown[known], bench.dog[unit.rows][known]
-    within = measure_within(scores[None], shown[None], dog)[0]
+    scores, shown = unit.scores[known], unit.shown[known]
+    subject = probing.subject[unit.rows][known]
+    within = measure_within(scores[None], shown[None], subject)[0]
     within = within[np.isfinite(within)]
     ends = bound_mean(within)
     return {
@@ -240,27 +245,27 @@ def _describe_decoding(bench: Bench, unit: Unit, chance: Chance, *, draws: Draws
         },
         "pooled": {
             "auroc": chance.know("auroc"),
-            "interval": _bound_area(scores, shown, dog, draws=draws),
+            "interval": _bound_area(scores, shown, subject, draws=draws),
             "p": chance.compute_p("auroc"),
             **chance.describe_null("auroc"),
         },
     }
 
 
-def _bound_area(scores: Array, shown: Mask, dog: Rows, *, draws: Draws) -> list[float] | None:
-    """Return the 95 % interval of the AUROC from resampling dogs."""
+def _bound_area(scores: Array, shown: Mask, subject: Rows, *, draws: Draws) -> list[float] | None:
+    """Return the 95 % interval of the AUROC from resampling subjects."""
     second = expit((scores - scores.mean()) / max(scores.std(), _ROUNDING))
     probability = np.stack([1 - second, second], axis=1)
     predictions = Predictions(
-        shown.astype(np.int64), probability, dog.astype(object), ("absent", "shown")
+        shown.astype(np.int64), probability, subject.astype(object), ("absent", "shown")
     )
     ends = compute_intervals(predictions, resamples=draws.resamples, seed=draws.seed)["auroc"]
     return None if ends is None else list(ends)
 
 
-def _describe_direction(emotion: Emotion, chance: Chance) -> dict[str, Any]:
+def _describe_direction(condition: ConditionProbe, chance: Chance) -> dict[str, Any]:
     """Return how the unit's direction lies to the condition's, against codings moved."""
-    described: dict[str, Any] = {"label": emotion.label, "logit_spread": emotion.logit_spread}
+    described: dict[str, Any] = {"label": condition.label, "logit_spread": condition.logit_spread}
     for name in ("correlation", "sensitivity"):
         described[name] = {
             "value": chance.know(name),
@@ -268,8 +273,8 @@ def _describe_direction(emotion: Emotion, chance: Chance) -> dict[str, Any]:
             "p": chance.compute_p_both_ways(name),
         }
     whole = {
-        "auroc": emotion.whole.auroc,
-        "balanced_accuracy": emotion.whole.balanced_accuracy,
+        "auroc": condition.whole.auroc,
+        "balanced_accuracy": condition.whole.balanced_accuracy,
     }
     described["removal"] = {
         measure: {
@@ -283,21 +288,23 @@ def _describe_direction(emotion: Emotion, chance: Chance) -> dict[str, Any]:
     return described
 
 
-def _test_labels(bench: Bench, emotion: Emotion, units: Sequence[Unit], *, draws: Draws) -> None:
+def _test_labels(
+    probing: Probing, condition: ConditionProbe, units: Sequence[Unit], *, draws: Draws
+) -> None:
     """Add to each unit's direction what labels that are moved instead give, and the p of that."""
     if not units:
         return
-    labellings, exact = move_labels(bench, emotion, number=draws.permutations, seed=draws.seed)
-    own = {unit.name: _learn_unit(bench, unit) for unit in units}
+    labellings, exact = move_labels(probing, condition, number=draws.permutations, seed=draws.seed)
+    own = {unit.name: _learn_unit(probing, unit) for unit in units}
     parts: dict[str, list[Array]] = defaultdict(list)
     steps: dict[str, list[Array]] = defaultdict(list)
-    for scores, everyone in iter_moved_emotions(bench, labellings):
+    for scores, everyone in iter_moved_conditions(probing, labellings):
         for unit in units:
-            parts[unit.name].append(_correlate(bench, unit, scores))
-            steps[unit.name].append(measure_steps(bench, everyone, unit.rows, own[unit.name]))
+            parts[unit.name].append(_correlate(probing, unit, scores))
+            steps[unit.name].append(measure_steps(probing, everyone, unit.rows, own[unit.name]))
     for unit in units:
         direction = unit.found["direction"]
-        step = float(measure_steps(bench, emotion.everyone, unit.rows, own[unit.name])[0])
+        step = float(measure_steps(probing, condition.everyone, unit.rows, own[unit.name])[0])
         chance = Chance(
             {"correlation": _read(direction["correlation"]["value"]), "sensitivity": step},
             {
@@ -311,19 +318,19 @@ def _test_labels(bench: Bench, emotion: Emotion, units: Sequence[Unit], *, draws
             direction[name]["p_labels"] = chance.compute_p_both_ways(name)
 
 
-def _learn_unit(bench: Bench, unit: Unit) -> Learned:
-    return learn_group(bench, sum_codings(bench, unit.rows, unit.shown[None]), bench.everyone)
+def _learn_unit(probing: Probing, unit: Unit) -> Learned:
+    return learn_group(probing, sum_codings(probing, unit.rows, unit.shown[None]), probing.everyone)
 
 
 def _read(value: float | None) -> float:
     return np.nan if value is None else value
 
 
-def _correlate(bench: Bench, unit: Unit, scores: Array) -> Array:
+def _correlate(probing: Probing, unit: Unit, scores: Array) -> Array:
     """Return the correlation of a unit's scores, (M,), with others of all crops, (R, N)."""
-    weight = weigh_frames(bench, unit.rows)
+    weight = weigh_frames(probing, unit.rows)
     own = np.broadcast_to(unit.scores, (len(scores), len(unit.rows)))
-    return correlate_within(own, scores[:, unit.rows], bench.dog[unit.rows], weight)
+    return correlate_within(own, scores[:, unit.rows], probing.subject[unit.rows], weight)
 
 
 def _judge_decoding(units: Iterable[Unit]) -> None:
