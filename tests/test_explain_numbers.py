@@ -16,7 +16,7 @@ from canemo.explain.numbers import (
     average_maps,
     describe_model,
     tabulate_crops,
-    tabulate_dogs,
+    tabulate_subjects,
 )
 from canemo.explain.regions import BANDS, MODEL_LANDMARKS, draw_bands, measure_cells
 from canemo.explain.report_card import grade_maps
@@ -238,7 +238,7 @@ def test_mean_maps_are_those_of_the_leading_method_by_condition_and_dog():
 
 def test_dogs_one_by_one_make_up_the_difference():
     found = draw_found()
-    table = tabulate_dogs(found)
+    table = tabulate_subjects(found)
     assert set(table["method"]) == {"contribution"}  # EigenCAM has no parts that add up
     gap = by_region(describe_model(found)["methods"][0]["gap"])
     means = table.groupby("region")["gap"].mean()

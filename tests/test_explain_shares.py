@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from canemo.explain.gaps import NO_DIFFERENCE, NO_DOGS, UNCLEAR_WHOLE, WHOLE, split_gap
-from canemo.explain.parts import ALL_ALIKE, NO_AREA, ONE_DOG, list_rows, measure_parts
+from canemo.explain.gaps import NO_DIFFERENCE, NO_SUBJECTS, UNCLEAR_WHOLE, WHOLE, split_gap
+from canemo.explain.parts import ALL_ALIKE, NO_AREA, ONE_SUBJECT, list_rows, measure_parts
 from canemo.explain.regions import draw_bands, measure_cells
 from canemo.explain.shares import NO_EVIDENCE, NONE_HERE, measure_shares
 from canemo.species import DOG
@@ -127,7 +127,7 @@ def test_clips_and_dogs_weigh_the_same_whatever_their_number():
     share = np.array([0.1, 0.3, 0.6, 0.9])
     maps = np.stack([share, 1 - share], axis=-1)[:, None]
     shares = measure_shares(maps, cells, origin, labels=LABELS, regions=("left", "right"))
-    dogs = shares.by_dog[shares.by_dog["region"] == "left"].set_index("subject_id")
+    dogs = shares.by_subject[shares.by_subject["region"] == "left"].set_index("subject_id")
     assert dogs["share"].to_dict() == pytest.approx({"ada": (0.2 + 0.6) / 2, "rex": 0.9})
     assert dogs["ratio"].to_dict() == pytest.approx({"ada": 0.8, "rex": 1.8})
     assert dogs[["clips", "crops"]].loc["ada"].tolist() == [2, 3]
@@ -215,7 +215,7 @@ def test_parts_add_up_to_the_difference_of_the_mean_logits():
     dogs = clips["logit"].mean().groupby(level=[0, 1]).mean().unstack()
     wanted = (dogs["rest"] - dogs["play"]).mean()
     assert table.loc[WHOLE, "gap"] == pytest.approx(wanted, abs=1e-9)
-    whole = gap.by_dog[gap.by_dog["region"] == WHOLE].set_index("subject_id")["gap"]
+    whole = gap.by_subject[gap.by_subject["region"] == WHOLE].set_index("subject_id")["gap"]
     assert whole.to_dict() == pytest.approx((dogs["rest"] - dogs["play"]).to_dict())
     np.testing.assert_array_equal(maps, before[0])
     pd.testing.assert_frame_equal(origin, before[1])
@@ -332,7 +332,7 @@ def test_maps_of_zeros_say_nothing_and_why():
     assert table[["gap_low", "percent", "p", "p_holm"]].isna().all(axis=None)
     shares = measure_shares(maps, cells, origin, labels=LABELS)
     assert set(shares.table["reason"]) == {NO_EVIDENCE}
-    assert len(shares.by_dog) == 0
+    assert len(shares.by_subject) == 0
 
 
 def test_region_without_area_is_not_tested():
@@ -365,11 +365,11 @@ def test_one_dog_gives_numbers_without_an_interval():
     origin = make_origin(dogs=1)
     maps, cells = draw_maps(origin, planted=500), cells_of(len(origin))
     table = split_gap(maps, cells, origin, first="play", second="rest").table
-    assert set(table["reason"]) == {ONE_DOG}
+    assert set(table["reason"]) == {ONE_SUBJECT}
     assert table["gap"].notna().all()
     assert table[["gap_low", "gap_high", "p", "p_holm", "percent"]].isna().all(axis=None)
     shares = measure_shares(maps, cells, origin, labels=LABELS).table
-    assert set(shares["reason"]) == {ONE_DOG}
+    assert set(shares["reason"]) == {ONE_SUBJECT}
     assert shares["share"].notna().all()
     assert shares["ratio_low"].isna().all()
 
@@ -378,7 +378,7 @@ def test_no_dog_in_both_conditions():
     origin = make_origin(dogs=4)
     origin["label"] = np.where(origin["subject_id"] < "dog02", "play", "rest")
     gap = split_gap(draw_maps(origin), cells_of(len(origin)), origin, first="play", second="rest")
-    assert set(gap.table["reason"]) == {NO_DOGS}
+    assert set(gap.table["reason"]) == {NO_SUBJECTS}
     assert gap.left_out == ("dog00", "dog01", "dog02", "dog03")
     assert gap.table["gap"].isna().all()
 
@@ -408,7 +408,7 @@ def test_tables_go_to_parquet_and_json(tmp_path):
     maps, cells = draw_maps(origin), cells_of(len(origin))
     shares = measure_shares(maps, cells, origin, labels=LABELS)
     gap = split_gap(maps, cells, origin, first="play", second="rest")
-    for table in (shares.table, shares.by_dog, gap.table, gap.by_dog):
+    for table in (shares.table, shares.by_subject, gap.table, gap.by_subject):
         table.to_parquet(tmp_path / "t.parquet")
         pd.testing.assert_frame_equal(
             pd.read_parquet(tmp_path / "t.parquet"), table, check_dtype=False

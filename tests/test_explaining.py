@@ -150,8 +150,8 @@ def test_parts_and_areas_of_each_row_add_up(explained):
 def test_gap_of_all_regions_is_the_difference_of_the_mean_logits(explained):
     folder = explained[1].folder
     table = read_table(folder).query("method == 'contribution'")
-    by_dog = table.groupby(["subject_id", "label"])["logit"].mean().unstack()
-    difference = (by_dog["anticipation"] - by_dog["frustration"]).mean()
+    by_subject = table.groupby(["subject_id", "label"])["logit"].mean().unstack()
+    difference = (by_subject["anticipation"] - by_subject["frustration"]).mean()
     rows = {row["region"]: row for row in explained[1].content["models"][0]["methods"][0]["gap"]}
     assert rows["all"]["gap"] == pytest.approx(difference, abs=1e-3)
     parts = sum(rows[region]["gap"] for region in DOG.regions)

@@ -102,9 +102,9 @@ def measure_splits(
 def measure_identity(
     learner: DiscriminantLearner, settings: EvaluateConfig
 ) -> dict[str, Any] | None:
-    """Return how often a clip's dog is named by a probe that knows the dog's other clips.
+    """Return how often a clip's subject is named by a probe that knows the subject's other clips.
 
-    Dogs with one clip are left out; None where fewer than two remain.
+    Subjects with one clip are left out; None where fewer than two remain.
     """
     material, rng = learner.material, np.random.default_rng(settings.seed)
     clips = material.origin.drop_duplicates("video_id")
@@ -119,9 +119,9 @@ def measure_identity(
         label=material.origin["subject_id"],
         subject_id=[f"{fold[video]}" for video in material.origin["video_id"]],
     )
-    dogs = replace(material, origin=origin, labels=tuple(sorted(several)))
-    found = _evaluate(DiscriminantLearner((dogs,), learner.probe), settings)
-    videos = select_level(found.predictions, "video", dogs.labels)
+    subjects = replace(material, origin=origin, labels=tuple(sorted(several)))
+    found = _evaluate(DiscriminantLearner((subjects,), learner.probe), settings)
+    videos = select_level(found.predictions, "video", subjects.labels)
     return {
         "accuracy": compute_scores(videos)["accuracy"],
         "chance": float(np.bincount(videos.label_index).max() / len(videos.label_index)),
@@ -130,9 +130,9 @@ def measure_identity(
 
 
 def centre_subjects(learner: DiscriminantLearner) -> DiscriminantLearner:
-    """Return a learner of crops from which the mean of their dog's clips was taken.
+    """Return a learner of crops from which the mean of their subject's clips was taken.
 
-    A tested dog's mean comes from its own clips, not from their labels.
+    A tested subject's mean comes from its own clips, not from their labels.
     """
     material = learner.material
     owner = pd.factorize(material.origin["subject_id"])[0]
@@ -145,9 +145,9 @@ def centre_subjects(learner: DiscriminantLearner) -> DiscriminantLearner:
 
 @dataclass(frozen=True)
 class SubjectFreeLearner:
-    """A discriminant without the directions in which training dogs differ on average.
+    """A discriminant without the directions in which training subjects differ on average.
 
-    The directions are those of the training dogs' mean clips; `base` has one material and one
+    The directions are those of the training subjects' mean clips; `base` has one material and one
     penalty.
     """
 
@@ -168,7 +168,7 @@ class SubjectFreeLearner:
         reading, clips = self.base.readings[0], self.base.select_clips(rows)
         training = select_training(reading.moments, clips)
         owner = reading.clip_group[clips]
-        means = np.stack([training.clips[owner == dog].mean(axis=0) for dog in np.unique(owner)])
+        means = np.stack([training.clips[owner == each].mean(axis=0) for each in np.unique(owner)])
         _, size, directions = np.linalg.svd(means - means.mean(axis=0), full_matrices=False)
         basis = directions[size > 1e-6 * max(size.max(), 1e-12)]
         probe = self.base.fit_probes(reading, training.without(basis), clips, np.ones(1))[0]
@@ -178,10 +178,10 @@ class SubjectFreeLearner:
 def measure_selection(
     learner: DiscriminantLearner, split: Split, settings: EvaluateConfig
 ) -> dict[str, Any]:
-    """Return what keeping frames that a probe fitted to all dogs is sure of would have claimed.
+    """Return what keeping frames that a probe fitted to all subjects is sure of would have claimed.
 
     Half of each clip's frames are kept, those whose own label that probe finds most probable. The
-    evaluation that follows is by dog, and yet it has seen the labels of the tested dogs.
+    evaluation that follows is by subject, and yet it has seen the labels of the tested subjects.
     """
     material = learner.material
     everyone = np.ones(len(material.origin), dtype=bool)
@@ -202,7 +202,7 @@ def compare_drops(
     """Return the share of frames lost by label, and a p value for their difference.
 
     The statistic is the largest difference between labels of the mean share lost per clip; whole
-    clips change labels within dogs. None where no dog has clips of two labels.
+    clips change labels within subjects. None where no subject has clips of two labels.
     """
     clips = ledger.assign(lost=ledger["fate"] != Fate.USED).groupby("video_id", sort=False)
     table = clips.agg(
@@ -226,7 +226,7 @@ def compare_drops(
 
 
 def describe_sessions(evidence: Evidence) -> dict[str, Any]:
-    """Return the sessions of videos.csv that several dogs, and so several folds, share."""
+    """Return the sessions of videos.csv that several subjects, and so several folds, share."""
     categories = list_categories(evidence.study)
     column = next((name for name in categories if name.casefold() in SESSIONS), None)
     if column is None:
@@ -234,10 +234,10 @@ def describe_sessions(evidence: Evidence) -> dict[str, Any]:
     owners: dict[str, set[str]] = {}
     for video in evidence.study.videos:
         owners.setdefault(categories[column].get(video.video_id, ""), set()).add(video.subject_id)
-    shared = {value: sorted(dogs) for value, dogs in owners.items() if value and len(dogs) > 1}
+    several = {value: sorted(who) for value, who in owners.items() if value and len(who) > 1}
     return {
         "column": column,
-        "shared": [{"session": value, "subjects": dogs} for value, dogs in shared.items()],
+        "shared": [{"session": value, "subjects": subjects} for value, subjects in several.items()],
     }
 
 

@@ -22,22 +22,22 @@ _NOT_COMPARED: dict[str, Any] = {
 
 
 def find_duplicates(material: Material) -> dict[str, Any]:
-    """Return pairs of clips of different dogs, or of different labels, that look alike.
+    """Return pairs of clips of different subjects, or of different labels, that look alike.
 
     Returns
     -------
     dict
         ``threshold``, the median cosine of crops next to each other in time; ``n`` pairs found,
-        ``n_across`` dogs and ``n_within`` one dog, and the first `MAX_PAIRS` of either kind as
-        ``pairs``, those across dogs first, most alike first, each with names,
-        subjects and labels of both clips and ``cosine``, the median over the matched crops.
+        ``n_across`` subjects and ``n_within`` one subject, and the first `MAX_PAIRS` of either kind
+        as ``pairs``, those across subjects first, most alike first, each with names, subjects and
+        labels of both clips and ``cosine``, the median over the matched crops.
 
     Notes
     -----
     Cosines are between standardised features. Two clips are a pair where at least half of the crops
     of one of them have a crop in the other that is as alike as neighbours in time are. Where that
-    holds of most clips of different dogs, features cannot tell footage apart: ``threshold`` is None
-    then, as where no clip has two crops, and there is no pair.
+    holds of most clips of different subjects, features cannot tell footage apart: ``threshold`` is
+    None then, as where no clip has two crops, and there is no pair.
     """
     origin, x = material.origin, _normalise(material.x)
     clip, names = pd.factorize(origin["video_id"].to_numpy(dtype=object))
@@ -50,7 +50,7 @@ def find_duplicates(material: Material) -> dict[str, Any]:
     subjects, labels = first["subject_id"].to_numpy(), first["label"].to_numpy()
     starts = np.flatnonzero(np.diff(clip, prepend=-1))
     found: list[tuple[int, int, float]] = []
-    between: list[float] = []  # how alike clips of different dogs are
+    between: list[float] = []  # how alike clips of different subjects are
     for number, start in enumerate(starts):
         rows = slice(start, starts[number + 1] if number + 1 < len(starts) else len(clip))
         nearest = np.maximum.reduceat(x[rows] @ x.T, starts, axis=1)  # (crops, clips)

@@ -1,4 +1,4 @@
-"""The evaluation: learn from some dogs, test on others, and put the result into numbers."""
+"""The evaluation: learn from some subjects, test on others, and put the result into numbers."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from canemo.explain.numbers import (
     average_maps,
     describe_model,
     tabulate_crops,
-    tabulate_dogs,
+    tabulate_subjects,
 )
 from canemo.explain.regions import outline_regions
 from canemo.explained import Explained
@@ -79,7 +79,7 @@ def write_explanation(
             partial_place / "tests.parquet",
         )
         write_table(
-            join_tables([tabulate_dogs(each) for each in found]), partial_place / "dogs.parquet"
+            join_tables([tabulate_subjects(each) for each in found]), partial_place / "dogs.parquet"
         )
         pairs = list(zip(models, found, strict=True))
         draw_explanation(

@@ -49,15 +49,15 @@ def find_alignment(study: Study) -> list[Finding]:
         )
     for column, values in list_categories(study).items():
         seen: dict[str, set[str]] = {}
-        dogs: dict[str, set[str]] = {}
+        subjects: dict[str, set[str]] = {}
         for video in study.videos:
             if video.video_id not in values:
                 continue
             seen.setdefault(values[video.video_id], set()).add(video.label)
-            dogs.setdefault(values[video.video_id], set()).add(video.subject_id)
+            subjects.setdefault(values[video.video_id], set()).add(video.subject_id)
         if any(len(labels) > 1 for labels in seen.values()):
             continue
-        if any(len(owners) > 1 for owners in dogs.values()):
+        if any(len(owners) > 1 for owners in subjects.values()):
             text = (
                 f"nothing can be concluded about the condition: each {column} has clips of one "
                 f"condition only and dogs share them, so that whatever differs between the values "
@@ -75,7 +75,7 @@ def find_alignment(study: Study) -> list[Finding]:
 
 
 def judge_metadata(found: Mapping[str, Any] | None, *, labels: int) -> list[Finding]:
-    """Return an alarm where metadata alone predict the label of unseen dogs."""
+    """Return an alarm where metadata alone predict the label of unseen subjects."""
     interval = None if found is None else found["interval"]["balanced_accuracy"]
     if found is None or interval is None or interval[0] <= 1 / labels:
         return []

@@ -77,7 +77,7 @@ def fit_gradient(
     Notes
     -----
     The features go in as the backbone gives them, not standardised: the paper mentions nothing of
-    the kind. No epoch is chosen: that would need dogs kept aside for it.
+    the kind. No epoch is chosen: that would need subjects kept aside for it.
 
     References
     ----------

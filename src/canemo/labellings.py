@@ -1,4 +1,4 @@
-"""Other ways in which the labels of a study could have fallen, each dog keeping its own."""
+"""Other ways in which the labels of a study could have fallen, each subject keeping its own."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ MAX_VALUES = 20
 def describe_clips(evidence: Evidence) -> pd.DataFrame:
     """Return one row per clip that has a crop: its metadata as numbers, indexed by video_id.
 
-    The order of a dog's rows in videos.csv counts as that of filming, unless they are sorted by
+    The order of a subject's rows in videos.csv counts as that of filming, unless they are sorted by
     label.
 
     Columns named ``NAME=VALUE`` are 1 where a column of videos.csv has that value. Columns without
@@ -70,7 +70,7 @@ def list_categories(study: Study) -> Mapping[str, dict[str, str]]:
 
 
 def _read_tables(study: Study) -> pd.DataFrame:
-    """Return the order within each dog and the further columns of videos.csv as numbers."""
+    """Return the order within each subject and the further columns of videos.csv as numbers."""
     videos = pd.DataFrame(
         [(video.subject_id, video.label) for video in study.videos], columns=["subject", "label"]
     )
@@ -91,7 +91,7 @@ def _read_tables(study: Study) -> pd.DataFrame:
 
 
 def _is_sorted_by_label(videos: pd.DataFrame) -> bool:
-    """Tell whether each dog's rows come label by label, as tables sorted by file name do.
+    """Tell whether each subject's rows come label by label, as tables sorted by file name do.
 
     The order of such rows is not that of filming.
     """
@@ -133,7 +133,7 @@ def _measure_light(used: pd.DataFrame) -> pd.DataFrame:
 
 
 def score_metadata(evidence: Evidence, first: Material) -> dict[str, Any] | None:
-    """Return how well metadata alone predict the label of unseen dogs, clip by clip.
+    """Return how well metadata alone predict the label of unseen subjects, clip by clip.
 
     Returns
     -------
@@ -151,7 +151,7 @@ def score_metadata(evidence: Evidence, first: Material) -> dict[str, Any] | None
 
 
 def predict_clips(table: pd.DataFrame, first: Material, evidence: Evidence) -> Predictions:
-    """Return what a probe on numbers of each clip says of clips of unseen dogs.
+    """Return what a probe on numbers of each clip says of clips of unseen subjects.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def predict_clips(table: pd.DataFrame, first: Material, evidence: Evidence) -> P
 
 
 def evaluate_clips(material: Material, evidence: Evidence) -> Predictions:
-    """Return what a discriminant with default settings says of clips of unseen dogs."""
+    """Return what a discriminant with default settings says of clips of unseen subjects."""
     learner = DiscriminantLearner((material,), ProbeConfig())
     found = evaluate_learner(learner, evidence.split, seed=evidence.config.evaluate.seed)
     return select_level(found.predictions, "video", material.labels)

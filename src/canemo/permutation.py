@@ -1,8 +1,8 @@
-"""The permutation test: labels are moved among each dog's own clips, and all is learned anew.
+"""The permutation test: labels are moved among each subject's own clips, and all is learned anew.
 
-Whole clips change labels, within a dog only, so the null keeps everything that is not the label:
-how many clips of each label a dog has, and how alike its clips are. Choices in inner folds are made
-anew too.
+Whole clips change labels, within a subject only, so the null keeps everything that is not the
+label: how many clips of each label a subject has, and how alike its clips are. Choices in inner
+folds are made anew too.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def compare_labellings(
     seed: int,
     progress: ProgressFn | None = None,
 ) -> Chance:
-    """Test whether labels can be told within dogs.
+    """Test whether labels can be told within subjects.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What this study could have shown: the least difference from chance its dogs and clips reveal."""
+"""What this study could have shown: the least difference from chance that it would reveal."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def find_least_detectable(
     simulations: int = 400,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Return the balanced accuracy that a study of these dogs and clips would tell from chance.
+    """Return the balanced accuracy that a study of these subjects and clips would tell from chance.
 
     Parameters
     ----------
@@ -312,7 +312,8 @@ def _interpolate(curve: list[tuple[float, float]], power: float) -> float | None
 def _find_obstacle(predictions: Predictions, level: float, *, counted: bool) -> str | None:
     """Return why no effect, however large, could be shown; None where nothing stands against it.
 
-    Where labellings were `counted` already, those of training dogs too, there are enough of them.
+    Where labellings were `counted` already, those of training subjects too, there are enough of
+    them.
     """
     labels = len(predictions.labels)
     totals = np.bincount(predictions.label_index, minlength=labels)

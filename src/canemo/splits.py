@@ -1,4 +1,4 @@
-"""Which dogs train and which dogs test. A split knows subjects only, never frames or videos."""
+"""Which subjects train and which test. A split knows subjects only, never frames or videos."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def compute_intervals(
     0.5, 0.77 or 0.95), 93.0 to 95.5 % of intervals held the truth, the least for AUROC 0.95. Of
     percentile intervals 85.8 to 94.1 % did, of BCa intervals 89.2 to 94.2 %. With 8 subjects it
     was 93.6 to 97.5 %, and 75.8 to 91.0 % of percentile intervals. Resampling does not learn anew:
-    where dogs look very unlike each other and also differ in how often each label was filmed,
+    where subjects look very unlike each other and also differ in how often each label was filmed,
     87.5 % held 0.5 where there was nothing (``tests/test_trust_worlds.py``); the permutation test,
     which learns anew, stays right there. A part of this is repeated by
     ``test_intervals_hold_the_truth_as_often_as_stated`` in ``tests/test_stats.py``.

@@ -1,4 +1,4 @@
-"""How the result grows with the number of dogs learned from, by leaving dogs out at random."""
+"""How the result grows with the number of subjects learned from, by leaving some out at random."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LEAST_TRAINED, LEAST_TESTED = 3, 2
 def estimate_learning_curve(
     learner: DiscriminantLearner, penalty: float, *, seed: int
 ) -> dict[str, Any] | None:
-    """Return the balanced accuracy on unseen dogs by number of training dogs, and its fit.
+    """Return the balanced accuracy on unseen subjects by number of training subjects, and its fit.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def estimate_learning_curve(
     penalty
         The strength that the evaluation chose most often; it is not chosen anew.
     seed
-        Draws the subsets: each repeat is an order of the dogs, of which the first m are learned
+        Draws the subsets: each repeat is an order of the subjects, of which the first m are learned
         from and all others tested, for several m up to S - 2.
 
     Returns
@@ -41,8 +41,8 @@ def estimate_learning_curve(
 
     Notes
     -----
-    The band comes from resampling repeats and tested dogs. Subsets of one study share dogs, so
-    it is narrower than that of new studies would be.
+    The band comes from resampling repeats and tested subjects. Subsets of one study share subjects,
+    so it is narrower than that of new studies would be.
     """
     reading, labels = learner.readings[0], len(learner.material.labels)
     subjects = int(reading.clip_group.max()) + 1

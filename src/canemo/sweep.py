@@ -25,7 +25,7 @@ def summarise_sweep(
     dict or None
         ``settings`` tried; ``parts``, one per pooling and choice of frames; ``optimism``: the
         balanced accuracy of the nested choice beside that of the setting that did best on the very
-        dogs it is reported for. None where nothing was offered.
+        subjects it is reported for. None where nothing was offered.
     """
     trials = evaluation.trials
     if trials.empty:

@@ -1,4 +1,4 @@
-"""Faces of single frames joined into tracks over time, and the one track that is the dog."""
+"""Faces of single frames joined into tracks over time, and the one track that is the subject."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FURTHER_PIECE_SHARE = 0.2  # of the detections of the longest piece; shorter one
 
 @dataclass(frozen=True, slots=True)
 class TrackedFace:
-    """A face of the dog at one position of the frame list; `interpolated` where none was found."""
+    """The subject's face at one position of the frame list; `interpolated` where none was found."""
 
     box_xyxy: Box
     score: float
@@ -27,17 +27,17 @@ class TrackedFace:
 
 @dataclass(frozen=True)
 class LinkedVideo:
-    """The dog's face through a video.
+    """The subject's face through a video.
 
     Attributes
     ----------
     faces
         Position in the list of frames -> face.
     persistent_faces
-        How many faces were there for a good part of the video, the dog's own included; above 1
+        How many faces were there for a good part of the video, the subject's own included; above 1
         it is not certain that the kept one is the right one.
     pieces
-        In how many pieces the dog was seen; above 1 that they are one dog is an assumption.
+        In how many pieces the subject was seen; above 1 that they are one subject is an assumption.
     """
 
     faces: dict[int, TrackedFace]
@@ -71,9 +71,9 @@ def link_faces(
 
     A face continues the track whose last box it overlaps (IoU) or nearly touches (centre distance
     relative to the box) within `max_gap_s`. Tracks that are never there at the same time as the
-    kept one, and are no strays of a few frames, are taken for the same dog seen again. Gaps up to
-    `max_gap_s` between two detections of one track are filled by linear interpolation; nothing is
-    ever extrapolated.
+    kept one, and are no strays of a few frames, are taken for the same subject seen again. Gaps up
+    to `max_gap_s` between two detections of one track are filled by linear interpolation; nothing
+    is ever extrapolated.
 
     Parameters
     ----------
@@ -86,19 +86,19 @@ def link_faces(
 
     Notes
     -----
-    Assumes one dog of interest per video. Two dogs that take turns in front of the camera cannot
-    be told apart by position alone.
+    Assumes one subject of interest per video. Two subjects that take turns in front of the camera
+    cannot be told apart by position alone.
     """
     tracks = _build_tracks(times_s, faces, max_gap_s=max_gap_s)
     if not tracks:
         return LinkedVideo({}, persistent_faces=0, pieces=0)
     kept = _select_tracks(tracks)
-    dog: dict[int, TrackedFace] = {}
+    subject: dict[int, TrackedFace] = {}
     for track in kept:
-        dog.update(_fill_gaps(track, times_s, max_gap_s=max_gap_s))
+        subject.update(_fill_gaps(track, times_s, max_gap_s=max_gap_s))
     kept_ids = {id(track) for track in kept}
-    others = sum(_is_persistent(t, dog) for t in tracks if id(t) not in kept_ids)
-    return LinkedVideo(dict(sorted(dog.items())), persistent_faces=1 + others, pieces=len(kept))
+    others = sum(_is_persistent(t, subject) for t in tracks if id(t) not in kept_ids)
+    return LinkedVideo(dict(sorted(subject.items())), persistent_faces=1 + others, pieces=len(kept))
 
 
 def pick_faces(faces: Sequence[Sequence[Face]]) -> LinkedVideo:
@@ -185,9 +185,9 @@ def _fill_gaps(
     return filled
 
 
-def _is_persistent(track: _Track, dog: dict[int, TrackedFace]) -> bool:
-    together = sum(position in dog for position in track.faces)
-    return together >= max(PERSISTENT_FRAMES, PERSISTENT_SHARE * len(dog))
+def _is_persistent(track: _Track, subject: dict[int, TrackedFace]) -> bool:
+    together = sum(position in subject for position in track.faces)
+    return together >= max(PERSISTENT_FRAMES, PERSISTENT_SHARE * len(subject))
 
 
 def _side(box: Box) -> float:

@@ -258,7 +258,7 @@ class MeanFace:
     label
         The condition.
     subject_id
-        The dog, or None for all dogs of the condition.
+        The subject, or None for all subjects of the condition.
     image_rgb
         (side, side, 3) uint8, RGB; black where no crop reaches.
     map
@@ -284,7 +284,7 @@ def average_faces(
     subject_ids: Sequence[str],
     video_ids: Sequence[str],
 ) -> tuple[MeanFace, ...]:
-    """Average aligned faces and their maps by condition and by dog within it.
+    """Average aligned faces and their maps by condition and by subject within it.
 
     Parameters
     ----------
@@ -298,8 +298,9 @@ def average_faces(
     Returns
     -------
     tuple of MeanFace
-        For each condition in alphabetical order, all its dogs first, then each dog. Crops of a
-        clip weigh the same within it, clips within their dog, dogs within the condition.
+        For each condition in alphabetical order, all its subjects first, then each subject. Crops
+        of a clip weigh the same within it, clips within their subject, subjects within the
+        condition.
 
     Raises
     ------
@@ -313,7 +314,7 @@ def average_faces(
     faces: list[MeanFace] = []
     for label in sorted(set(labels)):
         of_label = names[0] == label
-        means, dogs = [], []
+        means, subjects = [], []
         for subject_id in sorted(set(names[1][of_label])):
             chosen = np.flatnonzero(of_label & (names[1] == subject_id))
             clips = sorted(set(names[2][chosen]))
@@ -322,9 +323,13 @@ def average_faces(
             ]
             mean = _mean_known(np.stack(parts))
             means.append(mean)
-            dogs.append(_make_face(mean, label, subject_id, (1, len(clips), len(chosen))))
-        counts = (len(dogs), sum(face.clips for face in dogs), sum(face.crops for face in dogs))
-        faces += [_make_face(_mean_known(np.stack(means)), label, None, counts), *dogs]
+            subjects.append(_make_face(mean, label, subject_id, (1, len(clips), len(chosen))))
+        counts = (
+            len(subjects),
+            sum(face.clips for face in subjects),
+            sum(face.crops for face in subjects),
+        )
+        faces += [_make_face(_mean_known(np.stack(means)), label, None, counts), *subjects]
     return tuple(faces)
 
 

@@ -1,4 +1,4 @@
-"""Which probe explains which dog: one that had not seen it, as when it was tested."""
+"""Which probe explains which subject: one that had not seen it, as when it was tested."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from canemo.splits import Fold
 def fit_unseen(
     evidence: Evidence, *, label: str, tell: Callable[[int, int], None]
 ) -> dict[str, Decision]:
-    """Return, for each tested dog, the decision of the probe of its fold.
+    """Return, for each tested subject, the decision of the probe of its fold.
 
     Parameters
     ----------
@@ -74,10 +74,10 @@ def fit_shuffled(
 
 
 def move_labels(material: Material, *, seed: int) -> Material:
-    """Return the material with the labels of its clips in a random order over all dogs.
+    """Return the material with the labels of its clips in a random order over all subjects.
 
-    Moved within dogs, as the permutation test does it, labels would still be those of the dogs: a
-    map of what tells dogs apart would stay.
+    Moved within subjects, as the permutation test does it, labels would still be those of the
+    subjects: a map of what tells subjects apart would stay.
     """
     clips = material.origin.drop_duplicates("video_id").set_index("video_id")["label"]
     moved = np.random.default_rng(seed).permutation(clips.to_numpy())
@@ -106,7 +106,7 @@ def _take_in_turn(work: Callable[[Fold], Any], folds: Iterable[Fold]) -> list[An
 
 
 def _fit_fold(learner: Learner, fold: Fold, label: str, *, seed: int) -> Decision | None:
-    """Return the decision learned in a fold; None where its training dogs lack a label."""
+    """Return the decision learned in a fold; None where its training subjects lack a label."""
     material = learner.material
     train = np.isin(material.origin["subject_id"].to_numpy(dtype=object), fold.train)
     if len(np.unique(material.label_index[train])) < len(material.labels):

@@ -14,8 +14,8 @@ from canemo.explain.parts import (
     ALL_ALIKE,
     CLIP,
     NO_AREA,
-    ONE_DOG,
-    average_within_dogs,
+    ONE_SUBJECT,
+    average_within_subjects,
     check_origin,
     check_regions,
     lengthen,
@@ -29,7 +29,7 @@ from canemo.stats import LEAST_SPREAD, adjust_holm, bound_mean, flip_signs
 WHOLE = "all"
 """In place of a region: the whole crop."""
 
-NO_DOGS = "no dog has crops of both conditions"
+NO_SUBJECTS = "no dog has crops of both conditions"
 NO_DIFFERENCE = "no difference in any dog"
 UNCLEAR_WHOLE = "no percentages: the whole difference is not clear of zero"
 
@@ -47,26 +47,26 @@ class Gap:
 
         - region
         - gap, gap_low, gap_high: the region's part of the mean difference between the conditions
-          within a dog [logits], with its 95 % interval; the parts sum to that of "all"
+          within a subject [logits], with its 95 % interval; the parts sum to that of "all"
         - moved: of the gap, what would be there if the evidence were the same in both conditions:
           the region is larger in one of them, or lies elsewhere; sums to 0
         - percent: of the whole difference; may be negative or above 100
-        - p: of the sign-flip test that dogs differ in either direction as often: the larger one of
+        - p: of the sign-flip test that subjects differ either way as often: the larger one of
           the gap and of the gap less what moved
         - p_holm: corrected for the number of regions tested; NaN for "all", which is one test
-        - area: of the crop that the region covers, 0 to 1, mean over the same dogs
+        - area: of the crop that the region covers, 0 to 1, mean over the same subjects
         - dogs: with crops of both conditions
         - reason: why a number is missing (NaN), else None
-    by_dog
-        One row per dog and region ("all" included): subject_id, region, gap.
+    by_subject
+        One row per subject and region ("all" included): subject_id, region, gap.
     left_out
-        Dogs with crops of one of the two conditions only.
+        Subjects with crops of one of the two conditions only.
     """
 
     first: str
     second: str
     table: pd.DataFrame
-    by_dog: pd.DataFrame
+    by_subject: pd.DataFrame
     left_out: tuple[str, ...]
 
 
@@ -96,7 +96,7 @@ def split_gap(
     regions
         R names, in the order of the cells.
     draws, seed
-        Of the sign-flip test where there are more than 14 dogs.
+        Of the sign-flip test where there are more than 14 subjects.
 
     Returns
     -------
@@ -109,18 +109,18 @@ def split_gap(
 
     Notes
     -----
-    Within each dog, the mean map of the one condition is taken from that of the other. Evidence
+    Within each subject, the mean map of the one condition is taken from that of the other. Evidence
     that is the same in both, such as what the model reads in any picture, cancels. With maps that
     sum to the logit but for a constant (`canemo.explain.contribution`) the parts sum exactly to
     the difference of the mean logits. Each condition's sums are over the regions as they lie in
-    its own crops: where a region grows, so does what it may hold. What the dog's mean map of both
-    conditions has in the regions of the one more than in those of the other is given as `moved`,
-    and a region is told from chance only where it is with and without that.
+    its own crops: where a region grows, so does what it may hold. What the subject's mean map of
+    both conditions has in the regions of the one more than in those of the other is given as
+    `moved`, and a region is told from chance only where it is with and without that.
 
-    The interval is the t interval of the dogs' differences. Percentages are given where the
+    The interval is the t interval of the subjects' differences. Percentages are given where the
     interval of the whole difference leaves out zero; elsewhere they would be parts of nothing.
-    Of 1000 drawn studies of 8 dogs with no difference, 5.0 % of intervals left out zero and 5.3 %
-    of studies had a region with p_holm < 0.05 (``tests/test_explain_shares.py`` repeats it).
+    Of 1000 drawn studies of 8 subjects with no difference, 5.0 % of intervals left out zero and 5.3
+    % of studies had a region with p_holm < 0.05 (``tests/test_explain_shares.py`` repeats it).
 
     References
     ----------
@@ -134,14 +134,14 @@ def split_gap(
     parts = measure_parts(maps[wanted], cells[wanted])
     whole = maps[wanted].sum(axis=(1, 2), dtype=float)
     area = cells[wanted].mean(axis=(2, 3), dtype=float)
-    still = measure_parts(_average_of_dogs(maps[wanted], there), cells[wanted])
+    still = measure_parts(_average_of_subjects(maps[wanted], there), cells[wanted])
     values = {
         "gap": np.column_stack([parts, whole]),
         "moved": np.column_stack([still, np.zeros(len(still))]),
         "area": np.column_stack([area, np.ones(len(area))]),
     }
-    means = average_within_dogs(values, there, names)
-    one, other, left_out = _pair_dogs(means, first, second)
+    means = average_within_subjects(values, there, names)
+    one, other, left_out = _pair_subjects(means, first, second)
     gaps, areas = other - one, (one + other) / 2
     rows = [
         _summarise_gap(
@@ -154,26 +154,26 @@ def split_gap(
         for name in names
     ]
     table = _finish_gaps(pd.DataFrame({"region": names}).join(pd.DataFrame(rows)))
-    by_dog = lengthen(gaps, "gap").reset_index()
-    return Gap(first, second, table, by_dog, left_out)
+    by_subject = lengthen(gaps, "gap").reset_index()
+    return Gap(first, second, table, by_subject, left_out)
 
 
-def _pair_dogs(
+def _pair_subjects(
     means: pd.DataFrame, first: str, second: str
 ) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str, ...]]:
-    """Return the dogs with both labels, once with each, and the names of the others."""
+    """Return the subjects with both labels, once with each, and the names of the others."""
     one, other = (rows_of(means, label).droplevel("label") for label in (first, second))
     both = one.index.intersection(other.index)
     left_out = sorted(one.index.symmetric_difference(other.index))
-    return one.loc[both], other.loc[both], tuple(str(dog) for dog in left_out)
+    return one.loc[both], other.loc[both], tuple(str(subject) for subject in left_out)
 
 
-def _average_of_dogs(maps: NDArray[Any], origin: pd.DataFrame) -> Array:
-    """Return in place of each map (N, h, w) the mean of its dog, both conditions weighing alike."""
+def _average_of_subjects(maps: NDArray[Any], origin: pd.DataFrame) -> Array:
+    """Return for each map (N, h, w) the mean of its subject, both conditions weighing alike."""
     places = range(maps.shape[1] * maps.shape[2])
-    flat = average_within_dogs({"map": maps.reshape(len(maps), -1)}, origin, places)["map"]
-    dogs = flat.groupby(level="subject_id").mean()
-    return dogs.loc[origin["subject_id"]].to_numpy(dtype=float).reshape(maps.shape)
+    flat = average_within_subjects({"map": maps.reshape(len(maps), -1)}, origin, places)["map"]
+    subjects = flat.groupby(level="subject_id").mean()
+    return subjects.loc[origin["subject_id"]].to_numpy(dtype=float).reshape(maps.shape)
 
 
 def _summarise_gap(
@@ -186,14 +186,14 @@ def _summarise_gap(
         "reason": None,
     }
     if not len(values):
-        return {**row, "reason": NO_DOGS}
+        return {**row, "reason": NO_SUBJECTS}
     row |= {
         "gap": float(values.mean()),
         "moved": float(moved.mean()),
         "area": float(areas.mean()),
     }
     if len(values) < 2:
-        return {**row, "reason": ONE_DOG}
+        return {**row, "reason": ONE_SUBJECT}
     if row["area"] <= 0:
         return {**row, "reason": NO_AREA}
     if np.abs(values).max() < LEAST_SPREAD:

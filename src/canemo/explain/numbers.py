@@ -23,7 +23,7 @@ from canemo.explain.shares import measure_shares
 from canemo.records import Image
 from canemo.species import DOG
 
-LEAST_DOGS = 8
+LEAST_SUBJECTS = 8
 """With fewer, no sign-flip test of one of six regions can reach 0.05 after Holm's correction."""
 
 MEAN_FACE_CROPS = 600
@@ -98,7 +98,7 @@ def describe_model(found: Found) -> dict[str, Any]:
         "regions": describe_sources(rows["regions"].tolist()),
         "notes": [
             *found.notes,
-            *_note_dogs(found),
+            *_note_subjects(found),
             *_note_sources(found),
             *_note_mean_faces(found),
             *_note_unseen(found),
@@ -109,22 +109,23 @@ def describe_model(found: Found) -> dict[str, Any]:
     }
 
 
-def _note_dogs(found: Found) -> list[str]:
-    """Return what is to be known of dogs that show one label only, and of too few dogs."""
+def _note_subjects(found: Found) -> list[str]:
+    """Return what is to be known of subjects that show one label only, and of too few subjects."""
     if not found.is_labelled:
         return []
     shown = found.rows.groupby("subject_id")["label"].nunique()
-    single = [str(dog) for dog in shown.index[shown < 2]]
+    single = [str(subject) for subject in shown.index[shown < 2]]
     notes = []
     if single:
         notes.append(
             f"the difference between the labels is one within dogs: {len(single)} with crops of "
             f"one label only do not count there ({', '.join(single)})"
         )
-    if 0 < (shown == 2).sum() < LEAST_DOGS:
+    if 0 < (shown == 2).sum() < LEAST_SUBJECTS:
         notes.append(
-            f"with fewer than {LEAST_DOGS} dogs no region can be told from chance, however clear "
-            "it is: six are tested, and the least p is 2 in 2 to the power of the number of dogs"
+            f"with fewer than {LEAST_SUBJECTS} dogs no region can be told from chance, however "
+            "clear it is: six are tested, and the least p is 2 in 2 to the power of the number of "
+            "dogs"
         )
     return notes
 
@@ -206,7 +207,7 @@ def _describe_method(name: str, found: Found) -> dict[str, Any]:
 
 
 def _average_curves(tests: pd.DataFrame, method: str) -> dict[str, list[float]] | None:
-    """Return the mean curves over dogs, by name, with the ``shares`` they are known at."""
+    """Return the mean curves over subjects, by name, with the ``shares`` they are known at."""
     own = tests[tests["method"] == method] if len(tests) else tests
     if not len(own):
         return None
@@ -214,10 +215,10 @@ def _average_curves(tests: pd.DataFrame, method: str) -> dict[str, list[float]] 
     for name in ("deletion", "deletion_moved", "insertion", "insertion_moved"):
         kind, _, suffix = name.partition("_")
         column = own[f"{kind}_curve{'_' if suffix else ''}{suffix}"]
-        dogs = [
+        subjects = [
             np.mean(np.stack(list(some)), axis=0) for _, some in column.groupby(own["subject_id"])
         ]
-        curves[name] = np.mean(dogs, axis=0).tolist()
+        curves[name] = np.mean(subjects, axis=0).tolist()
     return curves
 
 
@@ -230,12 +231,12 @@ def _measure_all_cells(masks: NDArray[np.float16], maps: Maps) -> NDArray[np.flo
     return np.concatenate(parts)
 
 
-def tabulate_dogs(found: Found) -> pd.DataFrame:
-    """Return one row per method, dog and region, of methods whose maps have parts that add up.
+def tabulate_subjects(found: Found) -> pd.DataFrame:
+    """Return one row per method, subject and region, of methods whose maps have parts that add up.
 
-    ``gap`` is the region's part of the difference between the labels, empty for dogs without crops
-    of both; ``share_LABEL`` its share of the evidence for the label in crops of that label, and
-    ``area_LABEL`` the region's share of their area.
+    ``gap`` is the region's part of the difference between the labels, empty for subjects without
+    crops of both; ``share_LABEL`` its share of the evidence for the label in crops of that label,
+    and ``area_LABEL`` the region's share of their area.
     """
     other, label = found.labels
     tables = []
@@ -243,9 +244,9 @@ def tabulate_dogs(found: Found) -> pd.DataFrame:
         if not METHODS[name].signed:
             continue
         cells = _measure_all_cells(found.masks, maps)
-        shares = measure_shares(maps, cells, found.rows, labels=found.labels).by_dog
+        shares = measure_shares(maps, cells, found.rows, labels=found.labels).by_subject
         gap = split_gap(maps, cells, found.rows, first=other, second=label, regions=DOG.regions)
-        keys, table = ["subject_id", "region"], gap.by_dog
+        keys, table = ["subject_id", "region"], gap.by_subject
         for which, rows in shares.groupby("label", sort=True):
             own = rows[[*keys, "share", "area"]]
             named = own.rename(columns={"share": f"share_{which}", "area": f"area_{which}"})
@@ -308,7 +309,7 @@ def tabulate_crops(found: Found) -> pd.DataFrame:
 def average_maps(
     found: Found, images_rgb: Sequence[Image], places: NDArray[np.int64]
 ) -> tuple[MeanFace, ...]:
-    """Return mean faces and mean maps of the leading method, by condition and by dog.
+    """Return mean faces and mean maps of the leading method, by condition and by subject.
 
     Parameters
     ----------

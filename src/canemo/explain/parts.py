@@ -1,8 +1,8 @@
-"""What maps have in each region of the face, averaged within dogs: what shares and gaps rest on.
+"""What maps have in each region of the face, averaged within subjects, for shares and gaps.
 
 Maps are additive: what a map has in each region adds up to its sum. Crops of a clip weigh the same
-within it, clips within their dog, dogs among each other; intervals and tests take dogs as the
-units, for a dog's clips are not independent.
+within it, clips within their subject, subjects among each other; intervals and tests take subjects
+as the units, for a subject's clips are not independent.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from canemo.metrics import Array
 
-ONE_DOG = "one dog: nothing to say of others"
+ONE_SUBJECT = "one dog: nothing to say of others"
 NO_AREA = "the region has no area"
 ALL_ALIKE = "the same in every dog"
 
@@ -54,10 +54,10 @@ def measure_parts(maps: NDArray[Any], cells: NDArray[Any]) -> Array:
     return np.asarray(np.einsum("nhw,nrhw->nr", maps.astype(float), cells.astype(float)))
 
 
-def average_within_dogs(
+def average_within_subjects(
     values: Mapping[str, Array], origin: pd.DataFrame, regions: Sequence[str] | range
 ) -> pd.DataFrame:
-    """Return one row per label and dog: the mean over its clips of the mean over their crops.
+    """Return one row per label and subject: the mean over its clips of the mean over their crops.
 
     Columns are those of `values`, each (N, R), and within them the regions.
     """
@@ -73,7 +73,7 @@ def rows_of(table: pd.DataFrame, label: str) -> pd.DataFrame:
 
 
 def lengthen(means: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Return one row per dog and region, of one row per dog and one column per name and region."""
+    """Return one row per subject and region, of a row per subject and a column per region."""
     own = pd.DataFrame(means[name])
     return own.melt(ignore_index=False, var_name="region", value_name=name)
 

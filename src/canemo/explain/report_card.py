@@ -11,7 +11,7 @@ from canemo.explain.scoring import ALIKE
 from canemo.metrics import Array
 from canemo.stats import LEVEL, bound_mean, flip_signs
 
-LEAST_DOGS = 6
+LEAST_SUBJECTS = 6
 """Of fewer the sign-flip test never has p <= 0.05: 2 of their 2^S patterns are as far from zero."""
 
 
@@ -24,9 +24,9 @@ class Check:
     name, title
         For tables and for readers.
     value, low, high
-        Mean over dogs and its 95 % interval; None where it is not known.
+        Mean over subjects and its 95 % interval; None where it is not known.
     p
-        Of the sign-flip test over dogs, where the test has one.
+        Of the sign-flip test over subjects, where the test has one.
     passed
         None where the test could not be made.
     reason
@@ -82,16 +82,17 @@ def grade_maps(method: str, tests: pd.DataFrame) -> ReportCard:
     method
         Its name.
     tests
-        Rows of `examine_case` of any number of dogs.
+        Rows of `examine_case` of any number of subjects.
 
     Notes
     -----
     Deletion and insertion pass where the map does better than itself moved to random places, by the
-    sign-flip test over dogs (p <= 0.05), which is made with six dogs or more. A randomisation check
-    passes where the mean absolute rank correlation with the randomised map is at most 0.5: a map
-    that stays when what it explains is replaced explains something else (Adebayo et al. 2018,
-    Sanity checks for saliency maps, arXiv 1810.03292). The pointing game passes where the greatest
-    value lies in the true part more often than the part's area would have it, by the same test.
+    sign-flip test over subjects (p <= 0.05), which is made with six subjects or more. A
+    randomisation check passes where the mean absolute rank correlation with the randomised map is
+    at most 0.5: a map that stays when what it explains is replaced explains something else (Adebayo
+    et al. 2018, Sanity checks for saliency maps, arXiv 1810.03292). The pointing game passes where
+    the greatest value lies in the true part more often than the part's area would have it, by the
+    same test.
     """
     if not len(tests):
         return ReportCard(method, 0, 0, ())
@@ -123,14 +124,14 @@ def _check_gain(name: str, gains: pd.Series[float], tests: pd.DataFrame, failure
         "insertion": "insertion: evidence shown sooner than by the moved map [logits]",
         "pointing": "pointing game: hits above the area of the true part",
     }
-    dogs = _average_dogs(gains, tests)
-    low, high = bound_mean(dogs) or (None, None)
-    if len(dogs) < LEAST_DOGS:
-        reason = f"{name}: {len(dogs)} of the {LEAST_DOGS} dogs that a test takes"
-        value = float(dogs.mean()) if len(dogs) else None
+    subjects = _average_subjects(gains, tests)
+    low, high = bound_mean(subjects) or (None, None)
+    if len(subjects) < LEAST_SUBJECTS:
+        reason = f"{name}: {len(subjects)} of the {LEAST_SUBJECTS} dogs that a test takes"
+        value = float(subjects.mean()) if len(subjects) else None
         return Check(name, titles[name], value, low, high, None, None, reason)
-    p, _, _ = flip_signs(dogs)
-    mean = float(dogs.mean())
+    p, _, _ = flip_signs(subjects)
+    mean = float(subjects.mean())
     passed = mean > 0 and p <= LEVEL
     return Check(name, titles[name], mean, low, high, p, passed, "" if passed else failure)
 
@@ -138,11 +139,11 @@ def _check_gain(name: str, gains: pd.Series[float], tests: pd.DataFrame, failure
 def _check_alike(name: str, tests: pd.DataFrame) -> Check:
     short, words = _ALIKE_TITLES[name]
     title = f"{short}: rank correlation {words}, without its sign"
-    dogs = _average_dogs(tests[name], tests)
-    if not len(dogs):
+    subjects = _average_subjects(tests[name], tests)
+    if not len(subjects):
         return Check(name, title, None, None, None, None, None, f"{short}: could not be made")
-    low, high = bound_mean(dogs) or (None, None)
-    mean = float(dogs.mean())
+    low, high = bound_mean(subjects) or (None, None)
+    mean = float(subjects.mean())
     passed = mean <= ALIKE
     reason = "" if passed else f"it stays the same with a {short} (rank correlation {mean:.2f})"
     if name == "like_shuffled" and not passed:
@@ -150,7 +151,7 @@ def _check_alike(name: str, tests: pd.DataFrame) -> Check:
     return Check(name, title, mean, low, high, None, passed, reason)
 
 
-def _average_dogs(values: pd.Series[float], tests: pd.DataFrame) -> Array:
-    """Return the mean of each dog's crops, dogs without any known value left out."""
+def _average_subjects(values: pd.Series[float], tests: pd.DataFrame) -> Array:
+    """Return the mean of each subject's crops, subjects without any known value left out."""
     means = values.groupby(tests["subject_id"]).mean().dropna()
     return np.asarray(means, dtype=np.float64)

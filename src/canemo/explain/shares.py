@@ -14,8 +14,8 @@ from canemo.explain.parts import (
     ALL_ALIKE,
     CLIP,
     NO_AREA,
-    ONE_DOG,
-    average_within_dogs,
+    ONE_SUBJECT,
+    average_within_subjects,
     check_origin,
     check_regions,
     lengthen,
@@ -52,13 +52,13 @@ class Shares:
         - dogs, clips, crops: how many have evidence
         - silent_crops: crops without any evidence towards their own label, which are left out
         - reason: why a number is missing (NaN), else None
-    by_dog
-        One row per label, dog and region: label, subject_id, region, share, area, ratio, clips,
+    by_subject
+        One row per label, subject and region: label, subject_id, region, share, area, ratio, clips,
         crops.
     """
 
     table: pd.DataFrame
-    by_dog: pd.DataFrame
+    by_subject: pd.DataFrame
 
 
 def measure_shares(
@@ -100,16 +100,17 @@ def measure_shares(
     where the model finds support, which may be support that it finds in every picture: where
     conditions differ is what `split_gap` tells.
 
-    Of the mean share m of S dogs the interval is symmetric on the log-odds scale, with Student's t
-    at S - 1 degrees of freedom and the standard error of the mean (as `canemo.stats` does for
-    scores). The ratio is that of the means of share and area over dogs, and its interval is
-    symmetric on the log scale with the standard error of ln(share / area) by linearisation, from
-    share_i / mean share - area_i / mean area of each dog i: a dog with no evidence at all in a
-    region does not make it infinite. Resampling dogs would find the same standard errors but for
-    chance, and too short intervals with few dogs. Of 4000 drawn studies each of 5, 10 and 20 dogs
-    with a true share of 0.25 in half of the area, 94 to 95 % of intervals held it, and as many the
-    ratio; where dogs' ratios are log-normal (sigma 0.6) and areas vary too, 92 to 93 % held the
-    ratio. ``test_ratio_intervals_hold_the_truth_as_often_as_stated`` repeats a part of this.
+    Of the mean share m of S subjects the interval is symmetric on the log-odds scale, with
+    Student's t at S - 1 degrees of freedom and the standard error of the mean (as `canemo.stats`
+    does for scores). The ratio is that of the means of share and area over subjects, and its
+    interval is symmetric on the log scale with the standard error of ln(share / area) by
+    linearisation, from share_i / mean share - area_i / mean area of each subject i: a subject with
+    no evidence at all in a region does not make it infinite. Resampling subjects would find the
+    same standard errors but for chance, and too short intervals with few subjects. Of 4000 drawn
+    studies each of 5, 10 and 20 subjects with a true share of 0.25 in half of the area, 94 to 95 %
+    of intervals held it, and as many the ratio; where subjects' ratios are log-normal (sigma 0.6)
+    and areas vary too, 92 to 93 % held the ratio.
+    ``test_ratio_intervals_hold_the_truth_as_often_as_stated`` repeats a part of this.
 
     References
     ----------
@@ -124,7 +125,7 @@ def measure_shares(
     share = parts[speaks] / total[speaks, None]
     area = cells.mean(axis=(2, 3), dtype=float)[speaks]
     there = origin[CLIP][speaks].reset_index(drop=True)
-    means = average_within_dogs({"share": share, "area": area}, there, regions)
+    means = average_within_subjects({"share": share, "area": area}, there, regions)
     counts = there.groupby(CLIP[:2])["video_id"].agg(clips="nunique", crops="size")
     silent = origin["label"][~speaks].value_counts()
     rows = [
@@ -132,7 +133,7 @@ def measure_shares(
         for label in labels
         for row in _summarise_label(rows_of(means, label), rows_of(counts, label), regions)
     ]
-    return Shares(pd.DataFrame(rows)[list(_SHARE_COLUMNS)], _tabulate_dogs(means, counts))
+    return Shares(pd.DataFrame(rows)[list(_SHARE_COLUMNS)], _tabulate_subjects(means, counts))
 
 
 def _turn_to_own(maps: NDArray[Any], labels: pd.Series[str], names: Sequence[str]) -> Array:
@@ -143,7 +144,7 @@ def _turn_to_own(maps: NDArray[Any], labels: pd.Series[str], names: Sequence[str
     return np.asarray(np.where(index == 1, 1.0, -1.0)[:, None, None] * maps)
 
 
-def _tabulate_dogs(means: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
+def _tabulate_subjects(means: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
     table = lengthen(means, "share")
     table["area"] = lengthen(means, "area")["area"].to_numpy()
     table["ratio"] = _divide(table["share"].to_numpy(), table["area"].to_numpy())
@@ -153,7 +154,7 @@ def _tabulate_dogs(means: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
 def _summarise_label(
     means: pd.DataFrame, counts: pd.DataFrame, regions: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Return one row per region, of the means and the counts of one label's dogs."""
+    """Return one row per region, of the means and the counts of one label's subjects."""
     totals = {"dogs": len(means), **{str(name): int(counts[name].sum()) for name in counts}}
     return [
         {
@@ -166,7 +167,7 @@ def _summarise_label(
 
 
 def _summarise_ratio(share: Array, area: Array) -> dict[str, Any]:
-    """Return mean share and area of dogs, their ratio and intervals, and why some are missing."""
+    """Return mean share and area, their ratio and intervals, and why some are missing."""
     names = ("share", "share_low", "share_high", "area", "ratio", "ratio_low", "ratio_high")
     row: dict[str, Any] = {**dict.fromkeys(names, np.nan), "reason": None}
     if not len(share):
@@ -177,7 +178,7 @@ def _summarise_ratio(share: Array, area: Array) -> dict[str, Any]:
         return {**row, "reason": NO_AREA}
     row["ratio"] = mean / mean_area
     if len(share) < 2:
-        return {**row, "reason": ONE_DOG}
+        return {**row, "reason": ONE_SUBJECT}
     if mean <= 0:
         return {**row, "reason": NONE_HERE}
     if np.ptp(share) < LEAST_SPREAD:

@@ -1,4 +1,4 @@
-"""Maps of many crops, and what the tests of these maps found, dog by dog."""
+"""Maps of many crops, and what the tests of these maps found, subject by subject."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def examine_case(
 
 
 def _vary(seed: int, table: pd.DataFrame) -> int:
-    """Return a seed of the crops' own: the same draws for every dog would be one draw."""
+    """Return a seed of the crops' own: the same draws for every subject would be one draw."""
     places = table[["video_id", "frame_index"]].to_csv(index=False)
     return zlib.crc32(f"{seed},{places}".encode())
 
