@@ -21,7 +21,7 @@ from canemo.detect.fcos import (
     save_network,
 )
 from canemo.errors import ConfigError, WeightsError
-from canemo.records import Image
+from eager_detectors import draw_noise
 from lib.head import is_held_out, load_imagenet_backbone
 
 HEADS = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "heads"
@@ -30,63 +30,6 @@ HEADS = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "heads"
 @pytest.fixture(scope="module")
 def detector() -> HeadDetector:
     return load_head_detector()
-
-
-def _noise(height: int, width: int, seed: int = 0) -> Image:
-    rng = np.random.default_rng(seed)
-    return rng.integers(0, 256, (height, width, 1), dtype=np.uint8).repeat(3, axis=2)
-
-
-# ---- the detector's contract, with weights whose answers do not matter
-
-
-@pytest.fixture(scope="module")
-def eager_detector() -> HeadDetector:
-    """An untrained network that says many things everywhere."""
-    torch.manual_seed(0)
-    network = build_network()
-    load_imagenet_backbone(network)
-    torch.nn.init.constant_(network.head.classification_head.cls_logits.bias, 0.0)
-    settings = DetectorSettings(input_size=128)
-    return HeadDetector(network.eval(), settings, weights_sha256="0" * 64)
-
-
-def test_a_batch_answers_as_its_images_one_by_one(eager_detector: HeadDetector) -> None:
-    sizes = [(90, 160), (160, 90), (64, 64), (31, 200), (128, 128), (50, 60), (200, 64), (99, 99)]
-    images = [_noise(*size, seed=index) for index, size in enumerate(sizes)]
-    together = eager_detector.detect(images)
-    for image, faces in zip(images, together, strict=True):
-        (alone,) = eager_detector.detect([image])
-        assert len(alone) == len(faces) > 0
-        np.testing.assert_allclose(
-            [face.box_xyxy for face in alone], [face.box_xyxy for face in faces], atol=0.05
-        )
-        np.testing.assert_allclose(
-            [face.score for face in alone], [face.score for face in faces], atol=1e-4
-        )
-
-
-def test_boxes_lie_inside_the_image_and_scores_fall(eager_detector: HeadDetector) -> None:
-    (faces,) = eager_detector.detect([_noise(37, 211)])
-    boxes = np.array([face.box_xyxy for face in faces])
-    assert (boxes >= 0).all()
-    assert (boxes <= [211, 37, 211, 37]).all()
-    assert (boxes[:, 2:] > boxes[:, :2]).all()
-    scores = [face.score for face in faces]
-    assert scores == sorted(scores, reverse=True)
-    assert 0.05 <= min(scores) <= max(scores) <= 1
-
-
-def test_images_are_not_changed_and_may_be_read_only(eager_detector: HeadDetector) -> None:
-    image = _noise(60, 80)
-    before = image.copy()
-    image.setflags(write=False)
-    eager_detector.detect([image, image[:, ::-1], image[::2]])
-    np.testing.assert_array_equal(image, before)
-
-
-def test_no_images_give_no_answers(eager_detector: HeadDetector) -> None:
-    assert eager_detector.detect([]) == []
 
 
 def test_folding_batch_norm_changes_nothing() -> None:
@@ -193,7 +136,7 @@ def test_shipped_weights_are_small_and_carry_their_settings(detector: HeadDetect
 
 def test_no_face_in_noise_or_nothing(detector: HeadDetector) -> None:
     images = [
-        _noise(240, 320),
+        draw_noise(240, 320),
         np.full((240, 320, 3), 127, dtype=np.uint8),
         np.zeros((720, 1280, 3), dtype=np.uint8),
         np.full((40, 40, 3), 255, dtype=np.uint8),

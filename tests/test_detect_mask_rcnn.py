@@ -40,8 +40,7 @@ from canemo.errors import (
     WeightsError,
 )
 from canemo.records import Image
-
-LITE = "efficientnet_lite0"
+from eager_detectors import LITE, draw_noise, make_lite_network, set_lite
 
 
 @pytest.fixture(autouse=True)
@@ -55,60 +54,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def lite_network() -> MaskRCNN:
-    """A network whose body is trained and whose heads are not: it says many things everywhere."""
-    torch.manual_seed(0)
-    return build_from_start(find_start(body=LITE))[0]
-
-
-@pytest.fixture(scope="module")
-def eager_detector(lite_network: MaskRCNN) -> MaskRCNNDetector:
-    return MaskRCNNDetector(lite_network, _settings(), weights_sha256="0" * 64)
-
-
-def _settings(**changes: Any) -> MaskRCNNSettings:
-    return MaskRCNNSettings(**{"body": LITE, "short_side_px": 96, "long_side_px": 160, **changes})
-
-
-def _noise(height: int, width: int, seed: int = 0) -> Image:
-    rng = np.random.default_rng(seed)
-    return rng.integers(0, 256, (height, width, 1), dtype=np.uint8).repeat(3, axis=2)
-
-
-# ---- the detector's contract, with weights whose answers do not matter
-
-
-def test_a_batch_answers_as_its_images_one_by_one(eager_detector: MaskRCNNDetector) -> None:
-    sizes = [(90, 160), (160, 90), (64, 64), (31, 200), (50, 60)]
-    images = [_noise(*size, seed=index) for index, size in enumerate(sizes)]
-    together = eager_detector.detect(images)
-    for image, faces in zip(images, together, strict=True):
-        assert eager_detector.detect([image]) == [faces]
-        assert faces
-
-
-def test_boxes_lie_inside_the_image_and_scores_fall(eager_detector: MaskRCNNDetector) -> None:
-    (faces,) = eager_detector.detect([_noise(37, 211)])
-    boxes = np.array([face.box_xyxy for face in faces])
-    assert (boxes >= 0).all()
-    assert (boxes <= [211, 37, 211, 37]).all()
-    assert (boxes[:, 2:] > boxes[:, :2]).all()
-    scores = [face.score for face in faces]
-    assert scores == sorted(scores, reverse=True)
-    assert 0.05 <= min(scores) <= max(scores) <= 1
-
-
-def test_images_are_not_changed_and_may_be_read_only(eager_detector: MaskRCNNDetector) -> None:
-    image = _noise(60, 80)
-    before = image.copy()
-    image.setflags(write=False)
-    eager_detector.detect([image, image[:, ::-1], image[::2]])
-    np.testing.assert_array_equal(image, before)
-
-
-def test_no_images_give_no_answers(eager_detector: MaskRCNNDetector) -> None:
-    assert eager_detector.detect([]) == []
-    assert eager_detector.name == "mask_rcnn"
-    assert eager_detector.score_threshold == 0.5
+    return make_lite_network()
 
 
 def test_fingerprints_tell_weights_settings_and_options_apart(lite_network: MaskRCNN) -> None:
@@ -117,23 +63,23 @@ def test_fingerprints_tell_weights_settings_and_options_apart(lite_network: Mask
         return MaskRCNNDetector(lite_network, settings, **options).fingerprint
 
     prints = [
-        fingerprint(_settings()),
-        fingerprint(_settings(), weights_sha256="b"),
-        fingerprint(_settings(short_side_px=64)),
-        fingerprint(_settings(score_threshold=0.4)),
-        fingerprint(_settings(), nms_iou=0.3),
-        fingerprint(_settings(), score_floor=0.1),
+        fingerprint(set_lite()),
+        fingerprint(set_lite(), weights_sha256="b"),
+        fingerprint(set_lite(short_side_px=64)),
+        fingerprint(set_lite(score_threshold=0.4)),
+        fingerprint(set_lite(), nms_iou=0.3),
+        fingerprint(set_lite(), score_floor=0.1),
     ]
     assert len(set(prints)) == 6
-    assert fingerprint(_settings()) == prints[0]
+    assert fingerprint(set_lite()) == prints[0]
     assert all(len(print_) == 64 for print_ in prints)
 
 
 def test_images_keep_their_aspect_and_the_long_side_is_capped() -> None:
-    assert resize_image(_noise(100, 150), 50, 100).shape == (50, 75, 3)
-    assert resize_image(_noise(150, 100), 50, 100).shape == (75, 50, 3)
-    assert resize_image(_noise(20, 200), 50, 100).shape == (10, 100, 3)
-    assert resize_image(_noise(1, 400), 50, 100).shape == (1, 100, 3)
+    assert resize_image(draw_noise(100, 150), 50, 100).shape == (50, 75, 3)
+    assert resize_image(draw_noise(150, 100), 50, 100).shape == (75, 50, 3)
+    assert resize_image(draw_noise(20, 200), 50, 100).shape == (10, 100, 3)
+    assert resize_image(draw_noise(1, 400), 50, 100).shape == (1, 100, 3)
 
 
 def test_folding_frozen_batch_norm_changes_nothing() -> None:
@@ -163,14 +109,14 @@ def test_folding_frozen_batch_norm_changes_nothing() -> None:
 )
 def test_impossible_settings_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        _settings(**changes)
+        set_lite(**changes)
 
 
 def test_the_first_image_does_not_set_the_scale(lite_network: MaskRCNN) -> None:
-    narrow, image = _noise(200, 7), _noise(90, 120)
+    narrow, image = draw_noise(200, 7), draw_noise(90, 120)
     answers = []
     for images in ([narrow, image], [image, narrow]):
-        detector = MaskRCNNDetector(lite_network, _settings(), weights_sha256="")
+        detector = MaskRCNNDetector(lite_network, set_lite(), weights_sha256="")
         answers.append(detector.detect(images))
     assert answers[0] == answers[1][::-1]
 
@@ -179,7 +125,7 @@ def test_the_first_image_does_not_set_the_scale(lite_network: MaskRCNN) -> None:
 
 
 def test_weights_come_back_as_they_were_saved(lite_network: MaskRCNN, tmp_path: Path) -> None:
-    settings = _settings(started_from="here", trained_on="3 images", version="test")
+    settings = set_lite(started_from="here", trained_on="3 images", version="test")
     save_network(lite_network, tmp_path / "new" / "w.safetensors", settings)
     loaded, loaded_settings = load_network(tmp_path / "new" / "w.safetensors")
     assert loaded_settings == settings
@@ -191,14 +137,14 @@ def test_weights_come_back_as_they_were_saved(lite_network: MaskRCNN, tmp_path: 
 def test_equal_networks_give_equal_files(lite_network: MaskRCNN, tmp_path: Path) -> None:
     contents = set()
     for _ in range(8):
-        save_network(lite_network, tmp_path / "w.safetensors", _settings())
+        save_network(lite_network, tmp_path / "w.safetensors", set_lite())
         contents.add((tmp_path / "w.safetensors").read_bytes())
     assert len(contents) == 1
 
 
 @pytest.fixture
 def saved(lite_network: MaskRCNN, tmp_path: Path) -> Path:
-    save_network(lite_network, tmp_path / "saved.safetensors", _settings())
+    save_network(lite_network, tmp_path / "saved.safetensors", set_lite())
     return tmp_path / "saved.safetensors"
 
 
@@ -472,7 +418,7 @@ def test_boxes_and_masks_follow_their_pixels(tmp_path: Path) -> None:
 
 
 def test_an_image_without_a_face_gives_losses(lite_network: MaskRCNN, tmp_path: Path) -> None:
-    PIL.Image.fromarray(_noise(48, 64)).save(tmp_path / "a.png")
+    PIL.Image.fromarray(draw_noise(48, 64)).save(tmp_path / "a.png")
     annotated = AnnotatedImage(tmp_path / "a.png", 64, 48)
     config = MaskRCNNTraining(short_side_px=48, long_side_px=64)
     sample = compose_sample(annotated, config, np.random.default_rng(0))
