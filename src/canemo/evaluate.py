@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -74,10 +73,13 @@ def evaluate_learner(
         In no fold do the training subjects show every label.
     """
     learner.read()
-    run = map_folds if learner.independent else _take_in_turn
     numbered = list(enumerate(split.folds))
     tell = count_done(progress, len(numbered))
-    answers = run(lambda each: tell(_test_fold(learner, *each, seed=seed)), numbered)
+    answers = map_folds(
+        lambda each: tell(_test_fold(learner, *each, seed=seed)),
+        numbered,
+        at_once=learner.independent,
+    )
     done = [answer for answer in answers if isinstance(answer, _TestedFold)]
     problems = [answer for answer in answers if isinstance(answer, str)]
     if not done:
@@ -129,10 +131,6 @@ def _test_fold(learner: Learner, number: int, fold: Fold, *, seed: int) -> _Test
         int((frames.argmax(axis=1) == material.label_index[train]).sum()),
         crops,
     )
-
-
-def _take_in_turn(work: Callable[[Any], Any], folds: Iterable[Any]) -> list[Any]:
-    return [work(fold) for fold in folds]
 
 
 def _judge_trials(fitted: Fitted, test: Rows, *, fold: int) -> list[pd.DataFrame]:

@@ -15,12 +15,16 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
-def map_folds(work: Callable[[Item], Answer], folds: Iterable[Item]) -> list[Answer]:
+def map_folds(
+    work: Callable[[Item], Answer], folds: Iterable[Item], *, at_once: bool = True
+) -> list[Answer]:
     """Return what `work` makes of each fold, in their order.
 
-    One thread per processor, each with single-threaded linear algebra: the matrices of one fold are
-    too small to share among threads.
+    `at_once` takes one thread per processor, each with single-threaded linear algebra: the matrices
+    of one fold are too small to share among threads. Else one fold comes after the other.
     """
+    if not at_once:
+        return [work(fold) for fold in folds]
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(work, folds))
 

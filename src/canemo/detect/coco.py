@@ -19,6 +19,7 @@ from canemo.detect.annotations.shapes import (
     compute_area,
     pair_up,
 )
+from canemo.detect.annotations.source import read_json
 from canemo.detect.boxes import measure_area
 from canemo.errors import AnnotationError
 from canemo.files import write_atomically
@@ -117,7 +118,7 @@ def read_coco(
     categories: Collection[str] | None = None,
 ) -> tuple[AnnotatedImage, ...]:
     """Read the usable part of a COCO file and note the rest in `problems`; see `load_coco`."""
-    content = _read_json(coco_file)
+    content = _read_lists(coco_file)
     names = _category_names(content, problems)
     _check_wanted(categories, names, coco_file)
     images = _images_by_id(content, problems)
@@ -198,13 +199,8 @@ def _find_image(file_name: str, coco_file: Path, images_dir: Path | None) -> Pat
     return below if is_below else beside
 
 
-def _read_json(coco_file: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(coco_file.read_text(encoding="utf-8-sig"))
-    except OSError as exc:
-        raise AnnotationError(f"{coco_file}: cannot be read ({exc.strerror}).") from exc
-    except (ValueError, RecursionError) as exc:
-        raise AnnotationError(f"{coco_file}: is not JSON ({exc}).") from exc
+def _read_lists(coco_file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = read_json(coco_file)
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise AnnotationError(

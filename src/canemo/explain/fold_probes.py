@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -91,18 +90,17 @@ def _fit_folds(
     learner.read()
     folds = evidence.split.folds
     count = count_done(tell, len(folds))
-    run = map_folds if learner.independent else _take_in_turn
     seed = evidence.config.evaluate.seed
-    fitted = run(lambda fold: count(_fit_fold(learner, fold, label, seed=seed)), folds)
+    fitted = map_folds(
+        lambda fold: count(_fit_fold(learner, fold, label, seed=seed)),
+        folds,
+        at_once=learner.independent,
+    )
     decisions: dict[str, Decision] = {}
     for fold, decision in zip(folds, fitted, strict=True):
         if decision is not None:
             decisions |= dict.fromkeys(fold.test, decision)
     return decisions
-
-
-def _take_in_turn(work: Callable[[Fold], Any], folds: Iterable[Fold]) -> list[Any]:
-    return [work(fold) for fold in folds]
 
 
 def _fit_fold(learner: Learner, fold: Fold, label: str, *, seed: int) -> Decision | None:
