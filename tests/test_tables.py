@@ -136,7 +136,8 @@ def read_landmarks(path: Path, content: bytes) -> Any:
 
 
 def read_outlines(path: Path, content: bytes) -> Any:
-    (image,) = read_via(write(path / "via.csv", content), Problems()).images
+    source = write(path / "via.csv", content)
+    (image,) = read_via(source, Problems(source)).images
     return image.names, [face.box_xyxy for face in image.faces]
 
 

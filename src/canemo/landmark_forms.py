@@ -116,12 +116,12 @@ def _read_sheet(path: Path) -> _Sheet:
         if len(cells) > len(header):
             seen, wanted = describe_excess(cells, header)
             raise StudyError(f"{path}, row {number}: {seen}; {wanted}")
-    cells = pd.DataFrame(
+    table = pd.DataFrame(
         [each + [""] * (len(header) - len(each)) for _, each in lines],
         index=[number for number, _ in lines],
         dtype=object,
     )
-    return _Sheet(path, cells, decimal_comma=separator != ",")
+    return _Sheet(path, table, decimal_comma=separator != ",")
 
 
 # -- forms ----------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import difflib
 import io
 import math
 import re
+import string
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ _UNIT_SUFFIXES = ("_years", "_months", "_weeks", "_days", "_kg", "_cm")
 MISSING_NUMBERS = frozenset(["", "na", "n/a", "nan"])
 """What a cell for a number says, in lower case, where there is none."""
 
+_BLANKS = f"{string.whitespace}\N{NO-BREAK SPACE}"
 _SAYS_SEPARATOR = re.compile(
     r'"?sep=(?P<said>[^"\w\r\n])"?(?P=said)* *(\r\n|\r|\n|$)', re.IGNORECASE
 )
@@ -159,11 +161,13 @@ class DelimitedText:
         """
         text = io.StringIO(self.content, newline="")
         reader = csv.reader(text, delimiter=separator, strict=strict)
+        # A tab that separates stays: what an open quote has swallowed is told by it.
+        blank = _BLANKS.replace(separator, "") if separator.isspace() else None
         above = 1 if self.said is None else 2
         number = above
         try:
             for cells in reader:
-                stripped = [cell.strip() for cell in cells]
+                stripped = [cell.strip(blank) for cell in cells]
                 while stripped and not stripped[-1]:
                     stripped.pop()
                 if stripped:
