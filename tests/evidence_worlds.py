@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from canemo.assessment import evaluate_evidence
-from canemo.config import format_config, load_config
+from canemo.config import Config, format_config, load_config
+from canemo.detect.whole_frame import WholeFrameDetector
 from canemo.discriminant_learner import DiscriminantLearner
 from canemo.evaluate import Evaluation
 from canemo.evidence import SPLIT_FILE, Evidence, list_representations, write_evidence
@@ -19,7 +20,8 @@ from canemo.files import write_table
 from canemo.learning import Learner, Material
 from canemo.progress import silent
 from canemo.records import Study, Video
-from canemo.run_metrics import compute_metrics, write_metrics
+from canemo.run_metrics import compute_metrics, describe_protocol
+from canemo.run_record import RunMetrics
 from canemo.runs import CONFIG_FILE, METRICS_FILE, write_hashes
 from canemo.splits import make_split, save_split
 from worlds import LABELS
@@ -93,8 +95,23 @@ def draw_evidence(
                 "height": 480,
             }
         ),
-        {"positive_label": labels[0]},
+        describe_drawn(study, config),
     )
+
+
+def describe_drawn(study: Study, config: Config) -> dict[str, Any]:
+    """Return what metrics.json says of how features came about that were drawn."""
+    split = make_split(study.subject_ids, kind=config.evaluate.split)
+    return {
+        **describe_protocol(study, config, split, WholeFrameDetector()),
+        "method": config.probe.method,
+        **dict.fromkeys(("backbone", "weights_sha256", "weights_source"), "drawn"),
+        "backbone_note": "",
+        "engine": "torch",
+        "precision": "float32",
+        "device": "cpu",
+        "engine_reason": "",
+    }
 
 
 def _draw_ledger(origin: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
@@ -142,7 +159,7 @@ def assess(evidence: Evidence) -> tuple[Learner, Evaluation]:
     return evaluate_evidence(evidence, progress=silent)
 
 
-def measure(evidence: Evidence) -> dict[str, Any]:
+def measure(evidence: Evidence) -> RunMetrics:
     """Return what metrics.json would hold."""
     return compute_metrics(evidence, *assess(evidence))
 
@@ -155,7 +172,7 @@ def write_run(evidence: Evidence, folder: Path) -> Path:
     save_split(evidence.split, folder / SPLIT_FILE)
     write_evidence(evidence, folder)
     write_table(evaluation.predictions, folder / "predictions.parquet")
-    write_metrics(compute_metrics(evidence, learner, evaluation), folder / METRICS_FILE)
+    compute_metrics(evidence, learner, evaluation).write(folder / METRICS_FILE)
     write_hashes(folder)
     return folder
 

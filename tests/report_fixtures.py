@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from canemo.report.run_folder import EXPLANATION_SCHEMA
+from canemo.run_record import EXPLANATION, ComparisonRecord, RunMetrics, StudyProtocol, stamp
 
 FRUSTRATION, ANTICIPATION = "frustration", "positive anticipation"
 
@@ -39,9 +39,12 @@ class Page(HTMLParser):
 
 
 def make_metrics(
-    labels: tuple[str, ...] = (ANTICIPATION, FRUSTRATION), *, n_subjects: int = 29
+    labels: tuple[str, ...] = (ANTICIPATION, FRUSTRATION), *, n_subjects: int = 29, **changes: Any
 ) -> dict[str, Any]:
-    """Return metrics of a study where the last label is the most frequent and 83 % are right."""
+    """Return metrics of a study where the last label is the most frequent and 83 % are right.
+
+    `changes` replace whole keys.
+    """
     rng = np.random.default_rng(0)
     weights = np.arange(1, len(labels) + 1) / sum(range(1, len(labels) + 1))
     subjects = [_make_subject(i, labels, weights, rng) for i in range(n_subjects)]
@@ -52,10 +55,10 @@ def make_metrics(
     }
     total = {fate: sum(row[fate] for row in fates.values()) for fate in fates[labels[0]]}
     n_videos = sum(counts.values())
-    return {
-        "schema": 1,
+    metrics: dict[str, Any] = {
         "study": {
             "name": "Labradors waiting for food",
+            "species": "dog",
             "videos": n_videos,
             "subjects": n_subjects,
             "labels": counts,
@@ -77,38 +80,18 @@ def make_metrics(
                 "label": labels[-1],
                 "video": counts[labels[-1]] / n_videos,
                 "frame": counts[labels[-1]] / n_videos,
-            }
+            },
+            "metadata": {
+                "accuracy": 0.612,
+                "balanced_accuracy": 0.551,
+                "auroc": 0.566,
+                "interval": make_intervals(balanced_accuracy=[0.463, 0.638]),
+                "columns": ["session", "duration_s", "brightness"],
+            },
         },
-        "cost": {
-            "crop": {"seconds": 312.4, "items": sum(total.values())},
-            "embed": {"seconds": 1288.0, "items": total["used"]},
-            "evaluate": {"seconds": 41.7, "items": n_subjects},
-        },
-        "warnings": [],
-    }
-
-
-def make_full_metrics(**changes: Any) -> dict[str, Any]:
-    """Return `make_metrics` with all that later versions add; `changes` replace whole keys."""
-    metrics = make_metrics()
-    metrics["protocol"] |= {
-        "method": "lda",
-        "interval": "BCa",
-        "frames": "all",
-        "temperature_chosen": [0.5 if i % 3 else 1.0 for i in range(29)],
-        "sweep": {"poolings": ["cls", "upper", "lower"], "frames": ["all", "sharp:0.5"]},
-    }
-    metrics["chance"]["metadata"] = {
-        "accuracy": 0.612,
-        "balanced_accuracy": 0.551,
-        "auroc": 0.566,
-        "interval": {"accuracy": None, "balanced_accuracy": [0.463, 0.638], "auroc": None},
-        "columns": ["session", "duration_s", "brightness"],
-    }
-    metrics |= {
         "permutation": make_permutation(),
         "detectable": make_detectable(),
-        "calibration": _make_calibration(),
+        "calibration": _make_calibration(labels[0]),
         "abstention": {
             "level": 0.1,
             "least_level": 1 / 29,
@@ -120,9 +103,26 @@ def make_full_metrics(**changes: Any) -> dict[str, Any]:
         },
         "sweep": make_sweep(),
         "learning_curve": make_learning_curve(),
-        "audit": make_audit(),
+        "audit": make_audit(drops=_make_drops(labels)),
+        "training": {"frame_accuracy": 0.93},
+        "warnings": [],
+        "cost": {
+            "crop": {"seconds": 312.4, "items": sum(total.values()), "cached": 0},
+            "embed": {"seconds": 1288.0, "items": total["used"], "cached": 0},
+            "evaluate": {"seconds": 41.7, "items": n_subjects, "cached": 0},
+        },
     }
     return metrics | changes
+
+
+def record(metrics: dict[str, Any]) -> RunMetrics:
+    """Return metrics as they are read from a run."""
+    return RunMetrics.model_validate(metrics)
+
+
+def make_intervals(**intervals: Any) -> dict[str, Any]:
+    """Return the intervals of all measures, None where none is given."""
+    return dict.fromkeys(("accuracy", "balanced_accuracy", "auroc")) | intervals
 
 
 def make_permutation(p: float | None = 1 / 1001, **changes: Any) -> dict[str, Any]:
@@ -134,6 +134,7 @@ def make_permutation(p: float | None = 1 / 1001, **changes: Any) -> dict[str, An
         "exact": False,
         "null_mean": 0.502,
         "null_high": 0.573,
+        "critical": 0.573,
         "p_by_measure": {"accuracy": 0.002, "balanced_accuracy": p, "auroc": 0.004},
         "probe": "own",
         "reason": None,
@@ -188,7 +189,7 @@ def make_sweep() -> dict[str, Any]:
                 "accuracy": score,
                 "balanced_accuracy": score - 0.01 * (frames != "all"),
                 "auroc": score + 0.05,
-                "interval": {"balanced_accuracy": [score - 0.08, score + 0.06], "auroc": None},
+                "interval": make_intervals(balanced_accuracy=[score - 0.08, score + 0.06]),
                 "chosen": 20 if (pooling, frames) == ("mean", "all") else 0,
             }
             for pooling, score in heights.items()
@@ -206,7 +207,7 @@ def make_sweep() -> dict[str, Any]:
 
 
 def make_audit(**changes: Any) -> dict[str, Any]:
-    interval = {"balanced_accuracy": [0.66, 0.83], "auroc": [0.7, 0.88]}
+    interval = make_intervals(balanced_accuracy=[0.66, 0.83], auroc=[0.7, 0.88])
     return {
         "findings": [
             {"severity": "note", "name": "drops", "text": "Frames are lost unevenly."},
@@ -220,13 +221,16 @@ def make_audit(**changes: Any) -> dict[str, Any]:
         "identity": {"accuracy": 0.937, "chance": 0.041, "subjects": 29},
         "centred": {"balanced_accuracy": 0.842, "interval": [0.77, 0.9]},
         "without_subjects": {"balanced_accuracy": 0.803, "interval": None},
-        "duplicates": {
-            "threshold": 0.99,
-            "n": 22,
-            "pairs": [_make_pair(i) for i in range(22)],
+        "selected_outside": {"balanced_accuracy": 0.953, "interval": [0.9, 0.98]},
+        "duplicates": make_duplicates([_make_pair(i) for i in range(22)], threshold=0.99),
+        "drops": _make_drops((ANTICIPATION, FRUSTRATION)),
+        "sessions": {
+            "column": "session",
+            "shared": [
+                {"session": "monday", "subjects": ["dog01", "dog02"]},
+                {"session": "tuesday", "subjects": ["dog03", "dog04"]},
+            ],
         },
-        "drops": {"shares": {ANTICIPATION: 0.112, FRUSTRATION: 0.187}, "p": 0.0314},
-        "sessions": {"column": "session", "shared": ["monday", "tuesday"]},
         "confounds": {
             "rows": [
                 {
@@ -250,6 +254,22 @@ def make_audit(**changes: Any) -> dict[str, Any]:
     }
 
 
+def make_duplicates(pairs: list[dict[str, Any]], *, threshold: float | None) -> dict[str, Any]:
+    across = sum(pair["first_subject"] != pair["second_subject"] for pair in pairs)
+    return {
+        "threshold": threshold,
+        "n": len(pairs),
+        "n_across": across,
+        "n_within": len(pairs) - across,
+        "pairs": pairs,
+    }
+
+
+def _make_drops(labels: tuple[str, ...]) -> dict[str, Any]:
+    shares = {label: 0.112 + 0.075 * i for i, label in enumerate(labels)}
+    return {"shares": shares, "difference": 0.075, "p": 0.0314}
+
+
 def _make_pair(index: int) -> dict[str, Any]:
     other = "dog02" if index == 0 else "dog01"
     return {
@@ -257,17 +277,20 @@ def _make_pair(index: int) -> dict[str, Any]:
         "second": f"copy{index:03d}",
         "first_subject": "dog01",
         "second_subject": other,
+        "first_label": FRUSTRATION,
+        "second_label": FRUSTRATION,
         "cosine": 0.9999 - index / 10000,
     }
 
 
-def _make_calibration() -> dict[str, Any]:
+def _make_calibration(positive_label: str) -> dict[str, Any]:
     bins = [(0.05, 0.08, 40), (0.15, 0.1, 60), (0.45, 0.5, 30), (0.75, 0.64, 50), (0.93, 0.9, 76)]
     return {
         "brier": 0.1319,
         "ece": 0.0472,
         "log_loss": 0.4213,
-        "positive_label": ANTICIPATION,
+        "positive_label": positive_label,
+        "balanced": True,
         "bins": [
             {"low": p - 0.05, "high": p + 0.05, "n": n, "probability": p, "share": share}
             for p, share, n in bins
@@ -290,7 +313,7 @@ def make_environment() -> dict[str, Any]:
 def write_run(run_dir: Path, metrics: dict[str, Any] | None = None) -> Path:
     """Write the files of a run that the report reads."""
     run_dir.mkdir(parents=True, exist_ok=True)
-    (run_dir / "metrics.json").write_text(json.dumps(metrics or make_metrics()), encoding="utf-8")
+    record(metrics or make_metrics()).write(run_dir / "metrics.json")
     (run_dir / "environment.json").write_text(json.dumps(make_environment()), encoding="utf-8")
     (run_dir / "config.toml").write_text('[backbone]\nname = "dino_vits8"\n', encoding="utf-8")
     return run_dir
@@ -330,21 +353,30 @@ def _make_facts(subject_id: str, rng: np.random.Generator) -> dict[str, Any]:
 def _make_protocol(n_subjects: int, positive_label: str) -> dict[str, Any]:
     return {
         "preset": None,
+        "preset_departures": {},
+        "method": "lda",
+        "sweep": {"poolings": ["cls", "upper", "lower"], "frames": ["all", "sharp:0.5"]},
         "backbone": "dino_vits8",
         "backbone_note": "ViT-S/8, self-supervised by DINO on ImageNet",
         "weights_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         "weights_source": "Hugging Face hub, timm/vit_small_patch8_224.dino",
         "engine": "torch",
         "precision": "float32",
+        "device": "cpu",
+        "engine_reason": "there is nothing else here",
         "detector": "dog_head",
+        "detector_engine": "torch",
         "detector_sha256": "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752",
         "pooling": "cls",
+        "frames": "all",
         "split": "loso",
         "folds": n_subjects,
         "seed": 0,
         "positive_label": positive_label,
         "penalties": [0.001, 0.01, 0.1, 1.0, 10.0],
         "penalty_chosen": [0.1 if i % 4 else 1.0 for i in range(n_subjects)],
+        "temperature_chosen": [0.5 if i % 3 else 1.0 for i in range(n_subjects)],
+        "interval": "BCa",
         "class_weight": "balanced",
         "sampling": "5 frames per second",
         "resamples": 2000,
@@ -373,6 +405,75 @@ def _make_level(counts: dict[str, int], *, value: float, half: float) -> dict[st
     }
 
 
+# -- comparisons ----------------------------------------------------------------------------------
+
+
+def make_comparison(**pair: Any) -> dict[str, Any]:
+    """Return a comparison of two models; `pair` replaces what is said of their difference."""
+    metrics = make_metrics(n_subjects=5)
+    models = [make_compared(name, metrics["levels"]) for name in ("first", "second")]
+    scores = ("accuracy", "balanced_accuracy", "auroc")
+    protocol = {key: metrics["protocol"][key] for key in StudyProtocol.model_fields}
+    found = {
+        "first": "first",
+        "second": "second",
+        "difference": dict.fromkeys(scores, 0.05),
+        "interval": {name: [-0.01, 0.11] for name in scores},
+        "p": 0.0625,
+        "p_holm": 0.0002,
+        "flips": 32,
+        "exact": True,
+        "effect_size": None,
+        "random_weights": False,
+        **pair,
+    }
+    return {
+        "study": metrics["study"],
+        "protocol": {
+            **protocol,
+            "train_subjects": [4] * 5,
+            "test_subjects": [1] * 5,
+            "tested_subjects": 5,
+        },
+        "chance": {"majority": metrics["chance"]["majority"]},
+        "models": models,
+        "missing": [],
+        "pairs": [found],
+        "warnings": [],
+    }
+
+
+def record_comparison(content: dict[str, Any]) -> ComparisonRecord:
+    """Return a comparison as it is read from its folder."""
+    return ComparisonRecord.model_validate(content)
+
+
+def make_compared(name: str, levels: dict[str, Any]) -> dict[str, Any]:
+    """Return a model of a comparison, without a permutation test."""
+    return {
+        "name": name,
+        "backbone": name,
+        "backbone_note": "",
+        "method": "lda",
+        "video": levels["video"],
+        "frame": levels["frame"],
+        "train_accuracy": 0.9,
+        "last_epoch": None,
+        "best_epoch": None,
+        "random_weights": False,
+        "permutation": None,
+        "cost": {},
+        "parameters": 1000,
+        "feature_dim": 8,
+        "weights_source": "file",
+        "weights_sha256": "0" * 64,
+        "engine": "torch",
+        "precision": "float32",
+        "device": "cpu",
+        "engine_reason": "",
+    }
+
+
 # -- explanations ---------------------------------------------------------------------------------
 
 _PARTS = ("eyes", "ears", "muzzle", "forehead", "cheeks", "background")
@@ -383,7 +484,7 @@ _PERCENTS = dict(zip(_PARTS, (4.0, 12.0, 61.0, 3.0, 15.0, 5.0), strict=True))
 def make_explanation(**changes: Any) -> dict[str, Any]:
     """Return the content of explanation.json of one model; `changes` replace keys of the model."""
     models = [make_model(**changes)]
-    return {"schema": EXPLANATION_SCHEMA, "canemo": "0.1.0", "truth": [], "models": models}
+    return stamp({"canemo": "0.1.0", "truth": [], "models": models}, EXPLANATION)
 
 
 def make_model(**changes: Any) -> dict[str, Any]:

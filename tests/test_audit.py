@@ -115,14 +115,14 @@ def test_identity_leaves_out_dogs_with_one_clip():
 
 def test_every_dog_in_one_condition_allows_no_conclusion():
     metrics = measure(draw_evidence(**TEN, label_of=lambda dog, clip: dog % 2))
-    assert metrics["permutation"]["p"] is None
-    assert "more than one condition" in metrics["permutation"]["reason"]
-    found = metrics["audit"]
-    [line] = [f for f in found["findings"] if f["name"] == "aligned"]
-    assert line["severity"] == "alarm"
-    assert "nothing can be concluded" in line["text"]
-    assert "every dog was filmed in one condition only" in line["text"]
-    assert found["drops"]["p"] is None
+    assert metrics.permutation.p is None
+    assert "more than one condition" in metrics.permutation.reason
+    found = metrics.audit
+    [line] = [f for f in found.findings if f.name == "aligned"]
+    assert line.severity == "alarm"
+    assert "nothing can be concluded" in line.text
+    assert "every dog was filmed in one condition only" in line.text
+    assert found.drops.p is None
 
 
 def test_centred_features_have_no_dog_left():

@@ -284,7 +284,8 @@ def test_audit_with_confounds_keeps_them_in_the_run(canemo, finished, tmp_path):
     code, out, _ = canemo("--quiet", "audit", run, "--confounds", "--json")
     assert code == 0
     battery = json.loads(out)["confounds"]
-    assert battery == json.loads((run / "confounds.json").read_text())
+    kept = json.loads((run / "confounds.json").read_text())
+    assert kept == {"format": "canemo.confounds", "schema": 1, **battery}
     for sentence in battery["verdict"]:
         assert sentence[1:40] in (run / "report.html").read_text(encoding="utf-8")
     assert canemo("--quiet", "verify", run)[0] == 0  # what needs pictures is no part of it

@@ -20,6 +20,7 @@ from canemo.report.comparison import write_comparison_sentence
 from canemo.stats import adjust_holm, compare_pair
 from canemo.weights import RANDOM_MARK
 from painted import PaintedFaceDetector, put_in_place, write_painted_study
+from report_fixtures import make_compared, make_comparison, record_comparison
 
 SUBJECTS, CLIPS, FRAMES = 4, 4, 3
 LABELS = ("anticipation", "frustration")
@@ -114,7 +115,7 @@ def test_comparison_writes_the_whole_contract(study, result):
         "report.html",
     }  # fmt: skip
     on_disk = json.loads((result.folder / "comparison.json").read_text(encoding="utf-8"))
-    assert on_disk == json.loads(json.dumps(result.comparison))
+    assert on_disk == result.comparison.to_dict()
     for name in ("crops.png", "eigencam.png"):
         assert (result.folder / "figures" / name).read_bytes().startswith(b"\x89PNG")
 
@@ -141,21 +142,21 @@ def test_models_are_tested_on_exactly_the_same_rows(result):
 def test_numbers_follow_from_the_predictions_and_the_curves(result):
     table = pd.read_parquet(result.folder / "predictions.parquet")
     curves = pd.read_parquet(result.folder / "curves.parquet")
-    assert result.comparison["protocol"]["folds"] == SUBJECTS
-    for model in result.comparison["models"]:
-        mine = table[table["model"] == model["name"]]
+    assert result.comparison.protocol.folds == SUBJECTS
+    for model in result.comparison.models:
+        mine = table[table["model"] == model.name]
         for level in ("frame", "video"):
             rows = mine[mine["level"] == level]
-            assert model[level]["accuracy"] == pytest.approx(
+            assert getattr(model, level).accuracy == pytest.approx(
                 (rows["predicted"] == rows["label"]).mean()
             )
-        own = curves[curves["model"] == model["name"]]
+        own = curves[curves["model"] == model.name]
         assert own["epoch"].tolist() == list(range(1, EPOCHS + 1))
-        assert model["last_epoch"]["epoch"] == EPOCHS
-        assert model["last_epoch"]["test_accuracy"] == pytest.approx(model["frame"]["accuracy"])
+        assert model.last_epoch.epoch == EPOCHS
+        assert model.last_epoch.test_accuracy == pytest.approx(model.frame.accuracy)
         best = own.loc[own["test_accuracy"].idxmax()]
-        assert model["best_epoch"]["epoch"] == best["epoch"]
-        assert model["best_epoch"]["test_accuracy"] == pytest.approx(best["test_accuracy"])
+        assert model.best_epoch.epoch == best["epoch"]
+        assert model.best_epoch.test_accuracy == pytest.approx(best["test_accuracy"])
 
 
 def test_table_has_the_papers_columns_and_what_they_lack(result):
@@ -169,18 +170,18 @@ def test_table_has_the_papers_columns_and_what_they_lack(result):
     assert table["model"].tolist() == [RESNET, EFFICIENTNET, ABSENT]
     assert table["status"].tolist() == ["ok", "random weights", "missing"]
     assert table.iloc[2, 2:].isna().all()
-    for row, model in zip(table.itertuples(), result.comparison["models"], strict=False):
-        assert row.validation_accuracy == pytest.approx(model["frame"]["accuracy"])
-        assert row.clip_accuracy == pytest.approx(model["video"]["accuracy"])
+    for row, model in zip(table.itertuples(), result.comparison.models, strict=False):
+        assert row.validation_accuracy == pytest.approx(model.frame.accuracy)
+        assert row.clip_accuracy == pytest.approx(model.video.accuracy)
         assert [row.clip_accuracy_low, row.clip_accuracy_high] == pytest.approx(
-            model["video"]["interval"]["accuracy"]
+            model.video.interval.accuracy
         )
         assert row.clip_accuracy_low <= row.clip_accuracy <= row.clip_accuracy_high
         assert row.best_epoch_validation_accuracy >= row.validation_accuracy
-        assert row.train_accuracy == pytest.approx(model["last_epoch"]["train_accuracy"])
+        assert row.train_accuracy == pytest.approx(model.last_epoch.train_accuracy)
     assert table["majority_share"][:2].tolist() == [0.5, 0.5]
-    first, second = (model["permutation"] for model in result.comparison["models"])
-    assert table["permutation_p"][0] == first["p"]
+    first, second = (model.permutation for model in result.comparison.models)
+    assert table["permutation_p"][0] == first.p
     assert second is None  # random weights say nothing
     assert np.isnan(table["permutation_p"][1])
     pd.testing.assert_frame_equal(result.table, table, check_dtype=False)
@@ -193,38 +194,38 @@ def test_pair_is_that_of_the_statistics(result):
         for name in (RESNET, EFFICIENTNET)
     ]
     expected = compare_pair(*videos, resamples=200, seed=2)
-    [pair] = result.comparison["pairs"]
-    assert (pair["first"], pair["second"]) == (RESNET, EFFICIENTNET)
-    assert (pair["flips"], pair["exact"]) == (2**SUBJECTS, True)
-    assert pair["effect_size"] == pytest.approx(expected.effect_size)
-    assert pair["random_weights"]
-    assert pair["p"] is pair["p_holm"] is None  # there is nothing to test
+    [pair] = result.comparison.pairs
+    assert (pair.first, pair.second) == (RESNET, EFFICIENTNET)
+    assert (pair.flips, pair.exact) == (2**SUBJECTS, True)
+    assert pair.effect_size == pytest.approx(expected.effect_size)
+    assert pair.random_weights
+    assert pair.p is pair.p_holm is None  # there is nothing to test
     for name, value in expected.difference.items():
-        assert pair["difference"][name] == pytest.approx(value)
-        assert pair["interval"][name] == pytest.approx(list(expected.interval[name]))
+        assert getattr(pair.difference, name) == pytest.approx(value)
+        assert getattr(pair.interval, name) == pytest.approx(expected.interval[name])
 
 
 def test_planted_cue_is_found_by_the_better_of_the_two(result):
-    assert max(model["video"]["accuracy"] for model in result.comparison["models"]) >= 0.75
+    assert max(model.video.accuracy for model in result.comparison.models) >= 0.75
 
 
 # -- what cannot be had and what is random --------------------------------------------------------
 
 
 def test_missing_backbone_is_a_row_with_its_reason(result):
-    [missing] = result.comparison["missing"]
-    assert missing["name"] == ABSENT
-    assert "neither in the local cache" in missing["reason"]
-    assert "vit_small_patch8_224.dino" in missing["reason"]
+    [missing] = result.comparison.missing
+    assert missing.name == ABSENT
+    assert "neither in the local cache" in missing.reason
+    assert "vit_small_patch8_224.dino" in missing.reason
     page = page_of(result)
     assert re.search(rf"{ABSENT}</th><td[^>]*>missing", page)
     assert "the weights of backbone" in page
 
 
 def test_random_weights_are_marked_wherever_they_show(result):
-    facts = {model["name"]: model["random_weights"] for model in result.comparison["models"]}
+    facts = {model.name: model.random_weights for model in result.comparison.models}
     assert facts == {RESNET: False, EFFICIENTNET: True}
-    [warning] = [text for text in result.comparison["warnings"] if "random" in text]
+    [warning] = [text for text in result.comparison.warnings if "random" in text]
     assert warning.startswith(f"{EFFICIENTNET}: ")
     assert "no figure in it is a result" in warning
     page = page_of(result)
@@ -233,16 +234,19 @@ def test_random_weights_are_marked_wherever_they_show(result):
 
 
 def test_random_weights_are_never_named_best(result):
-    content = json.loads(json.dumps(result.comparison))
-    for model in content["models"]:
-        model["video"]["accuracy"] = 0.99 if model["random_weights"] else 0.6
-    sentence = write_comparison_sentence(content)
+    found = result.comparison
+    models = [
+        model.model_copy(update={"video": model.video.model_copy(update={"accuracy": accuracy})})
+        for model in found.models
+        for accuracy in [0.99 if model.random_weights else 0.6]
+    ]
+    sentence = write_comparison_sentence(found.model_copy(update={"models": models}))
     assert f"{RESNET} classified 60" in sentence
     assert EFFICIENTNET not in sentence
-    for model in content["models"]:
-        model["random_weights"] = True
-    assert "classified" not in write_comparison_sentence(content)
-    assert "random weights" in write_comparison_sentence(content)
+    models = [model.model_copy(update={"random_weights": True}) for model in models]
+    sentence = write_comparison_sentence(found.model_copy(update={"models": models}))
+    assert "classified" not in sentence
+    assert "random weights" in sentence
 
 
 def test_all_backbones_missing_is_an_error_before_any_work(study, weights, painted_detector):
@@ -276,7 +280,8 @@ def test_package_that_is_not_installed_is_missing_too(study, weights, monkeypatc
     monkeypatch.setattr("canemo.backbones.package_weights", absent)
     config = configure(study, weights, backbones=(RESNET, "focus_vits14"), methods=("logistic",))
     content = compare_models(study, config=config, name="extra").comparison
-    assert content["missing"] == [{"name": "focus_vits14", "reason": "pip install 'canemo[vit]'"}]
+    [missing] = content.missing
+    assert (missing.name, missing.reason) == ("focus_vits14", "pip install 'canemo[vit]'")
 
 
 # -- the page -------------------------------------------------------------------------------------
@@ -290,8 +295,8 @@ def test_report_shows_table_and_curves_and_says_what_was_not_chosen(result):
     assert "Val. accuracy, best epoch (not chosen)" in page
     assert "Loss and accuracy by epoch of every model" in page  # the text of the picture
     assert page.count("<svg") + page.count("<img") >= 5
-    for model in result.comparison["models"]:
-        epoch = int(model["best_epoch"]["epoch"])
+    for model in result.comparison.models:
+        epoch = int(model.best_epoch.epoch)
         assert f"{100 * model['best_epoch']['test_accuracy']:.1f}" in page
         assert f"(epoch {epoch})" in page
     assert "http://" not in page.replace("http://www.w3.org", "")  # it needs nothing else
@@ -305,15 +310,14 @@ def test_running_again_computes_nothing_twice(study, weights, result, painted_de
     again = compare_models(study, config=config, name="three")
     assert painted_detector.images_seen == 0
     crops = SUBJECTS * CLIPS * FRAMES
-    for before, after in zip(result.comparison["models"], again.comparison["models"], strict=True):
-        assert (before["cost"]["embed"]["items"], before["cost"]["augment"]["items"]) == (
-            crops, 2 * crops,
-        )  # fmt: skip
+    for before, after in zip(result.comparison.models, again.comparison.models, strict=True):
+        assert before.cost["embed"].items == crops
+        assert before.cost["augment"].items == 2 * crops
         for stage, cached in (("embed", crops), ("augment", 2 * crops)):
-            assert after["cost"][stage]["items"] == 0
-            assert after["cost"][stage]["cached"] == cached
-        assert {**before, "cost": None} == {**after, "cost": None}
-    assert again.comparison["pairs"] == result.comparison["pairs"]
+            assert after.cost[stage].items == 0
+            assert after.cost[stage].cached == cached
+        assert before == after.model_copy(update={"cost": before.cost})
+    assert again.comparison.pairs == result.comparison.pairs
 
 
 def test_comparison_from_other_settings_is_not_replaced_unasked(study, weights, result):
@@ -330,11 +334,11 @@ def test_methods_side_by_side_share_features_and_rows(study, weights):
     found = compare_models(study, config=config)
     assert found.folder.name == "models"
     content = found.comparison
-    assert [model["name"] for model in content["models"]] == list(methods)
-    assert [(p["first"], p["second"]) for p in content["pairs"]] == [
+    assert [model.name for model in content.models] == list(methods)
+    assert [(p.first, p.second) for p in content.pairs] == [
         ("logistic", "gradient"), ("logistic", "sequence_mean"), ("gradient", "sequence_mean"),
     ]  # fmt: skip
-    assert [model["best_epoch"] is None for model in content["models"]] == [True, False, True]
+    assert [model.best_epoch is None for model in content.models] == [True, False, True]
     table = pd.read_parquet(found.folder / "predictions.parquet")
     assert table.groupby("model").size().nunique() == 1
     curves = pd.read_parquet(found.folder / "curves.parquet")
@@ -342,21 +346,19 @@ def test_methods_side_by_side_share_features_and_rows(study, weights):
     videos = {
         name: select_level(table[table["model"] == name], "video", LABELS) for name in methods
     }
-    for pair in content["pairs"]:
-        expected = compare_pair(
-            videos[pair["first"]], videos[pair["second"]], resamples=200, seed=2
-        )
-        assert pair["p"] == expected.p
-    assert [pair["p_holm"] for pair in content["pairs"]] == adjust_holm(
-        [pair["p"] for pair in content["pairs"]]
+    for pair in content.pairs:
+        expected = compare_pair(videos[pair.first], videos[pair.second], resamples=200, seed=2)
+        assert pair.p == expected.p
+    assert [pair.p_holm for pair in content.pairs] == adjust_holm(
+        [pair.p for pair in content.pairs]
     )
-    assert content["models"][0]["video"]["accuracy"] >= 0.75
+    assert content.models[0].video.accuracy >= 0.75
 
 
 def test_single_model_has_no_pairs_and_its_numbers_are_those_of_a_run(study, weights):
     config = configure(study, weights, backbones=(RESNET,), methods=("logistic",))
     content = compare_models(study, config=config, name="single").comparison
-    assert content["pairs"] == []
+    assert content.pairs == ()
     assert not (study / "comparisons" / "single" / "curves.parquet").exists()
     own = load_config(
         study,
@@ -368,9 +370,9 @@ def test_single_model_has_no_pairs_and_its_numbers_are_those_of_a_run(study, wei
     )
     metrics = canemo.evaluate_study(study, config=own)
     for name in ("n", "accuracy", "balanced_accuracy", "auroc", "interval", "confusion"):
-        assert content["models"][0]["video"][name] == metrics["levels"]["video"][name]
-    assert content["chance"]["majority"] == metrics["chance"]["majority"]
-    assert content["models"][0]["permutation"]["p"] == metrics["permutation"]["p"]
+        assert getattr(content.models[0].video, name) == getattr(metrics.levels.video, name)
+    assert content.chance.majority == metrics.chance.majority
+    assert content.models[0].permutation.p == metrics.permutation.p
 
 
 # -- entrants -------------------------------------------------------------------------------------
@@ -383,24 +385,22 @@ def test_weights_for_a_backbone_that_does_not_exist_are_refused(tmp_path):
 
 
 def comparison_of(*accuracies, lead=(0.05, 0.2), p_holm=0.01, majority=0.6):
-    """Write what the first sentence is made of: models a, b, ... and every pair alike."""
+    """Return a comparison of models a, b, ... in which every pair is alike."""
+    content = make_comparison()
+    level = content["models"][0]["video"]
     models = [
-        {
-            "name": name,
-            "random_weights": False,
-            "video": {
-                "accuracy": value,
-                "interval": {"accuracy": [value - 0.08, value + 0.08]},
-            },
-        }
+        make_compared(name, {"frame": level, "video": {**level, "accuracy": value, "interval": {
+            **level["interval"], "accuracy": [value - 0.08, value + 0.08]}}})
         for name, value in zip("abc", accuracies, strict=False)
-    ]
+    ]  # fmt: skip
+    pair = {**content["pairs"][0], "p_holm": p_holm}
+    pair["interval"] = {**pair["interval"], "accuracy": list(lead)}
     pairs = [
-        {"first": a, "second": b, "interval": {"accuracy": list(lead)}, "p_holm": p_holm}
-        for a, b in itertools.combinations([model["name"] for model in models], 2)
+        {**pair, "first": a, "second": b}
+        for a, b in itertools.combinations("abc"[: len(models)], 2)
     ]
-    chance = {"majority": {"label": "frustration", "video": majority}}
-    return {"models": models, "pairs": pairs, "chance": chance}
+    content["chance"]["majority"] |= {"label": "frustration", "video": majority}
+    return record_comparison({**content, "models": models, "pairs": pairs})
 
 
 def test_first_sentence_states_chance_and_that_the_best_was_picked():
@@ -420,9 +420,10 @@ def test_first_sentence_calls_no_lead_one_that_interval_or_corrected_test_do_not
 def test_first_sentence_says_when_the_best_cannot_be_told_from_chance():
     sentence = write_comparison_sentence(comparison_of(0.66, 0.6, majority=0.67))
     assert sentence.startswith("No model can be told from chance.")
-    content = comparison_of(0.72, 0.71, majority=0.66)
+    content = comparison_of(0.72, 0.71, majority=0.66).to_dict()
     content["models"][1]["video"]["interval"]["accuracy"] = [0.68, 0.74]
-    sentence = write_comparison_sentence(content)
+    del content["format"], content["schema"]
+    sentence = write_comparison_sentence(record_comparison(content))
     assert sentence.startswith("a, the best of 2")
     assert "Its interval includes that share; above it lies that of b." in sentence
 
@@ -498,14 +499,12 @@ def test_run_of_each_way_to_learn_ends_in_a_model_that_answers_alike(study, weig
         "sequence": {"hidden": 8, "epochs": 40, "learning_rate": 0.01},
     }
     finished = canemo.run(study, config=load_config(study, overrides=overrides), name=method)
-    levels = finished.metrics["levels"]
-    assert levels["video"]["n"] == SUBJECTS * CLIPS
-    assert levels["frame"]["n"] == SUBJECTS * CLIPS * FRAMES
+    levels = finished.metrics.levels
+    assert levels.video.n == SUBJECTS * CLIPS
+    assert levels.frame.n == SUBJECTS * CLIPS * FRAMES
     table = pd.read_parquet(finished.folder / "predictions.parquet")
     videos = table[table["level"] == "video"]
-    assert levels["video"]["accuracy"] == pytest.approx(
-        (videos["predicted"] == videos["label"]).mean()
-    )
+    assert levels.video.accuracy == pytest.approx((videos["predicted"] == videos["label"]).mean())
     path = finished.folder / "curves.parquet"
     assert path.is_file() == (method == "gradient")
     if method == "gradient":
@@ -513,7 +512,7 @@ def test_run_of_each_way_to_learn_ends_in_a_model_that_answers_alike(study, weig
         assert len(curves) == SUBJECTS * 60
         last = curves[curves["epoch"] == 60]
         assert np.average(last["test_accuracy"], weights=last["test_crops"]) == pytest.approx(
-            levels["frame"]["accuracy"]
+            levels.frame.accuracy
         )
     assert isinstance(read_model(finished.folder).classifier, kind)
 

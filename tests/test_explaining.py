@@ -29,7 +29,7 @@ from canemo.probe import Probe
 from canemo.progress import silent
 from canemo.report import explanation
 from canemo.report.explanation_text import write_sentence
-from canemo.report.run_folder import EXPLANATION_SCHEMA
+from canemo.run_record import EXPLANATION
 from canemo.species import DOG
 from explained_runs import (
     CLIPS,
@@ -94,7 +94,7 @@ def test_folder_holds_all_that_was_promised(explained):
     assert found.page == run / "explain" / "index.html"
     content = json.loads((found.folder / "explanation.json").read_text(encoding="utf-8"))
     assert content == found.content
-    assert content["schema"] == EXPLANATION_SCHEMA
+    assert content["schema"] == EXPLANATION.schema
     [model] = content["models"]
     assert (model["name"], model["pooling"]) == (EXACT, "mean")
     assert (model["label"], model["other"]) == LABELS

@@ -19,7 +19,7 @@ from canemo.errors import (
     StudyError,
     WeightsError,
 )
-from canemo.runs import read_run_config
+from canemo.run_record import read_run
 from canemo.study import load_study
 from painted import PaintedFaceDetector, put_in_place, write_painted_study
 
@@ -52,22 +52,22 @@ def test_run_writes_the_whole_contract(finished):
         "predictions.parquet", "features.parquet", "videos.parquet", "hashes.json",
         "environment.json", "figures", "report.html", "model",
     }  # fmt: skip
-    assert json.loads((finished.folder / "metrics.json").read_text()) == finished.metrics
+    assert read_run(finished.folder).metrics == finished.metrics
 
 
 def test_planted_cue_is_found_on_dogs_never_seen(finished):
-    assert finished.metrics["levels"]["video"]["accuracy"] >= 0.9
+    assert finished.metrics.levels.video.accuracy >= 0.9
 
 
 def test_counts_add_up(finished):
-    study = finished.metrics["study"]
+    study = finished.metrics.study
     frames = pd.read_parquet(finished.folder / "frames.parquet")
-    assert study["frames"] == len(frames) == sum(study["fates"].values()) == 4 * 4 * 5
-    assert study["labels"] == {"anticipation": 8, "frustration": 8}
-    assert study["labels_by_subject"]["dog2"] == {"anticipation": 2, "frustration": 2}
-    assert sum(map(sum, finished.metrics["levels"]["video"]["confusion"]["counts"])) == 16
-    assert finished.metrics["protocol"]["folds"] == 4
-    assert len(finished.metrics["protocol"]["penalty_chosen"]) == 4
+    assert study.frames == len(frames) == sum(study.fates.values()) == 4 * 4 * 5
+    assert study.labels == {"anticipation": 8, "frustration": 8}
+    assert study.labels_by_subject["dog2"] == {"anticipation": 2, "frustration": 2}
+    assert sum(map(sum, finished.metrics.levels.video.confusion.counts)) == 16
+    assert finished.metrics.protocol.folds == 4
+    assert len(finished.metrics.protocol.penalty_chosen) == 4
 
 
 def test_numbers_of_metrics_follow_from_the_predictions(finished):
@@ -75,7 +75,7 @@ def test_numbers_of_metrics_follow_from_the_predictions(finished):
     for level in ("video", "frame"):
         rows = table[table["level"] == level]
         accuracy = (rows["predicted"] == rows["label"]).mean()
-        assert finished.metrics["levels"][level]["accuracy"] == pytest.approx(accuracy)
+        assert getattr(finished.metrics.levels, level).accuracy == pytest.approx(accuracy)
 
 
 def test_running_again_computes_nothing_twice_and_gives_the_same_numbers(
@@ -84,7 +84,7 @@ def test_running_again_computes_nothing_twice_and_gives_the_same_numbers(
     again = canemo.run(study, config=load_config(study, overrides=OVERRIDES))
     assert painted_detector.images_seen == 0
     for key in ("study", "protocol", "levels", "subjects", "chance"):
-        assert again.metrics[key] == finished.metrics[key]
+        assert getattr(again.metrics, key) == getattr(finished.metrics, key)
 
 
 def test_other_settings_do_not_overwrite_a_run(study, finished):
@@ -193,9 +193,9 @@ def test_unreadable_clip_is_a_row_and_a_warning_not_the_end(tmp_path):
     folder = write_painted_study(tmp_path / "study", subjects=3)
     (folder / "videos" / "dog1 clip1.mp4").write_bytes(b"")
     result = canemo.run(folder, config=load_config(folder, overrides=OVERRIDES))
-    assert any("dog1 clip1.mp4" in line for line in result.metrics["warnings"])
-    assert result.metrics["study"]["fates"]["decode_error"] == 1
-    assert result.metrics["levels"]["video"]["n"] == 11
+    assert any("dog1 clip1.mp4" in line for line in result.metrics.warnings)
+    assert result.metrics.study.fates["decode_error"] == 1
+    assert result.metrics.levels.video.n == 11
     assert "dog1 clip1.mp4" in result.report.read_text(encoding="utf-8")
 
 
@@ -229,7 +229,7 @@ def test_unknown_positive_label_and_pooling_are_named_before_any_work(study):
 
 def test_evaluate_gives_the_numbers_of_a_run_without_writing_one(study, finished):
     metrics = canemo.evaluate_study(study, config=load_config(study, overrides=OVERRIDES))
-    assert metrics["levels"] == finished.metrics["levels"]
+    assert metrics.levels == finished.metrics.levels
     assert [path.name for path in (study / "runs").iterdir()] == ["efficientnet_lite0"]
 
 
@@ -258,7 +258,7 @@ def test_changed_tables_do_not_replace_a_run_unasked(tmp_path):
     (folder / "videos.csv").write_text("\n".join(table.splitlines()[:-1]) + "\n")
     with pytest.raises(OutputExistsError, match="made from other tables"):
         canemo.run(folder, config=config)
-    assert canemo.run(folder, config=config, force=True).metrics["study"]["videos"] == 5
+    assert canemo.run(folder, config=config, force=True).metrics.study.videos == 5
 
 
 def test_same_footage_under_two_dogs_is_refused(tmp_path):
@@ -284,11 +284,11 @@ def test_label_without_any_face_is_named_once(tmp_path):
 
 
 def test_cost_tells_computed_from_cached(study, finished):
-    first = finished.metrics["cost"]
-    again = canemo.evaluate_study(study, config=load_config(study, overrides=OVERRIDES))["cost"]
-    assert (first["crop"]["items"], first["embed"]["items"]) == (16, 80)
-    assert (again["crop"]["items"], again["crop"]["cached"]) == (0, 16)
-    assert (again["embed"]["items"], again["embed"]["cached"]) == (0, 80)
+    first = finished.metrics.cost
+    again = canemo.evaluate_study(study, config=load_config(study, overrides=OVERRIDES)).cost
+    assert (first["crop"].items, first["embed"].items) == (16, 80)
+    assert (again["crop"].items, again["crop"].cached) == (0, 16)
+    assert (again["embed"].items, again["embed"].cached) == (0, 80)
 
 
 def test_three_labels_with_odd_names_run_to_the_end(tmp_path):
@@ -301,11 +301,11 @@ def test_three_labels_with_odd_names_run_to_the_end(tmp_path):
         )
     (folder / "videos.csv").write_text(table.replace(",dog1,", ",007,"), encoding="utf-8")
     result = canemo.run(folder, config=load_config(folder, overrides=OVERRIDES))
-    assert set(result.metrics["study"]["labels"]) == {"anticipation", "frustration", odd}
-    assert [s["subject_id"] for s in result.metrics["subjects"]] == ["007", "dog0", "dog2"]
+    assert set(result.metrics.study.labels) == {"anticipation", "frustration", odd}
+    assert [s.subject_id for s in result.metrics.subjects] == ["007", "dog0", "dog2"]
     predicted = canemo.load_model(result.model).predict(str(folder / "videos"))
     assert sum(
-        predicted[0].summary[f"probability_{k}"] for k in result.metrics["study"]["labels"]
+        predicted[0].summary[f"probability_{k}"] for k in result.metrics.study.labels
     ) == pytest.approx(1)
 
 
@@ -381,12 +381,12 @@ def test_saved_split_of_one_run_serves_another(study, finished):
         },
     )
     metrics = canemo.evaluate_study(study, config=config)
-    assert metrics["levels"] == finished.metrics["levels"]
+    assert metrics.levels == finished.metrics.levels
 
 
 def test_features_are_those_that_were_evaluated(study, finished):
     features = canemo.embed_study(study, config=load_config(study, overrides=OVERRIDES))
-    assert len(features) == finished.metrics["study"]["crops"]
+    assert len(features) == finished.metrics.study.crops
     assert np.isfinite(features.cls).all()
 
 
@@ -414,34 +414,33 @@ def audited(finished, study):
 @pytest.mark.slow
 def test_audit_of_a_run_finds_what_the_run_found_and_keeps_the_battery(finished, audited):
     before, found = audited
-    assert found == {**finished.metrics["audit"], "confounds": found["confounds"]}
-    kept = json.loads((finished.folder / "confounds.json").read_text(encoding="utf-8"))
-    assert kept == found["confounds"]
+    assert found == finished.metrics.audit.with_confounds(found.confounds)
+    assert read_run(finished.folder).metrics.audit == found
     for name, content in before.items():
         assert name == "report.html" or (finished.folder / name).read_bytes() == content, name
 
 
 @pytest.mark.slow
 def test_battery_tries_every_part_on_the_same_clips(audited):
-    battery = audited[1]["confounds"]
-    assert [row["name"] for row in battery["rows"]] == [
+    battery = audited[1].confounds
+    assert [row.name for row in battery.rows] == [
         "face", "background", "whole_frame", "without_ears", "without_eyes", "without_muzzle",
         "geometry", "light",
     ]  # fmt: skip
-    assert {row["clips"] for row in battery["rows"]} == {16}
-    assert battery["frames_per_clip"] == 5
-    by_name = {row["name"]: row for row in battery["rows"]}
-    assert by_name["face"]["balanced_accuracy"] >= 0.9
-    assert by_name["face"]["title"] == "the face crop"
+    assert {row.clips for row in battery.rows} == {16}
+    assert battery.frames_per_clip == 5
+    by_name = {row.name: row for row in battery.rows}
+    assert by_name["face"].balanced_accuracy >= 0.9
+    assert by_name["face"].title == "the face crop"
     # The chin is the cue, and its white gives it away to a measure of brightness.
-    assert by_name["light"]["balanced_accuracy"] >= 0.9
-    assert any("brightness and blur alone predict" in line for line in battery["verdict"])
+    assert by_name["light"].balanced_accuracy >= 0.9
+    assert any("brightness and blur alone predict" in line for line in battery.verdict)
 
 
 def test_audit_of_a_study_writes_nothing_but_the_cache(study, finished):
     before = {p for p in study.rglob("*") if "cache" not in p.parts}
     found = canemo.audit_study(study, config=load_config(study, overrides=OVERRIDES))
-    assert found == finished.metrics["audit"]
+    assert found == finished.metrics.audit
     assert {p for p in study.rglob("*") if "cache" not in p.parts} == before
 
 
@@ -472,9 +471,9 @@ def test_dog_without_any_crop_is_left_out_and_named(tmp_path):
         for line in (blank / "videos.csv").read_text().splitlines()[-4:]:
             table.write(f"{line}\n")
     result = canemo.run(folder, config=load_config(folder, overrides=OVERRIDES))
-    assert result.metrics["study"]["subjects"] == 4
-    assert result.metrics["levels"]["video"]["n"] == 12
-    assert any("dog3" in line for line in result.metrics["warnings"])
+    assert result.metrics.study.subjects == 4
+    assert result.metrics.levels.video.n == 12
+    assert any("dog3" in line for line in result.metrics.warnings)
     assert canemo.verify_run(result.folder)["agrees"]
 
 
@@ -538,7 +537,7 @@ def test_clip_without_a_face_is_neither_decided_nor_undecided(study, finished, t
 def test_only_frames_that_count_make_the_answer_for_a_clip(tmp_path, study):
     overrides = {**OVERRIDES, "probe": {"frames": "even:1", "penalties": (1.0,)}}
     result = canemo.run(study, config=load_config(study, overrides=overrides), name="middle")
-    assert result.metrics["protocol"]["frames"] == "even:1"
+    assert result.metrics.protocol.frames == "even:1"
     model = canemo.load_model(result.model)
     unsure = replace(model.saved.classifier, coef=model.saved.classifier.coef / 1000)
     model.saved = replace(model.saved, classifier=unsure)  # else all frames are as good as certain
@@ -556,8 +555,8 @@ def test_sweep_ends_in_a_model_of_the_setting_that_was_chosen(tmp_path, study):
         "sweep": {"poolings": ("upper", "lower"), "frames": ("all", "even:2")},
     }
     result = canemo.run(study, config=load_config(study, overrides=overrides), name="swept")
-    assert result.metrics["sweep"]["settings"] == 3 * 2 * 2  # the probe's own pooling too
-    assert sum(part["chosen"] for part in result.metrics["sweep"]["parts"]) == 4
+    assert result.metrics.sweep.settings == 3 * 2 * 2  # the probe's own pooling too
+    assert sum(part.chosen for part in result.metrics.sweep.parts) == 4
     model = canemo.load_model(result.model)
     assert model.saved.config.sweep.poolings == ()
     assert model.saved.config.probe.pooling in ("cls", "upper", "lower")
@@ -572,13 +571,13 @@ def test_sweep_ends_in_a_model_of_the_setting_that_was_chosen(tmp_path, study):
 
 
 def test_run_says_what_ran_and_is_read_again_with_it(finished):
-    protocol = finished.metrics["protocol"]
-    assert (protocol["engine"], protocol["precision"]) == ("torch", "float32")
-    assert (protocol["device"], protocol["detector_engine"]) == ("cpu", "torch")
-    assert protocol["engine_reason"].startswith("torch float32")
+    protocol = finished.metrics.protocol
+    assert (protocol.engine, protocol.precision) == ("torch", "float32")
+    assert (protocol.device, protocol.detector_engine) == ("cpu", "torch")
+    assert protocol.engine_reason.startswith("torch float32")
     written = read_config(finished.folder / "config.toml")
     assert written.backbone.engine == written.detect.engine == "auto"
-    again = read_run_config(finished.folder)
+    again = read_run(finished.folder).config
     assert (again.backbone.engine, again.backbone.precision) == ("torch", "float32")
     assert again.detect.engine == "torch"
     saved = json.loads((finished.model / "model.json").read_text())["config"]
@@ -631,8 +630,8 @@ def test_int8_travels_with_the_model(study, tmp_path):
     copied = shutil.copytree(study, tmp_path / "study", ignore=shutil.ignore_patterns("cache"))
     overrides = {**OVERRIDES, "backbone": {"name": "efficientnet_lite0", "precision": "int8"}}
     result = canemo.run(copied, config=load_config(copied, overrides=overrides), name="int8")
-    assert result.metrics["protocol"]["precision"] == "int8"
-    assert any("calibrated on crops of all subjects" in w for w in result.metrics["warnings"])
+    assert result.metrics.protocol.precision == "int8"
+    assert any("calibrated on crops of all subjects" in w for w in result.metrics.warnings)
     model = canemo.load_model(result.model)
     table = pd.read_parquet(result.model / "training_predictions.parquet")
     of_videos = table[table["level"] == "video"].set_index("video_id")

@@ -19,7 +19,7 @@ from canemo.report.figures import (
     save_figure,
 )
 from canemo.report.verdict import compare_with_chance
-from report_fixtures import make_metrics
+from report_fixtures import make_metrics, record
 
 
 def bar_heights(figure: Figure, panel: int) -> dict[float, float]:
@@ -94,8 +94,8 @@ def test_confusion_writes_counts_and_row_shares() -> None:
 def test_intervals_have_one_row_per_measure_and_level() -> None:
     metrics = make_metrics()
     levels = {
-        "clips": compare_with_chance(metrics),
-        "frames": compare_with_chance(metrics, "frame"),
+        "clips": compare_with_chance(record(metrics)),
+        "frames": compare_with_chance(record(metrics), "frame"),
     }
     figure = draw_intervals(levels)
     ticks = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from canemo.config import AugmentConfig, GradientConfig, SequenceConfig
 from canemo.report.methods import write_methods
-from report_fixtures import make_environment, make_full_metrics, make_metrics
+from report_fixtures import make_environment, make_metrics, record
 
 
 def test_numbers_are_those_of_the_run() -> None:
     metrics = make_metrics()
-    text = write_methods(metrics, make_environment())
+    text = write_methods(record(metrics), make_environment())
     study = metrics["study"]
     for fact in (
         f"{study['videos']} clips of 29 dogs",
@@ -30,14 +30,14 @@ def test_numbers_are_those_of_the_run() -> None:
 def test_no_claim_of_a_choice_that_was_not_made() -> None:
     metrics = make_metrics()
     metrics["protocol"] |= {"penalties": [0.01], "class_weight": None}
-    text = write_methods(metrics, make_environment())
+    text = write_methods(record(metrics), make_environment())
     assert "the penalty was fixed at 0.01" in text
     assert "without class weights" in text
     assert "cross-validation" not in text
 
 
 def test_three_labels_name_no_positive_one() -> None:
-    text = write_methods(make_metrics(("food", "social", "toy")), make_environment())
+    text = write_methods(record(make_metrics(("food", "social", "toy"))), make_environment())
     assert "in 3 conditions" in text
     assert "as positive" not in text
 
@@ -52,7 +52,7 @@ def test_training_by_gradient_is_told_as_it_was_recorded() -> None:
         "augment": augment,
         "class_weight": None,
     }
-    text = write_methods(metrics, make_environment())
+    text = write_methods(record(metrics), make_environment())
     for fact in (
         "30 epochs with Adam (betas 0 and 0.999, learning rate 5e-06, batches of 64",
         "without class weights",
@@ -69,14 +69,14 @@ def test_model_of_the_whole_clip_does_not_claim_to_average_frames() -> None:
     metrics = make_metrics()
     sequence = SequenceConfig().model_dump(mode="json")
     metrics["protocol"] |= {"method": "sequence_gru", "sequence": sequence}
-    text = write_methods(metrics, make_environment())
+    text = write_methods(record(metrics), make_environment())
     assert "A model of the whole clip (gru over time, 64 hidden units)" in text
     assert "with classes weighted equally" in text
     assert "were averaged" not in text
 
 
 def test_discriminant_is_described_with_its_choices() -> None:
-    text = write_methods(make_full_metrics(), make_environment())
+    text = write_methods(record(make_metrics()), make_environment())
     for fact in (
         "A regularised linear discriminant was fitted in closed form to the standardised "
         "embeddings, each clip weighing the same, with a penalty added to the scatter of the "
@@ -98,7 +98,7 @@ def test_discriminant_is_described_with_its_choices() -> None:
 
 
 def test_discriminant_without_class_weight_or_sweep() -> None:
-    metrics = make_full_metrics()
+    metrics = make_metrics()
     metrics["protocol"] |= {
         "class_weight": None,
         "sweep": None,
@@ -106,7 +106,7 @@ def test_discriminant_without_class_weight_or_sweep() -> None:
         "temperature_chosen": [0.5, 0.5],
         "interval": "log-odds t",
     }
-    text = write_methods(metrics, make_environment())
+    text = write_methods(record(metrics), make_environment())
     assert "labels being taken as frequent as among the training clips" in text
     assert "Of each clip, 8 evenly spaced frames counted." in text
     assert "chosen likewise (0.5 in every fold)" in text
@@ -115,9 +115,9 @@ def test_discriminant_without_class_weight_or_sweep() -> None:
     assert "(bootstrap standard error with Student’s t, on the scale of log-odds)" in text
 
 
-def test_older_runs_keep_percentile_intervals_and_claim_no_permutation() -> None:
-    text = write_methods(make_metrics(), make_environment())
-    assert "bootstrap resamples of dogs (percentiles)" in text
+def test_logistic_regression_is_not_called_a_discriminant() -> None:
+    metrics = make_metrics()
+    metrics["protocol"] |= {"method": "logistic", "sweep": None, "temperature_chosen": []}
+    text = write_methods(record(metrics), make_environment())
     assert "logistic regression" in text
-    for word in ("permut", "were moved", "Brier", "discriminant"):
-        assert word not in text
+    assert "linear discriminant was fitted" not in text

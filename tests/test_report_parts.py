@@ -6,17 +6,17 @@ import pytest
 
 from canemo.report.parts import describe_parts, draw_parts, list_part_charts
 from canemo.report.text import format_optimism
-from report_fixtures import make_full_metrics, make_metrics
+from report_fixtures import make_metrics, record
 
 
 def with_optimism(**changes: Any) -> dict[str, Any]:
-    metrics = make_full_metrics()
+    metrics = make_metrics()
     metrics["sweep"]["optimism"] |= changes
     return metrics
 
 
 def test_optimism_sets_the_nested_figure_beside_the_best() -> None:
-    assert format_optimism(make_full_metrics()) == (
+    assert format_optimism(record(make_metrics())) == (
         "Chosen within each fold, without the dogs it is tested on, the setting reached a balanced "
         "accuracy of 81.9 %. Picking the best of 60 settings by the result on the test dogs "
         "themselves would have claimed 84.1 % (lower half, the 50 % of frames with the highest "
@@ -29,27 +29,26 @@ def test_optimism_sets_the_nested_figure_beside_the_best() -> None:
     [(0.8189, "would have changed nothing."), (0.80, "1.9 percentage points less.")],
 )
 def test_optimism_that_is_none_is_not_called_so(best: float, end: str) -> None:
-    assert format_optimism(with_optimism(best=best)).endswith(end)
+    assert format_optimism(record(with_optimism(best=best))).endswith(end)
 
 
-@pytest.mark.parametrize("sweep", [None, {}, {"parts": [], "optimism": None}])
-def test_without_settings_optimism_is_not_known(sweep: dict[str, Any] | None) -> None:
-    assert "is not known" in format_optimism(make_full_metrics(sweep=sweep))
-    assert "is not known" in format_optimism(make_metrics())
-    assert "is not known" in format_optimism(with_optimism(nested=None))
-    assert describe_parts(make_full_metrics(sweep=sweep)) is None
-    assert list_part_charts(make_full_metrics(sweep=sweep)) == {}
+def test_without_settings_optimism_is_not_known() -> None:
+    without = record(make_metrics(sweep=None))
+    assert "is not known" in format_optimism(without)
+    assert "is not known" in format_optimism(record(with_optimism(nested=None)))
+    assert describe_parts(without) is None
+    assert list_part_charts(without) == {}
 
 
 def test_one_part_is_no_comparison() -> None:
-    metrics = make_full_metrics()
+    metrics = make_metrics()
     metrics["sweep"]["parts"] = metrics["sweep"]["parts"][:1]
-    assert describe_parts(metrics) is None
-    assert list_part_charts(metrics) == {}
+    assert describe_parts(record(metrics)) is None
+    assert list_part_charts(record(metrics)) == {}
 
 
 def test_parts_come_whole_first_then_bands_with_their_numbers() -> None:
-    shown = describe_parts(make_full_metrics())
+    shown = describe_parts(record(make_metrics()))
     assert shown is not None
     assert shown["title"] == "Which part of the picture carried the result"
     assert [row["name"] for row in shown["rows"][::2]] == [
@@ -67,15 +66,15 @@ def test_parts_come_whole_first_then_bands_with_their_numbers() -> None:
 
 
 def test_frames_alone_are_not_called_parts() -> None:
-    metrics = make_full_metrics()
+    metrics = make_metrics()
     metrics["sweep"]["parts"] = metrics["sweep"]["parts"][:2]
-    shown = describe_parts(metrics)
+    shown = describe_parts(record(metrics))
     assert shown is not None
     assert shown["title"] == "Which frames carried the result"
 
 
 def test_chart_names_frames_only_where_they_vary() -> None:
-    parts = make_full_metrics()["sweep"]["parts"]
+    parts = record(make_metrics()).sweep.parts
     names = [tick.get_text() for tick in draw_parts(parts, chance=0.5).axes[0].get_yticklabels()]
     assert names[5] == "upper half; sharpest 50 %"
     figure = draw_parts(parts[::2], chance=0.5)
@@ -83,7 +82,8 @@ def test_chart_names_frames_only_where_they_vary() -> None:
 
 
 def test_unknown_pooling_keeps_its_name_and_draws_no_scheme() -> None:
-    parts = [{**part, "pooling": "my$pool"} for part in make_full_metrics()["sweep"]["parts"][:1]]
+    part = record(make_metrics()).sweep.parts[0]
+    parts = [part.model_copy(update={"pooling": "my$pool"})]
     axes = draw_parts(parts, chance=0.5).axes[0]
     assert axes.get_yticklabels()[0].get_text() == "my$pool"
     assert not axes.artists

@@ -11,57 +11,42 @@ from canemo.report.trust import list_facts
 from canemo.report.trust_figures import (
     draw_calibration,
     draw_learning_curve,
-    list_trust_charts,
     list_yardsticks,
 )
+from canemo.run_record import LearningCurve
 from report_fixtures import (
     make_detectable,
-    make_full_metrics,
+    make_intervals,
     make_learning_curve,
     make_metrics,
     make_permutation,
+    record,
 )
-
-NEW_KEYS = (
-    "permutation", "detectable", "calibration", "abstention", "sweep", "learning_curve", "audit",
-)  # fmt: skip
 
 
 def tell(title: str, metrics: dict[str, Any]) -> str:
     """Return the full text of one check."""
-    return next(fact.text for fact in list_facts(metrics) if fact.title == title)
+    return next(fact.text for fact in list_facts(record(metrics)) if fact.title == title)
 
 
 def tell_short(title: str, metrics: dict[str, Any]) -> str:
-    return next(fact.line for fact in list_facts(metrics) if fact.title == title)
-
-
-def test_older_runs_have_no_checks_and_the_old_block() -> None:
-    metrics = make_metrics()
-    assert list_facts(metrics) == []
-    assert list_trust_charts(metrics) == {}
-    block = format_result_block(metrics)
-    metrics |= dict.fromkeys(NEW_KEYS)
-    metrics["chance"]["metadata"] = None
-    assert list_facts(metrics) == []
-    assert list_trust_charts(metrics) == {}
-    assert format_result_block(metrics) == block
+    return next(fact.line for fact in list_facts(record(metrics)) if fact.title == title)
 
 
 def test_permutation_states_null_and_p_by_measure() -> None:
-    assert tell("Permutation test", make_full_metrics()) == (
+    assert tell("Permutation test", make_metrics()) == (
         "The labels of whole clips were moved within each dog, 1,000 times at random, and the "
         "model was refitted each time, inner choices included. The balanced accuracy was then "
         "50.2 % on average and, in one of twenty, above 57.3 %; with the labels as they are it is "
         "81.9 %: p = 0.001 (by accuracy 0.002 and AUROC 0.004)."
     )
-    exact = make_full_metrics(permutation=make_permutation(3 / 252, n=252, exact=True))
+    exact = make_metrics(permutation=make_permutation(3 / 252, n=252, exact=True))
     assert "in all 252 ways there are" in tell("Permutation test", exact)
     assert tell_short("Permutation test", exact).startswith("p = 0.012; balanced accuracy 81.9 %")
 
 
 def test_permuted_stand_in_is_named_with_its_own_value() -> None:
-    metrics = make_full_metrics(permutation=make_permutation(0.02, probe="lda", observed=0.7))
+    metrics = make_metrics(permutation=make_permutation(0.02, probe="lda", observed=0.7))
     text = tell("Permutation test", metrics)
     assert "a discriminant was refitted" in text
     assert "The method of this run cannot be refitted so often" in text
@@ -70,7 +55,7 @@ def test_permuted_stand_in_is_named_with_its_own_value() -> None:
 
 
 def test_permutation_without_p_gives_the_reason() -> None:
-    metrics = make_full_metrics(permutation={"p": None, "reason": "no label can be moved"})
+    metrics = make_metrics(permutation=make_permutation(None, reason="no label can be moved"))
     assert tell("Permutation test", metrics) == "There is no p value: no label can be moved."
 
 
@@ -84,10 +69,10 @@ def test_permutation_without_p_gives_the_reason() -> None:
     ],
 )
 def test_metadata_alone_is_judged(score: float, interval: list[float] | None, end: str) -> None:
-    metrics = make_full_metrics()
+    metrics = make_metrics()
     metrics["chance"]["metadata"] |= {
         "balanced_accuracy": score,
-        "interval": {"balanced_accuracy": interval},
+        "interval": make_intervals(balanced_accuracy=interval),
     }
     text = tell("Metadata alone", metrics)
     assert (
@@ -98,7 +83,7 @@ def test_metadata_alone_is_judged(score: float, interval: list[float] | None, en
 
 
 def test_many_metadata_columns_are_cut_in_the_terminal_only() -> None:
-    metrics = make_full_metrics()
+    metrics = make_metrics()
     metrics["chance"]["metadata"]["columns"] = [
         "order", "session", "box_x", "box_y", "box_size", "sharpness",
     ]  # fmt: skip
@@ -108,27 +93,26 @@ def test_many_metadata_columns_are_cut_in_the_terminal_only() -> None:
 
 
 def test_detectable_states_what_or_why_not() -> None:
-    text = tell("Detectable", make_full_metrics())
+    text = tell("Detectable", make_metrics())
     assert "only a balanced accuracy of about 64 % or more" in text
     assert "in four of five such studies" in text
     none = make_detectable(balanced_accuracy=None, difference=None, curve=[], reason="few clips")
-    text = tell("Detectable", make_full_metrics(detectable=none))
+    text = tell("Detectable", make_metrics(detectable=none))
     assert text.endswith("told from chance: few clips.")
 
 
 def test_calibration_stands_beside_equal_probabilities() -> None:
-    text = tell("Calibration", make_full_metrics())
+    text = tell("Calibration", make_metrics())
     assert (
         "Brier score 0.132 (0 is best; giving every condition the same probability, 0.250)" in text
     )
     assert "expected calibration error 0.047, log loss 0.421 nats" in text
     three = make_metrics(("food", "social", "toy"))
-    three["calibration"] = make_full_metrics()["calibration"]
     assert "same probability, 0.667)" in tell("Calibration", three)
 
 
 def test_abstention_says_what_can_be_promised() -> None:
-    metrics = make_full_metrics()
+    metrics = make_metrics()
     text = tell("Abstention", metrics)
     assert "answers for 62.2 % of clips, 87.4 % of these rightly, and leaves 37.8 %" in text
     assert "no level below 3.4 % can be promised" in text
@@ -142,11 +126,11 @@ def test_abstention_says_what_can_be_promised() -> None:
 
 
 def test_learning_curve_says_whether_it_rises() -> None:
-    flat = tell("Learning curve", make_full_metrics())
+    flat = tell("Learning curve", make_metrics())
     assert flat.startswith("It is not clear whether more dogs of this kind would help")
     assert "from 28 to 56 dogs" in flat
     assert "by -0.1 to +4.5 percentage points" in flat
-    metrics = make_full_metrics(learning_curve=make_learning_curve(rising=True))
+    metrics = make_metrics(learning_curve=make_learning_curve(rising=True))
     assert "Learning from 56 instead of 28 dogs" in tell("Learning curve", metrics)
     assert "by about +1.2 to +4.5 percentage points" in tell("Learning curve", metrics)
     metrics["learning_curve"]["gain"] = {"score": 0.02, "low": None, "high": None}
@@ -154,7 +138,7 @@ def test_learning_curve_says_whether_it_rises() -> None:
 
 
 def test_result_block_has_one_line_for_each_check() -> None:
-    block = format_result_block(make_full_metrics())
+    block = format_result_block(record(make_metrics()))
     for line in (
         "\nPermutation test   p = 0.001; balanced accuracy 81.9 %",
         "\nMetadata alone     balanced accuracy 55.1 % (46.3 to 63.8 %) from session",
@@ -167,10 +151,10 @@ def test_result_block_has_one_line_for_each_check() -> None:
 
 
 def test_result_block_shows_five_findings_alarms_first() -> None:
-    metrics = make_full_metrics()
+    metrics = make_metrics()
     notes = [{"severity": "note", "name": "n", "text": f"note {i} {'x ' * 200}"} for i in range(6)]
     metrics["audit"]["findings"] = [*notes, {"severity": "alarm", "name": "a", "text": "worst"}]
-    block = format_result_block(metrics)
+    block = format_result_block(record(metrics))
     assert block.index("Alarm: Worst.") < block.index("Note: Note 0")
     assert "Note: Note 4" not in block
     assert "2 more findings: see the report" in block
@@ -178,7 +162,7 @@ def test_result_block_shows_five_findings_alarms_first() -> None:
 
 
 def test_yardsticks_hold_the_numbers_of_the_metrics() -> None:
-    rows = {row.name: row for row in list_yardsticks(make_full_metrics())}
+    rows = {row.name: row for row in list_yardsticks(record(make_metrics()))}
     assert rows["this run"].value == pytest.approx(0.8187)
     assert rows["this run"].interval == pytest.approx((0.741, 0.881))
     assert rows["labels moved within dogs"].interval == (0.502, 0.573)
@@ -197,13 +181,13 @@ def test_rows_are_drawn_where_their_values_are() -> None:
 
 
 def test_calibration_and_learning_curve_show_their_points() -> None:
-    metrics = make_full_metrics()
-    bins = metrics["calibration"]["bins"]
+    metrics = record(make_metrics())
+    bins = metrics.calibration.bins
     axes = draw_calibration(bins, label="x").axes[0]
     assert axes.collections[0].get_offsets().tolist() == [
-        [each["probability"], each["share"]] for each in bins
+        [each.probability, each.share] for each in bins
     ]
-    axes = draw_learning_curve(metrics["learning_curve"]).axes[0]
+    axes = draw_learning_curve(metrics.learning_curve).axes[0]
     assert axes.lines[0].get_xdata().tolist() == [4, 8, 14, 20, 28]
     assert axes.lines[1].get_xdata().tolist() == [28, 56]
 
@@ -212,5 +196,5 @@ def test_points_without_interval_are_drawn_bare() -> None:
     curve = make_learning_curve()
     for point in (*curve["points"], curve["extrapolation"]):
         point |= {"low": None, "high": None}
-    axes = draw_learning_curve(curve).axes[0]
+    axes = draw_learning_curve(LearningCurve.model_validate(curve)).axes[0]
     assert len(axes.collections) == 6

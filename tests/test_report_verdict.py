@@ -28,9 +28,9 @@ from canemo.report.wording import (
 from report_fixtures import (
     make_audit,
     make_detectable,
-    make_full_metrics,
     make_metrics,
     make_permutation,
+    record,
     with_video_intervals,
 )
 
@@ -38,16 +38,7 @@ UNCLEAR = "This result cannot be told from chance: on dogs it had never seen"
 
 
 def judge_video(metrics: dict[str, Any]) -> Standing:
-    return judge(compare_with_chance(metrics))
-
-
-def test_first_sentence_states_the_numbers_of_the_metrics() -> None:
-    assert write_first_sentence(make_metrics()) == (
-        "On dogs it had never seen, canemo classified 83 % of clips into the condition they were "
-        "filmed in (95 % interval 76 to 90 %, resampling dogs); always answering “frustration” "
-        "would give 66 %."
-    )
-    assert explain_verdict(make_metrics()) == ""
+    return judge(compare_with_chance(record(metrics)))
 
 
 @pytest.mark.parametrize(
@@ -57,68 +48,70 @@ def test_first_sentence_states_the_numbers_of_the_metrics() -> None:
         ({"balanced_accuracy": [0.49, 0.70]}, "includes chance for balanced accuracy (50.0 %)"),
         ({"auroc": [0.5, 0.9]}, "includes chance for AUROC (0.500)"),
         ({"accuracy": None}, "could not be computed for accuracy (66.0 %)"),
-        ({"auroc": [float("nan"), float("nan")]}, "could not be computed for AUROC (0.500)"),
+        ({"auroc": None}, "could not be computed for AUROC (0.500)"),
     ],
 )
 def test_an_interval_that_reaches_chance_is_said_first(
     intervals: dict[str, Any], reason: str
 ) -> None:
     metrics = with_video_intervals(make_metrics(), **intervals)
-    assert judge_video(metrics) is Standing.UNCLEAR
-    assert write_first_sentence(metrics).startswith(UNCLEAR)
-    assert reason in explain_verdict(metrics)
-    assert "lies above chance for" in explain_verdict(metrics)
+    assert judge_video(record(metrics)) is Standing.UNCLEAR
+    assert write_first_sentence(record(metrics)).startswith(UNCLEAR)
+    assert reason in explain_verdict(record(metrics))
+    assert "lies above chance for" in explain_verdict(record(metrics))
 
 
 def test_frame_intervals_do_not_decide() -> None:
     metrics = make_metrics()
     metrics["levels"]["frame"]["interval"]["accuracy"] = [0.1, 0.99]
-    assert judge_video(metrics) is Standing.ABOVE
+    assert judge_video(record(metrics)) is Standing.ABOVE
 
 
 def test_missing_auroc_is_left_out_and_does_not_spoil_the_verdict() -> None:
     metrics = with_video_intervals(make_metrics(), auroc=None)
     metrics["levels"]["video"]["auroc"] = None
-    assert [item.measure for item in compare_with_chance(metrics)] == [
+    assert [item.measure for item in compare_with_chance(record(metrics))] == [
         "accuracy",
         "balanced_accuracy",
         "macro_f1",
     ]
-    assert judge_video(metrics) is Standing.ABOVE
+    assert judge_video(record(metrics)) is Standing.ABOVE
 
 
 def test_below_the_majority_but_above_chance_otherwise_is_mixed() -> None:
     metrics = with_video_intervals(make_metrics(), accuracy=[0.5, 0.6])
-    assert judge_video(metrics) is Standing.MIXED
-    assert write_first_sentence(metrics).startswith("This result is above chance by one measure")
+    assert judge_video(record(metrics)) is Standing.MIXED
+    assert write_first_sentence(record(metrics)).startswith(
+        "This result is above chance by one measure"
+    )
 
 
 def test_below_chance_throughout_is_called_worse() -> None:
     low = {name: [0.1, 0.3] for name in ("accuracy", "balanced_accuracy", "auroc")}
     metrics = with_video_intervals(make_metrics(), **low)
-    assert judge_video(metrics) is Standing.BELOW
-    assert write_first_sentence(metrics).startswith("This result is worse than chance")
+    assert judge_video(record(metrics)) is Standing.BELOW
+    assert write_first_sentence(record(metrics)).startswith("This result is worse than chance")
 
 
 def test_p_stands_in_the_first_sentence() -> None:
-    assert write_first_sentence(make_full_metrics()) == (
+    assert write_first_sentence(record(make_metrics())) == (
         "On dogs it had never seen, canemo classified 83 % of clips into the condition they were "
         "filmed in (95 % interval 76 to 90 %, resampling dogs; permutation p = 0.001); always "
         "answering “frustration” would give 66 %."
     )
-    assert judge_run(make_full_metrics()) is Standing.ABOVE
-    assert explain_verdict(make_full_metrics()) == ""
-    stand_in = make_full_metrics(permutation=make_permutation(0.0004, probe="lda"))
-    sentence = write_first_sentence(stand_in)
+    assert judge_run(record(make_metrics())) is Standing.ABOVE
+    assert explain_verdict(record(make_metrics())) == ""
+    stand_in = make_metrics(permutation=make_permutation(0.0004, probe="lda"))
+    sentence = write_first_sentence(record(stand_in))
     assert "; permutation p < 0.001 of the closed-form discriminant);" in sentence
 
 
 @pytest.mark.parametrize("p", [0.0501, 0.123, 1.0])
 def test_p_above_the_level_takes_a_result_back_to_chance(p: float) -> None:
-    metrics = make_full_metrics(permutation=make_permutation(p))
-    assert judge_run(metrics) is Standing.UNCLEAR
-    assert write_first_sentence(metrics).startswith(UNCLEAR)
-    explained = explain_verdict(metrics)
+    metrics = make_metrics(permutation=make_permutation(p))
+    assert judge_run(record(metrics)) is Standing.UNCLEAR
+    assert write_first_sentence(record(metrics)).startswith(UNCLEAR)
+    explained = explain_verdict(record(metrics))
     assert "lies above chance for accuracy (66.0 %)" in explained
     assert f"does as well or better in {100 * p:.1f} % of cases" in explained
     assert explained.endswith(
@@ -128,37 +121,36 @@ def test_p_above_the_level_takes_a_result_back_to_chance(p: float) -> None:
 
 
 def test_p_at_the_level_stands() -> None:
-    metrics = make_full_metrics(permutation=make_permutation(0.05))
-    assert judge_run(metrics) is Standing.ABOVE
+    metrics = make_metrics(permutation=make_permutation(0.05))
+    assert judge_run(record(metrics)) is Standing.ABOVE
 
 
 def test_a_small_p_does_not_lift_intervals_that_reach_chance() -> None:
-    metrics = with_video_intervals(make_full_metrics(), auroc=[0.4, 0.9])
-    assert judge_run(metrics) is Standing.UNCLEAR
-    assert write_first_sentence(metrics).startswith(UNCLEAR)
-    explained = explain_verdict(metrics)
+    metrics = with_video_intervals(make_metrics(), auroc=[0.4, 0.9])
+    assert judge_run(record(metrics)) is Standing.UNCLEAR
+    assert write_first_sentence(record(metrics)).startswith(UNCLEAR)
+    explained = explain_verdict(record(metrics))
     assert "includes chance for AUROC" in explained
     assert "told from chance" not in explained
 
 
 def test_what_could_be_shown_is_left_out_where_it_is_not_known() -> None:
-    metrics = make_full_metrics(permutation=make_permutation(0.3), detectable=None)
-    assert explain_verdict(metrics).endswith("more than chance.")
-    metrics["detectable"] = make_detectable(balanced_accuracy=None, reason="too few clips")
-    assert explain_verdict(metrics).endswith("told from chance: too few clips.")
+    few = make_detectable(balanced_accuracy=None, reason="too few clips")
+    metrics = make_metrics(permutation=make_permutation(0.3), detectable=few)
+    assert explain_verdict(record(metrics)).endswith("told from chance: too few clips.")
     metrics["detectable"] = make_detectable(power=0.9)
-    assert "in 90 % of such studies" in explain_verdict(metrics)
+    assert "in 90 % of such studies" in explain_verdict(record(metrics))
 
 
 def test_labels_that_cannot_be_moved_leave_nothing_to_conclude() -> None:
     reason = "Each dog was filmed in one condition only."
-    metrics = make_full_metrics(permutation=make_permutation(None, reason=reason))
-    assert judge_run(metrics) is Standing.VOID
-    assert write_first_sentence(metrics).startswith(
+    metrics = make_metrics(permutation=make_permutation(None, reason=reason))
+    assert judge_run(record(metrics)) is Standing.VOID
+    assert write_first_sentence(record(metrics)).startswith(
         "Nothing can be concluded about the condition: each dog was filmed in one condition only. "
         "On dogs it had never seen"
     )
-    assert explain_verdict(metrics) == ""
+    assert explain_verdict(record(metrics)) == ""
 
 
 @pytest.mark.parametrize(
@@ -170,19 +162,17 @@ def test_labels_that_cannot_be_moved_leave_nothing_to_conclude() -> None:
 )
 def test_aligned_labels_leave_nothing_to_conclude_whatever_p_is(text: str) -> None:
     finding = {"severity": "alarm", "name": "aligned", "text": text}
-    metrics = make_full_metrics(audit=make_audit(findings=[finding]))
-    assert judge_run(metrics) is Standing.VOID
-    assert write_first_sentence(metrics).startswith(
+    metrics = make_metrics(audit=make_audit(findings=[finding]))
+    assert judge_run(record(metrics)) is Standing.VOID
+    assert write_first_sentence(record(metrics)).startswith(
         "Nothing can be concluded about the condition: “toy” was filmed on monday only. On dogs"
     )
 
 
 def test_a_p_that_is_absent_does_not_decide() -> None:
-    for permutation in (None, {}, make_permutation(None), make_permutation(float("nan"))):
-        metrics = make_full_metrics(permutation=permutation)
-        assert judge_run(metrics) is Standing.ABOVE
-        assert "permutation" not in write_first_sentence(metrics)
-    assert judge_run(make_metrics()) is Standing.ABOVE
+    metrics = record(make_metrics(permutation=make_permutation(None)))
+    assert judge_run(metrics) is Standing.ABOVE
+    assert "permutation" not in write_first_sentence(metrics)
 
 
 @pytest.mark.parametrize(
@@ -208,18 +198,18 @@ def test_p_in_tables_has_no_name() -> None:
 def test_chance_of_three_labels() -> None:
     metrics = make_metrics(("food", "social", "toy"))
     share = metrics["chance"]["majority"]["video"]
-    chance = {item.measure: item.chance for item in compare_with_chance(metrics)}
+    chance = {item.measure: item.chance for item in compare_with_chance(record(metrics))}
     assert chance["balanced_accuracy"] == pytest.approx(1 / 3)
     assert chance["auroc"] == 0.5
     # the constant answer: precision = share, recall = 1 for one label, 0 for the other two
     assert chance["macro_f1"] == pytest.approx(2 * share / (share + 1) / 3)
     metrics = with_video_intervals(metrics, balanced_accuracy=[0.34, 0.45])
-    assert judge_video(metrics) is Standing.ABOVE
+    assert judge_video(record(metrics)) is Standing.ABOVE
 
 
 def test_decimals_are_added_where_whole_percents_would_hide_the_order() -> None:
     metrics = with_video_intervals(make_metrics(), accuracy=[0.6642, 0.9])
-    sentence = write_first_sentence(metrics)
+    sentence = write_first_sentence(record(metrics))
     assert "66.4 to 90.0 %" in sentence
     assert "would give 66.0 %" in sentence
 
@@ -241,7 +231,7 @@ def test_standing_of_one_measure(interval: tuple[float, float] | None, standing:
 def test_result_block_has_both_levels_and_the_warnings() -> None:
     metrics = make_metrics()
     metrics["warnings"] = ["One clip could not be opened."]
-    block = format_result_block(metrics)
+    block = format_result_block(record(metrics))
     assert block.startswith("On dogs it had never seen")
     assert block.index("256 clips") < block.index("3,328 frames")
     assert "83.1 %   76.1 to 89.7 %     66.0 %" in block
@@ -250,11 +240,11 @@ def test_result_block_has_both_levels_and_the_warnings() -> None:
 
 def test_clips_and_dogs_that_were_not_tested_are_said() -> None:
     metrics = make_metrics()
-    assert describe_coverage(metrics) == ""
+    assert describe_coverage(record(metrics)) == ""
     metrics["study"] |= {"videos": 260, "subjects": 30}
     coverage = "The result rests on 256 of 260 clips and 29 of 30 dogs"
-    assert describe_coverage(metrics).startswith(coverage)
-    assert coverage in format_result_block(metrics)
+    assert describe_coverage(record(metrics)).startswith(coverage)
+    assert coverage in format_result_block(record(metrics))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -29,6 +28,7 @@ from canemo.run_metrics import (
     warn_about_backbone,
     warn_about_run,
 )
+from canemo.run_record import RunMetrics
 from canemo.splits import Split, make_split
 from canemo.study import load_study
 from canemo.study_crops import StudyCrops
@@ -64,7 +64,7 @@ class Work:
     evidence: Evidence
     learner: Learner
     evaluation: Evaluation
-    metrics: dict[str, Any]
+    metrics: RunMetrics
     cost: Cost
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from canemo.assessment import evaluate_evidence
 from canemo.curves import CURVE_COLUMNS
@@ -27,13 +26,14 @@ from canemo.learning import Learner
 from canemo.predictions import PROBABILITY
 from canemo.progress import Progress, silent
 from canemo.run_metrics import CHOICES, compute_metrics, stand_in_for
+from canemo.run_record import RunMetrics, RunRecord, read_run
 from canemo.runs import HASHES_FILE, METRICS_FILE
 
 TOLERANCE = 1e-6
 """How far a recomputed number may be off, relative to its size (or to 1 where it is smaller)."""
 
 MAX_SHOWN = 20
-_LEFT_OUT = ("schema", "cost", "warnings")
+_LEFT_OUT = ("format", "schema", "cost", "warnings")
 _FROM_PREDICTIONS = (
     "the probe was trained on augmented views of the crops, which are not kept: the predictions "
     "were taken as they are, and the numbers computed from them"
@@ -60,7 +60,7 @@ def export_bundle(run_dir: Path | str, out: Path | str, *, force: bool = False) 
         `out` is there and `force` is not given.
     """
     run_dir, out = Path(run_dir), Path(out)
-    _read_metrics(run_dir)
+    RunMetrics.read(run_dir / METRICS_FILE)
     files = _read_hashes(run_dir)
     missing = [name for name in files if not (run_dir / name).is_file()]
     if missing:
@@ -101,19 +101,20 @@ def verify_run(run: Path | str, *, progress: Progress = silent) -> dict[str, Any
         It is no finished run, or a file of it is missing or damaged.
     """
     with _open_run(Path(run)) as folder:
-        stored = _read_metrics(folder)
+        record = read_run(folder)
         files = _check_files(folder)
         try:
-            evidence = read_evidence(folder, protocol=stored["protocol"])
-            learner, evaluation, off, notes = _evaluate_again(evidence, folder, stored, progress)
-            again = compute_metrics(evidence, learner, evaluation, progress=progress)
+            evidence = read_evidence(record)
+            learner, evaluation, off, notes = _evaluate_again(evidence, record, progress)
+            again = compute_metrics(evidence, learner, evaluation, progress=progress).to_dict()
         except KeyError as exc:
             raise ModelError(
                 f"{run}: {exc} is missing from {METRICS_FILE} or a table of it; give the folder of "
                 "a run that this version of canemo finished, or an exported bundle"
             ) from exc
+    stored = record.metrics.to_dict()
     for metrics in (stored, again):  # the rest of it is taken as stated
-        metrics["protocol"] = {name: metrics["protocol"].get(name) for name in CHOICES}
+        metrics["protocol"] = {name: metrics["protocol"][name] for name in CHOICES}
     sections = {
         name: _compare_section(stored.get(name), again.get(name))
         for name in dict.fromkeys([*stored, *again])
@@ -131,33 +132,21 @@ def verify_run(run: Path | str, *, progress: Progress = silent) -> dict[str, Any
 
 
 def _evaluate_again(
-    evidence: Evidence, folder: Path, stored: Mapping[str, Any], progress: Progress
+    evidence: Evidence, run: RunRecord, progress: Progress
 ) -> tuple[Learner | DiscriminantLearner, Evaluation, float | None, list[str]]:
-    kept = _read_table(folder / "predictions.parquet")
     if evidence.config.probe.method == "gradient":
-        curves = _read_table(folder / "curves.parquet")
         evaluation = Evaluation(
-            kept,
+            run.predictions,
             (),
             (),
             pd.DataFrame(),
-            curves[list(CURVE_COLUMNS)],
-            stored["training"]["frame_accuracy"],
+            run.curves[list(CURVE_COLUMNS)],
+            run.metrics.training.frame_accuracy,
             (),
         )
         return stand_in_for(evidence.materials[0]), evaluation, None, [_FROM_PREDICTIONS]
     learner, evaluation = evaluate_evidence(evidence, progress=progress)
-    return learner, evaluation, _compare_predictions(kept, evaluation.predictions), []
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError, pa.ArrowException) as exc:
-        raise ModelError(
-            f"{path} is missing or damaged ({str(exc).splitlines()[0]}); give the folder of a "
-            "finished run, or an exported bundle"
-        ) from exc
+    return learner, evaluation, _compare_predictions(run.predictions, evaluation.predictions), []
 
 
 def _compare_predictions(kept: pd.DataFrame, again: pd.DataFrame) -> float:
@@ -220,17 +209,6 @@ def _read_hashes(folder: Path) -> dict[str, str]:
         raise ModelError(
             f"{folder}: {HASHES_FILE} is missing or damaged; give a run that this version of "
             "canemo finished, or an exported bundle"
-        ) from exc
-
-
-def _read_metrics(folder: Path) -> dict[str, Any]:
-    try:
-        content = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
-        return {**content, "protocol": dict(content["protocol"])}
-    except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise ModelError(
-            f"{folder}: not a finished run ({METRICS_FILE} cannot be read); give STUDY/runs/NAME, "
-            "or a file that `canemo export --bundle` wrote"
         ) from exc
 
 

@@ -27,7 +27,6 @@ from canemo.comparison import (
     gather_curves,
     list_entrants,
     tabulate_models,
-    write_comparison,
 )
 from canemo.config import Config, load_config
 from canemo.errors import MissingExtraError, WeightsError
@@ -45,6 +44,7 @@ from canemo.run_metrics import (
     summarise_permutation,
     warn_about_run,
 )
+from canemo.run_record import ComparisonRecord
 from canemo.runs import COMPARISON_FILE, find_run, new_run
 from canemo.splits import Split, save_split
 from canemo.study import load_study
@@ -66,7 +66,7 @@ class ComparisonResult:
     """A finished comparison: its folder and what comparison.json holds."""
 
     folder: Path
-    comparison: Mapping[str, Any]
+    comparison: ComparisonRecord
 
     @property
     def report(self) -> Path:
@@ -214,7 +214,7 @@ def _map_examples(crops: StudyCrops, backbone: Backbone) -> dict[str, list[Any]]
 
 def _fill_comparison(
     folder: Path,
-    content: Mapping[str, Any],
+    content: ComparisonRecord,
     results: Sequence[Result],
     crops: StudyCrops,
     cams: Mapping[str, Mapping[str, list[Any]]],
@@ -242,5 +242,5 @@ def _fill_comparison(
     write_table(tabulate_models(content), folder / "table.csv")
     write_table(crops.ledger, folder / "frames.parquet")
     environment.write_environment(folder / "environment.json", command=command)
-    write_comparison(content, folder / COMPARISON_FILE)
+    content.write(folder / COMPARISON_FILE)
     write_comparison_report(folder)

@@ -22,15 +22,14 @@ from canemo.evaluate import (
     summarise_chance,
     summarise_level,
 )
-from canemo.files import write_atomically
 from canemo.metrics import Predictions
 from canemo.predictions import select_level
 from canemo.records import Study
+from canemo.run_record import ComparisonRecord
 from canemo.splits import Split
 from canemo.stats import adjust_holm, compare_pair
 
 logger = logging.getLogger(__name__)
-COMPARISON_SCHEMA = 1
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def compute_comparison(
     config: Config,
     split: Split,
     warnings: Sequence[str],
-) -> dict[str, Any]:
+) -> ComparisonRecord:
     """Return what comparison.json holds.
 
     Parameters
@@ -135,8 +134,7 @@ def compute_comparison(
         for result in results
         for text in result.evaluation.warnings
     ]
-    return {
-        "schema": COMPARISON_SCHEMA,
+    content = {
         "study": study_facts,
         "protocol": {
             **protocol,
@@ -150,6 +148,7 @@ def compute_comparison(
         "pairs": _compare_results(results, study, config),
         "warnings": [*warnings, *own, *_warn_about_random(results)],
     }
+    return ComparisonRecord.model_validate(content)
 
 
 def compare_every_pair(
@@ -198,37 +197,30 @@ def compare_every_pair(
     return pairs
 
 
-def write_comparison(content: Mapping[str, Any], path: Path) -> Path:
-    """Write comparison.json; numbers that are not finite are an error, never NaN in the file."""
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    return write_atomically(path, text)
-
-
-def tabulate_models(content: Mapping[str, Any]) -> pd.DataFrame:
+def tabulate_models(content: ComparisonRecord) -> pd.DataFrame:
     """Return table 1 of the paper and what it lacks, one row per model, missing ones included."""
     rows = []
-    for model in content["models"]:
-        video, frame = model["video"], model["frame"]
-        interval = video["interval"]["accuracy"] or (None, None)
-        best = model["best_epoch"] or {}
+    for model in content.models:
+        video, best = model.video, model.best_epoch
+        low, high = video.interval.accuracy or (None, None)
         rows.append(
             {
-                "model": model["name"],
-                "status": "random weights" if model["random_weights"] else "ok",
-                "train_accuracy": (model["last_epoch"] or model)["train_accuracy"],
-                "validation_accuracy": frame["accuracy"],
-                "best_epoch": best.get("epoch"),
-                "best_epoch_validation_accuracy": best.get("test_accuracy"),
-                "clip_accuracy": video["accuracy"],
-                "clip_accuracy_low": interval[0],
-                "clip_accuracy_high": interval[1],
-                "clip_balanced_accuracy": video["balanced_accuracy"],
-                "clip_auroc": video["auroc"],
-                "permutation_p": (model["permutation"] or {}).get("p"),
-                "majority_share": content["chance"]["majority"]["video"],
+                "model": model.name,
+                "status": "random weights" if model.random_weights else "ok",
+                "train_accuracy": (model.last_epoch or model).train_accuracy,
+                "validation_accuracy": model.frame.accuracy,
+                "best_epoch": best and best.epoch,
+                "best_epoch_validation_accuracy": best and best.test_accuracy,
+                "clip_accuracy": video.accuracy,
+                "clip_accuracy_low": low,
+                "clip_accuracy_high": high,
+                "clip_balanced_accuracy": video.balanced_accuracy,
+                "clip_auroc": video.auroc,
+                "permutation_p": model.permutation and model.permutation.p,
+                "majority_share": content.chance.majority.video,
             }
         )
-    rows += [{"model": each["name"], "status": "missing"} for each in content["missing"]]
+    rows += [{"model": each.name, "status": "missing"} for each in content.missing]
     return pd.DataFrame(rows)
 
 

@@ -20,7 +20,7 @@ from canemo.files import replacing, write_table
 from canemo.frame_choice import choose_frames
 from canemo.learning import Material
 from canemo.records import Study, Video
-from canemo.runs import read_run_config
+from canemo.run_record import RunRecord
 from canemo.splits import Split, load_split
 
 FEATURES_FILE, VIDEOS_FILE, SUBJECTS_FILE = "features.parquet", "videos.parquet", "subjects.parquet"
@@ -134,15 +134,15 @@ def write_evidence(evidence: Evidence, folder: Path) -> None:
         pq.write_table(table, temporary, use_dictionary=_ORIGIN[:3])
 
 
-def read_evidence(folder: Path, *, protocol: Mapping[str, Any]) -> Evidence:
-    """Read what `write_evidence` wrote into a run folder.
+def read_evidence(run: RunRecord) -> Evidence:
+    """Read what `write_evidence` wrote into the folder of a run.
 
     Raises
     ------
     ModelError
         A file is missing or damaged.
     """
-    config = read_run_config(folder)
+    folder, config = run.folder, run.config
     try:
         videos = pd.read_parquet(folder / VIDEOS_FILE)
         ledger = pd.read_parquet(folder / LEDGER_FILE)
@@ -168,7 +168,7 @@ def read_evidence(folder: Path, *, protocol: Mapping[str, Any]) -> Evidence:
         ledger,
         materials,
         videos[["video_id", "duration_s", "fps", "width", "height"]],
-        protocol,
+        run.metrics.protocol.to_dict(),
     )
 
 

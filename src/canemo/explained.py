@@ -28,8 +28,8 @@ from canemo.predict import load_model
 from canemo.probe import Probe
 from canemo.progress import Progress
 from canemo.records import Image, Study
-from canemo.report.run_folder import read_run
-from canemo.runs import METRICS_FILE, read_run_config
+from canemo.run_record import read_run
+from canemo.runs import METRICS_FILE
 from canemo.study import load_study
 from canemo.study_features import (
     Cost,
@@ -138,16 +138,15 @@ def load_explained_run(
     NoFacesError
         No crop is left.
     """
-    config, root = read_run_config(run_dir), run_dir.resolve().parent.parent
-    protocol = read_run(run_dir).metrics["protocol"]
-    study = load_study(root)
-    evidence = read_evidence(run_dir, protocol=protocol)
+    run = read_run(run_dir)
+    config, study = run.config, load_study(run_dir.resolve().parent.parent)
+    evidence = read_evidence(run)
     _require_same_labels(study, evidence.study, run_dir)
     detector = load_configured_detector(config, elsewhere=True)
     crops = crop_videos(study, config, detector, progress=progress, cost=Cost())
     backbone = load_configured_backbone(config, elsewhere=True)
     backbone = calibrate_backbone(backbone, crops, config)
-    label = label or protocol["positive_label"]
+    label = label or run.metrics.protocol.positive_label
     decisions, shuffled, notes = _fit(run_dir, evidence, label, with_controls, progress)
     used = crops.used
     rows = used.loc[choose_frames(used, crops.ledger, f"even:{per_clip}"), _COLUMNS]

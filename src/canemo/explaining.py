@@ -27,7 +27,7 @@ from canemo.explanation_files import join_tables, write_explanation
 from canemo.progress import Progress, silent
 from canemo.report.explanation import PAGE_FILE
 from canemo.report.html import write_report
-from canemo.report.run_folder import EXPLANATION_FILE
+from canemo.run_record import EXPLANATION_FILE
 from canemo.species import DOG
 
 MOST_PICTURES = 40

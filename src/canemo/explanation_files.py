@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from functools import partial
@@ -27,7 +26,7 @@ from canemo.files import write_atomically, write_table
 from canemo.progress import Progress
 from canemo.records import Image
 from canemo.report.explanation import REGION_COLOURS, Example, draw_explanation, write_page
-from canemo.report.run_folder import EXPLANATION_FILE, EXPLANATION_SCHEMA
+from canemo.run_record import EXPLANATION, EXPLANATION_FILE, format_json, stamp
 from canemo.runs import put_in_place
 
 
@@ -59,12 +58,10 @@ def write_explanation(
     """
     place = place.resolve()
     described = [describe_model(each) for each in found]
-    content = {
-        "schema": EXPLANATION_SCHEMA,
-        "canemo": environment.version(),
-        "truth": list(truth),
-        "models": described,
-    }
+    content = stamp(
+        {"canemo": environment.version(), "truth": list(truth), "models": described},
+        EXPLANATION,
+    )
     partial_place = place.with_name(f".{place.name}.partial")
     shutil.rmtree(partial_place, ignore_errors=True)
     try:
@@ -89,8 +86,7 @@ def write_explanation(
             models=described,
             progress=progress,
         )
-        text = json.dumps(content, indent=1, allow_nan=False)
-        write_atomically(partial_place / EXPLANATION_FILE, text)
+        write_atomically(partial_place / EXPLANATION_FILE, format_json(content))
         write_page(partial_place)
         put_in_place(partial_place, place)
     finally:

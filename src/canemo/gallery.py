@@ -20,7 +20,7 @@ from canemo.predict import Model, name_videos
 from canemo.progress import Progress
 from canemo.proposal import VIDEO_SUFFIXES
 from canemo.records import Fate, Image, Video
-from canemo.report.run_folder import EXPLANATION_FILE
+from canemo.run_record import EXPLANATION_FILE
 
 logger = logging.getLogger(__name__)
 

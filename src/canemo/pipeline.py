@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,8 +42,8 @@ from canemo.progress import Progress, silent
 from canemo.report.canvas import save_figure
 from canemo.report.html import write_report
 from canemo.report.pictures import draw_crop_sheet
-from canemo.run_metrics import write_metrics
 from canemo.run_pictures import CAMS_PER_LABEL, draw_examples
+from canemo.run_record import RunMetrics
 from canemo.runs import (
     METRICS_FILE,
     find_run,
@@ -73,7 +72,7 @@ class RunResult:
     """A finished run: its folder and what metrics.json holds."""
 
     folder: Path
-    metrics: Mapping[str, Any]
+    metrics: RunMetrics
 
     @property
     def report(self) -> Path:
@@ -146,7 +145,7 @@ def embed_study(
 
 def evaluate_study(
     study_dir: Path | str, *, config: Config | None = None, progress: Progress = silent
-) -> dict[str, Any]:
+) -> RunMetrics:
     """Test a probe on unseen subjects; return what metrics.json would hold, write only the cache.
 
     Raises
@@ -156,7 +155,7 @@ def evaluate_study(
     """
     root = Path(study_dir)
     work = assess(prepare(root, config or load_config(root)), progress=progress)
-    return {**work.metrics, "cost": work.cost.stages}
+    return work.metrics.with_cost(work.cost.stages)
 
 
 def run(
@@ -344,20 +343,20 @@ def _describe_choice(name: str, *, measure: bool) -> str:
     return "not measured yet: canemo doctor --measure" if known is None else known.describe()
 
 
-def _fill_run(folder: Path, work: Work, command: str, progress: Progress) -> dict[str, Any]:
+def _fill_run(folder: Path, work: Work, command: str, progress: Progress) -> RunMetrics:
     with work.cost.measure("model"):
         everyone = np.ones(len(work.learner.material.origin), dtype=bool)
         fitted = work.learner.fit(everyone, seed=work.plan.config.evaluate.seed)
         _save_model(folder / "model", work, fitted)
     with work.cost.measure("explain"):
         draw_examples(work, fitted, folder / "figures", progress=progress)
-    metrics = {**work.metrics, "cost": work.cost.stages}
+    metrics = work.metrics.with_cost(work.cost.stages)
     write_evidence(work.evidence, folder)
     write_table(work.evaluation.predictions, folder / "predictions.parquet")
     if len(work.evaluation.curves):
         write_table(work.evaluation.curves, folder / "curves.parquet")
     environment.write_environment(folder / "environment.json", command=command)
-    write_metrics(metrics, folder / METRICS_FILE)
+    metrics.write(folder / METRICS_FILE)
     write_hashes(folder)
     progress("report", 0, 1)
     write_report(folder)
@@ -375,24 +374,24 @@ def _save_model(folder: Path, work: Work, fitted: Fitted) -> None:
         precision=engine.precision,
         detector_engine=work.plan.detector.engine,
     )
-    protocol, level = work.metrics["protocol"], work.metrics["levels"]["video"]
+    metrics, level = work.metrics, work.metrics.levels.video
     training = {
         "canemo": environment.version(),
-        "study": work.metrics["study"]["name"],
+        "study": metrics.study.name,
         "subjects": int(material.origin["subject_id"].nunique()),
         "videos": int(material.origin["video_id"].nunique()),
-        "split": protocol["split"],
-        "accuracy": level["accuracy"],
-        "interval": level["interval"]["accuracy"],
-        "majority": work.metrics["chance"]["majority"]["video"],
+        "split": metrics.protocol.split,
+        "accuracy": level.accuracy,
+        "interval": level.interval.accuracy,
+        "majority": metrics.chance.majority.video,
     }
     videos = select_level(work.evaluation.predictions, "video", material.labels)
     saved = SavedModel(
         fitted.classifier,
         config,
-        positive_label=protocol["positive_label"],
-        backbone_sha256=protocol["weights_sha256"],
-        detector_sha256=protocol["detector_sha256"],
+        positive_label=metrics.protocol.positive_label,
+        backbone_sha256=metrics.protocol.weights_sha256,
+        detector_sha256=metrics.protocol.detector_sha256,
         training=training,
         conformal=fit_conformal(videos),
         quantised=engine.quantised if isinstance(engine, OpenVINOEngine) else None,

@@ -1,10 +1,8 @@
-"""metrics.json: the contract that every tool and test reads a run by."""
+"""Every number of a run, put together as metrics.json holds them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -24,7 +22,6 @@ from canemo.evaluate import (
     summarise_subjects,
 )
 from canemo.evidence import Evidence
-from canemo.files import write_atomically
 from canemo.gradient import choose_learning_rate
 from canemo.learning import Learner, Material
 from canemo.metadata import score_metadata
@@ -34,19 +31,19 @@ from canemo.power import find_least_detectable
 from canemo.predictions import select_level
 from canemo.progress import Progress, silent
 from canemo.records import Fate, Study
+from canemo.run_record import RunMetrics
 from canemo.splits import Split
 from canemo.stats import INTERVAL_METHOD
 from canemo.subsampling import choose_most_often, estimate_learning_curve
 from canemo.sweep import summarise_sweep
 
-METRICS_SCHEMA = 1
 CHOICES = ("penalties", "penalty_chosen", "temperature_chosen", "interval")
 """The keys of ``protocol`` that come out of the evaluation."""
 
 
 def compute_metrics(
     evidence: Evidence, learner: Learner, evaluation: Evaluation, *, progress: Progress = silent
-) -> dict[str, Any]:
+) -> RunMetrics:
     """Return everything metrics.json holds but the cost.
 
     Parameters
@@ -70,8 +67,7 @@ def compute_metrics(
     penalty = find_penalty(config, evaluation)
     metadata = score_metadata(evidence, stand_in.material)
     permutation = summarise_permutation(learner, evidence.split, config, progress=progress)
-    return {
-        "schema": METRICS_SCHEMA,
+    metrics = {
         "study": describe_study(evidence.study, evidence.ledger, species=config.study.species),
         "protocol": {**evidence.protocol, **_describe_choices(evidence, evaluation)},
         "levels": {
@@ -95,6 +91,7 @@ def compute_metrics(
         "training": {"frame_accuracy": evaluation.train_accuracy},
         "warnings": [*evidence.warnings, *evaluation.warnings],
     }
+    return RunMetrics.model_validate(metrics)
 
 
 def find_discriminant(learner: Learner) -> DiscriminantLearner:
@@ -148,12 +145,6 @@ def _describe_choices(evidence: Evidence, evaluation: Evaluation) -> dict[str, A
         "temperature_chosen": list(evaluation.temperatures),
         "interval": INTERVAL_METHOD,
     }
-
-
-def write_metrics(metrics: Mapping[str, Any], path: Path) -> Path:
-    """Write metrics.json; numbers that are not finite are an error, never NaN in the file."""
-    text = json.dumps(metrics, indent=1, ensure_ascii=False, allow_nan=False)
-    return write_atomically(path, text)
 
 
 def warn_about_run(config: Config, split: Split, detector: Detector) -> list[str]:

@@ -17,13 +17,13 @@ from canemo.errors import ConfigError, ModelError
 from canemo.evaluate import summarise_level
 from canemo.metrics import Predictions
 from canemo.predictions import PROBABILITY, select_level
-from canemo.report.run_folder import read_run
 from canemo.report.text import format_pair
 from canemo.report.wording import count, format_interval, format_measure, join_words
+from canemo.run_record import PREDICTIONS_FILE, RunMetrics, RunRecord, read_run
 from canemo.splits import load_split
 
 RUN_PAIRS_SCHEMA = 1
-PREDICTIONS_FILE, SPLIT_FILE = "predictions.parquet", "split.json"
+SPLIT_FILE = "split.json"
 SHOWN_VIDEOS = 5
 _KEPT_PROTOCOL = ("backbone", "method", "split", "seed")
 _IDENTITY = ["subject_id", "label"]
@@ -35,7 +35,7 @@ class _TestedRun:
 
     given: str
     folder: Path
-    metrics: Mapping[str, Any]
+    metrics: RunMetrics
     labels: tuple[str, ...]
     folds: frozenset[tuple[frozenset[str], frozenset[str]]]
     videos: pd.DataFrame
@@ -138,26 +138,19 @@ def _require_distinct(run_dirs: Sequence[Path | str]) -> list[Path]:
 
 def _read_tested_run(given: Path) -> _TestedRun:
     folder = given.resolve()
-    metrics = read_run(given).metrics
-    labels = tuple(sorted(metrics["study"]["labels"]))
+    run = read_run(given)
+    labels = tuple(sorted(run.metrics.study.labels))
     folds = frozenset(
         (frozenset(fold.train), frozenset(fold.test))
         for fold in load_split(given / SPLIT_FILE).folds
     )
-    videos = _read_videos(given / PREDICTIONS_FILE, labels)
-    return _TestedRun(str(given), folder, metrics, labels, folds, videos)
+    videos = _select_videos(run, labels)
+    return _TestedRun(str(given), folder, run.metrics, labels, folds, videos)
 
 
-def _read_videos(path: Path, labels: tuple[str, ...]) -> pd.DataFrame:
+def _select_videos(run: RunRecord, labels: tuple[str, ...]) -> pd.DataFrame:
     """Return the rows of the level ``video``, by video_id; ModelError where they cannot be used."""
-    try:
-        table = pd.read_parquet(path)
-    except FileNotFoundError as exc:
-        raise ModelError(
-            f"{path}: the predictions of the run are missing; run the study again"
-        ) from exc
-    except (OSError, ValueError) as exc:
-        raise ModelError(f"{path}: cannot be read ({exc}); run the study again") from exc
+    path, table = run.folder / PREDICTIONS_FILE, run.predictions
     wanted = ["level", "video_id", *_IDENTITY, *(PROBABILITY + label for label in labels)]
     missing = [column for column in wanted if column not in table]
     if missing:
@@ -193,7 +186,7 @@ def _name_runs(runs: Sequence[_TestedRun]) -> list[str]:
     plain = [run.folder.name for run in runs]
     names: list[str] = []
     for run, name in zip(runs, plain, strict=True):
-        wanted = f"{run.metrics['study']['name']}/{name}" if plain.count(name) > 1 else name
+        wanted = f"{run.metrics.study.name}/{name}" if plain.count(name) > 1 else name
         numbered = (f"{wanted} ({number})" for number in count_up(2))
         names.append(wanted if wanted not in names else next(n for n in numbered if n not in names))
     return names
@@ -248,10 +241,10 @@ def _describe_videos(run: _TestedRun, video_ids: Sequence[str]) -> list[str]:
 def _choose_resampling(
     first: _TestedRun, *, resamples: int | None, seed: int | None
 ) -> EvaluateConfig:
-    protocol = first.metrics["protocol"]
+    protocol = first.metrics.protocol
     overrides = {
-        "resamples": protocol["resamples"] if resamples is None else resamples,
-        "seed": protocol.get("seed", 0) if seed is None else seed,
+        "resamples": protocol.resamples if resamples is None else resamples,
+        "seed": protocol.seed if seed is None else seed,
     }
     return load_config(overrides={"evaluate": overrides}).evaluate
 
@@ -263,7 +256,7 @@ def _describe_run(
     return {
         "name": name,
         "folder": run.given,
-        "protocol": {key: run.metrics["protocol"].get(key) for key in _KEPT_PROTOCOL},
+        "protocol": {key: getattr(run.metrics.protocol, key) for key in _KEPT_PROTOCOL},
         **{key: level[key] for key in ("accuracy", "balanced_accuracy", "auroc", "interval")},
     }
 
@@ -300,7 +293,7 @@ def _pass_on_warnings(named: Mapping[str, _TestedRun]) -> list[str]:
     """Return what the runs themselves warn of; what all of them say is said once."""
     owners: dict[str, list[str]] = {}
     for name, run in named.items():
-        for text in dict.fromkeys(run.metrics["warnings"]):
+        for text in dict.fromkeys(run.metrics.warnings):
             owners.setdefault(text, []).append(name)
     return [
         text if len(names) == len(named) else f"{join_words(names)}: {text}"

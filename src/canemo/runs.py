@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from canemo.config import Config, format_config, read_config
-from canemo.errors import ModelError, OutputExistsError
+from canemo.config import Config, format_config
+from canemo.errors import OutputExistsError
 from canemo.files import sha256_file, write_atomically
 
 CONFIG_FILE, METRICS_FILE, INPUTS_FILE = "config.toml", "metrics.json", "inputs.json"
@@ -72,27 +72,6 @@ def write_hashes(run_dir: Path) -> Path:
     """Write the SHA-256 of each of `list_evidence_files`, for whoever checks the run later."""
     hashes = {name: sha256_file(run_dir / name) for name in list_evidence_files(run_dir)}
     return write_atomically(run_dir / HASHES_FILE, json.dumps({"sha256": hashes}, indent=1))
-
-
-def read_run_config(run_dir: Path) -> Config:
-    """Return the settings of a run, engines as they were chosen; ModelError where there is none."""
-    path = run_dir / CONFIG_FILE
-    if not path.is_file():
-        raise ModelError(
-            f"{run_dir}: not a run folder, {CONFIG_FILE} is missing; give STUDY/runs/NAME"
-        )
-    config, metrics = read_config(path), run_dir / METRICS_FILE
-    if not metrics.is_file():
-        return config
-    protocol = json.loads(metrics.read_text(encoding="utf-8"))["protocol"]
-    if "engine" not in protocol:
-        return config
-    return pin_engines(
-        config,
-        engine=protocol["engine"],
-        precision=protocol["precision"],
-        detector_engine=protocol.get("detector_engine", "torch"),  # there was nothing else
-    )
 
 
 def pin_engines(config: Config, *, engine: str, precision: str, detector_engine: str) -> Config:

@@ -161,7 +161,7 @@ def evaluate(
     config = configure(context, study)
     with terminal.show_progress() as progress:
         metrics = pipeline.evaluate_study(study, config=config, progress=progress)
-    typer.echo(json.dumps(metrics, indent=1) if as_json else format_result_block(metrics))
+    typer.echo(json.dumps(metrics.to_dict(), indent=1) if as_json else format_result_block(metrics))
     if show_optimism and not as_json:
         typer.echo(f"\n{format_optimism(metrics)}")
 
@@ -264,7 +264,7 @@ def compare(
             progress=progress,
         )
     if as_json:
-        typer.echo(json.dumps(result.comparison, indent=1))
+        typer.echo(json.dumps(result.comparison.to_dict(), indent=1))
     else:
         typer.echo(format_comparison(result.comparison))
         typer.echo(f"\nreport: {result.report}")
@@ -342,7 +342,7 @@ def _print_result(result: Any, *, as_json: bool = False) -> None:
     from canemo.report.text import format_result_block
 
     if as_json:
-        typer.echo(json.dumps(result.metrics, indent=1))
+        typer.echo(json.dumps(result.metrics.to_dict(), indent=1))
     else:
         typer.echo(format_result_block(result.metrics))
         typer.echo(f"\nreport: {result.report}\nmodel:  {result.model}")

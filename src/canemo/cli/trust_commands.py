@@ -63,7 +63,7 @@ def audit(
         config = configure(context, place)
     with terminal.show_progress() as progress:
         found = auditing.audit_study(place, config=config, confounds=confounds, progress=progress)
-    typer.echo(json.dumps(found, indent=1) if as_json else format_audit(found))
+    typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else format_audit(found))
 
 
 @app.command()

@@ -15,9 +15,9 @@ from canemo.concepts.options import CodingOptions
 from canemo.concepts.units import Unit
 from canemo.evidence import Evidence
 from canemo.files import sha256_file
+from canemo.run_record import CONCEPTS, stamp
 from canemo.species import DOG
 
-CONCEPTS_SCHEMA = 1
 _SHOWN = 5
 
 
@@ -26,8 +26,7 @@ def describe_study(
 ) -> dict[str, Any]:
     """Return the study, the settings of its examination and the programs used."""
     study, settings = evidence.study, evidence.config.evaluate
-    return {
-        "schema": CONCEPTS_SCHEMA,
+    content = {
         "study": {
             "name": study.root.resolve().name,
             "videos": len(study.videos),
@@ -47,6 +46,7 @@ def describe_study(
         },
         "environment": environment.describe_environment(command=command),
     }
+    return stamp(content, CONCEPTS)
 
 
 def describe_events(files: Sequence[EventFile], matched: Matched, coding: Coding) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +32,7 @@ from canemo.files import write_atomically, write_table
 from canemo.progress import Progress, silent
 from canemo.records import Study
 from canemo.report.concepts import write_concepts_report
+from canemo.run_record import format_json
 from canemo.study import load_study
 
 FOLDER = "concepts"
@@ -295,5 +295,5 @@ def _write(content: dict[str, Any], examined: _Examined, place: Path) -> Concept
     frames = tabulate_frames(examined)
     table = write_table(frames, place.with_suffix(".parquet"))
     report = write_concepts_report(place.with_suffix(".html"), content, frames)
-    write_atomically(place, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
+    write_atomically(place, format_json(content))
     return ConceptsResult(content, place, table, report)

@@ -20,6 +20,7 @@ from canemo.report.wording import (
     quote,
     write_sentence,
 )
+from canemo.run_record import Audit, RunMetrics
 
 SHOWN_PAIRS = 20
 ALARM = "alarm"
@@ -37,7 +38,7 @@ _REMOVED = {
 _NAME = "balanced_accuracy"
 
 
-def describe_audit(audit: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def describe_audit(audit: Audit | None) -> dict[str, Any] | None:
     """Return the audit as the report shows it, numbers as text; None where there was none."""
     if not audit:
         return None
@@ -55,7 +56,7 @@ def describe_audit(audit: Mapping[str, Any] | None) -> dict[str, Any] | None:
     }
 
 
-def format_audit(audit: Mapping[str, Any]) -> str:
+def format_audit(audit: Audit) -> str:
     """Return the audit as a few short blocks for the terminal.
 
     Parameters
@@ -89,13 +90,13 @@ def format_finding(finding: Mapping[str, Any]) -> str:
     return f"{severity}: {write_sentence(finding['text'])}"
 
 
-def sort_findings(audit: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+def sort_findings(audit: Audit | None) -> list[Mapping[str, Any]]:
     """Return the findings, alarms first and else in their order."""
     findings = (audit or {}).get("findings") or []
     return sorted(findings, key=lambda finding: finding["severity"] != ALARM)
 
 
-def state_alarms(metrics: Mapping[str, Any]) -> str:
+def state_alarms(metrics: RunMetrics) -> str:
     """Return how many alarms the audit raised, for the head of the report; empty without any."""
     alarms = sum(each["severity"] == ALARM for each in sort_findings(metrics.get("audit")))
     if not alarms:
@@ -103,7 +104,7 @@ def state_alarms(metrics: Mapping[str, Any]) -> str:
     return f"The audit raises {count(alarms, 'alarm')}: see “Audit” before relying on this result."
 
 
-def list_audit_charts(metrics: Mapping[str, Any]) -> dict[str, tuple[Figure | None, str]]:
+def list_audit_charts(metrics: RunMetrics) -> dict[str, tuple[Figure | None, str]]:
     """Return the chart of what each split would have claimed; nothing where it is not known."""
     splits = _read_splits(metrics.get("audit") or {})
     if not splits:
@@ -120,7 +121,7 @@ def list_audit_charts(metrics: Mapping[str, Any]) -> dict[str, tuple[Figure | No
     return {"splits": (drawn, f"Balanced accuracy by clip: {'; '.join(facts)}.")}
 
 
-def _read_splits(audit: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def _read_splits(audit: Audit) -> dict[str, Mapping[str, Any]]:
     splits = dict(audit.get("splits") or {})
     selected = audit.get("selected_outside")
     if splits and selected:
@@ -128,7 +129,7 @@ def _read_splits(audit: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {name: splits[name] for name in _SPLITS if splits.get(name)}
 
 
-def _tabulate_splits(audit: Mapping[str, Any]) -> list[dict[str, str]]:
+def _tabulate_splits(audit: Audit) -> list[dict[str, str]]:
     return [
         {
             "name": _SPLITS[name],
@@ -139,7 +140,7 @@ def _tabulate_splits(audit: Mapping[str, Any]) -> list[dict[str, str]]:
     ]
 
 
-def _tabulate_removed(audit: Mapping[str, Any]) -> list[dict[str, str]]:
+def _tabulate_removed(audit: Audit) -> list[dict[str, str]]:
     return [
         {
             "name": words,
@@ -151,7 +152,7 @@ def _tabulate_removed(audit: Mapping[str, Any]) -> list[dict[str, str]]:
     ]
 
 
-def _state_identity(audit: Mapping[str, Any]) -> str:
+def _state_identity(audit: Audit) -> str:
     identity = audit.get("identity")
     if not identity or is_missing(identity.get("accuracy")):
         return ""
@@ -162,7 +163,7 @@ def _state_identity(audit: Mapping[str, Any]) -> str:
     )
 
 
-def _state_drops(audit: Mapping[str, Any]) -> str:
+def _state_drops(audit: Audit) -> str:
     drops = audit.get("drops")
     if not drops or not drops.get("shares"):
         return ""
@@ -171,7 +172,7 @@ def _state_drops(audit: Mapping[str, Any]) -> str:
     return f"Frames without a usable face: {join_words(shares)}{p}."
 
 
-def _state_sessions(audit: Mapping[str, Any]) -> str:
+def _state_sessions(audit: Audit) -> str:
     sessions = audit.get("sessions")
     if not sessions or not sessions.get("column") or not sessions.get("shared"):
         return ""
@@ -182,13 +183,11 @@ def _state_sessions(audit: Mapping[str, Any]) -> str:
 
 
 def _name_session(shared: Any) -> str:
-    """Return a session and the dogs that share it, as far as they are told."""
-    if not isinstance(shared, Mapping):
-        return str(shared)
-    return f"{shared['session']} ({', '.join(map(str, shared['subjects']))})"
+    """Return a session and the dogs that share it."""
+    return f"{shared.session} ({', '.join(shared.subjects)})"
 
 
-def _tabulate_duplicates(audit: Mapping[str, Any]) -> dict[str, Any] | None:
+def _tabulate_duplicates(audit: Audit) -> dict[str, Any] | None:
     duplicates = audit.get("duplicates")
     if not duplicates or not duplicates.get("n"):
         return None
@@ -221,7 +220,7 @@ def _name_clip(video_id: Any, subject_id: Any) -> str:
     return str(video_id) if subject_id is None else f"{video_id} ({subject_id})"
 
 
-def _tabulate_confounds(audit: Mapping[str, Any]) -> dict[str, Any] | None:
+def _tabulate_confounds(audit: Audit) -> dict[str, Any] | None:
     confounds = audit.get("confounds")
     if not confounds or not confounds.get("rows"):
         return None

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from canemo.errors import ModelError
 from canemo.files import write_atomically
 from canemo.report import comparison_figures, figures, wording
 from canemo.report.html import REPORT_FILE, embed_figure, embed_file, open_template
-from canemo.report.run_folder import read_curves
+from canemo.run_record import ComparisonRecord, read_comparison
 
 _PICTURES = {
     "crops.png": "Sheet of example face crops, grouped by condition.",
@@ -29,17 +27,13 @@ def write_comparison_report(folder: Path) -> Path:
     ModelError
         `folder` is not a finished comparison.
     """
-    try:
-        content = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
-        environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-        config_toml = (folder / "config.toml").read_text(encoding="utf-8")
-    except (OSError, ValueError) as exc:
-        raise ModelError(f"{folder}: not a finished comparison ({exc})") from exc
-    pictures = _draw_pictures(content, read_curves(folder))
+    record = read_comparison(folder)
+    content = record.comparison
+    pictures = _draw_pictures(content, record.curves)
     found = {
-        name: embed_file(folder / "figures" / name, alt)
-        for name, alt in _PICTURES.items()
-        if (folder / "figures" / name).is_file()
+        name: embed_file(path, _PICTURES[name])
+        for name, path in record.pictures.items()
+        if name in _PICTURES
     }
     page = open_template("comparison.html.j2").render(
         content=content,
@@ -62,8 +56,8 @@ def write_comparison_report(folder: Path) -> Path:
             for key, value in content["protocol"]["preset_departures"].items()
             if value is not None
         ),
-        environment=environment,
-        config_toml=config_toml,
+        environment=record.environment,
+        config_toml=record.config_toml,
         pictures=pictures | found,
         paper=wording.PAPER,
         paper_url=wording.PAPER_URL,
@@ -75,7 +69,7 @@ def write_comparison_report(folder: Path) -> Path:
     return write_atomically(folder / REPORT_FILE, page)
 
 
-def write_comparison_sentence(content: Mapping[str, Any]) -> str:
+def write_comparison_sentence(content: ComparisonRecord) -> str:
     """Return what the comparison found, claiming no more than dogs and number of models allow."""
     real = [model for model in content["models"] if not model["random_weights"]]
     if not real:
@@ -128,7 +122,7 @@ def _state_best(best: Mapping[str, Any], number: int, majority: Mapping[str, Any
 
 
 def _state_leads(
-    best: Mapping[str, Any], real: Sequence[Mapping[str, Any]], content: Mapping[str, Any]
+    best: Mapping[str, Any], real: Sequence[Mapping[str, Any]], content: ComparisonRecord
 ) -> list[str]:
     """Return from whom the best can be told apart, corrected for the number of pairs."""
     others = {model["name"] for model in real} - {best["name"]}
@@ -216,7 +210,7 @@ def _signed_cell(
     return _signed(measure, value), " to ".join(ends) or "–"
 
 
-def _draw_pictures(content: Mapping[str, Any], curves: pd.DataFrame) -> dict[str, Any]:
+def _draw_pictures(content: ComparisonRecord, curves: pd.DataFrame) -> dict[str, Any]:
     majority = content["chance"]["majority"]
     charts = {
         "subjects": (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image as PilImage
 
-from canemo.errors import ModelError
 from canemo.files import replacing, write_atomically
 from canemo.progress import Progress
 from canemo.records import Image
@@ -34,7 +32,7 @@ from canemo.report.canvas import (
 from canemo.report.explanation_text import describe_explanation, list_checks
 from canemo.report.html import embed_figure, embed_file, open_template
 from canemo.report.pictures import draw_picture_rows, overlay_cam, overlay_evidence
-from canemo.report.run_folder import EXPLANATION_FILE
+from canemo.run_record import EXPLANATION, EXPLANATION_FILE, read_document
 from canemo.species import DOG
 
 PAGE_FILE = "index.html"
@@ -120,7 +118,7 @@ def write_page(folder: Path) -> Path:
     ModelError
         The folder holds no explanation.
     """
-    content = read_explanation(folder)
+    content = read_document(folder / EXPLANATION_FILE, EXPLANATION)
     pictures = {
         path.name: embed_file(path, _describe_picture(path.stem))
         for path in sorted((folder / "figures").glob("*.png"))
@@ -149,22 +147,6 @@ def write_page(folder: Path) -> Path:
         environment={"canemo": content["canemo"]},
     )
     return write_atomically(folder / PAGE_FILE, page)
-
-
-def read_explanation(folder: Path) -> dict[str, Any]:
-    """Return the content of ``explanation.json``.
-
-    Raises
-    ------
-    ModelError
-        It is missing or damaged.
-    """
-    path = folder / EXPLANATION_FILE
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as exc:
-        raise ModelError(f"{path}: no explanation can be read ({exc}); make it again") from exc
-    return content
 
 
 # -- pictures -------------------------------------------------------------------------------------

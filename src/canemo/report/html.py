@@ -21,7 +21,6 @@ from canemo.report.comparison_figures import draw_curves
 from canemo.report.explanation_text import describe_explanation
 from canemo.report.methods import write_methods
 from canemo.report.parts import describe_parts, list_part_charts
-from canemo.report.run_folder import RunRecord, read_run
 from canemo.report.trust import list_facts
 from canemo.report.trust_figures import list_trust_charts
 from canemo.report.verdict import (
@@ -32,6 +31,7 @@ from canemo.report.verdict import (
     judge_run,
     write_first_sentence,
 )
+from canemo.run_record import RunMetrics, RunRecord, read_run
 
 REPORT_FILE = "report.html"
 
@@ -133,7 +133,7 @@ def render_report(run: RunRecord) -> str:
         explanation=describe_explanation(run.explanation) if run.explanation else None,
         fates=_tabulate_fates(metrics["study"]),
         subjects=_tabulate_subjects(metrics),
-        settings=_tabulate_settings(metrics["protocol"]),
+        settings=_tabulate_settings(metrics.protocol.to_dict()),
         cost=_tabulate_cost(metrics["cost"]),
         methods=wording.join_units(write_methods(metrics, run.environment)).split("\n\n"),
         paper=wording.PAPER,
@@ -165,7 +165,7 @@ def _format_percent(share: float | None) -> str:
     return wording.join_units(wording.format_percent(share))
 
 
-def _tabulate_levels(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _tabulate_levels(metrics: RunMetrics) -> list[dict[str, Any]]:
     nouns = {"video": "clip", "frame": "frame"}
     metadata = {"video": metrics["chance"].get("metadata") or {}, "frame": {}}
     return [
@@ -210,7 +210,7 @@ def _tabulate_fates(study: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _tabulate_subjects(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _tabulate_subjects(metrics: RunMetrics) -> list[dict[str, Any]]:
     """Return the facts about each dog beside its result, in the order of `metrics.json`."""
     table = metrics["study"].get("subjects_table") or []
     facts = {row["subject_id"]: row for row in table}

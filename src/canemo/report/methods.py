@@ -23,12 +23,13 @@ from canemo.report.wording import (
     name_in_text,
     quote,
 )
+from canemo.run_record import RunMetrics
 
 _REPORTED = ("Permutation test", "Metadata alone", "Calibration")
 _NAMED_PACKAGES = ("torch", "timm", "openvino", "scikit-learn", "numpy", "av")
 
 
-def write_methods(metrics: Mapping[str, Any], environment: Mapping[str, Any]) -> str:
+def write_methods(metrics: RunMetrics, environment: Mapping[str, Any]) -> str:
     """Return what was done and what came out, as plain text with the reference below.
 
     Parameters
@@ -69,7 +70,7 @@ def _state_study(study: Mapping[str, Any]) -> str:
     )
 
 
-def _state_faces(metrics: Mapping[str, Any]) -> str:
+def _state_faces(metrics: RunMetrics) -> str:
     study, protocol = metrics["study"], metrics["protocol"]
     lost = [
         f"{describe_fate(fate)}, {group_digits(n)}"
@@ -250,7 +251,7 @@ def _state_clip(protocol: Mapping[str, Any]) -> str:
     )
 
 
-def _state_results(metrics: Mapping[str, Any]) -> str:
+def _state_results(metrics: RunMetrics) -> str:
     facts = join_words([_state_measure(item) for item in compare_with_chance(metrics)])
     majority = metrics["chance"]["majority"]
     two = len(metrics["study"]["labels"]) == 2

@@ -17,6 +17,7 @@ from canemo.report.wording import (
     is_missing,
     read_interval,
 )
+from canemo.run_record import RunMetrics
 
 _ALL = tuple(range(GRID_SIDE**2))
 _CENTRE = (5, 6, 9, 10)
@@ -41,7 +42,7 @@ _PARTS: Mapping[str, tuple[str, tuple[int, ...]]] = {
 }
 
 
-def describe_parts(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
+def describe_parts(metrics: RunMetrics) -> dict[str, Any] | None:
     """Return what the report says of the settings on offer; None where there was but one."""
     parts = _list_parts(metrics)
     if len(parts) < 2:
@@ -57,7 +58,7 @@ def describe_parts(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def list_part_charts(metrics: Mapping[str, Any]) -> dict[str, tuple[Figure | None, str]]:
+def list_part_charts(metrics: RunMetrics) -> dict[str, tuple[Figure | None, str]]:
     """Return the chart of the parts with its words; nothing where there was but one."""
     parts = _list_parts(metrics)
     if len(parts) < 2:
@@ -86,7 +87,7 @@ def draw_parts(parts: Sequence[Mapping[str, Any]], *, chance: float) -> Figure:
     return draw_rows(rows, chance=chance, xlabel="balanced accuracy by clip")
 
 
-def describe_optimism(metrics: Mapping[str, Any]) -> str:
+def describe_optimism(metrics: RunMetrics) -> str:
     """Return what picking by the test result would have claimed; empty where it is not known."""
     optimism = (metrics.get("sweep") or {}).get("optimism")
     if not optimism:
@@ -107,7 +108,7 @@ def describe_optimism(metrics: Mapping[str, Any]) -> str:
     )
 
 
-def format_optimism(metrics: Mapping[str, Any]) -> str:
+def format_optimism(metrics: RunMetrics) -> str:
     """Return the honest figure beside the best of all settings, in one or two plain sentences.
 
     Parameters
@@ -135,7 +136,7 @@ def _state_gap(gap: float) -> str:
     return f"{points} more than can be expected of new dogs."
 
 
-def _list_parts(metrics: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _list_parts(metrics: RunMetrics) -> list[Mapping[str, Any]]:
     """Return the parts, the whole crop first, then its bands from top to bottom."""
     parts = (metrics.get("sweep") or {}).get("parts") or []
     order = {name: place for place, name in enumerate(_PARTS)}

@@ -18,6 +18,7 @@ from canemo.report.verdict import (
     write_first_sentence,
 )
 from canemo.report.wording import MEASURES, count, format_interval, format_measure, format_p
+from canemo.run_record import ComparisonRecord, RunMetrics
 
 __all__ = ["format_audit", "format_comparison", "format_optimism", "format_result_block"]
 
@@ -26,7 +27,7 @@ SHOWN_FINDINGS = 5
 _FINDING_LENGTH = 200
 
 
-def format_result_block(metrics: Mapping[str, Any]) -> str:
+def format_result_block(metrics: RunMetrics) -> str:
     """Return the result sentence, two small tables, and a line for each check on the result.
 
     Parameters
@@ -45,7 +46,7 @@ def format_result_block(metrics: Mapping[str, Any]) -> str:
     return "\n\n".join([*parts, *_list_warnings(metrics["warnings"])])
 
 
-def format_comparison(content: Mapping[str, Any]) -> str:
+def format_comparison(content: ComparisonRecord) -> str:
     """Return a comparison as a sentence and two small tables: the models, and their differences.
 
     Parameters
@@ -95,13 +96,13 @@ def format_pair(pair: Mapping[str, Any]) -> str:
     )
 
 
-def _list_facts(metrics: Mapping[str, Any]) -> str:
+def _list_facts(metrics: RunMetrics) -> str:
     facts = [fact for fact in list_facts(metrics) if fact.line]
     width = max((len(fact.title) for fact in facts), default=0) + 3
     return "\n".join(f"{fact.title:<{width}}{fact.line}" for fact in facts)
 
 
-def _list_findings(metrics: Mapping[str, Any]) -> str:
+def _list_findings(metrics: RunMetrics) -> str:
     findings = sort_findings(metrics.get("audit"))
     lines = [
         textwrap.shorten(format_finding(finding), _FINDING_LENGTH, placeholder=" …")
@@ -121,7 +122,7 @@ def _list_warnings(warnings: Sequence[str]) -> list[str]:
     return ["\n".join(lines)] if lines else []
 
 
-def _format_level(metrics: Mapping[str, Any], level: str, noun: str) -> str:
+def _format_level(metrics: RunMetrics, level: str, noun: str) -> str:
     number = count(metrics["levels"][level]["n"], noun)
     heading = f"{number:<20}{'value':>8}   {'95 % interval':<16}   chance"
     rows = [_format_row(item) for item in compare_with_chance(metrics, level)]

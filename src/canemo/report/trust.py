@@ -19,6 +19,7 @@ from canemo.report.wording import (
     join_words,
     name_in_text,
 )
+from canemo.run_record import RunMetrics
 
 SHOWN_COLUMNS = 3
 
@@ -50,7 +51,7 @@ class Fact:
     text: str
 
 
-def list_facts(metrics: Mapping[str, Any]) -> list[Fact]:
+def list_facts(metrics: RunMetrics) -> list[Fact]:
     """Return the checks that the run has made; those it lacks are left out.
 
     Parameters
@@ -76,7 +77,7 @@ def name_columns(columns: Sequence[str], *, shown: int | None = None) -> str:
     return join_words([*names[:shown], f"{left} more"] if left > 1 else names)
 
 
-def describe_probe(metrics: Mapping[str, Any]) -> str:
+def describe_probe(metrics: RunMetrics) -> str:
     """Return whose labels were permuted where it was not the run's own method; else empty."""
     permutation = metrics.get("permutation") or {}
     if permutation.get("probe", "own") == "own":
@@ -89,7 +90,7 @@ def describe_probe(metrics: Mapping[str, Any]) -> str:
     )
 
 
-def _describe_permutation(metrics: Mapping[str, Any]) -> Fact | None:
+def _describe_permutation(metrics: RunMetrics) -> Fact | None:
     permutation = metrics.get("permutation")
     if not permutation:
         return None
@@ -112,7 +113,7 @@ def _shorten_permutation(permutation: Mapping[str, Any]) -> str:
     )
 
 
-def _spell_out_permutation(permutation: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+def _spell_out_permutation(permutation: Mapping[str, Any], metrics: RunMetrics) -> str:
     name = permutation["statistic"]
     own = permutation.get("probe", "own") == "own"
     model = "the model" if own else "a discriminant"
@@ -135,7 +136,7 @@ def _spell_out_permutation(permutation: Mapping[str, Any], metrics: Mapping[str,
     return f"{text} {describe_probe(metrics)}".strip()
 
 
-def _describe_metadata(metrics: Mapping[str, Any]) -> Fact | None:
+def _describe_metadata(metrics: RunMetrics) -> Fact | None:
     metadata = metrics["chance"].get("metadata")
     if not metadata or is_missing(metadata.get("balanced_accuracy")):
         return None
@@ -152,7 +153,7 @@ def _describe_metadata(metrics: Mapping[str, Any]) -> Fact | None:
     return Fact("Metadata alone", f"balanced accuracy {reached} ({ends}) from {few}", text)
 
 
-def _judge_metadata(metrics: Mapping[str, Any], metadata: Mapping[str, Any], interval: Any) -> str:
+def _judge_metadata(metrics: RunMetrics, metadata: Mapping[str, Any], interval: Any) -> str:
     own = metrics["levels"]["video"]["balanced_accuracy"]
     if not is_missing(own) and metadata["balanced_accuracy"] >= own:
         return "The face crops do no better than that."
@@ -162,7 +163,7 @@ def _judge_metadata(metrics: Mapping[str, Any], metadata: Mapping[str, Any], int
     return "It cannot be told from chance: there is no sign that these carry the result."
 
 
-def _describe_detectable(metrics: Mapping[str, Any]) -> Fact | None:
+def _describe_detectable(metrics: RunMetrics) -> Fact | None:
     text = describe_detectable(metrics)
     if not text:
         return None
@@ -175,7 +176,7 @@ def _describe_detectable(metrics: Mapping[str, Any]) -> Fact | None:
     return Fact("Detectable", line, text)
 
 
-def _describe_calibration(metrics: Mapping[str, Any]) -> Fact | None:
+def _describe_calibration(metrics: RunMetrics) -> Fact | None:
     calibration = metrics.get("calibration")
     if not calibration:
         return None
@@ -192,7 +193,7 @@ def _describe_calibration(metrics: Mapping[str, Any]) -> Fact | None:
     return Fact("Calibration", f"Brier score {brier}, expected calibration error {ece}", text)
 
 
-def _describe_abstention(metrics: Mapping[str, Any]) -> Fact | None:
+def _describe_abstention(metrics: RunMetrics) -> Fact | None:
     abstention = metrics.get("abstention")
     if not abstention:
         return None
@@ -217,7 +218,7 @@ def _describe_abstention(metrics: Mapping[str, Any]) -> Fact | None:
     return Fact("Abstention", "", text)
 
 
-def _describe_learning_curve(metrics: Mapping[str, Any]) -> Fact | None:
+def _describe_learning_curve(metrics: RunMetrics) -> Fact | None:
     curve = metrics.get("learning_curve")
     if not curve:
         return None

@@ -29,9 +29,10 @@ from canemo.report.wording import (
     quote,
     read_interval,
 )
+from canemo.run_record import RunMetrics
 
 
-def list_trust_charts(metrics: Mapping[str, Any]) -> dict[str, tuple[Figure | None, str]]:
+def list_trust_charts(metrics: RunMetrics) -> dict[str, tuple[Figure | None, str]]:
     """Return the charts that the run has data for, each with its words."""
     rows, calibration = list_yardsticks(metrics), metrics.get("calibration") or {}
     curve, detectable = metrics.get("learning_curve"), metrics.get("detectable") or {}
@@ -54,7 +55,7 @@ def list_trust_charts(metrics: Mapping[str, Any]) -> dict[str, tuple[Figure | No
     return charts
 
 
-def list_yardsticks(metrics: Mapping[str, Any]) -> list[Row]:
+def list_yardsticks(metrics: RunMetrics) -> list[Row]:
     """Return the run's balanced accuracy and what it stands beside, as rows of a chart."""
     video = metrics["levels"]["video"]
     permutation = metrics.get("permutation") or {}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from canemo.report.wording import (
     MEASURES,
@@ -20,6 +19,7 @@ from canemo.report.wording import (
     quote,
     read_interval,
 )
+from canemo.run_record import RunMetrics
 
 
 class Standing(StrEnum):
@@ -59,7 +59,7 @@ class Comparison:
         return Standing.BELOW if high < self.chance else Standing.UNCLEAR
 
 
-def compare_with_chance(metrics: Mapping[str, Any], level: str = "video") -> list[Comparison]:
+def compare_with_chance(metrics: RunMetrics, level: str = "video") -> list[Comparison]:
     """Set the measures of one level beside the answer "always the most frequent label".
 
     Parameters
@@ -91,7 +91,7 @@ def compare_with_chance(metrics: Mapping[str, Any], level: str = "video") -> lis
     ]
 
 
-def judge_run(metrics: Mapping[str, Any]) -> Standing:
+def judge_run(metrics: RunMetrics) -> Standing:
     """Return the standing of a run: of its intervals, and of its permutation test where there is.
 
     Notes
@@ -107,7 +107,7 @@ def judge_run(metrics: Mapping[str, Any]) -> Standing:
     return judge(compare_with_chance(metrics))
 
 
-def find_obstacle(metrics: Mapping[str, Any]) -> str:
+def find_obstacle(metrics: RunMetrics) -> str:
     """Return why nothing can be concluded about the condition, whatever the numbers; else empty."""
     findings = (metrics.get("audit") or {}).get("findings") or []
     texts = [(metrics.get("permutation") or {}).get("reason")]
@@ -115,7 +115,7 @@ def find_obstacle(metrics: Mapping[str, Any]) -> str:
     return next((_continue_sentence(text) for text in texts if text), "")
 
 
-def read_p(metrics: Mapping[str, Any]) -> float | None:
+def read_p(metrics: RunMetrics) -> float | None:
     """Return p of the permutation test; None where there was none or it has no p."""
     p: float | None = (metrics.get("permutation") or {}).get("p")
     return None if is_missing(p) else p
@@ -135,7 +135,7 @@ def judge(comparisons: Sequence[Comparison]) -> Standing:
     return Standing.MIXED if len(standings) > 1 else standings.pop()
 
 
-def write_first_sentence(metrics: Mapping[str, Any]) -> str:
+def write_first_sentence(metrics: RunMetrics) -> str:
     """Return the result on clips in one plain sentence that never claims more than it may."""
     openings = {
         Standing.ABOVE: "",
@@ -151,7 +151,7 @@ def write_first_sentence(metrics: Mapping[str, Any]) -> str:
     return openings[standing] + accuracy
 
 
-def explain_verdict(metrics: Mapping[str, Any]) -> str:
+def explain_verdict(metrics: RunMetrics) -> str:
     """Return what keeps the result from standing above chance; empty if nothing does.
 
     That is which measures on clips are above chance and which are not and, where the permutation
@@ -166,7 +166,7 @@ def explain_verdict(metrics: Mapping[str, Any]) -> str:
     return " ".join(filter(None, parts))
 
 
-def describe_detectable(metrics: Mapping[str, Any]) -> str:
+def describe_detectable(metrics: RunMetrics) -> str:
     """Return what this study could have told from chance, or why that is not known; else empty."""
     detectable = metrics.get("detectable") or {}
     least = detectable.get("balanced_accuracy")
@@ -191,12 +191,12 @@ def describe_power(power: float) -> str:
     return "four of five" if abs(power - 0.8) < 1e-9 else f"{100 * power:g} % of"
 
 
-def _is_chance(metrics: Mapping[str, Any]) -> bool:
+def _is_chance(metrics: RunMetrics) -> bool:
     p = read_p(metrics)
     return p is not None and p > P_LEVEL
 
 
-def _explain_p(metrics: Mapping[str, Any]) -> str:
+def _explain_p(metrics: RunMetrics) -> str:
     return (
         "With the labels of whole clips moved within each dog, a probe does as well or better in "
         f"{format_percent(read_p(metrics))} of cases: too often to speak of more than chance."
@@ -214,7 +214,7 @@ def _explain_intervals(tested: Sequence[Comparison]) -> str:
     return f"The 95 % interval {join_words(facts)}."
 
 
-def describe_coverage(metrics: Mapping[str, Any]) -> str:
+def describe_coverage(metrics: RunMetrics) -> str:
     """Return how much of the study the result rests on; empty where it is all of it."""
     study, clips, dogs = metrics["study"], metrics["levels"]["video"]["n"], len(metrics["subjects"])
     if clips == study["videos"] and dogs == study["subjects"]:
@@ -239,7 +239,7 @@ def _continue_sentence(text: str) -> str:
     return text[0].lower() + text[1:] if first in _OPENING_WORDS else text
 
 
-def _state_accuracy(metrics: Mapping[str, Any], accuracy: Comparison) -> str:
+def _state_accuracy(metrics: RunMetrics, accuracy: Comparison) -> str:
     decimals = _choose_decimals(accuracy)
     low_high = "no interval could be computed"
     if accuracy.interval is not None:
@@ -255,7 +255,7 @@ def _state_accuracy(metrics: Mapping[str, Any], accuracy: Comparison) -> str:
     )
 
 
-def _state_p(metrics: Mapping[str, Any]) -> str:
+def _state_p(metrics: RunMetrics) -> str:
     """Return p, and whose it is where it was not the run's own method that was permuted."""
     p = read_p(metrics)
     if p is None:
