@@ -123,6 +123,11 @@ class Measures(Part):
     balanced_accuracy: float | None
     auroc: float | None
 
+    def of(self, measure: str) -> float | None:
+        """Return the number of a measure by its name."""
+        value: float | None = getattr(self, measure)
+        return value
+
 
 class Intervals(Part):
     """The 95 % interval of each measure; None where there is none."""
@@ -130,6 +135,11 @@ class Intervals(Part):
     accuracy: Interval | None
     balanced_accuracy: Interval | None
     auroc: Interval | None
+
+    def of(self, measure: str) -> Interval | None:
+        """Return the interval of a measure by its name; None of one that has none."""
+        ends: Interval | None = getattr(self, measure, None)
+        return ends
 
 
 class Scores(Measures):
@@ -283,6 +293,11 @@ class Permutation(Part):
     p_by_measure: Measures
     reason: str | None
     probe: str
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it was the run's own method that was refitted."""
+        return self.probe == "own"
 
 
 class PowerPoint(Part):

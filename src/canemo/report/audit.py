@@ -15,12 +15,11 @@ from canemo.report.wording import (
     format_p,
     format_percent,
     group_digits,
-    is_missing,
     join_words,
     quote,
     write_sentence,
 )
-from canemo.run_record import Audit, RunMetrics
+from canemo.run_record import Audit, Claim, DuplicatePair, Finding, RunMetrics
 
 SHOWN_PAIRS = 20
 ALARM = "alarm"
@@ -31,22 +30,15 @@ _SPLITS = {
     "subject_wise": "split by dog",
     "selected_outside": "split by dog, frames picked on all dogs",
 }
-_REMOVED = {
-    "centred": "each dog’s mean removed",
-    "without_subjects": "the directions that name the dog removed",
-}
 _NAME = "balanced_accuracy"
 
 
-def describe_audit(audit: Audit | None) -> dict[str, Any] | None:
-    """Return the audit as the report shows it, numbers as text; None where there was none."""
-    if not audit:
-        return None
+def describe_audit(audit: Audit) -> dict[str, Any]:
+    """Return the audit as the report shows it, numbers as text."""
     return {
         "findings": sort_findings(audit),
-        "nothing": "The audit found nothing amiss." if audit.get("findings") == [] else "",
+        "nothing": "" if audit.findings else "The audit found nothing amiss.",
         "splits": _tabulate_splits(audit),
-        "picked": "selected_outside" in _read_splits(audit),
         "identity": _state_identity(audit),
         "removed": _tabulate_removed(audit),
         "drops": _state_drops(audit),
@@ -65,8 +57,6 @@ def format_audit(audit: Audit) -> str:
         ``audit`` of ``metrics.json``.
     """
     shown = describe_audit(audit)
-    if shown is None:
-        return "There was no audit."
     blocks = [
         "\n".join(map(format_finding, shown["findings"])) or shown["nothing"],
         _format_rows(
@@ -84,59 +74,51 @@ def format_audit(audit: Audit) -> str:
     return "\n\n".join(filter(None, blocks))
 
 
-def format_finding(finding: Mapping[str, Any]) -> str:
+def format_finding(finding: Finding) -> str:
     """Return a finding as one line that names its severity."""
-    severity = "Alarm" if finding["severity"] == ALARM else "Note"
-    return f"{severity}: {write_sentence(finding['text'])}"
+    severity = "Alarm" if finding.severity == ALARM else "Note"
+    return f"{severity}: {write_sentence(finding.text)}"
 
 
-def sort_findings(audit: Audit | None) -> list[Mapping[str, Any]]:
+def sort_findings(audit: Audit) -> list[Finding]:
     """Return the findings, alarms first and else in their order."""
-    findings = (audit or {}).get("findings") or []
-    return sorted(findings, key=lambda finding: finding["severity"] != ALARM)
+    return sorted(audit.findings, key=lambda finding: finding.severity != ALARM)
 
 
 def state_alarms(metrics: RunMetrics) -> str:
     """Return how many alarms the audit raised, for the head of the report; empty without any."""
-    alarms = sum(each["severity"] == ALARM for each in sort_findings(metrics.get("audit")))
+    alarms = sum(finding.severity == ALARM for finding in metrics.audit.findings)
     if not alarms:
         return ""
     return f"The audit raises {count(alarms, 'alarm')}: see “Audit” before relying on this result."
 
 
 def list_audit_charts(metrics: RunMetrics) -> dict[str, tuple[Figure | None, str]]:
-    """Return the chart of what each split would have claimed; nothing where it is not known."""
-    splits = _read_splits(metrics.get("audit") or {})
-    if not splits:
-        return {}
+    """Return the chart of what each split would have claimed."""
     rows = [
-        Row(_SPLITS[name], claim.get("video"), second=claim.get("frame"), muted=muted)
-        for name, claim in splits.items()
-        for muted in [name != "subject_wise"]
+        Row(_SPLITS[name], claim.video, second=claim.frame, muted=name != "subject_wise")
+        for name, claim in _list_claims(metrics.audit).items()
     ]
     facts = [f"{row.name} {format_measure(_NAME, row.value)}" for row in rows]
     drawn = draw_rows(
-        rows, chance=1 / len(metrics["study"]["labels"]), xlabel="balanced accuracy claimed"
+        rows, chance=1 / len(metrics.study.labels), xlabel="balanced accuracy claimed"
     )
     return {"splits": (drawn, f"Balanced accuracy by clip: {'; '.join(facts)}.")}
 
 
-def _read_splits(audit: Audit) -> dict[str, Mapping[str, Any]]:
-    splits = dict(audit.get("splits") or {})
-    selected = audit.get("selected_outside")
-    if splits and selected:
-        splits["selected_outside"] = {"video": selected.get(_NAME), "frame": None}
-    return {name: splits[name] for name in _SPLITS if splits.get(name)}
+def _list_claims(audit: Audit) -> dict[str, Claim]:
+    picked = Claim(video=audit.selected_outside.balanced_accuracy, frame=None)
+    return {**dict(audit.splits), "selected_outside": picked}
 
 
 def _tabulate_splits(audit: Audit) -> list[dict[str, str]]:
     return [
         {
             "name": _SPLITS[name],
-            "video": format_measure(_NAME, claim.get("video")),
-            "frame": format_measure(_NAME, claim.get("frame")),
+            "video": format_measure(_NAME, claim.video),
+            "frame": format_measure(_NAME, claim.frame),
         }
-        for name, claim in _read_splits(audit).items()
+        for name, claim in _list_claims(audit).items()
     ]
 
 
@@ -144,104 +126,92 @@ def _tabulate_removed(audit: Audit) -> list[dict[str, str]]:
     return [
         {
             "name": words,
-            "value": format_measure(_NAME, audit[name].get(_NAME)),
-            "interval": format_interval(_NAME, audit[name].get("interval")),
+            "value": format_measure(_NAME, found.balanced_accuracy),
+            "interval": format_interval(_NAME, found.interval),
         }
-        for name, words in _REMOVED.items()
-        if audit.get(name)
+        for found, words in (
+            (audit.centred, "each dog’s mean removed"),
+            (audit.without_subjects, "the directions that name the dog removed"),
+        )
     ]
 
 
 def _state_identity(audit: Audit) -> str:
-    identity = audit.get("identity")
-    if not identity or is_missing(identity.get("accuracy")):
+    identity = audit.identity
+    if identity is None:
         return ""
     return (
         f"From the features alone, clips are assigned to the right one of "
-        f"{count(identity['subjects'], 'dog')} in {format_percent(identity['accuracy'])} "
-        f"(chance {format_percent(identity['chance'])})."
+        f"{count(identity.subjects, 'dog')} in {format_percent(identity.accuracy)} "
+        f"(chance {format_percent(identity.chance)})."
     )
 
 
 def _state_drops(audit: Audit) -> str:
-    drops = audit.get("drops")
-    if not drops or not drops.get("shares"):
-        return ""
-    shares = [f"{quote(label)} {format_percent(n)}" for label, n in drops["shares"].items()]
-    p = "" if is_missing(drops.get("p")) else f" (difference between them: {format_p(drops['p'])})"
+    drops = audit.drops
+    shares = [f"{quote(label)} {format_percent(n)}" for label, n in drops.shares.items()]
+    p = "" if drops.p is None else f" (difference between them: {format_p(drops.p)})"
     return f"Frames without a usable face: {join_words(shares)}{p}."
 
 
 def _state_sessions(audit: Audit) -> str:
-    sessions = audit.get("sessions")
-    if not sessions or not sessions.get("column") or not sessions.get("shared"):
+    sessions = audit.sessions
+    if sessions.column is None or not sessions.shared:
         return ""
-    shared = [_name_session(each) for each in sessions["shared"]]
+    shared = [f"{each.session} ({', '.join(each.subjects)})" for each in sessions.shared]
     named = [*shared[:8], f"{len(shared) - 8} more"] if len(shared) > 9 else shared
-    column = quote(str(sessions["column"]))
+    column = quote(sessions.column)
     return f"Shared between dogs in the column {column}: {join_words(named)}."
 
 
-def _name_session(shared: Any) -> str:
-    """Return a session and the dogs that share it."""
-    return f"{shared.session} ({', '.join(shared.subjects)})"
-
-
 def _tabulate_duplicates(audit: Audit) -> dict[str, Any] | None:
-    duplicates = audit.get("duplicates")
-    if not duplicates or not duplicates.get("n"):
+    duplicates = audit.duplicates
+    if not duplicates.n:
         return None
-    pairs = duplicates.get("pairs") or []
     rows = [
         {
-            "first": _name_clip(pair["first"], pair.get("first_subject")),
-            "second": _name_clip(pair["second"], pair.get("second_subject")),
-            "cosine": f"{pair['cosine']:.4f}",
+            "first": f"{pair.first} ({pair.first_subject})",
+            "second": f"{pair.second} ({pair.second_subject})",
+            "cosine": f"{pair.cosine:.4f}",
             "mark": _mark_pair(pair),
         }
-        for pair in pairs[:SHOWN_PAIRS]
+        for pair in duplicates.pairs[:SHOWN_PAIRS]
     ]
-    threshold = duplicates.get("threshold")
-    above = "" if is_missing(threshold) else f", cosine of {threshold:g} or more"
-    left = duplicates["n"] - len(rows)
+    threshold = duplicates.threshold
+    above = "" if threshold is None else f", cosine of {threshold:g} or more"
+    left = duplicates.n - len(rows)
     more = f"; {group_digits(left)} more are not shown" if left > 0 else ""
-    number = count(duplicates["n"], "pair")
+    number = count(duplicates.n, "pair")
     return {"text": f"{number} of clips nearly alike{above}{more}.", "rows": rows}
 
 
-def _mark_pair(pair: Mapping[str, Any]) -> str:
+def _mark_pair(pair: DuplicatePair) -> str:
     """Return what makes a pair of like clips a trouble."""
-    if pair.get("first_subject") != pair.get("second_subject"):
+    if pair.first_subject != pair.second_subject:
         return "two dogs"
-    return "two conditions" if pair.get("first_label") != pair.get("second_label") else ""
-
-
-def _name_clip(video_id: Any, subject_id: Any) -> str:
-    return str(video_id) if subject_id is None else f"{video_id} ({subject_id})"
+    return "two conditions" if pair.first_label != pair.second_label else ""
 
 
 def _tabulate_confounds(audit: Audit) -> dict[str, Any] | None:
-    confounds = audit.get("confounds")
-    if not confounds or not confounds.get("rows"):
+    confounds = audit.confounds
+    if confounds is None:
         return None
     rows = [
         {
-            "title": row.get("title") or row["name"],
-            "cells": [_read_cell(row, name) for name in (_NAME, "auroc")],
-            "clips": "–" if row.get("clips") is None else group_digits(row["clips"]),
+            "title": row.title,
+            "cells": [
+                (format_measure(name, row.of(name)), format_interval(name, row.interval.of(name)))
+                for name in (_NAME, "auroc")
+            ],
+            "clips": group_digits(row.clips),
         }
-        for row in confounds["rows"]
+        for row in confounds.rows
     ]
     return {
         "rows": rows,
-        "frames_per_clip": confounds.get("frames_per_clip"),
-        "verdict": [write_sentence(text) for text in confounds.get("verdict") or []],
+        "frames_per_clip": confounds.frames_per_clip,
+        "verdict": [write_sentence(text) for text in confounds.verdict],
     }
-
-
-def _read_cell(row: Mapping[str, Any], name: str) -> tuple[str, str]:
-    interval = (row.get("interval") or {}).get(name)
-    return format_measure(name, row.get(name)), format_interval(name, interval)
 
 
 def _format_duplicates(duplicates: Mapping[str, Any] | None) -> str:

@@ -31,7 +31,7 @@ from canemo.report.verdict import (
     judge_run,
     write_first_sentence,
 )
-from canemo.run_record import RunMetrics, RunRecord, read_run
+from canemo.run_record import LevelName, RunMetrics, RunRecord, read_run
 
 REPORT_FILE = "report.html"
 
@@ -166,7 +166,7 @@ def _format_percent(share: float | None) -> str:
 
 
 def _tabulate_levels(metrics: RunMetrics) -> list[dict[str, Any]]:
-    nouns = {"video": "clip", "frame": "frame"}
+    nouns: dict[LevelName, str] = {"video": "clip", "frame": "frame"}
     metadata = {"video": metrics["chance"].get("metadata") or {}, "frame": {}}
     return [
         {

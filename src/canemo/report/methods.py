@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from canemo.config import AugmentConfig, SweepConfig
 from canemo.records import Fate
 from canemo.report.trust import list_facts
 from canemo.report.verdict import Comparison, compare_with_chance, describe_coverage
@@ -23,7 +24,7 @@ from canemo.report.wording import (
     name_in_text,
     quote,
 )
-from canemo.run_record import RunMetrics
+from canemo.run_record import RunMetrics, RunProtocol, StudyFacts
 
 _REPORTED = ("Permutation test", "Metadata alone", "Calibration")
 _NAMED_PACKAGES = ("torch", "timm", "openvino", "scikit-learn", "numpy", "av")
@@ -49,11 +50,11 @@ def write_methods(metrics: RunMetrics, environment: Mapping[str, Any]) -> str:
     It states only what the run recorded. How the dogs were filmed and how the conditions were
     induced is for the author to add.
     """
-    material = " ".join([_state_study(metrics["study"]), _state_faces(metrics)])
-    learning = " ".join([_state_backbone(metrics["protocol"]), _state_probe(metrics["protocol"])])
+    material = " ".join([_state_study(metrics.study), _state_faces(metrics)])
+    learning = " ".join([_state_backbone(metrics.protocol), _state_probe(metrics.protocol)])
     testing = " ".join(
         [
-            _state_split(metrics["protocol"]),
+            _state_split(metrics.protocol),
             _state_results(metrics),
             *(fact.text for fact in list_facts(metrics) if fact.title in _REPORTED),
         ]
@@ -61,46 +62,46 @@ def write_methods(metrics: RunMetrics, environment: Mapping[str, Any]) -> str:
     return "\n\n".join([material, learning, testing, _state_software(environment), PAPER])
 
 
-def _state_study(study: Mapping[str, Any]) -> str:
-    labels = [f"{quote(label)}, {count(n, 'clip')}" for label, n in study["labels"].items()]
+def _state_study(study: StudyFacts) -> str:
+    labels = [f"{quote(label)}, {count(n, 'clip')}" for label, n in study.labels.items()]
     return (
-        f"The study comprised {count(study['videos'], 'clip')} of "
-        f"{count(study['subjects'], 'dog')}, filmed in {len(labels)} conditions "
+        f"The study comprised {count(study.videos, 'clip')} of "
+        f"{count(study.subjects, 'dog')}, filmed in {len(labels)} conditions "
         f"({'; '.join(labels)})."
     )
 
 
 def _state_faces(metrics: RunMetrics) -> str:
-    study, protocol = metrics["study"], metrics["protocol"]
+    study, protocol = metrics.study, metrics.protocol
     lost = [
         f"{describe_fate(fate)}, {group_digits(n)}"
-        for fate, n in study["fates"].items()
+        for fate, n in study.fates.items()
         if fate != Fate.USED and n
     ]
     left_out = f"; frames without a usable face were left out ({'; '.join(lost)})" if lost else ""
-    share = format_percent(study["crops"] / study["frames"]) if study["frames"] else "–"
+    share = format_percent(study.crops / study.frames) if study.frames else "–"
     return (
-        f"Frames were sampled from each clip ({protocol['sampling']}), "
-        f"{count(study['frames'], 'frame')} in all. The dog’s face was located with the detector "
-        f"{protocol['detector']} (SHA-256 {protocol['detector_sha256'][:12]}) and cropped in "
-        f"{count(study['crops'], 'frame')} ({share}){left_out}."
+        f"Frames were sampled from each clip ({protocol.sampling}), "
+        f"{count(study.frames, 'frame')} in all. The dog’s face was located with the detector "
+        f"{protocol.detector} (SHA-256 {protocol.detector_sha256[:12]}) and cropped in "
+        f"{count(study.crops, 'frame')} ({share}){left_out}."
     )
 
 
-def _state_backbone(protocol: Mapping[str, Any]) -> str:
-    offered = _list_offers(protocol, "poolings") or [protocol["pooling"]]
+def _state_backbone(protocol: RunProtocol) -> str:
+    offered = _list_offers(protocol)[0] or (protocol.pooling,)
     pooling = "" if len(offered) > 1 else f"{offered[0]} embedding; "
-    note = f"{protocol['backbone_note'].rstrip('. ')}; " if protocol["backbone_note"] else ""
+    note = f"{protocol.backbone_note.rstrip('. ')}; " if protocol.backbone_note else ""
     return (
-        f"Each crop was embedded with the frozen pretrained network {protocol['backbone']} "
-        f"({note}weights from {protocol['weights_source']}, SHA-256 "
-        f"{protocol['weights_sha256'][:12]}; {pooling}"
-        f"{protocol['engine']}, {protocol['precision']}), whose parameters were not changed."
+        f"Each crop was embedded with the frozen pretrained network {protocol.backbone} "
+        f"({note}weights from {protocol.weights_source}, SHA-256 "
+        f"{protocol.weights_sha256[:12]}; {pooling}"
+        f"{protocol.engine}, {protocol.precision}), whose parameters were not changed."
     )
 
 
-def _state_probe(protocol: Mapping[str, Any]) -> str:
-    method = protocol.get("method", "logistic")
+def _state_probe(protocol: RunProtocol) -> str:
+    method = protocol.method
     if method == "gradient":
         return _state_gradient(protocol)
     if method.startswith("sequence"):
@@ -110,22 +111,22 @@ def _state_probe(protocol: Mapping[str, Any]) -> str:
     return f"{probe} {choices}".strip()
 
 
-def _state_logistic(protocol: Mapping[str, Any]) -> str:
-    penalty = _state_penalty(protocol["penalties"], protocol["penalty_chosen"])
+def _state_logistic(protocol: RunProtocol) -> str:
+    penalty = _state_penalty(protocol.penalties, protocol.penalty_chosen)
     return (
         "A linear probe (logistic regression with L2 penalty) was trained on the standardised "
         f"embeddings {_state_weighting(protocol)}; {penalty}."
     )
 
 
-def _state_discriminant(protocol: Mapping[str, Any]) -> str:
+def _state_discriminant(protocol: RunProtocol) -> str:
     labels = (
         "labels being taken as equally frequent"
-        if protocol["class_weight"] == "balanced"
+        if protocol.class_weight == "balanced"
         else "labels being taken as frequent as among the training clips"
     )
-    penalty = _state_penalty(protocol["penalties"], protocol["penalty_chosen"])
-    temperatures = protocol.get("temperature_chosen")
+    penalty = _state_penalty(protocol.penalties, protocol.penalty_chosen)
+    temperatures = protocol.temperature_chosen
     temperature = (
         "; the temperature that the evidence is divided by before it becomes a probability was "
         f"chosen likewise ({_state_range(temperatures)})"
@@ -144,9 +145,9 @@ def _state_range(values: Sequence[float]) -> str:
     return f"{low:g} in every fold" if low == high else f"{low:g} to {high:g} over the folds"
 
 
-def _state_sweep(protocol: Mapping[str, Any]) -> str:
+def _state_sweep(protocol: RunProtocol) -> str:
     """Return what inner folds chose from besides the penalty; empty where that was one thing."""
-    poolings, frames = (_list_offers(protocol, name) for name in ("poolings", "frames"))
+    poolings, frames = _list_offers(protocol)
     offers = []
     if len(poolings) > 1:
         offers.append(f"the pooling of the embedding (from {join_words(poolings)})")
@@ -163,59 +164,65 @@ def _state_sweep(protocol: Mapping[str, Any]) -> str:
     )
 
 
-def _state_frames(protocol: Mapping[str, Any]) -> str:
+def _state_frames(protocol: RunProtocol) -> str:
     """Return which frames of a clip counted; empty where all did or inner folds chose."""
-    rules = _list_offers(protocol, "frames") or [protocol.get("frames") or "all"]
+    rules = _list_offers(protocol)[1] or (protocol.frames,)
     if len(rules) > 1 or rules[0] == "all":
         return ""
     return f"Of each clip, {describe_frames(rules[0])} counted."
 
 
-def _list_offers(protocol: Mapping[str, Any], name: str) -> list[str]:
-    return list((protocol.get("sweep") or {}).get(name) or [])
+def _list_offers(protocol: RunProtocol) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the poolings and the choices of frames that inner folds were offered."""
+    sweep = protocol.sweep or SweepConfig()
+    return sweep.poolings, sweep.frames
 
 
-def _state_gradient(protocol: Mapping[str, Any]) -> str:
-    settings = protocol["gradient"]
+def _state_gradient(protocol: RunProtocol) -> str:
+    settings, augment = protocol.gradient, protocol.augment
+    if settings is None or augment is None:
+        raise ValueError("a run of the method gradient says how it was trained")
     views = (
         "a fresh view in every epoch"
-        if settings["feed"] == "exact"
-        else f"one of {settings['feed'].removeprefix('views:')} views per crop in every epoch"
+        if settings.feed == "exact"
+        else f"one of {settings.feed.removeprefix('views:')} views per crop in every epoch"
     )
     return (
-        f"A linear layer was trained on the embeddings for {settings['epochs']} epochs with Adam "
-        f"(betas {settings['betas'][0]:g} and {settings['betas'][1]:g}, learning rate "
-        f"{settings['learning_rate']:g}, batches of {settings['batch_size']}, "
-        f"{settings['loss'].replace('_', '-')} loss), {_state_weighting(protocol)}, on augmented "
-        f"crops ({_state_augmentation(protocol['augment'])}; {views}). The last epoch was taken."
+        f"A linear layer was trained on the embeddings for {settings.epochs} epochs with Adam "
+        f"(betas {settings.betas[0]:g} and {settings.betas[1]:g}, learning rate "
+        f"{settings.learning_rate:g}, batches of {settings.batch_size}, "
+        f"{settings.loss.replace('_', '-')} loss), {_state_weighting(protocol)}, on augmented "
+        f"crops ({_state_augmentation(augment)}; {views}). The last epoch was taken."
     )
 
 
-def _state_augmentation(augment: Mapping[str, Any]) -> str:
+def _state_augmentation(augment: AugmentConfig) -> str:
     names = ("brightness", "contrast", "saturation", "hue")
-    jitter = [f"{name} {augment[name]:g}" for name in names if augment[name]]
-    low, high = augment["area"]
+    strengths = {name: getattr(augment, name) for name in names}
+    jitter = [f"{name} {strength:g}" for name, strength in strengths.items() if strength]
+    low, high = augment.area
     parts = [
-        f"horizontal flips with probability {augment['flip']:g}" if augment["flip"] else "",
+        f"horizontal flips with probability {augment.flip:g}" if augment.flip else "",
         f"colour jitter ({', '.join(jitter)})" if jitter else "",
         f"random parts of {100 * low:g} to {100 * high:g} % of the crop" if low < 1 else "",
     ]
     return join_words([part for part in parts if part]) or "no changes"
 
 
-def _state_weighting(protocol: Mapping[str, Any]) -> str:
-    balanced = protocol["class_weight"] == "balanced"
+def _state_weighting(protocol: RunProtocol) -> str:
+    balanced = protocol.class_weight == "balanced"
     return "with classes weighted equally" if balanced else "without class weights"
 
 
-def _state_sequence(protocol: Mapping[str, Any]) -> str:
-    kind = protocol["method"].removeprefix("sequence_")
-    settings = protocol["sequence"]
+def _state_sequence(protocol: RunProtocol) -> str:
+    kind, settings = protocol.method.removeprefix("sequence_"), protocol.sequence
+    if settings is None:
+        raise ValueError("a run of a sequence method says how it was trained")
     return (
-        f"A model of the whole clip ({kind} over time, {settings['hidden']} hidden units) was "
+        f"A model of the whole clip ({kind} over time, {settings.hidden} hidden units) was "
         f"trained on the standardised embeddings, {_state_weighting(protocol)}, for "
-        f"{settings['epochs']} epochs with AdamW (learning rate {settings['learning_rate']:g}, "
-        f"weight decay {settings['weight_decay']:g}). The last epoch was taken."
+        f"{settings.epochs} epochs with AdamW (learning rate {settings.learning_rate:g}, "
+        f"weight decay {settings.weight_decay:g}). The last epoch was taken."
     )
 
 
@@ -231,19 +238,19 @@ def _state_penalty(penalties: Sequence[float], chosen: Sequence[float]) -> str:
     )
 
 
-def _state_split(protocol: Mapping[str, Any]) -> str:
-    resamples = group_digits(protocol["resamples"])
+def _state_split(protocol: RunProtocol) -> str:
+    resamples = group_digits(protocol.resamples)
     return (
         f"Performance was measured on dogs that took no part in training: "
-        f"{describe_split(protocol['split'], protocol['folds'])}, seed {protocol['seed']}. "
+        f"{describe_split(protocol.split, protocol.folds)}, seed {protocol.seed}. "
         f"The clip was the unit of analysis: {_state_clip(protocol)} Intervals are 95 % "
         f"intervals from {resamples} bootstrap resamples of dogs "
-        f"({describe_interval(protocol.get('interval'))})."
+        f"({describe_interval(protocol.interval)})."
     )
 
 
-def _state_clip(protocol: Mapping[str, Any]) -> str:
-    if protocol.get("method", "logistic").startswith("sequence"):
+def _state_clip(protocol: RunProtocol) -> str:
+    if protocol.method.startswith("sequence"):
         return "the model read it as a whole and assigned it to the most probable condition."
     return (
         "the probabilities of its frames were averaged, and the clip was assigned to the condition "
@@ -253,15 +260,15 @@ def _state_clip(protocol: Mapping[str, Any]) -> str:
 
 def _state_results(metrics: RunMetrics) -> str:
     facts = join_words([_state_measure(item) for item in compare_with_chance(metrics)])
-    majority = metrics["chance"]["majority"]
-    two = len(metrics["study"]["labels"]) == 2
-    positive = f", with {quote(metrics['protocol']['positive_label'])} as positive" if two else ""
+    majority = metrics.chance.majority
+    two = len(metrics.study.labels) == 2
+    positive = f", with {quote(metrics.protocol.positive_label)} as positive" if two else ""
     coverage = describe_coverage(metrics)
     return (
         f"{coverage}{' ' if coverage else ''}"
-        f"On {count(metrics['levels']['video']['n'], 'clip')} (one answer per clip{positive}), "
-        f"the results were {facts}. Always answering {quote(majority['label'])} would have given "
-        f"an accuracy of {format_percent(majority['video'])}."
+        f"On {count(metrics.levels.video.n, 'clip')} (one answer per clip{positive}), "
+        f"the results were {facts}. Always answering {quote(majority.label)} would have given "
+        f"an accuracy of {format_percent(majority.video)}."
     )
 
 

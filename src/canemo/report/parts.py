@@ -14,10 +14,8 @@ from canemo.report.wording import (
     format_interval,
     format_measure,
     format_percent,
-    is_missing,
-    read_interval,
 )
-from canemo.run_record import RunMetrics
+from canemo.run_record import RunMetrics, SweepPart
 
 _ALL = tuple(range(GRID_SIDE**2))
 _CENTRE = (5, 6, 9, 10)
@@ -47,12 +45,12 @@ def describe_parts(metrics: RunMetrics) -> dict[str, Any] | None:
     parts = _list_parts(metrics)
     if len(parts) < 2:
         return None
-    several_parts = len({part["pooling"] for part in parts}) > 1
+    several_parts = len({part.pooling for part in parts}) > 1
     what = "part of the picture" if several_parts else "frames"
     return {
         "title": f"Which {what} carried the result",
         "several_parts": several_parts,
-        "several_frames": len({part["frames"] for part in parts}) > 1,
+        "several_frames": len({part.frames for part in parts}) > 1,
         "rows": [_tabulate_part(part) for part in parts],
         "optimism": describe_optimism(metrics),
     }
@@ -63,24 +61,24 @@ def list_part_charts(metrics: RunMetrics) -> dict[str, tuple[Figure | None, str]
     parts = _list_parts(metrics)
     if len(parts) < 2:
         return {}
-    chance = 1 / len(metrics["study"]["labels"])
+    chance = 1 / len(metrics.study.labels)
     facts = [
-        f"{_name(part, parts)} {format_measure('balanced_accuracy', part['balanced_accuracy'])}"
+        f"{_name(part, parts)} {format_measure('balanced_accuracy', part.balanced_accuracy)}"
         for part in parts
     ]
     alt = f"Balanced accuracy by part of the crop. {'; '.join(facts)}."
     return {"parts": (draw_parts(parts, chance=chance), alt)}
 
 
-def draw_parts(parts: Sequence[Mapping[str, Any]], *, chance: float) -> Figure:
+def draw_parts(parts: Sequence[SweepPart], *, chance: float) -> Figure:
     """Draw the balanced accuracy of each part with its interval and a scheme of where it is."""
     rows = [
         Row(
             _name(part, parts),
-            part["balanced_accuracy"],
-            read_interval(part, "balanced_accuracy"),
-            muted=not part.get("chosen"),
-            cells=_PARTS.get(part["pooling"], ("", ()))[1] or None,
+            part.balanced_accuracy,
+            part.interval.balanced_accuracy,
+            muted=not part.chosen,
+            cells=_PARTS.get(part.pooling, ("", ()))[1] or None,
         )
         for part in parts
     ]
@@ -89,20 +87,20 @@ def draw_parts(parts: Sequence[Mapping[str, Any]], *, chance: float) -> Figure:
 
 def describe_optimism(metrics: RunMetrics) -> str:
     """Return what picking by the test result would have claimed; empty where it is not known."""
-    optimism = (metrics.get("sweep") or {}).get("optimism")
-    if not optimism:
+    if metrics.sweep is None:
         return ""
-    nested, best = optimism["nested"], optimism["best"]
-    if is_missing(nested) or is_missing(best):
+    optimism = metrics.sweep.optimism
+    nested, best = optimism.nested, optimism.best
+    if nested is None or best is None:
         return ""
     setting = (
-        f"{name_pooling(optimism['pooling'])}, {describe_frames(optimism['frames'])}, "
-        f"penalty {optimism['penalty']:g}"
+        f"{name_pooling(optimism.pooling)}, {describe_frames(optimism.frames)}, "
+        f"penalty {optimism.penalty:g}"
     )
     return (
         "Chosen within each fold, without the dogs it is tested on, the setting reached a balanced "
         f"accuracy of {format_percent(nested)}. Picking the best of "
-        f"{count(optimism['settings'], 'setting')} by the result on the test dogs themselves would "
+        f"{count(optimism.settings, 'setting')} by the result on the test dogs themselves would "
         f"have claimed {format_percent(best)} ({setting}), "
         f"{_state_gap(best - nested)}"
     )
@@ -136,22 +134,22 @@ def _state_gap(gap: float) -> str:
     return f"{points} more than can be expected of new dogs."
 
 
-def _list_parts(metrics: RunMetrics) -> list[Mapping[str, Any]]:
+def _list_parts(metrics: RunMetrics) -> list[SweepPart]:
     """Return the parts, the whole crop first, then its bands from top to bottom."""
-    parts = (metrics.get("sweep") or {}).get("parts") or []
+    parts = () if metrics.sweep is None else metrics.sweep.parts
     order = {name: place for place, name in enumerate(_PARTS)}
-    return sorted(parts, key=lambda part: order.get(part["pooling"], len(order)))
+    return sorted(parts, key=lambda part: order.get(part.pooling, len(order)))
 
 
-def _name(part: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> str:
+def _name(part: SweepPart, parts: Sequence[SweepPart]) -> str:
     """Return what tells a part from the others: its name and, where these vary, its frames.
 
     That a part is the whole crop is left to the scheme beside it.
     """
-    name = name_pooling(part["pooling"]).removeprefix("whole crop, ")
-    if len({each["frames"] for each in parts}) < 2:
+    name = name_pooling(part.pooling).removeprefix("whole crop, ")
+    if len({each.frames for each in parts}) < 2:
         return name
-    return f"{name}; {_shorten_frames(part['frames'])}"
+    return f"{name}; {_shorten_frames(part.frames)}"
 
 
 def _shorten_frames(rule: str) -> str:
@@ -161,15 +159,14 @@ def _shorten_frames(rule: str) -> str:
     return f"{number} frames" if kind == "even" else rule
 
 
-def _tabulate_part(part: Mapping[str, Any]) -> dict[str, Any]:
-    interval = part.get("interval") or {}
+def _tabulate_part(part: SweepPart) -> dict[str, Any]:
     cells = [
-        (format_measure(name, part.get(name)), format_interval(name, interval.get(name)))
+        (format_measure(name, part.of(name)), format_interval(name, part.interval.of(name)))
         for name in ("balanced_accuracy", "auroc")
     ]
     return {
-        "name": name_pooling(part["pooling"]),
-        "frames": _shorten_frames(part["frames"]),
+        "name": name_pooling(part.pooling),
+        "frames": _shorten_frames(part.frames),
         "cells": cells,
-        "chosen": part.get("chosen"),
+        "chosen": part.chosen,
     }

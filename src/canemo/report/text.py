@@ -18,7 +18,7 @@ from canemo.report.verdict import (
     write_first_sentence,
 )
 from canemo.report.wording import MEASURES, count, format_interval, format_measure, format_p
-from canemo.run_record import ComparisonRecord, RunMetrics
+from canemo.run_record import ComparisonRecord, LevelName, RunMetrics
 
 __all__ = ["format_audit", "format_comparison", "format_optimism", "format_result_block"]
 
@@ -122,7 +122,7 @@ def _list_warnings(warnings: Sequence[str]) -> list[str]:
     return ["\n".join(lines)] if lines else []
 
 
-def _format_level(metrics: RunMetrics, level: str, noun: str) -> str:
+def _format_level(metrics: RunMetrics, level: LevelName, noun: str) -> str:
     number = count(metrics["levels"][level]["n"], noun)
     heading = f"{number:<20}{'value':>8}   {'95 % interval':<16}   chance"
     rows = [_format_row(item) for item in compare_with_chance(metrics, level)]

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from canemo.report.verdict import describe_detectable, describe_power
 from canemo.report.wording import (
-    MEASURES,
     count,
     format_interval,
     format_measure,
     format_p,
     format_percent,
     group_digits,
-    is_missing,
     join_words,
     name_in_text,
 )
-from canemo.run_record import RunMetrics
+from canemo.run_record import MetadataScores, Permutation, Reached, RunMetrics
 
 SHOWN_COLUMNS = 3
 
@@ -79,135 +76,125 @@ def name_columns(columns: Sequence[str], *, shown: int | None = None) -> str:
 
 def describe_probe(metrics: RunMetrics) -> str:
     """Return whose labels were permuted where it was not the run's own method; else empty."""
-    permutation = metrics.get("permutation") or {}
-    if permutation.get("probe", "own") == "own":
+    permutation = metrics.permutation
+    if permutation.is_own:
         return ""
-    observed = format_measure(permutation["statistic"], permutation.get("observed"))
+    observed = format_measure(permutation.statistic, permutation.observed)
     return (
         "The method of this run cannot be refitted so often: what was permuted is the closed-form "
         "discriminant on the same features and folds. Its own "
-        f"{name_in_text(permutation['statistic'])} is {observed}, and p belongs to that."
+        f"{name_in_text(permutation.statistic)} is {observed}, and p belongs to that."
     )
 
 
-def _describe_permutation(metrics: RunMetrics) -> Fact | None:
-    permutation = metrics.get("permutation")
-    if not permutation:
-        return None
-    title = "Permutation test"
-    if is_missing(permutation.get("p")):
-        reason = (permutation.get("reason") or "it could not be computed").rstrip(".")
+def _describe_permutation(metrics: RunMetrics) -> Fact:
+    permutation, title = metrics.permutation, "Permutation test"
+    if permutation.p is None:
+        reason = (permutation.reason or "it could not be computed").rstrip(".")
         return Fact(title, f"no p: {reason}", f"There is no p value: {reason}.")
     return Fact(
         title, _shorten_permutation(permutation), _spell_out_permutation(permutation, metrics)
     )
 
 
-def _shorten_permutation(permutation: Mapping[str, Any]) -> str:
-    name = permutation["statistic"]
-    whose = "" if permutation.get("probe", "own") == "own" else " of the closed-form discriminant"
+def _shorten_permutation(permutation: Permutation) -> str:
+    name = permutation.statistic
+    whose = "" if permutation.is_own else " of the closed-form discriminant"
     return (
-        f"{format_p(permutation['p'])}; {name_in_text(name)}{whose} "
-        f"{format_measure(name, permutation.get('observed'))}, with labels moved within dogs "
-        f"{format_measure(name, permutation.get('null_mean'))} on average"
+        f"{format_p(permutation.p)}; {name_in_text(name)}{whose} "
+        f"{format_measure(name, permutation.observed)}, with labels moved within dogs "
+        f"{format_measure(name, permutation.null_mean)} on average"
     )
 
 
-def _spell_out_permutation(permutation: Mapping[str, Any], metrics: RunMetrics) -> str:
-    name = permutation["statistic"]
-    own = permutation.get("probe", "own") == "own"
-    model = "the model" if own else "a discriminant"
-    ways = group_digits(permutation["n"])
-    how = f"in all {ways} ways there are" if permutation.get("exact") else f"{ways} times at random"
+def _spell_out_permutation(permutation: Permutation, metrics: RunMetrics) -> str:
+    name = permutation.statistic
+    model = "the model" if permutation.is_own else "a discriminant"
+    ways = group_digits(permutation.n)
+    how = f"in all {ways} ways there are" if permutation.exact else f"{ways} times at random"
     others = [
         f"{name_in_text(measure)} {format_p(p, name='')}"
-        for measure, p in (permutation.get("p_by_measure") or {}).items()
-        if measure in MEASURES and measure != name and not is_missing(p)
+        for measure, p in permutation.p_by_measure
+        if measure != name and p is not None
     ]
     also = f" (by {join_words(others)})" if others else ""
     text = (
         f"The labels of whole clips were moved within each dog, {how}, and {model} was refitted "
         f"each time, inner choices included. The {name_in_text(name)} was then "
-        f"{format_measure(name, permutation.get('null_mean'))} on average and, in one of twenty, "
-        f"above {format_measure(name, permutation.get('null_high'))}; with the labels as they are "
-        f"it is {format_measure(name, permutation.get('observed'))}: "
-        f"{format_p(permutation['p'])}{also}."
+        f"{format_measure(name, permutation.null_mean)} on average and, in one of twenty, "
+        f"above {format_measure(name, permutation.null_high)}; with the labels as they are "
+        f"it is {format_measure(name, permutation.observed)}: "
+        f"{format_p(permutation.p)}{also}."
     )
     return f"{text} {describe_probe(metrics)}".strip()
 
 
 def _describe_metadata(metrics: RunMetrics) -> Fact | None:
-    metadata = metrics["chance"].get("metadata")
-    if not metadata or is_missing(metadata.get("balanced_accuracy")):
+    metadata = metrics.chance.metadata
+    if metadata is None or metadata.balanced_accuracy is None:
         return None
-    interval = (metadata.get("interval") or {}).get("balanced_accuracy")
-    columns = metadata.get("columns") or []
-    few = name_columns(columns, shown=SHOWN_COLUMNS)
-    reached = format_measure("balanced_accuracy", metadata["balanced_accuracy"])
-    ends = format_interval("balanced_accuracy", interval)
+    few = name_columns(metadata.columns, shown=SHOWN_COLUMNS)
+    reached = format_measure("balanced_accuracy", metadata.balanced_accuracy)
+    ends = format_interval("balanced_accuracy", metadata.interval.balanced_accuracy)
     text = (
-        f"A probe that sees {name_columns(columns)} and nothing else of the picture reaches a "
-        f"balanced accuracy of {reached} (95 % interval {ends}), on the same folds. "
-        f"{_judge_metadata(metrics, metadata, interval)}"
+        f"A probe that sees {name_columns(metadata.columns)} and nothing else of the picture "
+        f"reaches a balanced accuracy of {reached} (95 % interval {ends}), on the same folds. "
+        f"{_judge_metadata(metrics, metadata)}"
     )
     return Fact("Metadata alone", f"balanced accuracy {reached} ({ends}) from {few}", text)
 
 
-def _judge_metadata(metrics: RunMetrics, metadata: Mapping[str, Any], interval: Any) -> str:
-    own = metrics["levels"]["video"]["balanced_accuracy"]
-    if not is_missing(own) and metadata["balanced_accuracy"] >= own:
+def _judge_metadata(metrics: RunMetrics, metadata: MetadataScores) -> str:
+    own, reached = metrics.levels.video.balanced_accuracy, metadata.balanced_accuracy
+    if own is not None and reached is not None and reached >= own:
         return "The face crops do no better than that."
-    known = interval is not None and not any(is_missing(end) for end in interval)
-    if known and interval[0] > 1 / len(metrics["study"]["labels"]):
+    interval = metadata.interval.balanced_accuracy
+    if interval is not None and interval[0] > 1 / len(metrics.study.labels):
         return "That is above chance: what differs there may carry part of the result."
     return "It cannot be told from chance: there is no sign that these carry the result."
 
 
-def _describe_detectable(metrics: RunMetrics) -> Fact | None:
-    text = describe_detectable(metrics)
-    if not text:
-        return None
-    detectable = metrics["detectable"]
-    least = detectable.get("balanced_accuracy")
-    if is_missing(least):
-        return Fact("Detectable", f"not known: {detectable['reason'].rstrip('.')}", text)
-    often = describe_power(detectable["power"])
+def _describe_detectable(metrics: RunMetrics) -> Fact:
+    text, detectable = describe_detectable(metrics), metrics.detectable
+    least = detectable.balanced_accuracy
+    if least is None:
+        return Fact("Detectable", f"not known: {(detectable.reason or '').rstrip('.')}", text)
+    often = describe_power(detectable.power)
     line = f"balanced accuracy of {format_percent(least, decimals=0)} or more, in {often} studies"
     return Fact("Detectable", line, text)
 
 
-def _describe_calibration(metrics: RunMetrics) -> Fact | None:
-    calibration = metrics.get("calibration")
-    if not calibration:
-        return None
-    labels = len(metrics["study"]["labels"])
+def _describe_calibration(metrics: RunMetrics) -> Fact:
+    calibration, labels = metrics.calibration, len(metrics.study.labels)
     idle = 0.25 if labels == 2 else 1 - 1 / labels
-    brier, ece = (_format_score(calibration.get(name)) for name in ("brier", "ece"))
+    brier, ece = f"{calibration.brier:.3f}", f"{calibration.ece:.3f}"
     text = (
         f"Brier score {brier} (0 is best; giving every condition the same probability, {idle:.3f}),"
-        f" expected calibration error {ece}, log loss {_format_score(calibration.get('log_loss'))} "
-        "nats."
+        f" expected calibration error {ece}, log loss {calibration.log_loss:.3f} nats."
     )
-    if calibration.get("balanced"):
+    if calibration.balanced:
         text += " All conditions weigh the same here, as they do for the probe."
     return Fact("Calibration", f"Brier score {brier}, expected calibration error {ece}", text)
 
 
-def _describe_abstention(metrics: RunMetrics) -> Fact | None:
-    abstention = metrics.get("abstention")
-    if not abstention:
-        return None
-    level, least = (_percent(abstention[name]) for name in ("level", "least_level"))
-    if not abstention["possible"]:
+def _describe_abstention(metrics: RunMetrics) -> Fact:
+    abstention = metrics.abstention
+    level, least = _percent(abstention.level), _percent(abstention.least_level)
+    if not abstention.possible:
         text = (
             f"It cannot be promised to miss the true condition in no more than {level} of clips "
-            f"of a new dog: with {count(len(metrics['subjects']), 'dog')} no level below {least} "
+            f"of a new dog: with {count(len(metrics.subjects), 'dog')} no level below {least} "
             "can be promised."
         )
         return Fact("Abstention", "", text)
     decided, right, undecided, coverage = (
-        format_percent(abstention.get(name))
-        for name in ("decided", "accuracy_decided", "undecided", "coverage")
+        format_percent(share)
+        for share in (
+            abstention.decided,
+            abstention.accuracy_decided,
+            abstention.undecided,
+            abstention.coverage,
+        )
     )
     text = (
         f"Where the true condition may be missed in no more than {level} of clips of a new dog, "
@@ -219,14 +206,13 @@ def _describe_abstention(metrics: RunMetrics) -> Fact | None:
 
 
 def _describe_learning_curve(metrics: RunMetrics) -> Fact | None:
-    curve = metrics.get("learning_curve")
-    if not curve:
+    curve = metrics.learning_curve
+    if curve is None:
         return None
-    gain, further = curve["gain"], curve["extrapolation"]["subjects"]
-    now = max(point["subjects"] for point in curve["points"])
-    measure = curve.get("measure", "balanced_accuracy")
-    span = _format_gain(measure, gain)
-    if curve["rising"]:
+    measure, further = curve.measure, curve.extrapolation.subjects
+    now = max(point.subjects for point in curve.points)
+    span = _format_gain(curve.gain)
+    if curve.rising:
         line = f"still rising: {further} dogs instead of {now} would probably add {span}"
         text = (
             f"Still rising: more dogs would probably help. Learning from {further} instead of "
@@ -242,20 +228,10 @@ def _describe_learning_curve(metrics: RunMetrics) -> Fact | None:
     return Fact("Learning curve", line, f"{text} The form of the curve is an assumption.")
 
 
-def _format_gain(measure: str, gain: Mapping[str, Any]) -> str:
-    """Return the ends of a gain, ``"+1.2 to +4.5 percentage points"``."""
-    ends = [gain.get("low"), gain.get("high")]
-    if any(is_missing(end) for end in ends):
-        ends = [gain.get("score")]
-    if any(is_missing(end) for end in ends):
-        return "an unknown amount"
-    if measure == "auroc":
-        return " to ".join(f"{float(end or 0):+.3f}" for end in ends)
-    return " to ".join(f"{100 * float(end or 0):+.1f}" for end in ends) + " percentage points"
-
-
-def _format_score(value: float | None) -> str:
-    return "–" if is_missing(value) else f"{float(value or 0):.3f}"
+def _format_gain(gain: Reached) -> str:
+    """Return the ends of a gain in balanced accuracy, ``"+1.2 to +4.5 percentage points"``."""
+    ends = [end for end in (gain.low, gain.high) if end is not None] or [gain.score]
+    return " to ".join(f"{100 * end:+.1f}" for end in ends) + " percentage points"
 
 
 def _percent(share: float) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,73 +23,63 @@ from canemo.report.wording import (
     count,
     format_measure,
     format_percent,
-    is_missing,
     name_in_text,
     quote,
-    read_interval,
 )
-from canemo.run_record import RunMetrics
+from canemo.run_record import CalibrationBin, CurvePoint, Detectable, LearningCurve, RunMetrics
 
 
 def list_trust_charts(metrics: RunMetrics) -> dict[str, tuple[Figure | None, str]]:
     """Return the charts that the run has data for, each with its words."""
-    rows, calibration = list_yardsticks(metrics), metrics.get("calibration") or {}
-    curve, detectable = metrics.get("learning_curve"), metrics.get("detectable") or {}
-    chance = 1 / len(metrics["study"]["labels"])
-    charts: dict[str, tuple[Figure | None, str]] = {}
+    rows, bins = list_yardsticks(metrics), metrics.calibration.bins
+    curve, detectable = metrics.learning_curve, metrics.detectable
+    labels = len(metrics.study.labels)
+    label = quote(metrics.calibration.positive_label) if labels == 2 else "predicted condition"
+    charts: dict[str, tuple[Figure | None, str]] = {
+        "calibration": (draw_calibration(bins, label=label), _describe_bins(bins))
+    }
     if len(rows) > 1:
-        drawn = draw_rows(rows, chance=chance, xlabel="balanced accuracy by clip")
+        drawn = draw_rows(rows, chance=1 / labels, xlabel="balanced accuracy by clip")
         charts["yardsticks"] = (drawn, _describe_rows(rows))
-    if calibration.get("bins"):
-        title = "predicted condition" if len(metrics["study"]["labels"]) > 2 else None
-        label = title or quote(str(calibration.get("positive_label")))
-        charts["calibration"] = (
-            draw_calibration(calibration["bins"], label=label),
-            _describe_bins(calibration["bins"]),
-        )
-    if curve:
+    if curve is not None:
         charts["learning_curve"] = (draw_learning_curve(curve), _describe_curve(curve))
-    if len(detectable.get("curve") or []) > 1:
+    if len(detectable.curve) > 1:
         charts["power"] = (draw_power(detectable), "Line chart of power by balanced accuracy.")
     return charts
 
 
 def list_yardsticks(metrics: RunMetrics) -> list[Row]:
     """Return the run's balanced accuracy and what it stands beside, as rows of a chart."""
-    video = metrics["levels"]["video"]
-    permutation = metrics.get("permutation") or {}
-    metadata = metrics["chance"].get("metadata") or {}
-    name = "balanced_accuracy"
-    rows = [Row("this run", video[name], read_interval(video, name))]
-    if permutation.get("statistic") == name and not is_missing(permutation.get("null_mean")):
-        mean, high = permutation["null_mean"], permutation.get("null_high")
-        span = None if high is None or is_missing(high) else (float(mean), float(high))
+    video, metadata = metrics.levels.video, metrics.chance.metadata
+    mean, high = metrics.permutation.null_mean, metrics.permutation.null_high
+    rows = [Row("this run", video.balanced_accuracy, video.interval.balanced_accuracy)]
+    if mean is not None:
+        span = None if high is None else (mean, high)
         rows.append(Row("labels moved within dogs", mean, span, muted=True))
-    if not is_missing(metadata.get(name)):
-        rows.append(
-            Row("metadata alone", metadata[name], read_interval(metadata, name), muted=True)
-        )
-    least = (metrics.get("detectable") or {}).get(name)
-    if not is_missing(least):
+    if metadata is not None and metadata.balanced_accuracy is not None:
+        interval = metadata.interval.balanced_accuracy
+        rows.append(Row("metadata alone", metadata.balanced_accuracy, interval, muted=True))
+    least = metrics.detectable.balanced_accuracy
+    if least is not None:
         rows.append(Row("least this study could show", least, muted=True))
     return rows
 
 
-def draw_calibration(bins: Sequence[Mapping[str, Any]], *, label: str) -> Figure:
+def draw_calibration(bins: Sequence[CalibrationBin], *, label: str) -> Figure:
     """Draw how often a condition was true by how probable it was said to be.
 
     Parameters
     ----------
     bins
-        Each with ``probability``, ``share`` and the number ``n`` of clips, drawn as area.
+        Their number of clips is drawn as area.
     label
         What the probability is of.
     """
     figure = new_figure(3.1, width_in=3.3)
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color=INK, linewidth=0.9, linestyle=(0, (4, 3)))
-    x, y = ([each[name] for each in bins] for name in ("probability", "share"))
-    number = np.array([each["n"] for each in bins], dtype=float)
+    x, y = [each.probability for each in bins], [each.share for each in bins]
+    number = np.array([each.n for each in bins], dtype=float)
     axes.plot(x, y, color=ACCENT, linewidth=1, alpha=0.5)
     axes.scatter(x, y, s=8 + 140 * number / max(number.max(), 1), color=ACCENT, zorder=4)
     axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04))
@@ -103,39 +92,34 @@ def draw_calibration(bins: Sequence[Mapping[str, Any]], *, label: str) -> Figure
     return set_literal_text(figure)
 
 
-def draw_learning_curve(curve: Mapping[str, Any]) -> Figure:
+def draw_learning_curve(curve: LearningCurve) -> Figure:
     """Draw the score by the number of dogs learnt from, and where the fitted curve leads."""
     figure = new_figure(2.5)
     axes = figure.add_subplot()
-    points = [point for point in curve["points"] if not is_missing(point.get("score"))]
-    further = curve["extrapolation"]
-    x = [point["subjects"] for point in points]
-    axes.plot(x, [point["score"] for point in points], color=ACCENT, linewidth=1.2)
-    for point in points:
+    ends = [curve.points[-1], curve.extrapolation]
+    for points, colour, style in ((curve.points, ACCENT, "-"), (ends, MUTED, (0, (4, 3)))):
+        x, y = [point.subjects for point in points], [point.score for point in points]
+        axes.plot(x, y, color=colour, linewidth=1.2, linestyle=style)
+    for point in curve.points:
         _draw_point(axes, point, ACCENT)
-    if points and not is_missing(further.get("score")):
-        ends = [points[-1], further]
-        axes.plot(
-            [end["subjects"] for end in ends], [end["score"] for end in ends],
-            color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)),
-        )  # fmt: skip
-        _draw_point(axes, further, MUTED)
+    _draw_point(axes, curve.extrapolation, MUTED)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %", decimals=0))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlim(left=0)
     axes.set_xlabel("dogs learnt from")
-    axes.set_ylabel(name_in_text(curve.get("measure", "balanced_accuracy")))
+    axes.set_ylabel(name_in_text(curve.measure))
     style_axes(axes, grid="y")
     return set_literal_text(figure)
 
 
-def draw_power(detectable: Mapping[str, Any]) -> Figure:
+def draw_power(detectable: Detectable) -> Figure:
     """Draw how often a study like this one would find each balanced accuracy."""
     figure = new_figure(2.3, width_in=3.3)
     axes = figure.add_subplot()
-    x, y = ([each[name] for each in detectable["curve"]] for name in ("balanced_accuracy", "power"))
+    curve = detectable.curve
+    x, y = [point.balanced_accuracy for point in curve], [point.power for point in curve]
     axes.plot(x, y, color=ACCENT, linewidth=1.6)
-    axes.axhline(detectable["power"], color=INK, linewidth=0.9, linestyle=(0, (4, 3)))
+    axes.axhline(detectable.power, color=INK, linewidth=0.9, linestyle=(0, (4, 3)))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1.0, symbol=" %", decimals=0))
     axes.set_ylim(0, 1.02)
@@ -145,10 +129,10 @@ def draw_power(detectable: Mapping[str, Any]) -> Figure:
     return set_literal_text(figure)
 
 
-def _draw_point(axes: Axes, point: Mapping[str, Any], colour: str) -> None:
-    if not (is_missing(point.get("low")) or is_missing(point.get("high"))):
-        axes.vlines(point["subjects"], point["low"], point["high"], color=colour, linewidth=2)
-    axes.scatter([point["subjects"]], [point["score"]], s=26, color=colour, zorder=4)
+def _draw_point(axes: Axes, point: CurvePoint, colour: str) -> None:
+    if point.low is not None and point.high is not None:
+        axes.vlines(point.subjects, point.low, point.high, color=colour, linewidth=2)
+    axes.scatter([point.subjects], [point.score], s=26, color=colour, zorder=4)
 
 
 def _describe_rows(rows: Sequence[Row]) -> str:
@@ -156,20 +140,18 @@ def _describe_rows(rows: Sequence[Row]) -> str:
     return f"Balanced accuracy beside what it is to be compared with. {'; '.join(facts)}."
 
 
-def _describe_bins(bins: Sequence[Mapping[str, Any]]) -> str:
+def _describe_bins(bins: Sequence[CalibrationBin]) -> str:
     facts = [
-        f"said {format_percent(each['probability'], decimals=0)}, was "
-        f"{format_percent(each['share'], decimals=0)} of {count(each['n'], 'clip')}"
+        f"said {format_percent(each.probability, decimals=0)}, was "
+        f"{format_percent(each.share, decimals=0)} of {count(each.n, 'clip')}"
         for each in bins
     ]
     return f"Reliability diagram: {'; '.join(facts)}."
 
 
-def _describe_curve(curve: Mapping[str, Any]) -> str:
-    points = [*curve["points"], curve["extrapolation"]]
+def _describe_curve(curve: LearningCurve) -> str:
     facts = [
-        f"{count(point['subjects'], 'dog')} "
-        f"{format_measure(curve.get('measure', 'balanced_accuracy'), point.get('score'))}"
-        for point in points
+        f"{count(point.subjects, 'dog')} {format_measure(curve.measure, point.score)}"
+        for point in (*curve.points, curve.extrapolation)
     ]
     return f"Score by number of dogs learnt from, the last extrapolated: {'; '.join(facts)}."

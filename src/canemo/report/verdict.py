@@ -13,13 +13,11 @@ from canemo.report.wording import (
     format_measure,
     format_p,
     format_percent,
-    is_missing,
     join_words,
     name_in_text,
     quote,
-    read_interval,
 )
-from canemo.run_record import RunMetrics
+from canemo.run_record import Level, LevelName, RunMetrics
 
 
 class Standing(StrEnum):
@@ -59,7 +57,7 @@ class Comparison:
         return Standing.BELOW if high < self.chance else Standing.UNCLEAR
 
 
-def compare_with_chance(metrics: RunMetrics, level: str = "video") -> list[Comparison]:
+def compare_with_chance(metrics: RunMetrics, level: LevelName = "video") -> list[Comparison]:
     """Set the measures of one level beside the answer "always the most frequent label".
 
     Parameters
@@ -74,9 +72,9 @@ def compare_with_chance(metrics: RunMetrics, level: str = "video") -> list[Compa
     list of Comparison
         In the order of `MEASURES`; AUROC is left out where it was not computed.
     """
-    numbers = metrics["levels"][level]
-    n_labels = len(numbers["confusion"]["labels"])
-    share = metrics["chance"]["majority"][level]
+    numbers: Level = getattr(metrics.levels, level)
+    share: float = getattr(metrics.chance.majority, level)
+    n_labels = len(numbers.confusion.labels)
     chance = {
         "accuracy": share,
         "balanced_accuracy": 1 / n_labels,
@@ -85,9 +83,9 @@ def compare_with_chance(metrics: RunMetrics, level: str = "video") -> list[Compa
         "auroc": 0.5,
     }
     return [
-        Comparison(name, numbers[name], read_interval(numbers, name), chance[name])
+        Comparison(name, numbers.of(name), numbers.interval.of(name), chance[name])
         for name in MEASURES
-        if not is_missing(numbers[name])
+        if numbers.of(name) is not None
     ]
 
 
@@ -109,16 +107,9 @@ def judge_run(metrics: RunMetrics) -> Standing:
 
 def find_obstacle(metrics: RunMetrics) -> str:
     """Return why nothing can be concluded about the condition, whatever the numbers; else empty."""
-    findings = (metrics.get("audit") or {}).get("findings") or []
-    texts = [(metrics.get("permutation") or {}).get("reason")]
-    texts += [finding["text"] for finding in findings if finding["name"] == "aligned"]
+    texts = [metrics.permutation.reason]
+    texts += [finding.text for finding in metrics.audit.findings if finding.name == "aligned"]
     return next((_continue_sentence(text) for text in texts if text), "")
-
-
-def read_p(metrics: RunMetrics) -> float | None:
-    """Return p of the permutation test; None where there was none or it has no p."""
-    p: float | None = (metrics.get("permutation") or {}).get("p")
-    return None if is_missing(p) else p
 
 
 def judge(comparisons: Sequence[Comparison]) -> Standing:
@@ -167,18 +158,14 @@ def explain_verdict(metrics: RunMetrics) -> str:
 
 
 def describe_detectable(metrics: RunMetrics) -> str:
-    """Return what this study could have told from chance, or why that is not known; else empty."""
-    detectable = metrics.get("detectable") or {}
-    least = detectable.get("balanced_accuracy")
-    if is_missing(least):
-        reason = detectable.get("reason")
-        if not reason:
-            return ""
+    """Return what this study could have told from chance, or why that is not known."""
+    least, reason = metrics.detectable.balanced_accuracy, metrics.detectable.reason
+    if least is None:
         return (
             "No balanced accuracy can be named that this study would have told from chance: "
-            f"{reason.strip().rstrip('.')}."
+            f"{(reason or '').rstrip('.')}."
         )
-    often = describe_power(detectable["power"])
+    often = describe_power(metrics.detectable.power)
     return (
         f"With these dogs and clips only a balanced accuracy of about "
         f"{format_percent(least, decimals=0)} or more would have been told from chance in {often} "
@@ -192,14 +179,14 @@ def describe_power(power: float) -> str:
 
 
 def _is_chance(metrics: RunMetrics) -> bool:
-    p = read_p(metrics)
+    p = metrics.permutation.p
     return p is not None and p > P_LEVEL
 
 
 def _explain_p(metrics: RunMetrics) -> str:
     return (
         "With the labels of whole clips moved within each dog, a probe does as well or better in "
-        f"{format_percent(read_p(metrics))} of cases: too often to speak of more than chance."
+        f"{format_percent(metrics.permutation.p)} of cases: too often to speak of more than chance."
     )
 
 
@@ -216,12 +203,12 @@ def _explain_intervals(tested: Sequence[Comparison]) -> str:
 
 def describe_coverage(metrics: RunMetrics) -> str:
     """Return how much of the study the result rests on; empty where it is all of it."""
-    study, clips, dogs = metrics["study"], metrics["levels"]["video"]["n"], len(metrics["subjects"])
-    if clips == study["videos"] and dogs == study["subjects"]:
+    study, clips, dogs = metrics.study, metrics.levels.video.n, len(metrics.subjects)
+    if clips == study.videos and dogs == study.subjects:
         return ""
     return (
-        f"The result rests on {clips:,} of {count(study['videos'], 'clip')} and {dogs} of "
-        f"{count(study['subjects'], 'dog')}; the others gave no usable face crop or were not "
+        f"The result rests on {clips:,} of {count(study.videos, 'clip')} and {dogs} of "
+        f"{count(study.subjects, 'dog')}; the others gave no usable face crop or were not "
         "tested."
     )
 
@@ -247,7 +234,7 @@ def _state_accuracy(metrics: RunMetrics, accuracy: Comparison) -> str:
         low_high = f"95 % interval {low.removesuffix(' %')} to {high}, resampling dogs"
     tested = _state_p(metrics)
     value = format_percent(accuracy.value, decimals=decimals)
-    label = quote(str(metrics["chance"]["majority"]["label"]))
+    label = quote(metrics.chance.majority.label)
     chance = format_percent(accuracy.chance, decimals=decimals)
     return (
         f"on dogs it had never seen, canemo classified {value} of clips into the condition they "
@@ -257,11 +244,11 @@ def _state_accuracy(metrics: RunMetrics, accuracy: Comparison) -> str:
 
 def _state_p(metrics: RunMetrics) -> str:
     """Return p, and whose it is where it was not the run's own method that was permuted."""
-    p = read_p(metrics)
-    if p is None:
+    permutation = metrics.permutation
+    if permutation.p is None:
         return ""
-    own = metrics["permutation"].get("probe", "own") == "own"
-    return f"; permutation {format_p(p)}{'' if own else ' of the closed-form discriminant'}"
+    whose = "" if permutation.is_own else " of the closed-form discriminant"
+    return f"; permutation {format_p(permutation.p)}{whose}"
 
 
 def _choose_decimals(accuracy: Comparison) -> int:
