@@ -10,7 +10,7 @@ from canemo.crop_images import (
     compute_brightness,
     compute_sharpness,
 )
-from canemo.crops import LEDGER_COLUMNS, extract_crops
+from canemo.crops import CROPS_VERSION, LEDGER_COLUMNS, extract_crops
 from canemo.errors import VideoOpenError
 from canemo.records import Fate, Video
 from canemo.video import Sampling, VideoReader
@@ -132,6 +132,17 @@ def test_cached_answer_is_used_and_settings_are_part_of_the_address(tmp_path):
     assert not first.cached
     assert extract(path, tmp_path, detector).cached
     assert extract(path, tmp_path, detector, crop=CropConfig(margin=0.1)).path != first.path
+
+
+def test_crops_that_another_version_kept_are_made_again(tmp_path, monkeypatch):
+    path, detector = clip_of(tmp_path, lambda n: [("red", 40, 40, 40)]), PaintedFaceDetector()
+    with monkeypatch.context() as earlier:
+        earlier.setattr("canemo.crops.CROPS_VERSION", CROPS_VERSION - 1)
+        kept = extract(path, tmp_path, detector)
+    kept.path.write_bytes(b"of a form that nobody reads any more")
+    found = extract(path, tmp_path, detector)
+    assert (found.cached, found.path != kept.path) == (False, True)
+    assert set(found.read_ledger()["fate"]) == {"used"}
 
 
 def test_label_and_name_are_no_part_of_the_address_but_come_with_every_row(tmp_path):

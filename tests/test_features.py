@@ -13,6 +13,7 @@ from canemo.crop_images import encode_jpeg
 from canemo.crops import extract_crops, write_derived
 from canemo.errors import ConfigError
 from canemo.feature_files import (
+    FEATURES_VERSION,
     extract_features,
     load_features,
     load_pooled,
@@ -96,6 +97,17 @@ def test_cache_is_used_and_depends_on_the_backbone(tmp_path, backbone, monkeypat
     monkeypatch.setattr(type(backbone), "fingerprint", "other")
     other = extract_features(crops, backbone, batch_size=8, cache_dir=tmp_path)
     assert other.path != first.path
+
+
+def test_features_that_another_version_kept_are_made_again(tmp_path, backbone, monkeypatch):
+    crops = crops_of(tmp_path)
+    with monkeypatch.context() as earlier:
+        earlier.setattr("canemo.feature_files.FEATURES_VERSION", FEATURES_VERSION - 1)
+        kept = extract_features(crops, backbone, batch_size=8, cache_dir=tmp_path)
+    kept.path.write_bytes(b"of a form that nobody reads any more")
+    found = extract_features(crops, backbone, batch_size=8, cache_dir=tmp_path)
+    assert (found.cached, found.path != kept.path) == (False, True)
+    assert len(load_features([(crops, found.path)]).cls) == found.rows
 
 
 def test_video_without_a_face_has_no_rows_and_does_not_shift_the_others(tmp_path, backbone):

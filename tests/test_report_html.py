@@ -101,7 +101,7 @@ def test_page_stands_alone(full_page: Page) -> None:
 def test_chance_is_said_where_an_interval_reaches_it_and_only_there(
     tmp_path: Path, full_page: Page
 ) -> None:
-    assert "cannot be told from chance:" not in full_page.text
+    assert "This result cannot be told from chance:" not in full_page.text
     page = render(tmp_path, with_video_intervals(make_metrics(), auroc=[0.45, 0.7]))
     assert "This result cannot be told from chance: on dogs" in page.text
     assert "lead unclear" in {tag.get("class") for tag in page.find("p")}

@@ -29,7 +29,12 @@ def test_numbers_are_those_of_the_run() -> None:
 
 def test_no_claim_of_a_choice_that_was_not_made() -> None:
     metrics = make_metrics()
-    metrics["protocol"] |= {"penalties": [0.01], "class_weight": None}
+    metrics["protocol"] |= {
+        "method": "logistic",
+        "sweep": None,
+        "penalties": [0.01],
+        "class_weight": None,
+    }
     text = write_methods(record(metrics), make_environment())
     assert "the penalty was fixed at 0.01" in text
     assert "without class weights" in text

@@ -36,6 +36,8 @@ from canemo.errors import ModelError
 from canemo.files import write_atomically
 from canemo.learning import Classifier
 from canemo.probe import Probe
+from canemo.run_record import RunMetrics
+from canemo.runs import METRICS_FILE
 from canemo.sequence import SequenceProbe
 
 MODEL_SCHEMA = 1
@@ -107,6 +109,8 @@ def read_model(folder: Path) -> SavedModel:
         There is no model, it is damaged, or another version of canemo wrote it.
     """
     if not (folder / MODEL_FILE).is_file() and (folder / "model" / MODEL_FILE).is_file():
+        if (folder / METRICS_FILE).is_file():
+            RunMetrics.read(folder / METRICS_FILE)  # a run of another version says so itself
         folder = folder / "model"
     try:
         content = json.loads((folder / MODEL_FILE).read_text(encoding="utf-8"))

@@ -88,9 +88,9 @@ class Part(BaseModel):
         """Return a value by its key."""
         return getattr(self, key) if key in self.model_fields_set else default
 
-    def keys(self) -> set[str]:
+    def keys(self) -> list[str]:
         """Return the keys."""
-        return self.model_fields_set
+        return [name for name in type(self).model_fields if name in self.model_fields_set]
 
 
 class Document(Part):
@@ -759,13 +759,13 @@ def read_document(path: Path, kind: Format) -> dict[str, Any]:
     """
     content = _parse_json(path, kind)
     name, schema = content.pop("format", None), content.pop("schema", None)
-    if name not in (kind.name, None):
-        raise ModelError(f"{path}: format is {name!r}, wanted {kind.name!r}; {kind.remedy}")
-    if name is None or schema != kind.schema:
+    if schema != kind.schema:
         raise ModelError(
             f"{path}: schema is {schema!r}, this version of canemo reads schema {kind.schema} of "
             f"{kind.name!r}; {kind.remedy}"
         )
+    if name != kind.name:
+        raise ModelError(f"{path}: format is {name!r}, wanted {kind.name!r}; {kind.remedy}")
     return content
 
 

@@ -108,7 +108,7 @@ def list_audit_charts(metrics: RunMetrics) -> dict[str, tuple[Figure | None, str
 
 def _list_claims(audit: Audit) -> dict[str, Claim]:
     picked = Claim(video=audit.selected_outside.balanced_accuracy, frame=None)
-    return {**dict(audit.splits), "selected_outside": picked}
+    return {**dict(iter(audit.splits)), "selected_outside": picked}
 
 
 def _tabulate_splits(audit: Audit) -> list[dict[str, str]]:
