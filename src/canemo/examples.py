@@ -1,4 +1,4 @@
-"""Example crops of each label, for the figures: spread over dogs, chosen without looking."""
+"""Example crops of each label, for the figures: spread over subjects, chosen without looking."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ExampleCrop:
 def choose_examples(
     used: pd.DataFrame, files: Mapping[str, CropFile], *, per_label: int
 ) -> dict[str, list[ExampleCrop]]:
-    """Return, for each label, the middle crop of up to `per_label` videos, dog after dog.
+    """Return, for each label, the middle crop of up to `per_label` videos, by subject in turn.
 
     `used` holds the rows of the ledger that have a crop.
     """

@@ -1,7 +1,7 @@
 """Which frames of a study to draw faces on, so that a detector trained on them has seen it all.
 
-Every dog gives as many frames, every clip of a dog as many as can be, and within a dog the frames
-look as different as they can: one of each cluster of a frozen backbone's embeddings.
+Every subject gives as many frames, every clip of a subject as many as can be, and within a subject
+the frames look as different as they can: one of each cluster of a frozen backbone's embeddings.
 """
 
 from __future__ import annotations
