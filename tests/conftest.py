@@ -28,7 +28,7 @@ def _one_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         network: object, *, engine: str = "auto", precision: str = "auto", device: str = "cpu"
     ) -> Choice:
         return Choice(
-            "torch" if engine == "auto" else engine,
+            ("openvino" if precision == "int8" else "torch") if engine == "auto" else engine,
             "float32" if precision == "auto" else precision,
             (),
         )

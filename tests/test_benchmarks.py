@@ -20,9 +20,9 @@ from bench.scaling import measure_scaling
 from bench.startup import measure_startup
 from bench.tables import format_costs, format_machine, format_parity
 from canemo.backbones import load_backbone
-from canemo.engines import choice
+from canemo.engines import gates
 from canemo.engines.torch_engine import TorchEngine
-from canemo.errors import CanemoError, ConfigError
+from canemo.errors import CanemoError, ConfigError, EngineError
 from canemo.files import sha256_file
 from canemo.video import Sampling, iter_frames, probe_video
 from clips import read_number, write_clip
@@ -140,7 +140,7 @@ def test_drawn_weights_say_so(monkeypatch):
 @pytest.fixture
 def painted_study(tmp_path, painted_detector, monkeypatch):
     monkeypatch.setattr(parity, "load_configured_detector", lambda config: painted_detector)
-    monkeypatch.setattr(parity, "CALIBRATION_CROPS", 20)
+    monkeypatch.setattr("canemo.engines.quantise.CALIBRATED_ON", 24)
     return write_painted_study(tmp_path / "study")
 
 
@@ -171,23 +171,24 @@ def test_precision_that_misses_its_gate_is_refused_from_then_on(painted_study, m
             cls, *rest = super().run(pixels)
             return (cls.roll(1, dims=1), *rest)
 
-    def build(network, *, precision):
+    def build(network, engine, precision):
+        if precision != "float32":
+            raise EngineError("not here")
         return Wrong(network)
 
-    monkeypatch.setattr(parity, "OpenVINOEngine", build)
-    monkeypatch.setattr(parity, "WIDE", ("float32",))
+    monkeypatch.setattr(parity, "build_engine", build)
     rows = measure_parity(painted_study, [LITE], crops=40)
     wrong = next(row for row in rows if (row.engine, row.precision) == ("openvino", "float32"))
     assert wrong.passed is False
     assert "NO" in format_parity([wrong])
     network = load_backbone(LITE).network
-    assert "missed its gate" in choice.read_refusal(network, "openvino", "float32")
-    assert choice.read_refusal(network, "torch", "float32") == ""
-    choice.refuse_precision(network, "openvino", "float32", "")
+    assert "missed its gate" in gates.read_refusal(network, "openvino", "float32")
+    assert gates.read_refusal(network, "torch", "float32") == ""
+    gates.refuse_precision(network, "openvino", "float32", "")
 
 
 def test_parity_needs_crops_enough(painted_study):
-    with pytest.raises(ConfigError, match="80 crops, 110 are wanted"):
+    with pytest.raises(ConfigError, match="80 crops, 90 are wanted"):
         measure_parity(painted_study, [LITE], crops=90)
 
 

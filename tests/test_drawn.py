@@ -14,6 +14,7 @@ from canemo.drawn import draw_study
 from canemo.drawn.clip import Clip, HeadPlace, draw_stage, iter_frames
 from canemo.drawn.coat import grow_fur
 from canemo.drawn.dog import BREEDS, Expression
+from canemo.drawn.faces import draw_faces
 from canemo.drawn.plan import PlannedClip, plan_study, sample_expression
 from canemo.drawn.surface import Grid, Part, make_rotation, raise_surface
 from canemo.errors import ConfigError, OutputExistsError
@@ -113,6 +114,16 @@ def test_same_seed_same_pixels_other_seed_other_pixels() -> None:
     )
     np.testing.assert_array_equal(first, again)
     assert np.abs(first.astype(float) - other).mean() > 5
+
+
+def test_faces_alone_are_the_same_for_a_seed_and_differ_otherwise() -> None:
+    faces = draw_faces(4, seed=3)
+    for a, b in zip(faces, draw_faces(6, seed=3), strict=False):
+        np.testing.assert_array_equal(a, b)
+    assert all(face.dtype == np.uint8 and face.shape[2] == 3 for face in faces)
+    assert all(min(face.shape[:2]) > 50 and max(face.shape[:2]) < 720 for face in faces)
+    shapes = {face.shape for face in [*faces, *draw_faces(4, seed=4)]}
+    assert len(shapes) == 8  # each its own dog, pose and size
 
 
 def test_dogs_differ_and_stay_themselves() -> None:

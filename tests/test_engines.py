@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 import json
 import logging
 import threading
@@ -10,26 +11,20 @@ from torch import nn
 
 from canemo.backbones import load_backbone
 from canemo.engines import choice as choosing
+from canemo.engines import quantise as quantising
 from canemo.engines.choice import (
-    GATES,
     Trial,
-    compute_cosines,
     draw_pixels,
     list_candidates,
     make_engine,
     measure_engines,
     pick_fastest,
-    refuse_precision,
 )
+from canemo.engines.gates import GATES, compute_cosines, read_refusal, refuse_precision
 from canemo.engines.machine import has_bfloat16, machine_cache
 from canemo.engines.openvino_engine import OpenVINOEngine, import_openvino
 from canemo.engines.protocol import FrozenNetwork
-from canemo.engines.quantise import (
-    copy_quantised,
-    hash_quantised,
-    quantise_network,
-    require_int8,
-)
+from canemo.engines.quantise import quantise_network
 from canemo.engines.torch_engine import TorchEngine
 from canemo.errors import ConfigError, EngineError, MissingExtraError
 
@@ -228,13 +223,18 @@ def test_network_that_openvino_cannot_convert(monkeypatch, own_cache, caplog):
     assert "use the engine torch" in caplog.text
 
 
-def test_int8_needs_openvino_and_crops():
+def test_int8_needs_openvino_and_something_to_calibrate_on():
     with pytest.raises(ConfigError, match="torch has no int8"):
         TorchEngine(frozen(), precision="int8")
-    with pytest.raises(ConfigError, match="calibrated on face crops"):
+    with pytest.raises(ConfigError, match="goes with a quantised network"):
         OpenVINOEngine(frozen(), precision="int8")
-    with pytest.raises(ConfigError, match="calibrated on"):
-        load_backbone("efficientnet_lite0", engine="openvino", precision="int8")
+    with pytest.raises(ConfigError, match="torch has no int8"):
+        load_backbone("efficientnet_lite0", engine="torch", precision="int8")
+    with pytest.raises(ConfigError, match="this machine has no such thing"):
+        choose_engine(frozen(), precision="int8", device="cuda")
+    pytest.importorskip("nncf", reason="needs the extra canemo[int8]")
+    with pytest.raises(ConfigError, match="the network net has no int8"):
+        make_engine(frozen(), engine="openvino", precision="int8")
 
 
 def test_nothing_is_told_to_anybody_by_importing_openvino():
@@ -327,8 +327,6 @@ def test_callers_of_one_backbone_do_not_mix_their_answers():
 def test_openvino_is_refused_off_the_cpu():
     with pytest.raises(ConfigError, match="runs on the CPU only, the device is 'cuda'"):
         make_engine(frozen(), engine="openvino", device="cuda")
-    with pytest.raises(ConfigError, match="CPU only"):
-        require_int8("auto", "cuda")
 
 
 # -- what `auto` means -----------------------------------------------------------------------------
@@ -359,7 +357,7 @@ def test_precision_that_answers_otherwise_is_refused(own_cache, monkeypatch):
     def build(network, engine, precision, device):
         return (Coarse if precision == "bfloat16" else TorchEngine)(network)
 
-    monkeypatch.setattr(choosing, "_build", build)
+    monkeypatch.setattr(choosing, "build_engine", build)
     pairs = [("torch", "float32"), ("torch", "bfloat16")]
     exact, coarse = measure_engines(frozen(), pairs)
     assert exact.refused == ""
@@ -454,23 +452,74 @@ def test_processor_and_cache_folder(monkeypatch, tmp_path):
 # -- int8 ------------------------------------------------------------------------------------------
 
 
-def test_int8_is_calibrated_on_the_pictures_given(own_cache, tmp_path):
+def drawable(asked, net=None, fingerprint="net-1"):
+    """Return a network that notes which pictures it is asked to draw."""
+
+    def draw(number, seed):
+        asked.append((number, seed))
+        return draw_pixels(number, 32, seed=seed)
+
+    return dataclasses.replace(frozen(net, fingerprint=fingerprint), draw=draw)
+
+
+@pytest.fixture
+def few_pictures(monkeypatch):
     pytest.importorskip("nncf", reason="needs the extra canemo[int8]")
-    network, pixels = frozen(), draw_pixels(16, 32)
-    path = quantise_network(network, pixels)
-    engine = OpenVINOEngine(network, precision="int8", quantised=path)
+    monkeypatch.setattr(quantising, "CALIBRATED_ON", 16)
+    monkeypatch.setattr(quantising, "TRIED_ON", 6)
+
+
+def test_int8_is_calibrated_once_and_tried_on_other_pictures(own_cache, few_pictures):
+    asked = []
+    network = drawable(asked)
+    engine, reason = make_engine(network, precision="int8", engine="openvino")
+    assert asked == [(16, 0), (6, 1)]
+    assert (engine.name, engine.precision, reason) == ("openvino", "int8", "")
+    pixels = draw_pixels(8, 32, seed=7)
     wanted, found = TorchEngine(network).run(pixels)[0], engine.run(pixels)[0]
     assert compute_cosines(wanted, found).min() > 0.97
     assert (wanted - found).abs().max() > 1e-4  # it is int8
-    assert quantise_network(network, pixels) == path
-    other = quantise_network(network, 5 * draw_pixels(16, 32, seed=1))
-    assert other != path
-    copied = copy_quantised(path, tmp_path / "model")
-    assert hash_quantised(copied) == hash_quantised(path) != hash_quantised(other)
-    again = OpenVINOEngine(network, precision="int8", quantised=copied)
+    again, _ = make_engine(network, engine="openvino", precision="int8")
+    assert len(asked) == 2  # nothing was drawn again
     assert torch.equal(again.run(pixels)[0], found)
     assert again.fingerprint == engine.fingerprint
+    make_engine(drawable(asked, fingerprint="net-2"), engine="openvino", precision="int8")
+    assert len(asked) == 4
     assert not list((own_cache / "quantised").glob(".*"))
+
+
+def test_int8_that_misses_its_gate_is_warned_of_whenever_it_is_asked_for(
+    own_cache, few_pictures, monkeypatch, caplog
+):
+    monkeypatch.setitem(GATES, "int8", 0.9999999)
+    network = drawable([])
+    for _ in range(2):  # calibrated now, and found in the cache
+        caplog.clear()
+        make_engine(network, engine="openvino", precision="int8")
+        assert "net in openvino int8: refused, cosine 0.9" in caplog.text
+    refused = read_refusal(network, "openvino", "int8")
+    assert refused.endswith("under 0.9999999")
+    caplog.clear()
+    monkeypatch.setitem(GATES, "int8", 0.5)
+    fine = drawable([], fingerprint="net-2")
+    make_engine(fine, engine="openvino", precision="int8")
+    assert "refused" not in caplog.text
+    assert read_refusal(fine, "openvino", "int8") == ""
+
+
+def test_int8_is_no_candidate_unless_it_is_asked_for(monkeypatch):
+    monkeypatch.setattr(choosing, "has_bfloat16", lambda device: False)
+    assert "int8" not in {precision for _, precision in list_candidates("auto", "auto", "cpu")}
+    assert list(list_candidates("auto", "int8", "cpu")) == [("openvino", "int8")]
+    assert list(list_candidates("torch", "int8", "cpu")) == []
+
+
+@pytest.mark.slow
+def test_int8_of_a_backbone_is_calibrated_on_drawn_dogs(own_cache, few_pictures, photos):
+    narrow = load_backbone("efficientnet_lite0", engine="openvino", precision="int8")
+    exact = load_backbone("efficientnet_lite0")
+    cosines = compute_cosines(narrow.embed(photos[:6]).cls, exact.embed(photos[:6]).cls)
+    assert 0.9 < cosines.min() < 0.99999
 
 
 def test_missing_nncf_says_what_to_install(monkeypatch, own_cache):
@@ -485,4 +534,4 @@ def test_missing_nncf_says_what_to_install(monkeypatch, own_cache):
 
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(MissingExtraError, match=r"pip install 'canemo\[int8\]'"):
-        quantise_network(frozen(), draw_pixels(2, 32))
+        quantise_network(drawable([]))

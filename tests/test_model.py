@@ -153,10 +153,10 @@ def test_linear_probe_written_before_there_were_models_of_a_clip_still_reads(mod
     content = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     assert set(content) == {
         "schema", "labels", "positive_label", "penalty", "backbone_sha256", "detector_sha256",
-        "config", "training", "conformal", "quantised",
+        "config", "training", "conformal",
     }  # fmt: skip
     assert (content["schema"], content["penalty"]) == (1, 0.1)
-    del content["conformal"], content["quantised"]
+    del content["conformal"]
     for section in ("backbone", "detect"):
         del content["config"][section]["engine"]
     del content["config"]["backbone"]["precision"]

@@ -15,7 +15,7 @@ from canemo.errors import ConfigError
 from canemo.feature_files import load_features
 from canemo.progress import silent
 from canemo.study import load_study
-from canemo.study_features import Cost, crop_and_embed, embed_videos
+from canemo.study_features import Cost, crop_and_embed
 from painted import write_painted_study
 
 
@@ -126,27 +126,22 @@ def test_second_run_computes_nothing(study, painted_detector):
 
 
 @pytest.mark.slow
-def test_int8_is_calibrated_on_crops_before_any_is_embedded(
-    study, painted_detector, monkeypatch, tmp_path
-):
+def test_int8_embeds_a_study_as_the_other_precisions_do(study, painted_detector, monkeypatch):
     pytest.importorskip("nncf", reason="needs the extra canemo[int8]")
-    monkeypatch.setattr(study_features, "CALIBRATION_CROPS", 12)
+    monkeypatch.setattr("canemo.engines.quantise.CALIBRATED_ON", 24)
     config = load_config(
         overrides={"backbone": {"name": "efficientnet_lite0", "precision": "int8"}}
     )
     backbone = study_features.load_configured_backbone(config)
-    assert backbone.engine.precision == "float32"
-    calibrated, _crops, sources = embed_videos(
+    found = backbone.describe_engine()
+    assert (found["engine"], found["precision"], found["device"]) == ("openvino", "int8", "cpu")
+    _, sources = crop_and_embed(
         study, config, painted_detector, backbone, progress=silent, cost=Cost()
     )
-    assert calibrated.describe_engine() == {
-        "engine": "openvino", "precision": "int8", "device": "cpu", "engine_reason": "",
-    }  # fmt: skip
-    exact, _, others = embed_videos(
+    _, others = crop_and_embed(
         study, CONFIG, painted_detector, load_backbone("efficientnet_lite0"),
         progress=silent, cost=Cost(),
     )  # fmt: skip
-    assert exact.engine.precision == "float32"
     a, b = load_features(sources).cls.astype(float), load_features(others).cls.astype(float)
     cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
     assert 0.9 < cosine.min() < 0.99999

@@ -18,11 +18,10 @@ from torch import Tensor
 from bench.measurement import load_or_draw, time_best
 from canemo.backbones import Backbone
 from canemo.config import Config, load_config
-from canemo.engines.choice import GATES, compute_cosines, refuse_precision
+from canemo.engines.choice import build_engine
+from canemo.engines.gates import GATES, compute_cosines, refuse_precision
 from canemo.engines.machine import has_bfloat16
-from canemo.engines.openvino_engine import OpenVINOEngine
 from canemo.engines.protocol import Engine, EngineName, Precision
-from canemo.engines.quantise import CALIBRATION_CROPS
 from canemo.engines.torch_engine import TorchEngine
 from canemo.errors import CanemoError, ConfigError
 from canemo.probe import fit_probe
@@ -36,7 +35,6 @@ COMPARED_CROPS = 200
 MAX_POINTS = 0.5
 """By how many percentage points the accuracy on another engine's answers may differ."""
 
-WIDE: tuple[Precision, ...] = ("float32", "bfloat16")  # precisions without calibration
 PENALTY = 1.0
 BATCH = 8
 ROUNDS = 2
@@ -110,8 +108,7 @@ def measure_parity(
     config
         Settings; None reads the study's canemo.toml over the defaults.
     crops
-        How many crops are compared, evenly spaced over the study; others are used to calibrate
-        int8.
+        How many crops are compared, evenly spaced over the study.
     progress
         Told how far it is.
 
@@ -132,14 +129,14 @@ def measure_parity(
     found = crop_videos(
         load_study(root), config, load_configured_detector(config), progress=progress, cost=Cost()
     )
-    compared, calibrating = _part_crops(found.used, crops)
-    images, others = read_crops(found, compared), read_crops(found, calibrating)
+    compared = _space_crops(found.used, crops)
+    images = read_crops(found, compared)
     rows = []
     for name in backbones or (config.backbone.name,):
         own = config.backbone.weights if name == config.backbone.name else None
         backbone, drawn = load_or_draw(name, weights=own or config.compare.weights.get(name))
         reference = _embed(backbone, images)
-        candidates = _list_candidates(backbone, others)
+        candidates = _list_candidates(backbone)
         for done, candidate in enumerate(candidates):
             progress(f"parity {name}", done, len(candidates))
             row = _compare(candidate, backbone, reference, images, compared, drawn)
@@ -159,33 +156,27 @@ class _Candidate:
     note: str = ""
 
 
-def _part_crops(used: pd.DataFrame, crops: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows of the crops that are compared and of those that int8 is calibrated on."""
-    number = crops + CALIBRATION_CROPS
-    if len(used) < number:
+def _space_crops(used: pd.DataFrame, crops: int) -> pd.DataFrame:
+    """Return the rows of the crops that are compared."""
+    if len(used) < crops:
         raise ConfigError(
-            f"the study has {len(used)} crops, {number} are wanted: {crops} to compare and "
-            f"{CALIBRATION_CROPS} to calibrate int8; give more clips"
+            f"the study has {len(used)} crops, {crops} are wanted to compare; give more clips"
         )
-    rows = np.linspace(0, len(used) - 1, number).round().astype(int)
-    compared = np.unique(np.linspace(0, number - 1, crops).round().astype(int))
-    return used.iloc[rows[compared]], used.iloc[np.delete(rows, compared)]
+    return used.iloc[np.linspace(0, len(used) - 1, crops).round().astype(int)]
 
 
-def _list_candidates(backbone: Backbone, calibrating: Sequence[Image]) -> list[_Candidate]:
+def _list_candidates(backbone: Backbone) -> list[_Candidate]:
     network = backbone.network
-    candidates = [_Candidate("torch", "float32", partial(TorchEngine, network))]
     slow = "" if has_bfloat16() else "emulated: the processor has no bfloat16"
     narrow = partial(TorchEngine, network, precision="bfloat16", emulate=True)
-    candidates.append(_Candidate("torch", "bfloat16", narrow, slow))
-    candidates += [
-        _Candidate("openvino", each, partial(OpenVINOEngine, network, precision=each))
-        for each in WIDE
+    return [
+        _Candidate("torch", "float32", partial(TorchEngine, network)),
+        _Candidate("torch", "bfloat16", narrow, slow),
+        *(
+            _Candidate("openvino", each, partial(build_engine, network, "openvino", each))
+            for each in GATES
+        ),
     ]
-    candidates.append(
-        _Candidate("openvino", "int8", lambda: backbone.quantised(calibrating).engine)
-    )
-    return candidates
 
 
 def _compare(

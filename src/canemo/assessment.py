@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -35,7 +35,7 @@ from canemo.study_crops import StudyCrops
 from canemo.study_features import (
     Cost,
     Sources,
-    embed_videos,
+    crop_and_embed,
     load_configured_backbone,
     load_configured_detector,
 )
@@ -129,7 +129,7 @@ def require_runnable(study: Study, config: Config) -> None:
 def assess(plan: Plan, *, progress: Progress) -> Work:
     """Crop, embed, learn and test on unseen subjects, and put the result into numbers."""
     cost = plan.cost
-    plan, crops, evidence = gather_evidence(plan, progress=progress)
+    crops, evidence = gather_evidence(plan, progress=progress)
     learner, evaluation = evaluate_features(
         evidence.materials,
         plan.split,
@@ -143,16 +143,12 @@ def assess(plan: Plan, *, progress: Progress) -> Work:
     return Work(plan, crops, evidence, learner, evaluation, metrics, cost)
 
 
-def gather_evidence(plan: Plan, *, progress: Progress) -> tuple[Plan, StudyCrops, Evidence]:
-    """Crop and embed; return the plan, the crops and all that numbers are computed from.
-
-    The plan comes back with the backbone calibrated, where that takes crops.
-    """
+def gather_evidence(plan: Plan, *, progress: Progress) -> tuple[StudyCrops, Evidence]:
+    """Crop and embed; return the crops and all that numbers are computed from."""
     study, config, split, cost = plan.study, plan.config, plan.split, plan.cost
-    backbone, crops, sources = embed_videos(
+    crops, sources = crop_and_embed(
         study, config, plan.detector, plan.backbone, progress=progress, cost=cost
     )
-    plan = replace(plan, backbone=backbone)
     evidence = Evidence(
         study,
         config,
@@ -167,7 +163,7 @@ def gather_evidence(plan: Plan, *, progress: Progress) -> tuple[Plan, StudyCrops
             *warn_about_backbone(plan.backbone),
         ),
     )
-    return plan, crops, evidence
+    return crops, evidence
 
 
 def load_materials(sources: Sources, crops: StudyCrops, config: Config) -> tuple[Material, ...]:

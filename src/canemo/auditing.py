@@ -63,7 +63,7 @@ def audit_study(
     if run is not None:
         _require_unchanged(run, root, plan)
         plan = replace(plan, split=load_split(place / SPLIT_FILE))
-    plan, crops, evidence = gather_evidence(plan, progress=progress)
+    crops, evidence = gather_evidence(plan, progress=progress)
     learner, evaluation = evaluate_features(
         evidence.materials,
         plan.split,

@@ -6,7 +6,6 @@ its cache through timm; missing weights are an error, never a silent fallback an
 
 from __future__ import annotations
 
-import copy
 import importlib.util
 import logging
 import re
@@ -26,10 +25,9 @@ from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from canemo.backbone_specs import Architecture, BackboneSpec, find_backbone
+from canemo.drawn.faces import draw_faces
 from canemo.engines.choice import make_engine
-from canemo.engines.openvino_engine import OpenVINOEngine
 from canemo.engines.protocol import Engine, FrozenNetwork
-from canemo.engines.quantise import quantise_network
 from canemo.engines.runner import Runner
 from canemo.engines.torch_engine import TorchEngine
 from canemo.errors import (
@@ -139,6 +137,7 @@ class Backbone:
             ),
             side_px=INPUT_SIDE_PX,
             channels_last=self.is_cnn,
+            draw=lambda number, seed: self.prepare(draw_faces(number, seed=seed)),
         )
         self.run_by(TorchEngine(self.network))
 
@@ -208,20 +207,6 @@ class Backbone:
             "engine_reason": self.engine_reason,
         }
 
-    def quantised(self, images_rgb: Sequence[Image]) -> Backbone:
-        """Return the same network in int8, calibrated on N crops, (H, W, 3) uint8, RGB each.
-
-        Raises
-        ------
-        MissingExtraError
-            OpenVINO or NNCF is not installed.
-        EngineError
-            OpenVINO cannot run the network.
-        """
-        file = quantise_network(self.network, self.prepare(images_rgb))
-        engine = OpenVINOEngine(self.network, precision="int8", quantised=file)
-        return copy.copy(self).run_by(engine)
-
     def run_by(self, engine: Engine, *, reason: str = "") -> Self:
         """Let an engine run the network from now on, and return the backbone itself."""
         self._runner, self.engine_reason = Runner(engine), reason
@@ -250,8 +235,8 @@ def load_backbone(
     engine
         ``"torch"``, ``"openvino"``, or ``"auto"``: the fastest here, see `canemo.engines.choice`.
     precision
-        ``"float32"``, ``"bfloat16"``, or ``"auto"``. ``"int8"`` needs crops to be calibrated on:
-        load in float32 and see `Backbone.quantised`.
+        ``"float32"``, ``"bfloat16"``, ``"int8"`` (calibrated on drawn dogs at the first call on a
+        machine), or ``"auto"``.
 
     Raises
     ------
@@ -265,8 +250,6 @@ def load_backbone(
         The engine asked for cannot run the network.
     """
     spec = find_backbone(name)
-    if precision == "int8":
-        raise ConfigError("int8 needs crops to be calibrated on: see Backbone.quantised")
     if weights is not None and not weights.is_file():
         raise WeightsError(f"{weights}: no such weights file; give an existing file to --weights")
     require_device(device, setting="backbone.device")

@@ -51,7 +51,6 @@ from canemo.study import load_study
 from canemo.study_crops import StudyCrops
 from canemo.study_features import (
     Cost,
-    calibrate_backbone,
     crop_videos,
     embed_crops,
     load_configured_backbone,
@@ -130,7 +129,7 @@ def compare_models(
         results: list[Result] = []
         cams = {}
         for backbone_name, load in backbones.items():
-            backbone = calibrate_backbone(load(), crops, config)
+            backbone = load()
             own = [entrant for entrant in entrants if entrant.backbone == backbone_name]
             results += _test_entrants(own, backbone, crops, split, config, progress=progress)
             cams[backbone_name] = _map_examples(crops, backbone)

@@ -33,7 +33,6 @@ from canemo.runs import METRICS_FILE
 from canemo.study import load_study
 from canemo.study_features import (
     Cost,
-    calibrate_backbone,
     crop_videos,
     load_configured_backbone,
     load_configured_detector,
@@ -145,7 +144,6 @@ def load_explained_run(
     detector = load_configured_detector(config, elsewhere=True)
     crops = crop_videos(study, config, detector, progress=progress, cost=Cost())
     backbone = load_configured_backbone(config, elsewhere=True)
-    backbone = calibrate_backbone(backbone, crops, config)
     label = label or run.metrics.protocol.positive_label
     decisions, shuffled, notes = _fit(run_dir, evidence, label, with_controls, progress)
     used = crops.used

@@ -5,11 +5,9 @@ model/
   model.json          settings, labels, fingerprints, what it was trained on
   probe.safetensors   mean, scale, coef, intercept (float64); of a model of the whole clip:
                       mean, scale and its layers under state.* (float32)
-  backbone_int8/      the backbone, where it ran in int8: it was calibrated on the study
   README.md           model card
 ```
-Other weights of backbone and detector are named by their SHA-256, not copied; a model refuses
-others.
+The weights of backbone and detector are named by their SHA-256, not copied; a model refuses others.
 """
 
 from __future__ import annotations
@@ -26,12 +24,6 @@ from safetensors.numpy import load_file, save
 
 from canemo.config import Config
 from canemo.conformal import Conformal
-from canemo.engines.quantise import (
-    QUANTISED_FILE,
-    QUANTISED_FOLDER,
-    copy_quantised,
-    hash_quantised,
-)
 from canemo.errors import ModelError
 from canemo.files import write_atomically
 from canemo.learning import Classifier
@@ -65,8 +57,6 @@ class SavedModel:
     conformal
         How unusual the right answers for unseen subjects were, so that it can leave a clip
         undecided; None in models saved before there was such a thing.
-    quantised
-        The XML file of the backbone's int8 network, where it ran in int8.
     """
 
     classifier: Classifier
@@ -76,21 +66,18 @@ class SavedModel:
     detector_sha256: str
     training: Mapping[str, Any]
     conformal: Conformal | None = None
-    quantised: Path | None = None
 
 
 def save_model(model: SavedModel, folder: Path) -> Path:
     """Write the model into `folder`; `model.json` last, so that its presence means complete."""
     write_atomically(folder / PROBE_FILE, save(_list_arrays(model.classifier)))
     write_atomically(folder / CARD_FILE, _write_card(model))
-    quantised = None if model.quantised is None else copy_quantised(model.quantised, folder)
     content = {
         "schema": MODEL_SCHEMA,
         "labels": list(model.classifier.labels),
         "positive_label": model.positive_label,
         **_describe_classifier(model.classifier),
         "backbone_sha256": model.backbone_sha256,
-        "quantised": None if quantised is None else hash_quantised(quantised),
         "detector_sha256": model.detector_sha256,
         "config": model.config.model_dump(mode="json", exclude_none=True),
         "training": dict(model.training),
@@ -128,7 +115,6 @@ def read_model(folder: Path) -> SavedModel:
             content["detector_sha256"],
             content["training"],
             conformal=_read_conformal(content.get("conformal")),
-            quantised=_find_quantised(folder, content.get("quantised")),
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as exc:
         if isinstance(exc, ModelError):
@@ -143,15 +129,6 @@ def _with_engines(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings as they were understood before there was a choice of engines."""
     backbone = {"engine": "torch", "precision": "float32", **config.get("backbone", {})}
     return {**config, "backbone": backbone, "detect": {"engine": "torch", **config["detect"]}}
-
-
-def _find_quantised(folder: Path, wanted: str | None) -> Path | None:
-    if wanted is None:
-        return None
-    path = folder / QUANTISED_FOLDER / QUANTISED_FILE
-    if hash_quantised(path) != wanted:
-        raise ModelError(f"{path.parent}: not the int8 network the model was saved with")
-    return path
 
 
 def _read_conformal(content: Mapping[str, Any] | None) -> Conformal | None:

@@ -26,7 +26,6 @@ from canemo.engines.choice import (
     describe_rule,
     recall_choice,
 )
-from canemo.engines.openvino_engine import OpenVINOEngine
 from canemo.errors import CanemoError
 from canemo.evidence import settle, write_evidence
 from canemo.examples import captioned, choose_examples
@@ -56,8 +55,8 @@ from canemo.study import load_study
 from canemo.study_crops import StudyCrops
 from canemo.study_features import (
     Cost,
+    crop_and_embed,
     crop_videos,
-    embed_videos,
     load_configured_backbone,
     load_configured_detector,
 )
@@ -137,7 +136,7 @@ def embed_study(
     root = Path(study_dir)
     config = config or load_config(root)
     detector, backbone = load_configured_detector(config), load_configured_backbone(config)
-    _, _, sources = embed_videos(
+    _, sources = crop_and_embed(
         load_study(root), config, detector, backbone, progress=progress, cost=Cost()
     )
     return load_features(sources)
@@ -394,7 +393,6 @@ def _save_model(folder: Path, work: Work, fitted: Fitted) -> None:
         detector_sha256=metrics.protocol.detector_sha256,
         training=training,
         conformal=fit_conformal(videos),
-        quantised=engine.quantised if isinstance(engine, OpenVINOEngine) else None,
     )
     save_model(saved, folder)
     everyone = np.ones(len(material.origin), dtype=bool)

@@ -19,14 +19,7 @@ from canemo.conformal import Conformal
 from canemo.crops import LEDGER_COLUMNS, CropFile, extract_crops
 from canemo.detect.protocol import Detector
 from canemo.detect.registry import load_detector_like
-from canemo.engines.openvino_engine import OpenVINOEngine
-from canemo.errors import (
-    EngineError,
-    MissingExtraError,
-    ModelError,
-    StudyError,
-    VideoOpenError,
-)
+from canemo.errors import ModelError, StudyError, VideoOpenError
 from canemo.feature_files import extract_features, load_pooled
 from canemo.frame_choice import choose_frames
 from canemo.learning import Material
@@ -294,7 +287,13 @@ def load_model(
     name = detector or saved.config.detector
     finder = load_detector_like(name, engine=saved.config.detect.engine, device=device)
     if engine is None and precision is None and device == settings.device:
-        backbone = _load_as_trained(saved, weights, device)
+        backbone = load_backbone_like(
+            settings.name,
+            weights=weights,
+            device=device,
+            engine=settings.engine,
+            precision=settings.precision,
+        )
     else:
         backbone = load_backbone(
             settings.name,
@@ -304,26 +303,6 @@ def load_model(
             precision=precision or "auto",
         )
     return Model(saved, backbone=backbone, detector=finder)
-
-
-def _load_as_trained(saved: SavedModel, weights: Path | None, device: str) -> Backbone:
-    """Return the backbone run by what it was trained with, or by what ``auto`` means here."""
-    settings = saved.config.backbone
-    if saved.quantised is None:
-        return load_backbone_like(
-            settings.name,
-            weights=weights,
-            device=device,
-            engine=settings.engine,
-            precision=settings.precision,
-        )
-    backbone = load_backbone(settings.name, weights=weights)
-    try:
-        engine = OpenVINOEngine(backbone.network, precision="int8", quantised=saved.quantised)
-    except (MissingExtraError, EngineError) as exc:
-        logger.warning("%s; the backbone runs on torch in float32 instead", exc)
-        return backbone
-    return backbone.run_by(engine)
 
 
 def find_videos(paths: Path | str | Sequence[Path | str]) -> list[Path]:

@@ -14,7 +14,7 @@ from canemo.config import Config, ProbeConfig, find_departures
 from canemo.conformal import evaluate_conformal
 from canemo.detect.protocol import Detector
 from canemo.discriminant_learner import DiscriminantLearner
-from canemo.engines.choice import read_refusal
+from canemo.engines.gates import read_refusal
 from canemo.evaluate import (
     Evaluation,
     summarise_chance,
@@ -167,15 +167,9 @@ def warn_about_run(config: Config, split: Split, detector: Detector) -> list[str
 
 def warn_about_backbone(backbone: Backbone) -> list[str]:
     """Return what a reader must know of the backbone, a line each."""
-    lines = []
-    if backbone.engine.precision == "int8":
-        lines.append(
-            "the backbone ran in int8, calibrated on crops of all subjects, those tested included "
-            "(no label was used); `python benchmarks/run.py parity` compares it with float32"
-        )
-        refusal = read_refusal(backbone.network, backbone.engine.name, "int8")
-        if refusal:
-            lines.append(f"int8 of {backbone.spec.name}: {refusal}")
+    engine = backbone.engine
+    refusal = read_refusal(backbone.network, engine.name, engine.precision)
+    lines = [f"{engine.precision} of {backbone.spec.name}: {refusal}"] if refusal else []
     if not backbone.is_random:
         return lines
     return [

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-import numpy as np
 import pandas as pd
 
 from canemo.backbones import Backbone, load_backbone, load_backbone_like
@@ -23,7 +22,6 @@ from canemo.config import Config
 from canemo.crops import CropFile
 from canemo.detect.protocol import Detector
 from canemo.detect.registry import load_detector, load_detector_like
-from canemo.engines.quantise import CALIBRATION_CROPS, require_int8
 from canemo.feature_files import FeatureFile, extract_features
 from canemo.progress import Progress
 from canemo.records import Image, Study
@@ -74,24 +72,6 @@ def crop_videos(
         entry["cached"] = sum(file.cached for file in crops.files.values())
         entry["items"] = len(crops.files) - entry["cached"]
     return crops
-
-
-def embed_videos(
-    study: Study,
-    config: Config,
-    detector: Detector,
-    backbone: Backbone,
-    *,
-    progress: Progress,
-    cost: Cost,
-) -> tuple[Backbone, StudyCrops, Sources]:
-    """Crop and embed every video; the backbone comes back calibrated, where that takes crops."""
-    if config.backbone.precision == "int8":  # on crops of the whole study, before any is embedded
-        crops = crop_videos(study, config, detector, progress=progress, cost=cost)
-        backbone = calibrate_backbone(backbone, crops, config)
-        return backbone, crops, embed_crops(crops, backbone, config, progress=progress, cost=cost)
-    crops, sources = crop_and_embed(study, config, detector, backbone, progress=progress, cost=cost)
-    return backbone, crops, sources
 
 
 def crop_and_embed(
@@ -198,14 +178,8 @@ def load_configured_detector(config: Config, *, elsewhere: bool = False) -> Dete
 
 
 def load_configured_backbone(config: Config, *, elsewhere: bool = False) -> Backbone:
-    """Load the backbone that the settings name; `elsewhere` as for `prepare`.
-
-    For int8 it is still to be calibrated.
-    """
+    """Load the backbone that the settings name; `elsewhere` as for `prepare`."""
     settings = config.backbone
-    if settings.precision == "int8":
-        require_int8(settings.engine, settings.device)
-        return load_backbone(settings.name, weights=settings.weights)
     return (load_backbone_like if elsewhere else load_backbone)(
         settings.name,
         weights=settings.weights,
@@ -213,15 +187,6 @@ def load_configured_backbone(config: Config, *, elsewhere: bool = False) -> Back
         engine=settings.engine,
         precision=settings.precision,
     )
-
-
-def calibrate_backbone(backbone: Backbone, crops: StudyCrops, config: Config) -> Backbone:
-    """Return the backbone in int8, calibrated on crops of the study, where that is asked for."""
-    if config.backbone.precision != "int8":
-        return backbone
-    used = crops.used
-    rows = np.unique(np.linspace(0, len(used) - 1, CALIBRATION_CROPS).round().astype(int))
-    return backbone.quantised(read_crops(crops, used.iloc[rows]))
 
 
 def read_crops(crops: StudyCrops, rows: pd.DataFrame) -> list[Image]:

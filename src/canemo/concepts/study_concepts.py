@@ -128,7 +128,8 @@ def concepts_study(
         for who, path in sources
     ]
     matched = _match(files, load_study(root))
-    plan, _, evidence = gather_evidence(prepare(root, config), progress=progress)
+    plan = prepare(root, config)
+    _, evidence = gather_evidence(plan, progress=progress)
     examined = _examine(evidence, matched, options, progress=progress)
     content = {
         **describe_study(evidence, options, examined.condition, command=command),

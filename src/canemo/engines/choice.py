@@ -2,9 +2,10 @@
 
 Every combination that this machine can run embeds the same drawn pictures as torch in float32. One
 that differs in any output by more than its gate allows is refused, and so is one that missed a gate
-on real crops (`refuse_precision`); of the rest the fastest is taken, where it is at least
-`WORTHWHILE` times as fast as torch in float32. The answer is kept in the machine's cache, so that a
-study's features do not change with the hour.
+on real crops; of the rest the fastest is taken, where it is at least `WORTHWHILE` times as fast as
+torch in float32. The answer is kept in the machine's cache, so that a study's features do not
+change with the hour. int8 is taken only where it is asked for: its gate lets more through than
+features may differ by from one machine to the next without a word.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor
 
 from canemo import environment
+from canemo.engines.gates import GATES, compute_cosines, judge, read_refusal
 from canemo.engines.machine import has_bfloat16, machine_cache
 from canemo.engines.openvino_engine import (
     OpenVINOEngine,
@@ -35,15 +37,13 @@ from canemo.engines.protocol import (
     FrozenNetwork,
     Precision,
 )
+from canemo.engines.quantise import quantise_network
 from canemo.engines.runner import Runner
 from canemo.engines.torch_engine import TorchEngine
 from canemo.errors import CanemoError, ConfigError, EngineError, MissingExtraError
 from canemo.files import hash_values, write_atomically
 
 logger = logging.getLogger(__name__)
-
-GATES: dict[Precision, float] = {"float32": 0.9995, "bfloat16": 0.999, "int8": 0.99}
-"""Least cosine between what an engine gives for a picture and what torch gives in float32."""
 
 WORTHWHILE = 1.05
 BROKEN = "cannot run"
@@ -116,12 +116,26 @@ def make_engine(
             "torch for it"
         )
     if "auto" not in (engine, precision):
-        return _build(network, engine, precision, device), ""  # type: ignore[arg-type]
+        made = build_engine(network, engine, precision, device)  # type: ignore[arg-type]
+        _warn_of_refusal(network, made)
+        return made, ""
     choice = choose_engine(network, engine=engine, precision=precision, device=device)
     broken = [each.title for each in choice.trials if each.refused == BROKEN]
     level = logging.WARNING if broken else logging.INFO
     logger.log(level, "%s runs on %s", network.name, choice.describe())
-    return _build(network, choice.engine, choice.precision, device), choice.describe()
+    made = build_engine(network, choice.engine, choice.precision, device)
+    _warn_of_refusal(network, made)
+    return made, choice.describe()
+
+
+def build_engine(
+    network: FrozenNetwork, engine: EngineName, precision: Precision, device: str = "cpu"
+) -> Engine:
+    """Return an engine; int8 is calibrated at the first call on a machine."""
+    if engine == "torch":
+        return TorchEngine(network, device=device, precision=precision)
+    quantised = quantise_network(network) if precision == "int8" else None
+    return OpenVINOEngine(network, precision=precision, quantised=quantised)
 
 
 def choose_engine(
@@ -184,8 +198,7 @@ def describe_rule() -> str:
     gates = ", ".join(f"{precision} {gate}" for precision, gate in GATES.items())
     return (
         f"the fastest whose least cosine with torch float32 reaches its gate ({gates}), if it is "
-        f"at least {WORTHWHILE} times as fast; int8 only where asked for; `python "
-        "benchmarks/run.py parity` also tries the gates on real crops"
+        f"at least {WORTHWHILE} times as fast; int8 only where asked for"
     )
 
 
@@ -203,25 +216,15 @@ def describe_machine() -> dict[str, str]:
     }
 
 
-def refuse_precision(
-    network: FrozenNetwork, engine: EngineName, precision: Precision, reason: str
-) -> None:
-    """Let ``auto`` no more take a precision that missed its gate on real crops; "" allows it."""
-    path = _path_of_refusal(network, engine, precision)
-    if reason:
-        write_atomically(path, reason)
-    else:
-        path.unlink(missing_ok=True)
-
-
 def list_candidates(
     engine: str, precision: str, device: str
 ) -> Iterator[tuple[EngineName, Precision]]:
-    """Yield what is worth trying on this machine, torch in float32 first.
-
-    int8 is never tried: it is calibrated on the crops of a study, and only where asked for.
-    """
+    """Yield what is worth trying on this machine, torch in float32 first; int8 where asked for."""
     on_cpu = torch.device(device).type == "cpu"
+    if precision == "int8":
+        if on_cpu and engine != "torch":
+            yield "openvino", "int8"
+        return
     offered: list[tuple[EngineName, Precision]] = [("torch", "float32")]
     if has_bfloat16(device):
         offered.append(("torch", "bfloat16"))
@@ -241,7 +244,7 @@ def measure_engines(
     trials = []
     for engine, precision in pairs:
         try:
-            runner = Runner(_build(network, engine, precision, device))
+            runner = Runner(build_engine(network, engine, precision, device))
             answers = runner.run(pixels)
         except (CanemoError, RuntimeError, MemoryError) as exc:
             logger.warning("%s cannot run %s here: %s", engine, network.name, exc)
@@ -251,9 +254,7 @@ def measure_engines(
             float(compute_cosines(a, b).min()) for a, b in zip(answers, reference, strict=True)
         )
         speed = TIMED_PICTURES / _time_best(runner, pixels)
-        refused = read_refusal(network, engine, precision)
-        if cosine < GATES[precision]:
-            refused = f"refused, cosine {cosine:.5f} under {GATES[precision]}"
+        refused = judge(cosine, precision) or read_refusal(network, engine, precision)
         trials.append(Trial(engine, precision, speed, cosine, refused))
     return trials
 
@@ -268,11 +269,6 @@ def pick_fastest(trials: Sequence[Trial]) -> Choice:
     if best is not usable[0] and _speed(best) < WORTHWHILE * _speed(usable[0]):
         best = usable[0]
     return Choice(best.engine, best.precision, tuple(trials))
-
-
-def compute_cosines(a: Tensor, b: Tensor) -> Tensor:
-    """Return the cosine between the answers to each of N pictures, (N,)."""
-    return torch.nn.functional.cosine_similarity(a.flatten(1).double(), b.flatten(1).double())
 
 
 def draw_pixels(number: int, side_px: int, *, seed: int = 0) -> Tensor:
@@ -303,10 +299,11 @@ def _list_openvino(*, required: bool) -> list[tuple[EngineName, Precision]]:
     return [*found, ("openvino", "bfloat16")] if narrow else found
 
 
-def _build(network: FrozenNetwork, engine: EngineName, precision: Precision, device: str) -> Engine:
-    if engine == "openvino":
-        return OpenVINOEngine(network, precision=precision)
-    return TorchEngine(network, device=device, precision=precision)
+def _warn_of_refusal(network: FrozenNetwork, made: Engine) -> None:
+    """Say of what was asked for that ``auto`` would not take it."""
+    refusal = read_refusal(network, made.name, made.precision)
+    if refusal:
+        logger.warning("%s in %s %s: %s", network.name, made.name, made.precision, refusal)
 
 
 def _speed(trial: Trial) -> float:
@@ -342,22 +339,6 @@ def _openvino_version() -> str | None:
         return str(import_openvino().__version__)
     except MissingExtraError:
         return None
-
-
-def _path_of_refusal(network: FrozenNetwork, engine: EngineName, precision: Precision) -> Path:
-    key = hash_values(
-        version=ENGINES_VERSION,
-        network=network.fingerprint,
-        engine=engine,
-        precision=precision,
-    )
-    return machine_cache() / "engines" / f"refused-{key}.txt"
-
-
-def read_refusal(network: FrozenNetwork, engine: EngineName, precision: Precision) -> str:
-    """Return why a precision must not be taken, or nothing."""
-    path = _path_of_refusal(network, engine, precision)
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def _read_choice(path: Path) -> Choice | None:

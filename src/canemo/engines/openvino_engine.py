@@ -51,7 +51,7 @@ class OpenVINOEngine:
         ``"int8"`` needs `quantised`.
     quantised
         The XML file of a network that `canemo.engines.quantise` wrote, in place of the network's
-        own float32.
+        own float32; `canemo.engines.choice.build_engine` finds it.
 
     Raises
     ------
@@ -175,7 +175,7 @@ def _require_precision(precision: Precision, quantised: Path | None) -> None:
             "'float32' or 'auto'"
         )
     if (precision == "int8") != (quantised is not None):
-        raise ConfigError("the precision int8 goes with a network calibrated on face crops")
+        raise ConfigError("the precision int8 goes with a quantised network, and only it does")
 
 
 def _compile(ov: Any, network: FrozenNetwork, engine: OpenVINOEngine, source: Path | None) -> Any:

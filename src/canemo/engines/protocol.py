@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 from torch import Tensor, nn
 
-ENGINES_VERSION = 1
+ENGINES_VERSION = 2
 """Part of every address under which something about engines is kept on disk."""
 
 NO_MEMORY = ("allocate memory", "not enough memory", "out of memory", "bad_alloc", "ALLOC_FAILED")
@@ -34,6 +35,9 @@ class FrozenNetwork:
         S.
     channels_last
         Whether torch runs it faster in that memory order: true of convolutional networks.
+    draw
+        Given a number N and a seed, draws (N, 3, S, S) pixels of what the network is used for, to
+        calibrate it on; None where nothing can be drawn, so that there is no int8.
     """
 
     name: str
@@ -41,6 +45,7 @@ class FrozenNetwork:
     fingerprint: str
     side_px: int
     channels_last: bool = False
+    draw: Callable[[int, int], Tensor] | None = None
 
 
 class Engine(Protocol):

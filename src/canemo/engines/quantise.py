@@ -1,13 +1,13 @@
-"""int8 by post-training quantisation, calibrated on the crops the network will see.
+"""int8 by post-training quantisation, calibrated once per machine on drawn pictures.
 
-The quantised network is a pair of files in the machine's cache, under an address of network, crops
-and versions. A saved model that was trained on its answers carries a copy.
+The quantised network is a pair of files in the machine's cache, under an address of network, recipe
+and versions. Whether it answers near enough is found on other drawn pictures than it was calibrated
+on.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import logging
 import shutil
@@ -18,90 +18,61 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from canemo.engines.choice import compute_cosines
+from canemo.engines.gates import compute_cosines, judge, refuse_precision
 from canemo.engines.machine import adds_int8_safely, machine_cache
 from canemo.engines.openvino_engine import convert_network, import_openvino
 from canemo.engines.protocol import ENGINES_VERSION, FrozenNetwork
 from canemo.engines.torch_engine import TorchEngine
 from canemo.errors import ConfigError, EngineError, MissingExtraError
-from canemo.files import hash_values, sha256_file
+from canemo.files import hash_values
 
 logger = logging.getLogger(__name__)
 
 QUANTISED_FILE = "network.xml"
-QUANTISED_FOLDER = "backbone_int8"
-"""Where a saved model keeps its copy."""
+RECIPE_VERSION = 1
+"""Changes with the pictures that are drawn and with how the network is quantised."""
 
-CALIBRATION_CROPS = 128
+CALIBRATED_ON, TRIED_ON = 256, 64
+_CALIBRATION_SEED, _TRIAL_SEED = 0, 1
 COMPARED_AT_ONCE = 8
 
 
-def quantise_network(network: FrozenNetwork, pixels: Tensor) -> Path:
+def quantise_network(network: FrozenNetwork) -> Path:
     """Return the XML file of a network whose large products run in int8.
 
-    Parameters
-    ----------
-    network
-        What to quantise.
-    pixels
-        (N, 3, S, S) float32, N crops to find the ranges of the activations on.
+    It is made at the first call on a machine. Where it misses its gate on pictures it was not
+    calibrated on, that is kept as a refusal, see `canemo.engines.gates`.
 
     Raises
     ------
     MissingExtraError
         OpenVINO or NNCF is not installed.
+    ConfigError
+        There is nothing to calibrate the network on.
     EngineError
         OpenVINO cannot convert the network, or NNCF cannot quantise it.
     """
-    ov = import_openvino()
-    nncf = _import_nncf()
+    ov, nncf = import_openvino(), _import_nncf()
+    if network.draw is None:
+        raise ConfigError(f"the network {network.name} has no int8: nothing to calibrate it on")
     recipes = [nncf.OverflowFix.FIRST_LAYER]
     if not adds_int8_safely():  # then it may pay to leave half the range of the weights unused
         recipes.append(nncf.OverflowFix.ENABLE)
     key = hash_values(
         network=network.fingerprint,
-        pixels=hashlib.sha256(pixels.numpy().tobytes()).hexdigest(),
-        versions=(ENGINES_VERSION, ov.__version__, nncf.__version__),
+        versions=(ENGINES_VERSION, RECIPE_VERSION, ov.__version__, nncf.__version__),
         recipes=recipes,
     )
     folder = machine_cache() / "quantised" / key
     if not (folder / QUANTISED_FILE).is_file():
-        logger.info("%s: calibrating int8 on %d crops", network.name, len(pixels))
+        logger.info("%s: calibrating int8 on drawn pictures, once", network.name)
+        pixels = network.draw(CALIBRATED_ON, _CALIBRATION_SEED)
         found = [_quantise(nncf, network, pixels, overflow) for overflow in recipes]
-        best = max(found, key=lambda each: _compare(ov, each, network, pixels))
-        _write(ov, best, folder)
-    return folder / QUANTISED_FILE
-
-
-def require_int8(engine: str, device: str) -> None:
-    """Refuse int8 before any work is done where it cannot be had.
-
-    Raises
-    ------
-    ConfigError
-        The engine is torch, which has none, or the device is not the CPU.
-    MissingExtraError
-        OpenVINO or NNCF is not installed.
-    """
-    if engine == "torch":
-        raise ConfigError("the engine torch has no int8; use --engine openvino for it")
-    if device != "cpu":
-        raise ConfigError(f"int8 runs on the CPU only; backbone.device is {device!r}")
-    import_openvino()
-    _import_nncf()
-
-
-def hash_quantised(path: Path) -> str:
-    """Return the content address of a pair of files, of which `path` is the XML file."""
-    return hash_values(files=[sha256_file(path.with_suffix(each)) for each in (".xml", ".bin")])
-
-
-def copy_quantised(source: Path, model_dir: Path) -> Path:
-    """Copy the pair of files into a model's folder and return the XML file there."""
-    folder = model_dir / QUANTISED_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    for suffix in (".bin", ".xml"):
-        shutil.copyfile(source.with_suffix(suffix), (folder / QUANTISED_FILE).with_suffix(suffix))
+        others = network.draw(TRIED_ON, _TRIAL_SEED)
+        cosines = [_compare(ov, each, network, others) for each in found]
+        nearest = max(cosines)
+        refuse_precision(network, "openvino", "int8", judge(nearest, "int8"))
+        _write(ov, found[cosines.index(nearest)], folder)
     return folder / QUANTISED_FILE
 
 
