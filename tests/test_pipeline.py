@@ -609,8 +609,17 @@ def test_model_of_an_engine_that_is_not_here_answers_alike(
 
 def test_doctor_says_what_runs_each_backbone(monkeypatch):
     chosen = Choice("torch", "float32", ())
-    monkeypatch.setattr(pipeline, "choose_engine", lambda network: chosen)
+    asked = []
+    monkeypatch.setattr(
+        pipeline, "choose_engine", lambda network, *, again: asked.append(again) or chosen
+    )
+    canemo.doctor(again=True)
+    assert asked
+    assert all(asked)
+    asked.clear()
     found = canemo.doctor(measure=True)["engines"]
+    assert asked
+    assert not any(asked)
     assert found["efficientnet_lite0"].startswith("torch float32")
     assert found["dog_head"].startswith("torch float32")
     assert "0.9995" in found["auto"]

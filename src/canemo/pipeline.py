@@ -310,12 +310,13 @@ def demo(folder: Path | str, *, seed: int = 0, progress: Progress = silent) -> R
     return run(folder, config=config, name="demo", command="canemo demo", progress=progress)
 
 
-def doctor(*, measure: bool = False) -> dict[str, dict[str, str]]:
+def doctor(*, measure: bool = False, again: bool = False) -> dict[str, dict[str, str]]:
     """Return what is installed, where the weights of backbones are, and what runs them here.
 
     With `measure`, the engines of every backbone that can be had are timed now, where they have not
-    been, instead of at its first use.
+    been, instead of at its first use; with `again`, also where they have been.
     """
+    describe_choice = partial(_describe_choice, measure=measure or again, again=again)
     found = environment.describe_environment(command="")
     backbones = {name: find_weights(name) for name in BACKBONES}
     ready = [name for name, where in backbones.items() if where.startswith("ready")]
@@ -327,16 +328,15 @@ def doctor(*, measure: bool = False) -> dict[str, dict[str, str]]:
         "engines": {
             **describe_machine(),
             "auto": describe_rule(),
-            **{name: _describe_choice(name, measure=measure) for name in ready},
-            **{name: _describe_choice(name, measure=measure) for name in SHIPPED},
+            **{name: describe_choice(name) for name in (*ready, *SHIPPED)},
         },
     }
 
 
-def _describe_choice(name: str, *, measure: bool) -> str:
+def _describe_choice(name: str, *, measure: bool, again: bool) -> str:
     try:
         network = load_head_detector().network if name in SHIPPED else load_backbone(name).network
-        known = choose_engine(network) if measure else recall_choice(network)
+        known = choose_engine(network, again=again) if measure else recall_choice(network)
     except CanemoError as exc:
         return f"cannot be used: {exc}"
     return "not measured yet: canemo doctor --measure" if known is None else known.describe()

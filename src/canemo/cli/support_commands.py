@@ -36,12 +36,15 @@ def doctor(
     measure: Annotated[
         bool, typer.Option("--measure", help="Time the engines of every backbone now.")
     ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Time also those that were timed before.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Say what is installed, which backbones and detectors can be used here, and what runs them."""
     from canemo import pipeline
 
-    found = pipeline.doctor(measure=measure)
+    found = pipeline.doctor(measure=measure, again=again)
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return

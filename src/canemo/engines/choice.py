@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import timm
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from canemo import environment
@@ -39,24 +40,26 @@ from canemo.engines.protocol import (
 )
 from canemo.engines.quantise import quantise_network
 from canemo.engines.runner import Runner
+from canemo.engines.timing import ALIKE, are_told_apart, measure_spread, time_in_turn
 from canemo.engines.torch_engine import TorchEngine
 from canemo.errors import CanemoError, ConfigError, EngineError, MissingExtraError
 from canemo.files import hash_values, write_atomically
 
 logger = logging.getLogger(__name__)
 
-WORTHWHILE = 1.05
+WORTHWHILE = ALIKE
 BROKEN = "cannot run"
+UNCLEAR = "not told apart, the machine was busy: canemo doctor --measure --again"
 TIMED_PICTURES = 8
-TIMED_ROUNDS = 2
 
 
 @dataclass(frozen=True)
 class Trial:
     """How one engine and precision did here.
 
-    `cosine` is the least over pictures and outputs; `refused` says why it cannot be taken, or is
-    empty.
+    `pictures_per_second` is the median over the rounds, `spread` how far half of them are from it
+    at most [share], see `measure_spread`. `cosine` is the least over pictures and outputs;
+    `refused` says why it cannot be taken, or is empty.
     """
 
     engine: EngineName
@@ -64,30 +67,38 @@ class Trial:
     pictures_per_second: float | None
     cosine: float | None
     refused: str = ""
+    spread: float = 0.0
 
     @property
     def title(self) -> str:
         """Engine and precision in two words."""
         return f"{self.engine} {self.precision}"
 
+    def describe(self) -> str:
+        """Return the speed, or why there is none, in a few words."""
+        found = self.refused or f"{self.pictures_per_second:.1f}/s ± {100 * self.spread:.0f} %"
+        return f"{self.title} {found}"
+
 
 @dataclass(frozen=True)
 class Choice:
-    """What ``auto`` means for a network on this machine, and what it was chosen from."""
+    """What ``auto`` means for a network on this machine, and what it was chosen from.
+
+    `is_clear` says whether the trials were told apart.
+    """
 
     engine: EngineName
     precision: Precision
     trials: tuple[Trial, ...]
+    is_clear: bool = True
 
     def describe(self) -> str:
         """Return the choice and its reasons in one line."""
         if not self.trials:
             return f"{self.engine} {self.precision}, there is nothing else here"
-        tried = [
-            f"{trial.title} {trial.refused or f'{trial.pictures_per_second:.1f}/s'}"
-            for trial in self.trials
-        ]
-        return f"{self.engine} {self.precision} (pictures per second: {', '.join(tried)})"
+        tried = ", ".join(trial.describe() for trial in self.trials)
+        doubt = "" if self.is_clear else f"; {UNCLEAR}"
+        return f"{self.engine} {self.precision} (pictures per second: {tried}{doubt})"
 
 
 def make_engine(
@@ -139,7 +150,12 @@ def build_engine(
 
 
 def choose_engine(
-    network: FrozenNetwork, *, engine: str = "auto", precision: str = "auto", device: str = "cpu"
+    network: FrozenNetwork,
+    *,
+    engine: str = "auto",
+    precision: str = "auto",
+    device: str = "cpu",
+    again: bool = False,
 ) -> Choice:
     """Return what ``auto`` means for a network here; measured at the first call on a machine.
 
@@ -151,6 +167,8 @@ def choose_engine(
         ``"auto"``, or the one that is asked for.
     device
         A torch device; on others than ``"cpu"`` there is torch alone.
+    again
+        Measure anew what was measured before.
 
     Raises
     ------
@@ -169,12 +187,12 @@ def choose_engine(
         return Choice(*pairs[0], ())
     path = _path_of_choice(network, pairs, device)
     known = _read_choice(path)
-    if known is not None:
+    if known is not None and not again:
         return known
     logger.info("%s: measuring which engine is fastest here, once", network.name)
-    choice = pick_fastest(measure_engines(network, pairs, device))
+    choice = measure_engines(network, pairs, device)
     first = _read_choice(path)  # of two runs that measured at once, the first decides
-    if first is not None:
+    if first != known and first is not None:
         return first
     try:
         write_atomically(path, json.dumps(asdict(choice), indent=1))
@@ -237,38 +255,34 @@ def list_candidates(
 
 def measure_engines(
     network: FrozenNetwork, pairs: Sequence[tuple[EngineName, Precision]], device: str = "cpu"
-) -> list[Trial]:
-    """Time each engine on drawn pictures and compare its answers with torch in float32."""
+) -> Choice:
+    """Compare the engines' answers to drawn pictures with torch in float32; race those alike.
+
+    Raises
+    ------
+    EngineError
+        None of them can be used.
+    """
     pixels = draw_pixels(TIMED_PICTURES, network.side_px)
     reference = Runner(TorchEngine(network, device=device)).run(pixels)
-    trials = []
-    for engine, precision in pairs:
-        try:
-            runner = Runner(build_engine(network, engine, precision, device))
-            answers = runner.run(pixels)
-        except (CanemoError, RuntimeError, MemoryError) as exc:
-            logger.warning("%s cannot run %s here: %s", engine, network.name, exc)
-            trials.append(Trial(engine, precision, None, None, BROKEN))
-            continue
-        cosine = min(
-            float(compute_cosines(a, b).min()) for a, b in zip(answers, reference, strict=True)
-        )
-        speed = TIMED_PICTURES / _time_best(runner, pixels)
-        refused = judge(cosine, precision) or read_refusal(network, engine, precision)
-        trials.append(Trial(engine, precision, speed, cosine, refused))
-    return trials
+    tried = [_try(network, pair, device, pixels, reference) for pair in pairs]
+    runs = [partial(runner.run, pixels) for trial, runner in tried if runner and not trial.refused]
+    if not runs:
+        found = ", ".join(trial.describe() for trial, _ in tried)
+        raise EngineError(f"nothing that was asked for can be used here: {found}; use 'auto'")
+    seconds = time_in_turn(runs)
+    columns = iter(seconds.T)
+    trials = [trial if trial.refused else _rate(trial, next(columns)) for trial, _ in tried]
+    return pick_fastest(trials, is_clear=are_told_apart(seconds))
 
 
-def pick_fastest(trials: Sequence[Trial]) -> Choice:
+def pick_fastest(trials: Sequence[Trial], *, is_clear: bool = True) -> Choice:
     """Return the fastest of those not refused, if it is worth leaving the first one for."""
     usable = [trial for trial in trials if not trial.refused]
-    if not usable:
-        tried = ", ".join(f"{each.title} {each.refused}" for each in trials)
-        raise EngineError(f"nothing that was asked for can be used here: {tried}; use 'auto'")
     best = max(usable, key=_speed)
-    if best is not usable[0] and _speed(best) < WORTHWHILE * _speed(usable[0]):
+    if _speed(best) < WORTHWHILE * _speed(usable[0]):
         best = usable[0]
-    return Choice(best.engine, best.precision, tuple(trials))
+    return Choice(best.engine, best.precision, tuple(trials), is_clear)
 
 
 def draw_pixels(number: int, side_px: int, *, seed: int = 0) -> Tensor:
@@ -299,6 +313,32 @@ def _list_openvino(*, required: bool) -> list[tuple[EngineName, Precision]]:
     return [*found, ("openvino", "bfloat16")] if narrow else found
 
 
+def _try(
+    network: FrozenNetwork,
+    pair: tuple[EngineName, Precision],
+    device: str,
+    pixels: Tensor,
+    reference: Sequence[Tensor],
+) -> tuple[Trial, Runner | None]:
+    """Return how an engine's answers compare, and what runs it."""
+    try:
+        runner = Runner(build_engine(network, *pair, device))
+        answers = runner.run(pixels)
+    except (CanemoError, RuntimeError, MemoryError) as exc:
+        logger.warning("%s cannot run %s here: %s", pair[0], network.name, exc)
+        return Trial(*pair, None, None, BROKEN), None
+    cosine = min(
+        float(compute_cosines(a, b).min()) for a, b in zip(answers, reference, strict=True)
+    )
+    refused = judge(cosine, pair[1]) or read_refusal(network, *pair)
+    return Trial(*pair, None, cosine, refused), runner
+
+
+def _rate(trial: Trial, seconds: NDArray[np.float64]) -> Trial:
+    speed = float(TIMED_PICTURES / np.median(seconds))
+    return replace(trial, pictures_per_second=speed, spread=measure_spread(seconds))
+
+
 def _warn_of_refusal(network: FrozenNetwork, made: Engine) -> None:
     """Say of what was asked for that ``auto`` would not take it."""
     refusal = read_refusal(network, made.name, made.precision)
@@ -308,15 +348,6 @@ def _warn_of_refusal(network: FrozenNetwork, made: Engine) -> None:
 
 def _speed(trial: Trial) -> float:
     return trial.pictures_per_second or 0.0
-
-
-def _time_best(runner: Runner, pixels: Tensor) -> float:
-    seconds = []
-    for _ in range(TIMED_ROUNDS):
-        start = time.perf_counter()
-        runner.run(pixels)
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
 
 
 def _path_of_choice(
@@ -346,6 +377,6 @@ def _read_choice(path: Path) -> Choice | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         trials = tuple(Trial(**each) for each in content["trials"])
-        return Choice(content["engine"], content["precision"], trials)
+        return Choice(content["engine"], content["precision"], trials, content["is_clear"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
