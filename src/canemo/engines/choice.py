@@ -121,11 +121,7 @@ def make_engine(
     EngineError
         OpenVINO is asked for and cannot compile the network.
     """
-    if engine == "openvino" and torch.device(device).type != "cpu":
-        raise ConfigError(
-            f"the engine openvino runs on the CPU only, the device is {device!r}; use the engine "
-            "torch for it"
-        )
+    require_engine(engine, precision, device)
     if "auto" not in (engine, precision):
         made = build_engine(network, engine, precision, device)  # type: ignore[arg-type]
         _warn_of_refusal(network, made)
@@ -137,6 +133,17 @@ def make_engine(
     made = build_engine(network, choice.engine, choice.precision, device)
     _warn_of_refusal(network, made)
     return made, choice.describe()
+
+
+def require_engine(engine: str, precision: str, device: str) -> None:
+    """Refuse what no machine has; ConfigError says so."""
+    if engine == "openvino" and torch.device(device).type != "cpu":
+        raise ConfigError(
+            f"the engine openvino runs on the CPU only, the device is {device!r}; use the engine "
+            "torch for it"
+        )
+    if engine == "torch" and precision == "int8":
+        raise ConfigError("the engine torch has no int8; use the engine openvino for it")
 
 
 def build_engine(

@@ -131,5 +131,6 @@ def _import_nncf() -> Any:
             "backbone.precision = 'int8' needs NNCF, which is not installed; pip install "
             "'canemo[int8]'"
         ) from exc
-    nncf.set_log_level(logging.ERROR)
+    # Its own `set_log_level` would also deafen handlers that others have put there.
+    logging.getLogger("nncf").setLevel(logging.ERROR)
     return nncf
