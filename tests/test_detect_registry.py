@@ -56,7 +56,7 @@ def test_the_control_takes_each_picture_as_a_whole() -> None:
 
 
 def test_what_is_no_detector_is_refused(tmp_path: Path) -> None:
-    there_are = "detector 'cat_head': there are 'dog_head' and 'whole_frame', or give the path"
+    there_are = "detector 'cat_head': there are dog_head, whole_frame, or give the path"
     with pytest.raises(ConfigError, match=there_are):
         load_detector("cat_head")
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")

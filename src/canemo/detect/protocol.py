@@ -16,7 +16,10 @@ class Detector(Protocol):
     name
         Short name shown in reports, e.g. ``"dog_head"``.
     fingerprint
-        SHA-256 of weights and settings: two detectors that may answer differently differ here.
+        SHA-256 of weights and settings: two detectors that may answer differently differ here. Of a
+        detector that another package adds, name and version of the package count too, so they need
+        not be part of it; but a package must change its version whenever its code may answer
+        differently.
     engine
         What runs it, ``"torch"`` or ``"openvino"``: the same answers but for rounding.
     score_threshold

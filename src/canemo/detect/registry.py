@@ -1,15 +1,20 @@
-"""Detectors by name: what ships with canemo, or weights trained on one's own boxes."""
+"""Detectors by name: canemo's own, those that packages add, or weights of one's own training."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from canemo.detect import fcos, mask_rcnn
 from canemo.detect.network_files import read_metadata
 from canemo.detect.protocol import Detector
 from canemo.detect.whole_frame import WholeFrameDetector
 from canemo.errors import ConfigError, EngineError, MissingExtraError, WeightsError
+from canemo.files import hash_values
+from canemo.records import Face, Image
+from canemo.registry import Registry
 from canemo.species import SPECIES
 
 logger = logging.getLogger(__name__)
@@ -17,9 +22,59 @@ logger = logging.getLogger(__name__)
 SHIPPED = tuple(each.detector for each in SPECIES.values() if each.detector is not None)
 WHOLE_FRAME = WholeFrameDetector.name
 
+DetectorFactory: TypeAlias = Callable[[str, str], Detector]
+"""Makes a detector for an engine (``"torch"``, ``"openvino"``, ``"auto"``) and a torch device."""
+
+DETECTORS: dict[str, DetectorFactory] = {
+    **dict.fromkeys(
+        SHIPPED,
+        lambda engine, device: fcos.load_head_detector(engine=engine, device=device),
+    ),
+    WHOLE_FRAME: lambda engine, device: WholeFrameDetector(),
+}
+
+_WANTED = ("fingerprint", "engine", "score_threshold", "detect")
+
+
+class AddedDetector:
+    """A detector that a package adds, known by that package and its version too."""
+
+    def __init__(self, detector: Detector, name: str, origin: str) -> None:
+        self.name = name
+        self.fingerprint = hash_values(name=name, origin=origin, fingerprint=detector.fingerprint)
+        self.engine = detector.engine
+        self.score_threshold = detector.score_threshold
+        self._detector = detector
+
+    def detect(self, images_rgb: Sequence[Image]) -> list[list[Face]]:
+        """Return the faces of each image, best score first."""
+        return self._detector.detect(images_rgb)
+
+
+def _admit(offered: object, name: str, origin: str) -> DetectorFactory:
+    if not callable(offered):
+        raise ConfigError(
+            f"it is a {type(offered).__name__}, a function (engine, device) -> Detector is wanted"
+        )
+
+    def make(engine: str, device: str) -> Detector:
+        detector = offered(engine, device)
+        lacking = [each for each in _WANTED if not hasattr(detector, each)]
+        if lacking:
+            raise ConfigError(
+                f"the detector {name!r} of {origin} has no {', '.join(lacking)}; see "
+                "canemo.detect.protocol.Detector"
+            )
+        return AddedDetector(detector, name, origin)
+
+    return make
+
+
+ALL_DETECTORS = Registry("detector", DETECTORS, _admit)
+
 
 def load_detector(name: str, *, engine: str = "torch", device: str = "cpu") -> Detector:
-    """Return the detector `name`: ``dog_head``, ``whole_frame``, or the path of a weights file.
+    """Return the detector `name`, one of `ALL_DETECTORS`, or that of the path of a weights file.
 
     The file says of itself whether it holds a head detector or a Mask R-CNN. `engine` is what runs
     it: ``"torch"``, ``"openvino"``, or ``"auto"`` for the faster one here; `device` is a torch
@@ -34,16 +89,15 @@ def load_detector(name: str, *, engine: str = "torch", device: str = "cpu") -> D
     WeightsError
         The file is no detector weights.
     """
-    if name in SHIPPED:
-        return fcos.load_head_detector(engine=engine, device=device)
-    if name == WHOLE_FRAME:
-        return WholeFrameDetector()
+    make = ALL_DETECTORS.get(name)
+    if make is not None:
+        return make(engine, device)
     path = Path(name)
     if path.is_file():
         return _load_file(path, engine, device)
     raise ConfigError(
-        f"detector {name!r}: there are {' and '.join(map(repr, (*SHIPPED, WHOLE_FRAME)))}, or give "
-        "the path of a weights file"
+        f"detector {name!r}: there are {', '.join(ALL_DETECTORS)}, or give the path of a weights "
+        "file"
     )
 
 

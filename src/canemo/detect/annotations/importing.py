@@ -12,27 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from canemo.detect.annotations.cutting import VideoCut, cut_frames, plan_cut
-from canemo.detect.annotations.cvat import read_cvat
 from canemo.detect.annotations.fitting import annotate, fit_faces
 from canemo.detect.annotations.frames_table import FrameTables
 from canemo.detect.annotations.image_files import ImageFolders, read_image_size
-from canemo.detect.annotations.kinds import AnnotationKind, guess_kind
-from canemo.detect.annotations.label_studio import read_label_studio
+from canemo.detect.annotations.kinds import Reading, find_format, guess_kind
 from canemo.detect.annotations.problems import Problems
-from canemo.detect.annotations.source import (
-    DrawnFace,
-    LabelledImage,
-    LabelledVideo,
-    Source,
-    pick_origin,
-)
+from canemo.detect.annotations.source import LabelledImage, LabelledVideo, pick_origin
 from canemo.detect.annotations.subjects import parse_frame_name
-from canemo.detect.annotations.via import read_via
-from canemo.detect.annotations.voc import read_voc
-from canemo.detect.coco import AnnotatedImage, read_coco, write_coco
+from canemo.detect.coco import AnnotatedImage, write_coco
 from canemo.errors import AnnotationError, ConfigError, OutputExistsError
-
-__all__ = ["FACES_JSON", "AnnotationKind", "ImportResult", "import_annotations"]
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +50,7 @@ def import_annotations(
     source: Path,
     out_dir: Path,
     *,
-    kind: AnnotationKind | None = None,
+    kind: str | None = None,
     images_dir: Path | None = None,
     videos: Mapping[str, Path] | None = None,
     frame_rate: Fraction | float | None = None,
@@ -80,7 +68,8 @@ def import_annotations(
         Where ``faces.json`` goes, and below it ``faces/VIDEOID__000123.jpg`` for the frames of
         labelled videos. Image files stay where they are.
     kind
-        The format; None tells it from the content.
+        The format, one of `canemo.detect.annotations.kinds.ALL_FORMATS`; None tells it from the
+        content.
     images_dir
         Folder of the images; folders below it are searched. None looks beside the source and
         in ``faces`` of `out_dir`.
@@ -103,7 +92,7 @@ def import_annotations(
     OutputExistsError
         If there is a ``faces.json`` and `force` is False.
     ConfigError
-        If `step` is below 1.
+        If `step` is below 1, or there is no such `kind`.
 
     Notes
     -----
@@ -114,8 +103,8 @@ def import_annotations(
     coco_file = out_dir / FACES_JSON
     _check_arguments(coco_file, step=step, force=force)
     problems = Problems(source, skip_invalid=skip_invalid)
-    kind = guess_kind(source) if kind is None else kind
-    read = _read_source(source, kind, problems, images_dir=images_dir, frame_rate=frame_rate)
+    in_format = find_format(guess_kind(source) if kind is None else kind)
+    read = in_format.read(source, problems, Reading(images_dir, frame_rate))
     images = _locate_images(
         read.images, _image_folders(source, images_dir, out_dir), videos or {}, problems
     )
@@ -142,40 +131,6 @@ def _check_arguments(coco_file: Path, *, step: int, force: bool) -> None:
         raise OutputExistsError(
             f"{coco_file}: is there already; choose another folder, or replace it with --force."
         )
-
-
-def _read_source(
-    source: Path,
-    kind: AnnotationKind,
-    problems: Problems,
-    *,
-    images_dir: Path | None,
-    frame_rate: Fraction | float | None,
-) -> Source:
-    match kind:
-        case "coco":
-            annotated = read_coco(source, problems, images_dir=images_dir)
-            return Source(images=tuple(map(_from_coco, annotated)))
-        case "voc":
-            return read_voc(source, problems)
-        case "via":
-            return read_via(source, problems)
-        case "cvat":
-            return read_cvat(source, problems)
-        case "label_studio":
-            return read_label_studio(source, problems, frame_rate=frame_rate)
-
-
-def _from_coco(image: AnnotatedImage) -> LabelledImage:
-    where = f"image {image.path.name!r}"
-    drawn = zip(image.categories, image.boxes_xyxy, image.polygons, strict=True)
-    return LabelledImage(
-        where,
-        (str(image.path.absolute()),),
-        tuple(DrawnFace(where, *face) for face in drawn),
-        (image.width, image.height),
-        image.extra,
-    )
 
 
 def _image_folders(source: Path, images_dir: Path | None, out_dir: Path) -> ImageFolders:
