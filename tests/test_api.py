@@ -1,6 +1,8 @@
+import ast
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,21 @@ def test_every_public_name_is_there_and_documented():
     assert sorted(canemo.__all__) == canemo.__all__
     for name in canemo.__all__:
         assert getattr(canemo, name).__doc__, name
+
+
+def test_public_names_are_few_and_those_that_load_late_and_that_type_checkers_see():
+    assert len(canemo.__all__) <= 32
+    assert not [name for name in canemo.__all__ if name.startswith("measure_")]
+    tree = ast.parse(Path(canemo.__file__).read_text(encoding="utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    seen = {
+        alias.name: node.module.removeprefix("canemo.")
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert seen == canemo._HOMES
+    assert sorted(seen) == canemo.__all__
 
 
 def test_no_public_name_is_a_modules_name():

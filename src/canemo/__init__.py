@@ -24,7 +24,6 @@ if TYPE_CHECKING:
         pick_study_frames,
         train_detector,
     )
-    from canemo.drawn import draw_study
     from canemo.errors import CanemoError
     from canemo.explaining import explain_models
     from canemo.pipeline import (
@@ -40,13 +39,15 @@ if TYPE_CHECKING:
     from canemo.predict import Model, load_model
     from canemo.records import Study
     from canemo.run_pairs import compare_runs
-    from canemo.study import check_study, load_study, propose_videos, write_videos_csv
+    from canemo.species import Species
+    from canemo.study import check_study, load_study
     from canemo.video import iter_frames, probe_video
 
 _HOMES = {
     "CanemoError": "errors",
     "Config": "config",
     "Model": "predict",
+    "Species": "species",
     "Study": "records",
     "audit_study": "auditing",
     "check_study": "study",
@@ -56,7 +57,6 @@ _HOMES = {
     "crop_study": "pipeline",
     "demo": "pipeline",
     "doctor": "pipeline",
-    "draw_study": "drawn",
     "embed_study": "pipeline",
     "evaluate_detectors": "detectors",
     "evaluate_study": "pipeline",
@@ -72,18 +72,17 @@ _HOMES = {
     "pick_study_frames": "detectors",
     "predict_videos": "pipeline",
     "probe_video": "video",
-    "propose_videos": "study",
     "report_run": "pipeline",
     "run": "pipeline",
     "train_detector": "detectors",
     "verify_run": "bundles",
-    "write_videos_csv": "study",
 }
 
 __all__ = [
     "CanemoError",
     "Config",
     "Model",
+    "Species",
     "Study",
     "audit_study",
     "check_study",
@@ -93,7 +92,6 @@ __all__ = [
     "crop_study",
     "demo",
     "doctor",
-    "draw_study",
     "embed_study",
     "evaluate_detectors",
     "evaluate_study",
@@ -109,12 +107,10 @@ __all__ = [
     "pick_study_frames",
     "predict_videos",
     "probe_video",
-    "propose_videos",
     "report_run",
     "run",
     "train_detector",
     "verify_run",
-    "write_videos_csv",
 ]
 
 
