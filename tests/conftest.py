@@ -25,7 +25,12 @@ def _one_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Let ``auto`` mean torch in float32: what is fastest here is no matter of most tests."""
 
     def choose(
-        network: object, *, engine: str = "auto", precision: str = "auto", device: str = "cpu"
+        network: object,
+        *,
+        engine: str = "auto",
+        precision: str = "auto",
+        device: str = "cpu",
+        again: bool = False,
     ) -> Choice:
         return Choice(
             ("openvino" if precision == "int8" else "torch") if engine == "auto" else engine,

@@ -8,7 +8,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from torch import Tensor, nn
 
-ENGINES_VERSION = 2
+ENGINES_VERSION = 1
 """Part of every address under which something about engines is kept on disk."""
 
 NO_MEMORY = ("allocate memory", "not enough memory", "out of memory", "bad_alloc", "ALLOC_FAILED")
