@@ -218,7 +218,8 @@ def test_bundle_is_verified_alone_in_an_empty_folder(run, tmp_path, monkeypatch)
 
 
 def test_bundle_holds_what_is_hashed_and_no_picture(run, tmp_path):
-    for name in ("figures/crops.png", "report.html", "me at the lake.jpg", "confounds.json"):
+    pages = ("report.html", "tables.xlsx")
+    for name in ("figures/crops.png", *pages, "me at the lake.jpg", "confounds.json"):
         (run / name).parent.mkdir(exist_ok=True)
         (run / name).write_bytes(b"picture")
     with zipfile.ZipFile(export_bundle(run, tmp_path / "b.zip")) as bundle:

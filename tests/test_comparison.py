@@ -112,7 +112,7 @@ def test_comparison_writes_the_whole_contract(study, result):
     assert {path.name for path in result.folder.iterdir()} == {
         "config.toml", "inputs.json", "split.json", "comparison.json", "table.csv",
         "predictions.parquet", "curves.parquet", "frames.parquet", "environment.json", "figures",
-        "report.html",
+        "report.html", "tables.xlsx",
     }  # fmt: skip
     on_disk = json.loads((result.folder / "comparison.json").read_text(encoding="utf-8"))
     assert on_disk == result.comparison.to_dict()
@@ -218,7 +218,7 @@ def test_missing_backbone_is_a_row_with_its_reason(result):
     assert "neither in the local cache" in missing.reason
     assert "vit_small_patch8_224.dino" in missing.reason
     page = page_of(result)
-    assert re.search(rf"{ABSENT}</th><td[^>]*>missing", page)
+    assert re.search(rf"{ABSENT}</th>(<td[^>]*></td>)*<td[^>]*>missing", page)
     assert "the weights of backbone" in page
 
 
@@ -298,7 +298,7 @@ def test_report_shows_table_and_curves_and_says_what_was_not_chosen(result):
     for model in result.comparison.models:
         epoch = int(model.best_epoch.epoch)
         assert f"{100 * model['best_epoch']['test_accuracy']:.1f}" in page
-        assert f"(epoch {epoch})" in page
+        assert f'%</td><td class="n">{epoch}</td></tr>' in page
     assert "http://" not in page.replace("http://www.w3.org", "")  # it needs nothing else
 
 

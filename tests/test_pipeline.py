@@ -50,7 +50,7 @@ def test_run_writes_the_whole_contract(finished):
     assert names == {
         "config.toml", "inputs.json", "split.json", "metrics.json", "frames.parquet",
         "predictions.parquet", "features.parquet", "videos.parquet", "hashes.json",
-        "environment.json", "figures", "report.html", "model",
+        "environment.json", "figures", "report.html", "tables.xlsx", "model",
     }  # fmt: skip
     assert read_run(finished.folder).metrics == finished.metrics
 
@@ -356,10 +356,13 @@ def test_crop_draws_a_contact_sheet(study, tmp_path):
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_report_can_be_made_again_the_same(finished):
-    before = finished.report.read_bytes()
+def test_report_and_tables_can_be_made_again_the_same(finished, tmp_path):
+    book = finished.folder / "tables.xlsx"
+    before = finished.report.read_bytes(), book.read_bytes()
     assert canemo.report_run(finished.folder) == finished.report
-    assert finished.report.read_bytes() == before
+    assert (finished.report.read_bytes(), book.read_bytes()) == before
+    canemo.report_run(finished.folder, tables=tmp_path / "tables.tex")
+    assert r"\toprule" in (tmp_path / "tables.tex").read_text(encoding="utf-8")
 
 
 def test_run_has_pictures_of_what_is_looked_at_and_of_what_decides(finished):
@@ -414,10 +417,11 @@ def audited(finished, study):
 @pytest.mark.slow
 def test_audit_of_a_run_finds_what_the_run_found_and_keeps_the_battery(finished, audited):
     before, found = audited
+    made_again = ("report.html", "tables.xlsx")
     assert found == finished.metrics.audit.with_confounds(found.confounds)
     assert read_run(finished.folder).metrics.audit == found
     for name, content in before.items():
-        assert name == "report.html" or (finished.folder / name).read_bytes() == content, name
+        assert name in made_again or (finished.folder / name).read_bytes() == content, name
 
 
 @pytest.mark.slow

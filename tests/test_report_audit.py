@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from canemo.errors import ModelError
-from canemo.report.audit import describe_audit, list_audit_charts, state_alarms
+from canemo.report.audit import list_audit_charts, list_audit_tables, state_alarms, state_sessions
 from canemo.report.text import format_audit
 from canemo.run_record import Audit, read_run
 from report_fixtures import make_audit, make_duplicates, make_metrics, record, write_run
@@ -26,20 +26,21 @@ def test_audit_in_the_terminal_has_every_number() -> None:
     squeezed = " ".join(text.split())
     assert text.startswith("Alarm: Two clips are nearly alike.\nNote: Frames are lost unevenly.")
     for fact in (
-        "split by frame                 99.6 %   99.1 %",
-        "split by clip                  91.4 %   87.1 %",
-        "split by dog                   81.9 %   75.6 %",
-        "each dog’s mean removed                    84.2 %   77.0 to 90.0 %",
-        "the directions that name the dog removed   80.3 %                –",
+        "split by frame                            99.6 %   99.1 %",
+        "split by clip                             91.4 %   87.1 %",
+        "split by dog                              81.9 %   75.6 %",
+        "split by dog, frames picked on all dogs   95.3 %        –",
+        "each dog’s mean removed                               84.2 %   77.0 to 90.0 %",
+        "the directions that name the dog removed              80.3 %                –",
         "clips are assigned to the right one of 29 dogs in 93.7 % (chance 4.1 %).",
         "“positive anticipation” 11.2 % and “frustration” 18.7 % (difference between them: "
         "p = 0.031)",
         "Shared between dogs in the column “session”: monday (dog01, dog02) and "
         "tuesday (dog03, dog04).",
         "22 pairs of clips nearly alike, cosine of 0.99 or more; 2 more are not shown.",
-        "0.9999  clip000 (dog01) – copy000 (dog02)  two dogs\n",
-        "0.9998  clip001 (dog01) – copy001 (dog01)\n",
-        "the background, dog masked          58.0 %   66.0 to 83.0 %   0.620     256",
+        "clip000 (dog01)   copy000 (dog02)   0.9999   two dogs\n",
+        "clip001 (dog01)   copy001 (dog01)   0.9998\n",
+        "the background, dog masked   58.0 % (66.0 to 83.0 %)   0.620 (0.700 to 0.880)     256",
         "The background alone does not carry the result.",
     ):
         assert " ".join(fact.split()) in squeezed
@@ -62,27 +63,27 @@ def test_no_finding_is_said_only_where_there_is_none() -> None:
 def test_sessions_and_pairs_as_the_audit_writes_them() -> None:
     pair = make_audit()["duplicates"]["pairs"][1]
     labelled = {**pair, "first_label": "a", "second_label": "b"}
-    shown = describe_audit(
-        audited(
-            sessions={"column": "day", "shared": [{"session": "1", "subjects": ["x", "y"]}]},
-            duplicates=make_duplicates([labelled], threshold=None),
-            selected_outside={"balanced_accuracy": 0.95, "interval": None},
-        )
+    audit = audited(
+        sessions={"column": "day", "shared": [{"session": "1", "subjects": ["x", "y"]}]},
+        duplicates=make_duplicates([labelled], threshold=None),
     )
-    assert shown["sessions"] == "Shared between dogs in the column “day”: 1 (x, y)."
-    assert shown["duplicates"]["text"] == "1 pair of clips nearly alike."
-    assert shown["duplicates"]["rows"][0]["mark"] == "two conditions"
-    assert shown["splits"][-1] == {
-        "name": "split by dog, frames picked on all dogs",
-        "video": "95.0 %",
-        "frame": "–",
-    }
+    assert state_sessions(audit) == "Shared between dogs in the column “day”: 1 (x, y)."
+    table = list_audit_tables(audit)["duplicates"]
+    assert table.caption == "1 pair of clips nearly alike."
+    assert table.rows[0].values["mark"] == "two conditions"
 
 
 def test_many_shared_sessions_are_cut() -> None:
     shared = [{"session": f"day {i}", "subjects": ["x", "y"]} for i in range(12)]
-    shown = describe_audit(audited(sessions={"column": "day", "shared": shared}))
-    assert shown["sessions"].endswith("day 7 (x, y) and 4 more.")
+    audit = audited(sessions={"column": "day", "shared": shared})
+    assert state_sessions(audit).endswith("day 7 (x, y) and 4 more.")
+    nine = audited(sessions={"column": "day", "shared": shared[:9]})
+    assert state_sessions(nine).endswith("day 7 (x, y) and day 8 (x, y).")
+
+
+def test_findings_are_a_table_worst_first() -> None:
+    findings = list_audit_tables(audited())["findings"]
+    assert [line.values["severity"] for line in findings.rows] == ["Alarm", "Note"]
 
 
 def test_alarms_are_counted() -> None:

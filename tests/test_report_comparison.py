@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 
 from canemo.report.comparison import write_comparison_report, write_comparison_sentence
@@ -30,9 +31,43 @@ def test_effect_size_stands_beside_each_pair(
 
 def test_pairs_in_the_terminal() -> None:
     text = format_comparison(record_comparison(make_comparison(effect_size=1.234)))
-    assert "sign-flip p = 0.062, corrected < 0.001; d_z +1.23)" in text
-    untested = record_comparison(make_comparison(p=None, effect_size=0.1))
-    assert "sign-flip p –; d_z" in format_comparison(untested)
+    heads, pair = text.splitlines()[-2:]
+    assert heads.split()[-4:] == ["sign-flip", "p", "corrected", "d_z"]
+    assert pair.startswith("first – second   +5.0 (-1.0 to +11.0)   +5.0 (-1.0 to +11.0)   +0.050")
+    assert pair.endswith("0.062     < 0.001   +1.23")
+    untested = record_comparison(make_comparison(p=None, p_holm=None, effect_size=0.1))
+    assert format_comparison(untested).split()[-3:] == ["–", "–", "+0.10"]
+
+
+def test_models_in_the_terminal_with_what_is_missing_and_what_was_not_chosen() -> None:
+    content = make_comparison()
+    best = dict.fromkeys(("train_loss", "train_accuracy", "test_loss", "test_accuracy"), 0.91)
+    content["models"][0] |= {
+        "best_epoch": {"epoch": 7, **best},
+        "last_epoch": {"epoch": 10, **best, "train_accuracy": 0.99},
+        "random_weights": True,
+    }
+    content["missing"] = [{"name": "dino", "reason": "no weights"}]
+    lines = [
+        line.split("   ") for line in format_comparison(record_comparison(content)).split("\n")
+    ]
+    lines = [[cell.strip() for cell in line if cell.strip()] for line in lines]
+    assert ["Model", "train", "val.", "best epoch, not chosen", "Best epoch"] in lines
+    assert ["first – random weights, no result", "99.0 %", "76.8 %", "91.0 %", "7"] in lines
+    assert ["second", "90.0 %", "76.8 %", "–", "–"] in lines
+    assert ["dino", "missing"] in lines
+    assert ["Missing: no weights"] in lines
+    assert ["always “frustration”", "71.7 %"] in lines
+
+
+def test_comparison_has_a_workbook_of_its_tables(tmp_path: Path) -> None:
+    write_page(tmp_path, make_comparison(effect_size=1.234))
+    book = openpyxl.load_workbook(tmp_path / "tables.xlsx")
+    assert book.sheetnames == ["columns", "frames", "clips", "pairs", "models", "versions"]
+    heads, pair = ([cell.value for cell in line] for line in book["pairs"].rows)
+    assert heads[1:4] == ["Accuracy", "Accuracy, low", "Accuracy, high"]
+    assert pair[1:4] == [0.05, -0.01, 0.11]
+    assert pair[-3:] == [0.0625, 0.0002, 1.234]
 
 
 def with_p(first: float | None, second: float | None) -> dict[str, Any]:
@@ -45,7 +80,7 @@ def with_p(first: float | None, second: float | None) -> dict[str, Any]:
 
 def test_permutation_p_stands_beside_each_model(tmp_path: Path) -> None:
     page = write_page(tmp_path, with_p(0.0123, None))
-    assert '<th scope="col" class="n">Permutation p</th>' in page
+    assert '">Permutation p</th>' in page
     assert '<td class="n">0.012</td></tr>' in page
     assert '<td class="n">–</td></tr>' in page
     assert "Permutation p" not in write_page(tmp_path, make_comparison())

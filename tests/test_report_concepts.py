@@ -4,10 +4,11 @@ import pytest
 
 from canemo.report.concepts import (
     choose_clips,
+    describe_agreement,
+    describe_decoding,
+    describe_directions,
     draw_coding,
     find_spans,
-    tabulate_agreement,
-    tabulate_decoding,
     write_concepts_sentence,
 )
 
@@ -49,19 +50,49 @@ def test_first_sentence_claims_no_more_than_was_found(units, sentence):
     assert write_concepts_sentence(content(*units)) == sentence
 
 
+def show(table):
+    """Return the one line of a table as text, by key."""
+    (row,) = table.rows
+    return {column.key: str(column.show(row)) for column in table.columns}
+
+
 def test_unit_that_was_not_judged_has_dashes_and_its_reason():
     unit = {
-        "unit": "AU25", "frames": 1200, "shown": 3, "subjects": {"both_states": 2},
-        "verdict": "too few", "reason": "2 tested dog(s) show it",
+        "unit": "AU25", "name": None, "frames": 1200, "shown": 3, "subjects": {"both_states": 2},
+        "verdict": "too few", "reason": "2 tested dog(s) show it", "events_without_frame": 4,
+        "frames_disagreed": 0,
     }  # fmt: skip
-    row = tabulate_decoding(unit)
-    assert (row["frames"], row["within"], row["interval"], row["p_holm"]) == (
+    row = show(describe_decoding([unit]))
+    assert (row["frames"], row["within"], row["interval"], row["p_holm"], row["moved"]) == (
         "1,200",
         "–",
         "–",
         "–",
+        "–",
     )
+    assert (row["unseen"], row["disagreed"]) == ("4", "0")
     assert row["verdict"] == "too few to tell: 2 tested dog(s) show it"
+
+
+def test_direction_has_both_nulls_and_the_greater_p():
+    tested = {"value": 0.418, "null": [-0.1, 0.12], "null_labels": [-0.2, 0.3], "p": 0.01}
+    auroc = {"whole": 0.9, "left": 0.85, "null": [0.84, 0.91]}
+    direction = {
+        "correlation": {**tested, "p_labels": 0.2, "p_holm": 0.4},
+        "sensitivity": {**tested, "p_labels": 0.3},
+        "removal": {"auroc": auroc},
+    }
+    unit = {
+        "unit": "AU25", "direction": direction, "direction_verdict": "not shown",
+        "direction_reason": "",
+    }  # fmt: skip
+    row = show(describe_directions([unit], label="frustration"))
+    assert row["correlation"] == "+0.42 (-0.10 to +0.12)"
+    assert row["null_labels"] == "-0.20 to +0.30"
+    assert (row["p"], row["p_labels"], row["p_holm"]) == ("0.010", "0.200", "0.400")
+    assert row["p_sensitivity"] == "0.300"
+    assert (row["whole"], row["left"]) == ("0.900", "0.850 (0.840 to 0.910)")
+    assert row["verdict"] == "not shown to share it"
 
 
 def test_kappa_that_is_not_defined_says_why():
@@ -69,7 +100,13 @@ def test_kappa_that_is_not_defined_says_why():
         "unit": "AU25", "observers": ["ann", "ben"], "frames": 10, "subjects": 1, "agreement": 1.0,
         "prevalence": [0.0, 0.0], "kappa": None, "interval": None, "reason": "never seen",
     }  # fmt: skip
-    assert tabulate_agreement(pair)["kappa"] == "– (never seen)"
+    row = show(describe_agreement([pair], method="kappa"))
+    assert (row["kappa"], row["reason"]) == ("–", "never seen")
+    known = {**pair, "kappa": 0.6123, "interval": [0.4, 0.7], "reason": None}
+    row = show(describe_agreement([known], method="kappa"))
+    assert row["kappa"] == "0.61 (0.40 to 0.70)"
+    assert row["observers"] == "ann and ben"
+    assert "reason" not in row
 
 
 def frames(**clips):

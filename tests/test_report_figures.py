@@ -19,6 +19,7 @@ from canemo.report.figures import (
     save_figure,
 )
 from canemo.report.verdict import compare_with_chance
+from canemo.run_record import Confusion, SubjectResult
 from report_fixtures import make_metrics, record
 
 
@@ -73,8 +74,8 @@ def test_ledger_shares_add_up_and_absent_fates_are_not_named() -> None:
 
 def test_subject_accuracy_is_sorted_with_clips_and_chance() -> None:
     subjects = [
-        {"subject_id": "low", "videos": 4, "accuracy": 0.25, "labels": {"x": 1, "y": 3}},
-        {"subject_id": "high", "videos": 1, "accuracy": 1.0, "labels": {"x": 1}},
+        SubjectResult(subject_id="low", videos=4, accuracy=0.25, labels={"x": 1, "y": 3}),
+        SubjectResult(subject_id="high", videos=1, accuracy=1.0, labels={"x": 1}),
     ]
     axes = draw_subject_accuracy(subjects, chance=0.6, majority_label="y").axes[0]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["high", "low"]
@@ -86,7 +87,7 @@ def test_subject_accuracy_is_sorted_with_clips_and_chance() -> None:
 
 
 def test_confusion_writes_counts_and_row_shares() -> None:
-    axes = draw_confusion({"labels": ["x", "y"], "counts": [[3, 1], [0, 0]]}).axes[0]
+    axes = draw_confusion(Confusion(labels=["x", "y"], counts=[[3, 1], [0, 0]])).axes[0]
     assert [text.get_text() for text in axes.texts] == ["3\n75 %", "1\n25 %", "0\n0 %", "0\n0 %"]
     assert axes.get_ylabel() == "filmed in"
 
@@ -132,7 +133,7 @@ def test_labels_are_drawn_as_written_whatever_they_hold() -> None:
     odd = ["$\\frac{", "_hidden", "日本 🐶", "x" * 90, "a\nb"]
     render_png(draw_label_counts({"$dog_1$": dict.fromkeys(odd, 2)}))
     render_png(draw_ledger({label: {"used": 1, "$odd": 2} for label in odd}))
-    render_png(draw_confusion({"labels": odd, "counts": np.eye(5, dtype=int)}))
+    render_png(draw_confusion(Confusion(labels=odd, counts=np.eye(5, dtype=int).tolist())))
     legend = draw_label_counts({"dog": {"_hidden": 1}}).legends[0]
     assert [text.get_text().strip() for text in legend.get_texts()] == ["_hidden"]
 
@@ -147,7 +148,7 @@ def test_long_labels_that_differ_at_the_end_stay_apart() -> None:
 
 
 def test_pixels_do_not_change_between_calls(tmp_path: Path) -> None:
-    confusion = {"labels": ["x", "y"], "counts": [[3, 1], [1, 3]]}
+    confusion = Confusion(labels=["x", "y"], counts=[[3, 1], [1, 3]])
     save_figure(draw_confusion(confusion), tmp_path / "new" / "confusion.png")
     assert (tmp_path / "new" / "confusion.png").read_bytes() == render_png(
         draw_confusion(confusion)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openpyxl
 import pytest
 
 from canemo.errors import ModelError
@@ -167,7 +168,7 @@ def test_whether_to_trust_it_is_shown_in_order(full_page: Page) -> None:
         "the right one of 29 dogs in 93.7 %",
         "each dog’s mean removed 84.2 % 77.0 to 90.0 %",
         "“positive anticipation” 11.2 %",
-        "clip000 (dog01) copy000 (dog02) two dogs 0.9999",
+        "clip000 (dog01) copy000 (dog02) 0.9999 two dogs",
         "the background, dog masked 58.0 % 66.0 to 83.0 %",
         "The background alone does not carry the result.",
         "Limits",
@@ -176,6 +177,31 @@ def test_whether_to_trust_it_is_shown_in_order(full_page: Page) -> None:
     assert places == sorted(places)
     assert "lead above" in {tag.get("class") for tag in full_page.find("p")}
     assert "clip020" not in text
+
+
+def test_frames_alone_are_not_called_parts_of_the_picture(tmp_path: Path) -> None:
+    metrics = make_metrics()
+    metrics["sweep"]["parts"] = metrics["sweep"]["parts"][:2]
+    assert "Which frames carried the result" in render(tmp_path, metrics).text
+
+
+def test_workbook_beside_the_report_has_every_table_with_numbers(tmp_path: Path) -> None:
+    write_report(write_run(tmp_path))
+    book = openpyxl.load_workbook(tmp_path / "tables.xlsx")
+    assert book.sheetnames == [
+        "columns", "fates", "result", "confusion", "subjects", "checks", "permutation",
+        "calibration", "learning_curve", "parts", "findings", "splits", "removed", "duplicates",
+        "confounds", "settings", "cost", "versions",
+    ]  # fmt: skip
+    level = make_metrics()["levels"]["video"]
+    line = [cell.value for cell in book["result"][2]]
+    low, high = level["interval"]["accuracy"]
+    assert line[:2] == ["256 clips", "Accuracy"]
+    assert line[2:5] == pytest.approx([level["accuracy"], low, high])
+    confusion = [[cell.value for cell in line] for line in book["confusion"].rows]
+    assert [line[1:] for line in confusion[1:]] == level["confusion"]["counts"]
+    assert book["subjects"].max_row == 30
+    assert book["cost"]["B2"].value == 312.4
 
 
 def test_results_that_do_not_stand_are_marked(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from canemo.report.parts import describe_parts, draw_parts, list_part_charts
+from canemo.report.parts import describe_parts, draw_parts, list_part_charts, vary_parts
 from canemo.report.text import format_optimism
 from report_fixtures import make_metrics, record
 
@@ -48,10 +48,11 @@ def test_one_part_is_no_comparison() -> None:
 
 
 def test_parts_come_whole_first_then_bands_with_their_numbers() -> None:
-    shown = describe_parts(record(make_metrics()))
-    assert shown is not None
-    assert shown["title"] == "Which part of the picture carried the result"
-    assert [row["name"] for row in shown["rows"][::2]] == [
+    metrics = record(make_metrics())
+    table = describe_parts(metrics)
+    assert table is not None
+    assert vary_parts(metrics)
+    assert [line.values["part"] for line in table.rows[::2]] == [
         "whole crop, CLS or pooled",
         "whole crop, mean of tokens",
         "upper half",
@@ -59,18 +60,24 @@ def test_parts_come_whole_first_then_bands_with_their_numbers() -> None:
         "centre",
         "outer ring",
     ]
-    mean = shown["rows"][2]
-    assert mean["cells"] == [("82.0 %", "74.0 to 88.0 %"), ("0.870", "–")]
-    assert (mean["frames"], mean["chosen"]) == ("all", 20)
-    assert shown["rows"][3]["frames"] == "sharpest 50 %"
+    mean = [str(column.show(table.rows[2])) for column in table.columns]
+    assert mean[1:] == ["all", "82.0 % (74.0 to 88.0 %)", "0.870", "20"]
+    assert table.rows[3].values["frames"] == "sharpest 50 %"
+
+
+def test_frames_are_no_column_where_they_do_not_vary() -> None:
+    metrics = make_metrics()
+    metrics["sweep"]["parts"] = metrics["sweep"]["parts"][::2]
+    table = describe_parts(record(metrics))
+    assert table is not None
+    assert "frames" not in {column.key for column in table.columns}
 
 
 def test_frames_alone_are_not_called_parts() -> None:
     metrics = make_metrics()
     metrics["sweep"]["parts"] = metrics["sweep"]["parts"][:2]
-    shown = describe_parts(record(metrics))
-    assert shown is not None
-    assert shown["title"] == "Which frames carried the result"
+    assert describe_parts(record(metrics)) is not None
+    assert not vary_parts(record(metrics))
 
 
 def test_chart_names_frames_only_where_they_vary() -> None:

@@ -191,7 +191,9 @@ def test_one_common_subject_leaves_nothing_to_test(runs):
     assert pair["difference"]["accuracy"] == 0.5
     assert content["runs"][0]["interval"] == dict.fromkeys(SCORES)
     assert "one subject" in content["warnings"][0]
-    assert "sign-flip p –" in format_run_comparison(content)
+    last = format_run_comparison(content).splitlines()
+    line = next(line for line in last if line.startswith("a – b"))
+    assert line.split() == ["a", "–", "b", "+50.0", "+50.0", "+0.500", "–", "–", "–"]
 
 
 def test_other_folds_are_a_warning(runs):
@@ -340,6 +342,10 @@ def test_text_holds_scores_differences_and_warnings(runs):
     assert lines[0].startswith("24 clips of 6 dogs, tested by every run")
     assert lines[3].split()[:3] == ["good", "100.0", "%"]
     assert lines[4].split()[:3] == ["bad", "50.0", "%"]
-    assert "good minus bad: +50.0 points by clip (95 % interval +50.0 to +50.0" in text
-    assert "sign-flip p = 0.031, corrected 0.031" in text
+    assert "good – bad   +50.0 (+50.0 to +50.0)" in text
+    heads, pair = (
+        next(each for each in lines if each.startswith(start)) for start in ("Pair", "good –")
+    )
+    assert heads.split("   ")[-3:] == ["sign-flip p", "corrected", "d_z"]
+    assert pair.split()[-3:-1] == ["0.031", "0.031"]
     assert lines[-1] == "Warning: good: few dogs"

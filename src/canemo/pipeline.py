@@ -210,15 +210,24 @@ def run(
     return RunResult(find_run(root, name), metrics)
 
 
-def report_run(run_dir: Path | str) -> Path:
-    """Write the report of a finished run again and return its path.
+def report_run(run_dir: Path | str, *, tables: Path | str | None = None) -> Path:
+    """Write the report of a finished run and its tables again and return the report's path.
+
+    Parameters
+    ----------
+    run_dir
+        STUDY/runs/NAME.
+    tables
+        Where the tables go, a file .xlsx or .tex; None writes `tables.xlsx` in the run.
 
     Raises
     ------
     ModelError
         `run_dir` is not a finished run.
+    ConfigError
+        `tables` ends otherwise.
     """
-    return write_report(Path(run_dir))
+    return write_report(Path(run_dir), tables_file=None if tables is None else Path(tables))
 
 
 def predict_videos(

@@ -17,15 +17,17 @@ from canemo.errors import ConfigError, ModelError
 from canemo.evaluate import summarise_level
 from canemo.metrics import Predictions
 from canemo.predictions import PROBABILITY, select_level
-from canemo.report.text import format_pair
-from canemo.report.wording import count, format_interval, format_measure, join_words
-from canemo.run_record import PREDICTIONS_FILE, RunMetrics, RunRecord, read_run
+from canemo.report.comparison import describe_pairs
+from canemo.report.tables import Column, describe_measures, describe_records, format_text
+from canemo.report.wording import count, join_words
+from canemo.run_record import PREDICTIONS_FILE, Pair, RunMetrics, RunRecord, read_run
 from canemo.splits import load_split
 
 RUN_PAIRS_SCHEMA = 1
 SPLIT_FILE = "split.json"
 SHOWN_VIDEOS = 5
 _KEPT_PROTOCOL = ("backbone", "method", "split", "seed")
+_SCORES = ("accuracy", "balanced_accuracy", "auroc")
 _IDENTITY = ["subject_id", "label"]
 
 
@@ -106,16 +108,14 @@ def compare_runs(
 
 
 def format_run_comparison(content: Mapping[str, Any]) -> str:
-    """Return what `compare_runs` found as two small tables: the runs, and their differences."""
+    """Return what `compare_runs` found as two tables: the runs, and their differences."""
     what = f"{count(content['videos'], 'clip')} of {count(content['subjects'], 'dog')}"
-    width = max(len(run["name"]) for run in content["runs"]) + 2
-    heading = (
-        f"{'run':<{width}}{'accuracy':>10}   {'95 % interval':<16}{'balanced':>10}{'AUROC':>8}"
-    )
+    columns = (Column("name", "Run"), *describe_measures(*_SCORES))
+    pairs = [Pair.model_validate(pair) for pair in content["pairs"]]
     parts = [
         f"{what}, tested by every run with probes that had not seen the dog",
-        "\n".join([heading, *(_format_run(run, width) for run in content["runs"])]),
-        "\n".join(map(format_pair, content["pairs"])),
+        format_text(describe_records("", columns, content["runs"]), is_captioned=False),
+        format_text(describe_pairs(pairs)),
         "\n".join(f"Warning: {warning}" for warning in content["warnings"]),
     ]
     return "\n\n".join(filter(None, parts))
@@ -257,7 +257,7 @@ def _describe_run(
         "name": name,
         "folder": run.given,
         "protocol": {key: getattr(run.metrics.protocol, key) for key in _KEPT_PROTOCOL},
-        **{key: level[key] for key in ("accuracy", "balanced_accuracy", "auroc", "interval")},
+        **{key: level[key] for key in (*_SCORES, "interval")},
     }
 
 
@@ -299,11 +299,3 @@ def _pass_on_warnings(named: Mapping[str, _TestedRun]) -> list[str]:
         text if len(names) == len(named) else f"{join_words(names)}: {text}"
         for text, names in owners.items()
     ]
-
-
-def _format_run(run: Mapping[str, Any], width: int) -> str:
-    accuracy, balanced, auroc = (
-        format_measure(name, run[name]) for name in ("accuracy", "balanced_accuracy", "auroc")
-    )
-    interval = format_interval("accuracy", run["interval"]["accuracy"])
-    return f"{run['name']:<{width}}{accuracy:>10}   {interval:<16}{balanced:>10}{auroc:>8}"

@@ -6,10 +6,10 @@ import dataclasses
 import logging
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -22,9 +22,6 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-
-if TYPE_CHECKING:
-    from canemo.detect.mask_rcnn_records import TrainingRecord
 
 _console = Console(stderr=True)
 _quiet = False
@@ -77,35 +74,6 @@ def command_line() -> str:
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
-def format_columns(records: Sequence[Mapping[str, Any]]) -> str:
-    """Return records side by side, one line per key, numbers with three decimals."""
-    width = max((len(_show(value)) for record in records for value in record.values()), default=0)
-    lines = [
-        f"{key:<28}" + "  ".join(f"{_show(record[key]):<{width}}" for record in records)
-        for key in records[0]
-    ]
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def format_training(record: TrainingRecord) -> str:
-    """Return a detector's training: where it started, its epochs, which one was kept."""
-    best = record.best_epoch
-    lines = [
-        f"started from {record.started_from}",
-        f"trained on {record.train_counts.images} images of {len(record.train_subjects)} subjects, "
-        f"measured on {record.held_out_counts.images} images of "
-        f"{len(record.held_out_subjects)} others",
-        f"{'epoch':>5}{'AP':>8}{'AP50':>8}{'recall':>8}{'at 0.75':>9}{'false':>8}",
-    ]
-    lines += [
-        f"{e.epoch:>5}{e.average_precision:>8.3f}{e.average_precision_50:>8.3f}"
-        f"{e.recall_50:>8.3f}{e.recall_75:>9.3f}{e.false_positives_per_image:>8.3f}"
-        f"{'  kept' if e is best else ''}"
-        for e in record.epochs
-    ]
-    return "\n".join(lines)
-
-
 def format_verification(found: Mapping[str, Any]) -> str:
     """Return what came out of computing a run's numbers again, a line per part."""
     bad = [name for name, same in found["files"].items() if not same]
@@ -121,10 +89,6 @@ def format_verification(found: Mapping[str, Any]) -> str:
         ]
     lines += [f"note: {note}" for note in found["notes"]]
     return "\n".join([*lines, "everything agrees" if found["agrees"] else "NOT everything agrees"])
-
-
-def _show(value: Any) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else "–" if value is None else str(value)
 
 
 def to_record(item: Any) -> dict[str, Any]:

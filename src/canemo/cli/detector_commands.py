@@ -74,6 +74,7 @@ def train_detector(
     """Train a Mask R-CNN on annotated frames of your own, tested on subjects kept aside."""
     from canemo import detectors, terminal
     from canemo.detect.mask_rcnn_records import MaskRCNNTraining
+    from canemo.report.detector_tables import format_training
 
     terminal.log_epochs()
     with terminal.show_progress() as progress:
@@ -93,7 +94,7 @@ def train_detector(
             force=force,
             progress=progress,
         )
-    typer.echo(terminal.format_training(trained.record))
+    typer.echo(format_training(trained.record))
     typer.echo(f"use it with --detector {trained.weights}")
 
 
@@ -109,9 +110,10 @@ def evaluate_detector(
     as_json: Json = False,
 ) -> None:
     """Measure detectors side by side on annotated images: recall, AP, false positives, time."""
-    from canemo import detectors, terminal
+    from canemo import detectors
+    from canemo.report.detector_tables import format_columns
 
     found = detectors.evaluate_detectors(
         coco, detectors=detector or [], images_dir=images, category=category
     )
-    typer.echo(json.dumps(found, indent=1) if as_json else terminal.format_columns(found))
+    typer.echo(json.dumps(found, indent=1) if as_json else format_columns(found))

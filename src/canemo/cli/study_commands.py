@@ -271,11 +271,16 @@ def compare(
 
 
 @app.command()
-def report(run_dir: RunDir) -> None:
-    """Write the HTML report of a finished run again."""
+def report(
+    run_dir: RunDir,
+    tables: Annotated[
+        Path | None, typer.Option(help="Where the tables go, .xlsx or .tex (RUN/tables.xlsx).")
+    ] = None,
+) -> None:
+    """Write the HTML report of a finished run, and its tables, again."""
     from canemo import pipeline
 
-    typer.echo(pipeline.report_run(run_dir))
+    typer.echo(pipeline.report_run(run_dir, tables=tables))
 
 
 @app.command()

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from matplotlib.figure import Figure
 
 from canemo.report.rows import Row, draw_rows
+from canemo.report.tables import (
+    COUNT,
+    FOUR_DECIMALS,
+    PERCENT,
+    Column,
+    Table,
+    describe_measures,
+    describe_records,
+    format_text,
+)
 from canemo.report.wording import (
     count,
-    format_interval,
     format_measure,
     format_p,
     format_percent,
@@ -19,33 +25,33 @@ from canemo.report.wording import (
     quote,
     write_sentence,
 )
-from canemo.run_record import Audit, Claim, DuplicatePair, Finding, RunMetrics
+from canemo.run_record import (
+    Audit,
+    Claim,
+    Confounds,
+    DuplicatePair,
+    Finding,
+    RunMetrics,
+    SharedSession,
+)
 
 SHOWN_PAIRS = 20
+SHOWN_SESSIONS = 8
 ALARM = "alarm"
 
 _SPLITS = {
     "frame_wise": "split by frame",
     "clip_wise": "split by clip",
     "subject_wise": "split by dog",
-    "selected_outside": "split by dog, frames picked on all dogs",
 }
-_NAME = "balanced_accuracy"
+_OWN, _PICKED = "split by dog", "split by dog, frames picked on all dogs"
+_REMOVED = {
+    "centred": "each dog’s mean removed",
+    "without_subjects": "the directions that name the dog removed",
+}
 
 
-def describe_audit(audit: Audit) -> dict[str, Any]:
-    """Return the audit as the report shows it, numbers as text."""
-    return {
-        "findings": sort_findings(audit),
-        "nothing": "" if audit.findings else "The audit found nothing amiss.",
-        "splits": _tabulate_splits(audit),
-        "identity": _state_identity(audit),
-        "removed": _tabulate_removed(audit),
-        "drops": _state_drops(audit),
-        "sessions": _state_sessions(audit),
-        "duplicates": _tabulate_duplicates(audit),
-        "confounds": _tabulate_confounds(audit),
-    }
+# -- words -----------------------------------------------------------------------------------------
 
 
 def format_audit(audit: Audit) -> str:
@@ -56,28 +62,38 @@ def format_audit(audit: Audit) -> str:
     audit
         ``audit`` of ``metrics.json``.
     """
-    shown = describe_audit(audit)
+    tables = list_audit_tables(audit)
+    shown = {
+        name: format_text(tables[name])
+        for name in ("splits", "removed", "duplicates", "confounds")
+        if name in tables
+    }
+    facts = [state_identity(audit), state_drops(audit), state_sessions(audit)]
+    verdict = "\n".join(map(write_sentence, audit.confounds.verdict)) if audit.confounds else ""
     blocks = [
-        "\n".join(map(format_finding, shown["findings"])) or shown["nothing"],
-        _format_rows(
-            ["balanced accuracy claimed by", "clips", "frames"],
-            [[row["name"], row["video"], row["frame"]] for row in shown["splits"]],
-        ),
-        _format_rows(
-            ["balanced accuracy with", "clips", "95 % interval"],
-            [[row["name"], row["value"], row["interval"]] for row in shown["removed"]],
-        ),
-        "\n".join(filter(None, [shown["identity"], shown["drops"], shown["sessions"]])),
-        _format_duplicates(shown["duplicates"]),
-        _format_confounds(shown["confounds"]),
+        "\n".join(map(format_finding, sort_findings(audit))) or state_nothing(audit),
+        shown.get("splits"),
+        shown.get("removed"),
+        "\n".join(filter(None, facts)),
+        shown.get("duplicates"),
+        "\n".join(filter(None, [shown.get("confounds"), verdict])),
     ]
     return "\n\n".join(filter(None, blocks))
 
 
+def state_nothing(audit: Audit) -> str:
+    """Return that nothing was found; empty where something was."""
+    return "" if audit.findings else "The audit found nothing amiss."
+
+
 def format_finding(finding: Finding) -> str:
     """Return a finding as one line that names its severity."""
-    severity = "Alarm" if finding.severity == ALARM else "Note"
-    return f"{severity}: {write_sentence(finding.text)}"
+    return f"{name_severity(finding)}: {write_sentence(finding.text)}"
+
+
+def name_severity(finding: Finding) -> str:
+    """Return how bad a finding is, in a word."""
+    return "Alarm" if finding.severity == ALARM else "Note"
 
 
 def sort_findings(audit: Audit) -> list[Finding]:
@@ -87,56 +103,14 @@ def sort_findings(audit: Audit) -> list[Finding]:
 
 def state_alarms(metrics: RunMetrics) -> str:
     """Return how many alarms the audit raised, for the head of the report; empty without any."""
-    alarms = sum(finding.severity == ALARM for finding in metrics.audit.findings)
+    alarms = sum(each.severity == ALARM for each in metrics.audit.findings)
     if not alarms:
         return ""
     return f"The audit raises {count(alarms, 'alarm')}: see “Audit” before relying on this result."
 
 
-def list_audit_charts(metrics: RunMetrics) -> dict[str, tuple[Figure | None, str]]:
-    """Return the chart of what each split would have claimed."""
-    rows = [
-        Row(_SPLITS[name], claim.video, second=claim.frame, muted=name != "subject_wise")
-        for name, claim in _list_claims(metrics.audit).items()
-    ]
-    facts = [f"{row.name} {format_measure(_NAME, row.value)}" for row in rows]
-    drawn = draw_rows(
-        rows, chance=1 / len(metrics.study.labels), xlabel="balanced accuracy claimed"
-    )
-    return {"splits": (drawn, f"Balanced accuracy by clip: {'; '.join(facts)}.")}
-
-
-def _list_claims(audit: Audit) -> dict[str, Claim]:
-    picked = Claim(video=audit.selected_outside.balanced_accuracy, frame=None)
-    return {**dict(iter(audit.splits)), "selected_outside": picked}
-
-
-def _tabulate_splits(audit: Audit) -> list[dict[str, str]]:
-    return [
-        {
-            "name": _SPLITS[name],
-            "video": format_measure(_NAME, claim.video),
-            "frame": format_measure(_NAME, claim.frame),
-        }
-        for name, claim in _list_claims(audit).items()
-    ]
-
-
-def _tabulate_removed(audit: Audit) -> list[dict[str, str]]:
-    return [
-        {
-            "name": words,
-            "value": format_measure(_NAME, found.balanced_accuracy),
-            "interval": format_interval(_NAME, found.interval),
-        }
-        for found, words in (
-            (audit.centred, "each dog’s mean removed"),
-            (audit.without_subjects, "the directions that name the dog removed"),
-        )
-    ]
-
-
-def _state_identity(audit: Audit) -> str:
+def state_identity(audit: Audit) -> str:
+    """Return how often a dog is told from the features; empty where it is not known."""
     identity = audit.identity
     if identity is None:
         return ""
@@ -147,42 +121,115 @@ def _state_identity(audit: Audit) -> str:
     )
 
 
-def _state_drops(audit: Audit) -> str:
-    drops = audit.drops
-    shares = [f"{quote(label)} {format_percent(n)}" for label, n in drops.shares.items()]
-    p = "" if drops.p is None else f" (difference between them: {format_p(drops.p)})"
-    return f"Frames without a usable face: {join_words(shares)}{p}."
-
-
-def _state_sessions(audit: Audit) -> str:
-    sessions = audit.sessions
-    if sessions.column is None or not sessions.shared:
+def state_drops(audit: Audit) -> str:
+    """Return how many frames of each condition were lost."""
+    if not audit.drops.shares:
         return ""
-    shared = [f"{each.session} ({', '.join(each.subjects)})" for each in sessions.shared]
-    named = [*shared[:8], f"{len(shared) - 8} more"] if len(shared) > 9 else shared
-    column = quote(sessions.column)
-    return f"Shared between dogs in the column {column}: {join_words(named)}."
+    shares = [f"{quote(label)} {format_percent(n)}" for label, n in audit.drops.shares.items()]
+    p = audit.drops.p
+    difference = "" if p is None else f" (difference between them: {format_p(p)})"
+    return f"Frames without a usable face: {join_words(shares)}{difference}."
 
 
-def _tabulate_duplicates(audit: Audit) -> dict[str, Any] | None:
-    duplicates = audit.duplicates
-    if not duplicates.n:
-        return None
+def state_sessions(audit: Audit) -> str:
+    """Return which sessions several dogs share; empty without any."""
+    if not audit.sessions.column or not audit.sessions.shared:
+        return ""
+    named = [_name_session(each) for each in audit.sessions.shared]
+    left = len(named) - SHOWN_SESSIONS
+    if left > 1:
+        named = [*named[:SHOWN_SESSIONS], f"{left} more"]
+    return f"Shared between dogs in the column {quote(audit.sessions.column)}: {join_words(named)}."
+
+
+def _name_session(shared: SharedSession) -> str:
+    return f"{shared.session} ({', '.join(shared.subjects)})"
+
+
+# -- tables and charts -----------------------------------------------------------------------------
+
+
+def list_audit_tables(audit: Audit) -> dict[str, Table]:
+    """Return the tables of the audit that hold anything, by name."""
+    tables = {
+        "findings": _describe_findings(audit),
+        "splits": _describe_splits(audit),
+        "removed": _describe_removed(audit),
+        "duplicates": _describe_duplicates(audit),
+    }
+    if audit.confounds is not None:
+        tables["confounds"] = _describe_confounds(audit.confounds)
+    return {name: table for name, table in tables.items() if table.rows}
+
+
+def list_audit_charts(metrics: RunMetrics) -> dict[str, tuple[Figure | None, str]]:
+    """Return the chart of what each split would have claimed."""
     rows = [
-        {
-            "first": f"{pair.first} ({pair.first_subject})",
-            "second": f"{pair.second} ({pair.second_subject})",
-            "cosine": f"{pair.cosine:.4f}",
-            "mark": _mark_pair(pair),
-        }
-        for pair in duplicates.pairs[:SHOWN_PAIRS]
+        Row(name, claim.video, second=claim.frame, muted=name != _OWN)
+        for name, claim in _list_splits(metrics.audit).items()
     ]
-    threshold = duplicates.threshold
-    above = "" if threshold is None else f", cosine of {threshold:g} or more"
-    left = duplicates.n - len(rows)
+    facts = [f"{row.name} {format_measure('balanced_accuracy', row.value)}" for row in rows]
+    drawn = draw_rows(
+        rows, chance=1 / len(metrics.study.labels), xlabel="balanced accuracy claimed"
+    )
+    return {"splits": (drawn, f"Balanced accuracy by clip: {'; '.join(facts)}.")}
+
+
+def _list_splits(audit: Audit) -> dict[str, Claim]:
+    splits = {words: getattr(audit.splits, name) for name, words in _SPLITS.items()}
+    picked = audit.selected_outside.balanced_accuracy
+    return {**splits, _PICKED: Claim(video=picked, frame=None)}
+
+
+def _describe_findings(audit: Audit) -> Table:
+    columns = (
+        Column("severity", "Severity", at=name_severity),
+        Column("text", "Finding", at=lambda finding: write_sentence(finding.text)),
+    )
+    return describe_records("What the audit found.", columns, sort_findings(audit))
+
+
+def _describe_splits(audit: Audit) -> Table:
+    columns = (
+        Column("name", "Split"),
+        Column("video", "Clips", "balanced accuracy by clip", PERCENT, is_main=True),
+        Column("frame", "Frames", "balanced accuracy by frame", PERCENT),
+    )
+    splits = [
+        {"name": name, "video": claim.video, "frame": claim.frame}
+        for name, claim in _list_splits(audit).items()
+    ]
+    return describe_records("Balanced accuracy claimed, by split.", columns, splits)
+
+
+def _describe_removed(audit: Audit) -> Table:
+    columns = (
+        Column("name", "Features"),
+        Column("value", "Balanced accuracy", "by clip of unseen dogs", PERCENT, is_main=True),
+        Column("interval", "95 % interval", "95 % interval over dogs", PERCENT, kind="interval"),
+    )
+    found = {words: getattr(audit, name) for name, words in _REMOVED.items()}
+    removed = [
+        {"name": words, "value": each.balanced_accuracy, "interval": each.interval}
+        for words, each in found.items()
+    ]
+    caption = "Result on clips with the dog taken out of the features."
+    return describe_records(caption, columns, removed)
+
+
+def _describe_duplicates(audit: Audit) -> Table:
+    duplicates = audit.duplicates
+    columns = (
+        Column("first", "Clip (dog)", at=lambda pair: f"{pair.first} ({pair.first_subject})"),
+        Column("second", "Clip (dog)", at=lambda pair: f"{pair.second} ({pair.second_subject})"),
+        Column("cosine", "Cosine", "of the mean features of both clips", FOUR_DECIMALS),
+        Column("mark", "Trouble", "what makes them a trouble", at=_mark_pair),
+    )
+    above = "" if duplicates.threshold is None else f", cosine of {duplicates.threshold:g} or more"
+    left = duplicates.n - len(duplicates.pairs[:SHOWN_PAIRS])
     more = f"; {group_digits(left)} more are not shown" if left > 0 else ""
-    number = count(duplicates.n, "pair")
-    return {"text": f"{number} of clips nearly alike{above}{more}.", "rows": rows}
+    caption = f"{count(duplicates.n, 'pair')} of clips nearly alike{above}{more}."
+    return describe_records(caption, columns, duplicates.pairs[:SHOWN_PAIRS])
 
 
 def _mark_pair(pair: DuplicatePair) -> str:
@@ -192,57 +239,12 @@ def _mark_pair(pair: DuplicatePair) -> str:
     return "two conditions" if pair.first_label != pair.second_label else ""
 
 
-def _tabulate_confounds(audit: Audit) -> dict[str, Any] | None:
-    confounds = audit.confounds
-    if confounds is None:
-        return None
-    rows = [
-        {
-            "title": row.title,
-            "cells": [
-                (format_measure(name, row.of(name)), format_interval(name, row.interval.of(name)))
-                for name in (_NAME, "auroc")
-            ],
-            "clips": group_digits(row.clips),
-        }
-        for row in confounds.rows
-    ]
-    return {
-        "rows": rows,
-        "frames_per_clip": confounds.frames_per_clip,
-        "verdict": [write_sentence(text) for text in confounds.verdict],
-    }
-
-
-def _format_duplicates(duplicates: Mapping[str, Any] | None) -> str:
-    if duplicates is None:
-        return ""
-    lines = [
-        f"  {row['cosine']}  {row['first']} – {row['second']}  {row['mark']}".rstrip()
-        for row in duplicates["rows"]
-    ]
-    return "\n".join([duplicates["text"], *lines])
-
-
-def _format_confounds(confounds: Mapping[str, Any] | None) -> str:
-    if confounds is None:
-        return ""
-    heading = ["what was shown", "bal. accuracy", "95 % interval", "AUROC", "clips"]
-    rows = [
-        [row["title"], *row["cells"][0], row["cells"][1][0], row["clips"]]
-        for row in confounds["rows"]
-    ]
-    return "\n".join([_format_rows(heading, rows), *confounds["verdict"]])
-
-
-def _format_rows(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table of text: the first column to the left, numbers to the right."""
-    if not rows:
-        return ""
-    lines = [list(heading), *map(list, rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(heading))]
-    return "\n".join(
-        line[0].ljust(widths[0])
-        + "".join(f"   {cell:>{width}}" for cell, width in zip(line[1:], widths[1:], strict=True))
-        for line in lines
+def _describe_confounds(confounds: Confounds) -> Table:
+    columns = (
+        Column("title", "Seen"),
+        *describe_measures("balanced_accuracy", "auroc"),
+        Column("clips", "Clips", "clips that were tested", COUNT),
     )
+    frames = count(confounds.frames_per_clip, "frame")
+    caption = f"What a model reaches that sees only this, on {frames} of each clip."
+    return describe_records(caption, columns, confounds.rows, style="result")

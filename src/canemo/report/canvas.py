@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from matplotlib import font_manager
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.ticker import PercentFormatter
 
 from canemo.files import write_atomically
 
@@ -60,6 +63,31 @@ def style_axes(axes: Axes, *, grid: Literal["x", "y"] | None = None) -> None:
     if grid is not None:
         axes.grid(axis=grid, color=RULE, linewidth=0.6)
         axes.set_axisbelow(True)
+
+
+def show_percent(*axes: Axis) -> None:
+    """Write the ticks of an axis, whose values are shares, as percent."""
+    for axis in axes:
+        axis.set_major_formatter(PercentFormatter(1.0, symbol=" %", decimals=0))
+
+
+def add_legend(figure: Figure, handles: Mapping[str, Artist], *, length: float = 1.0) -> None:
+    """Put a frameless legend under the chart, with as many columns as its names leave room for."""
+    names = [shorten(name, 40) for name in handles]
+    longest = max(map(len, names), default=0)
+    legend = figure.legend(
+        list(handles.values()),
+        [f" {name}" for name in names],  # a leading "_" would hide the entry
+        loc="outside lower center",
+        ncols=max(1, min(len(handles), 76 // (longest + 4))),
+        frameon=False,
+        fontsize=8,
+        handlelength=length,
+        handleheight=1.0,
+        columnspacing=1.6,
+        handletextpad=0.3,
+    )
+    legend.set_in_layout(True)
 
 
 def set_literal_text(figure: Figure) -> Figure:

@@ -1,8 +1,8 @@
-"""The report of a comparison: one HTML file that needs nothing else."""
+"""The report of a comparison: its words, its tables, and one HTML file that needs nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,40 @@ import pandas as pd
 
 from canemo.files import write_atomically
 from canemo.report import comparison_figures, figures, wording
-from canemo.report.html import REPORT_FILE, embed_figure, embed_file, open_template
-from canemo.run_record import ComparisonRecord, read_comparison
+from canemo.report.page import (
+    REPORT_FILE,
+    TABLES_FILE,
+    Picture,
+    embed_figure,
+    embed_file,
+    render_page,
+)
+from canemo.report.run_tables import describe_versions
+from canemo.report.tables import (
+    COUNT,
+    P_VALUE,
+    PERCENT,
+    SIGNED,
+    Column,
+    Line,
+    Table,
+    describe_measures,
+    describe_records,
+    describe_texts,
+    list_lines,
+)
+from canemo.report.workbook import write_workbook
+from canemo.run_record import (
+    ComparedModel,
+    ComparisonFolder,
+    ComparisonRecord,
+    Majority,
+    Pair,
+    read_comparison,
+)
 
+_MEASURES = ("accuracy", "balanced_accuracy", "auroc")
+_NO_RESULT = "random weights, no result"
 _PICTURES = {
     "crops.png": "Sheet of example face crops, grouped by condition.",
     "eigencam.png": "Face crops, each with the EigenCAM map of every model beside it.",
@@ -20,7 +51,7 @@ _PICTURES = {
 
 
 def write_comparison_report(folder: Path) -> Path:
-    """Write `folder/report.html` from the files of a comparison, and return its path.
+    """Write report and workbook from the files of a comparison, and return the report's path.
 
     Raises
     ------
@@ -28,69 +59,73 @@ def write_comparison_report(folder: Path) -> Path:
         `folder` is not a finished comparison.
     """
     record = read_comparison(folder)
+    tables = list_comparison_tables(record)
+    page = _render(record, tables)
+    write_workbook(folder / TABLES_FILE, tables)
+    return write_atomically(folder / REPORT_FILE, page)
+
+
+def _render(record: ComparisonFolder, tables: dict[str, Table]) -> str:
     content = record.comparison
-    pictures = _draw_pictures(content, record.curves)
     found = {
         name: embed_file(path, _PICTURES[name])
         for name, path in record.pictures.items()
         if name in _PICTURES
     }
-    page = open_template("comparison.html.j2").render(
-        content=content,
-        study=content["study"],
-        protocol=content["protocol"],
-        majority=content["chance"]["majority"],
-        models=[_describe_model(model) for model in content["models"]],
-        missing=content["missing"],
-        reasons=list(dict.fromkeys(each["reason"] for each in content["missing"])),
-        pairs=[_describe_pair(pair) for pair in content["pairs"]],
-        has_p=any(model.get("permutation") for model in content["models"]),
-        has_effects=any("effect_size" in pair for pair in content["pairs"]),
-        has_epochs=any(model["best_epoch"] for model in content["models"]),
-        first_sentence=wording.join_units(write_comparison_sentence(content)),
-        split_words=wording.describe_split(
-            content["protocol"]["split"], content["protocol"]["folds"]
-        ),
+    return render_page(
+        "comparison.html.j2",
+        tables=tables,
+        pictures=_draw_pictures(content, record.curves) | found,
+        study=content.study,
+        protocol=content.protocol,
+        majority=content.chance.majority,
+        pairs=content.pairs,
+        warnings=content.warnings,
+        reasons=list_reasons(content),
+        has_p=_has_p(content),
+        has_epochs=_has_epochs(content),
+        first_sentence=write_comparison_sentence(content),
+        split_words=wording.describe_split(content.protocol.split, content.protocol.folds),
         departures=", ".join(
-            f"{key} = {_show(value)}"
-            for key, value in content["protocol"]["preset_departures"].items()
+            f"{key} = {', '.join(map(str, value)) if isinstance(value, list) else value}"
+            for key, value in content.protocol.preset_departures.items()
             if value is not None
         ),
         environment=record.environment,
         config_toml=record.config_toml,
-        pictures=pictures | found,
-        paper=wording.PAPER,
-        paper_url=wording.PAPER_URL,
-        count=wording.count,
-        quote=wording.quote,
-        percent=lambda share: wording.join_units(wording.format_percent(share)),
-        group_digits=wording.group_digits,
     )
-    return write_atomically(folder / REPORT_FILE, page)
+
+
+# -- words -----------------------------------------------------------------------------------------
 
 
 def write_comparison_sentence(content: ComparisonRecord) -> str:
     """Return what the comparison found, claiming no more than dogs and number of models allow."""
-    real = [model for model in content["models"] if not model["random_weights"]]
+    real = [model for model in content.models if not model.random_weights]
     if not real:
         return "Every line rests on random weights: this page shows cost and architecture only."
-    best = max(real, key=lambda model: model["video"]["accuracy"])
-    majority = content["chance"]["majority"]
-    told = [model["name"] for model in real if _is_told(model, majority["video"])]
+    best = max(real, key=lambda model: model.video.accuracy or 0.0)
+    majority = content.chance.majority
+    told = [model.name for model in real if _is_told(model, majority.video)]
     sentences = [] if told else ["No model can be told from chance."]
     sentences.append(_state_best(best, len(real), majority))
-    if told and best["name"] not in told:
-        sentences.append(_state_told(best, told, majority["video"]))
+    if told and best.name not in told:
+        sentences.append(_state_told(best, told, majority.video))
     return " ".join([*sentences, *_state_leads(best, real, content)])
 
 
-def _is_told(model: Mapping[str, Any], share: float) -> bool:
+def list_reasons(content: ComparisonRecord) -> list[str]:
+    """Return why models are missing, each reason once."""
+    return list(dict.fromkeys(each.reason for each in content.missing))
+
+
+def _is_told(model: ComparedModel, share: float) -> bool:
     """Tell whether interval and, where there is one, permutation test are above chance."""
     p = _read_p(model)
     return _lowest(model) > share and (p is None or p <= wording.P_LEVEL)
 
 
-def _state_told(best: Mapping[str, Any], told: Sequence[str], share: float) -> str:
+def _state_told(best: ComparedModel, told: Sequence[str], share: float) -> str:
     if _lowest(best) > share:
         p = wording.format_p(_read_p(best))
         others = wording.join_words(told)
@@ -98,39 +133,36 @@ def _state_told(best: Mapping[str, Any], told: Sequence[str], share: float) -> s
     return f"Its interval includes that share; above it lies that of {wording.join_words(told)}."
 
 
-def _read_p(model: Mapping[str, Any]) -> float | None:
-    p: float | None = (model.get("permutation") or {}).get("p")
-    return None if wording.is_missing(p) else p
+def _read_p(model: ComparedModel) -> float | None:
+    return None if model.permutation is None else model.permutation.p
 
 
-def _lowest(model: Mapping[str, Any]) -> float:
-    interval = model["video"]["interval"]["accuracy"]
-    return 0.0 if interval is None else float(interval[0])
+def _lowest(model: ComparedModel) -> float:
+    interval = model.video.interval.accuracy
+    return 0.0 if interval is None else interval[0]
 
 
-def _state_best(best: Mapping[str, Any], number: int, majority: Mapping[str, Any]) -> str:
+def _state_best(best: ComparedModel, number: int, majority: Majority) -> str:
     chosen = f", the best of {number} on these dogs and for that a little flattered,"
-    interval = best["video"]["interval"]["accuracy"]
+    interval = best.video.interval.accuracy
     return (
-        f"{best['name']}{chosen if number > 1 else ''} classified "
-        f"{wording.format_percent(best['video']['accuracy'])} of the clips of unseen dogs into the "
+        f"{best.name}{chosen if number > 1 else ''} classified "
+        f"{wording.format_percent(best.video.accuracy)} of the clips of unseen dogs into the "
         "condition they were filmed in (95 % interval "
         f"{wording.format_interval('accuracy', interval)}); always answering "
-        f"{wording.quote(majority['label'])} would give "
-        f"{wording.format_percent(majority['video'])}."
+        f"{wording.quote(majority.label)} would give {wording.format_percent(majority.video)}."
     )
 
 
 def _state_leads(
-    best: Mapping[str, Any], real: Sequence[Mapping[str, Any]], content: ComparisonRecord
+    best: ComparedModel, real: Sequence[ComparedModel], content: ComparisonRecord
 ) -> list[str]:
     """Return from whom the best can be told apart, corrected for the number of pairs."""
-    others = {model["name"] for model in real} - {best["name"]}
+    others = {model.name for model in real} - {best.name}
     pairs = {
         other: pair
-        for pair in content["pairs"]
-        if best["name"] in (pair["first"], pair["second"])
-        and (other := _other(pair, best["name"])) in others
+        for pair in content.pairs
+        if best.name in (pair.first, pair.second) and (other := _other(pair, best.name)) in others
     }
     apart = [name for name, pair in pairs.items() if _is_apart(pair)]
     alike = [name for name, pair in pairs.items() if not _is_apart(pair)]
@@ -139,96 +171,149 @@ def _state_leads(
     return [text for text, names in ((lead, apart), (tie, alike)) if names]
 
 
-def _show(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _is_apart(pair: Mapping[str, Any]) -> bool:
+def _is_apart(pair: Pair) -> bool:
     """Tell whether interval and corrected test both say that two models differ."""
-    interval = pair["interval"]["accuracy"]
-    if interval is None or pair["p_holm"] is None:
+    interval = pair.interval.accuracy
+    if interval is None or pair.p_holm is None:
         return False
-    return bool((interval[0] > 0 or interval[1] < 0) and pair["p_holm"] < 0.05)
+    return (interval[0] > 0 or interval[1] < 0) and pair.p_holm < wording.P_LEVEL
 
 
-def _other(pair: Mapping[str, Any], name: str) -> str:
-    return str(pair["second"] if pair["first"] == name else pair["first"])
+def _other(pair: Pair, name: str) -> str:
+    return pair.second if pair.first == name else pair.first
 
 
-def _describe_model(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the cells of a model's line in the tables, as text."""
-    video, best, last = model["video"], model["best_epoch"], model["last_epoch"]
-    show = {
-        name: (
-            wording.format_measure(name, video[name]),
-            wording.format_interval(name, video["interval"][name]),
-        )
-        for name in ("accuracy", "balanced_accuracy", "auroc")
+# -- tables and charts -----------------------------------------------------------------------------
+
+
+def list_comparison_tables(record: ComparisonFolder) -> dict[str, Table]:
+    """Return the tables of a comparison that hold anything, by name."""
+    content = record.comparison
+    tables = {
+        "frames": describe_frames(content),
+        "clips": describe_clips(content),
+        "pairs": describe_pairs(content.pairs),
+        "models": describe_texts(
+            "The models.", {model.name: _describe_model(model) for model in content.models}
+        ),
+        "versions": describe_versions(record.environment),
     }
-    seconds = {stage: entry["seconds"] for stage, entry in model["cost"].items()}
-    return {
-        **model,
-        "train": wording.format_percent((last or model)["train_accuracy"]),
-        "last": wording.format_percent(model["frame"]["accuracy"]),
-        "best": wording.format_percent(best["test_accuracy"]) if best else "–",
-        "best_number": int(best["epoch"]) if best else None,
-        "clips": show,
-        "p_text": wording.format_p(_read_p(model), name=""),
-        "seconds": wording.format_seconds(sum(seconds.values())),
+    return {name: table for name, table in tables.items() if table.rows}
+
+
+def describe_frames(content: ComparisonRecord) -> Table:
+    """Return the columns of table 1 of Boneh-Shitrit et al. (2022)."""
+    has_epochs = _has_epochs(content)
+    last = "Val. accuracy, last epoch (chosen)" if has_epochs else "Val. accuracy"
+    columns = [
+        Column("model", "Model", at=_name),
+        Column("train", "Train accuracy", "of frames of training dogs", PERCENT, short="train",
+               at=_read_train_accuracy),
+        Column("last", last, "of frames of validation dogs", PERCENT, short="val.", is_main=True,
+               at="frame.accuracy"),
+    ]  # fmt: skip
+    if has_epochs:
+        best, found = "Val. accuracy, best epoch (not chosen)", "found by looking at the test dogs"
+        columns += [
+            Column("best", best, found, PERCENT, short="best epoch, not chosen",
+                   at="best_epoch.test_accuracy"),
+            Column("epoch", "Best epoch", "which one it was", COUNT, at="best_epoch.epoch"),
+        ]  # fmt: skip
+    lines = list_lines(columns, content.models)
+    lines += [Line({"model": each.name, "last": "missing"}) for each in content.missing]
+    majority = content.chance.majority
+    lines.append(Line({"model": _state_always(majority), "last": majority.frame}, is_total=True))
+    caption = "Accuracy by frame, the columns of table 1 of Boneh-Shitrit et al. (2022)."
+    return Table(caption, tuple(columns), tuple(lines), style="result")
+
+
+def describe_clips(content: ComparisonRecord) -> Table:
+    """Return the results by clip, the unit of a claim."""
+    columns = [
+        Column("model", "Model", at=_name),
+        *describe_measures(*_MEASURES, of="video.", ends_of="video.interval."),
+    ]
+    if _has_p(content):
+        meaning = "labels of whole clips moved within each dog"
+        columns.append(Column("p", "Permutation p", meaning, P_VALUE, at=_read_p))
+    majority = content.chance.majority
+    chance = {
+        "model": _state_always(majority),
+        "accuracy": majority.video,
+        "balanced_accuracy": 1 / len(content.study.labels),
+        "auroc": 0.5,
     }
+    lines = [*list_lines(columns, content.models), Line(chance, is_total=True)]
+    caption = "Clips of unseen dogs, with what the paper’s table lacks."
+    return Table(caption, tuple(columns), tuple(lines), style="result")
 
 
-def _describe_pair(pair: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        **pair,
-        "cells": [
-            _signed_cell(name, pair["difference"][name], pair["interval"][name])
-            for name in ("accuracy", "balanced_accuracy", "auroc")
-        ],
-        "p_text": wording.format_p(pair["p"], name=""),
-        "p_holm_text": wording.format_p(pair["p_holm"], name=""),
-        "effect_text": _show_effect(pair.get("effect_size")),
-    }
+def describe_pairs(pairs: Sequence[Pair]) -> Table:
+    """Return the differences between two models, or two runs, by clip."""
+    columns = (
+        Column("pair", "Pair", at=_name_pair),
+        *describe_measures(*_MEASURES, of="difference.", is_signed=True),
+        Column("p", "p (accuracy)", "sign-flip test over dogs", P_VALUE, short="sign-flip p"),
+        Column("p_holm", "corrected", "for the number of pairs (Holm)", P_VALUE),
+        Column("effect_size", "Effect size", "Cohen’s d_z over dogs", SIGNED, short="d_z"),
+    )
+    caption = "First minus second, by clip; accuracies in percentage points."
+    return describe_records(caption, columns, pairs, style="result")
 
 
-def _show_effect(effect_size: float | None) -> str:
-    return "–" if effect_size is None else f"{effect_size:+.2f}"
+def _state_always(majority: Majority) -> str:
+    return f"always {wording.quote(majority.label)}"
 
 
-def _signed(measure: str, value: float | None) -> str:
-    if value is None:
-        return "–"
-    if measure == "auroc":
-        return f"{value:+.3f}"
-    return f"{100 * value:+.1f}"
+def _read_train_accuracy(model: ComparedModel) -> float | None:
+    last = model.last_epoch
+    return model.train_accuracy if last is None else last.train_accuracy
 
 
-def _signed_cell(
-    measure: str, value: float | None, interval: tuple[float, float] | None
-) -> tuple[str, str]:
-    ends = [] if interval is None else [_signed(measure, end) for end in interval]
-    return _signed(measure, value), " to ".join(ends) or "–"
+def _name_pair(pair: Pair) -> str:
+    name = f"{pair.first} – {pair.second}"
+    return f"{name} ({_NO_RESULT})" if pair.random_weights else name
 
 
-def _draw_pictures(content: ComparisonRecord, curves: pd.DataFrame) -> dict[str, Any]:
-    majority = content["chance"]["majority"]
-    charts = {
+def _name(model: ComparedModel) -> str:
+    return f"{model.name} – {_NO_RESULT}" if model.random_weights else model.name
+
+
+def _has_p(content: ComparisonRecord) -> bool:
+    return any(model.permutation is not None for model in content.models)
+
+
+def _has_epochs(content: ComparisonRecord) -> bool:
+    return any(model.best_epoch is not None for model in content.models)
+
+
+def _describe_model(model: ComparedModel) -> str:
+    seconds = wording.format_seconds(sum(stage.seconds for stage in model.cost.values()))
+    return (
+        f"{model.backbone} ({model.backbone_note}), method {model.method}, "
+        f"{wording.group_digits(model.parameters)} parameters, {model.feature_dim} features; "
+        f"weights from {model.weights_source}, SHA-256 {model.weights_sha256}; {seconds}"
+    )
+
+
+def _draw_pictures(content: ComparisonRecord, curves: pd.DataFrame) -> dict[str, Picture | None]:
+    majority = content.chance.majority
+    charts: dict[str, tuple[Any, str]] = {
         "subjects": (
-            figures.draw_subjects(content["study"].get("subjects_table")),
+            figures.draw_subjects(content.study.subjects_table),
             "Bar charts of the number of dogs by age and by sex.",
         ),
         "curves": (
-            comparison_figures.draw_curves(curves, majority=majority["frame"]),
+            comparison_figures.draw_curves(curves, majority=majority.frame),
             "Loss and accuracy by epoch of every model, on training and on validation dogs.",
         ),
         "models": (
-            comparison_figures.draw_model_intervals(content["models"], majority=majority["video"]),
+            comparison_figures.draw_model_intervals(content.models, majority=majority.video),
             "Accuracy by clip of every model with its 95 % interval.",
         ),
         "pairs": (
-            comparison_figures.draw_pair_differences(content["pairs"]),
+            comparison_figures.draw_pair_differences(content.pairs),
             "Difference in accuracy of every pair of models with its 95 % interval.",
         ),
     }
-    drawn = {name: embed_figure(*chart) for name, chart in charts.items()}
-    return {name: picture for name, picture in drawn.items() if picture is not None}
+    return {name: embed_figure(*chart) for name, chart in charts.items()}

@@ -22,7 +22,21 @@ from canemo.report.canvas import (
     shorten,
     style_axes,
 )
-from canemo.report.html import embed_figure, open_template
+from canemo.report.page import embed_figure, render_page
+from canemo.report.tables import (
+    COUNT,
+    P_VALUE,
+    PERCENT,
+    SIGNED,
+    THREE_DECIMALS,
+    TWO_DECIMALS,
+    Column,
+    Noted,
+    Table,
+    describe_records,
+    describe_texts,
+)
+from canemo.report.workbook import write_workbook
 
 CLIPS_DRAWN = 2
 _MAX_MARKED_FRAMES = 300
@@ -32,7 +46,6 @@ _DECODING = {
     "not shown": "not shown to be decodable",
     "too few": "too few to tell",
 }
-_MOVED = {"clips": "clips", "stretches": "stretches"}
 _DIRECTION = {
     "aligned": "shares its direction",
     "not shown": "not shown to share it",
@@ -111,83 +124,141 @@ def list_remarks(events: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
     return [(title, texts) for title, texts in kinds if texts]
 
 
-def tabulate_decoding(unit: Mapping[str, Any]) -> dict[str, str]:
-    """Return the cells of a unit's line in the table of what can be decoded."""
-    reason = unit.get("reason")
-    verdict = _DECODING[unit["verdict"]]
-    within, pooled, test = (unit.get(key) or {} for key in ("within", "pooled", "permutation"))
-    return {
-        "frames": wording.group_digits(unit["frames"]),
-        "shown": wording.group_digits(unit["shown"]),
-        "dogs": str(unit["subjects"]["both_states"]),
-        "within": wording.format_measure("auroc", within.get("auroc")),
-        "interval": wording.format_interval("auroc", within.get("interval")),
-        "p": wording.format_p(test.get("p"), name=""),
-        "p_holm": wording.format_p(test.get("p_holm"), name=""),
-        "moved": _MOVED.get(test.get("moved", ""), "–"),
-        "pooled": wording.format_measure("auroc", pooled.get("auroc")),
-        "pooled_interval": wording.format_interval("auroc", pooled.get("interval")),
-        "pooled_null": wording.format_measure("auroc", pooled.get("null_mean")),
-        "verdict": f"{verdict}: {reason}" if reason else verdict,
+# -- tables ----------------------------------------------------------------------------------------
+
+
+def list_concept_tables(content: Mapping[str, Any]) -> dict[str, Table]:
+    """Return the tables that there is anything to put into."""
+    units, pairs = content["units"], content["agreement"]["pairs"]
+    decodable = [unit for unit in units if unit["verdict"] == "decodable"]
+    tables = {
+        "decoding": describe_decoding(units),
+        "directions": describe_directions(decodable, label=content["protocol"]["label"]),
+        "agreement": describe_agreement(pairs, method=content["agreement"]["method"]),
+        "events": _describe_files(content["events"]["files"]),
     }
+    return {name: table for name, table in tables.items() if table.rows}
 
 
-def tabulate_direction(unit: Mapping[str, Any]) -> dict[str, str]:
-    """Return the cells of a unit's line in the table of directions."""
-    direction = unit["direction"]
-    correlation, sensitivity = direction["correlation"], direction["sensitivity"]
-    left, reason = direction["removal"]["auroc"], unit["direction_reason"]
-    verdict = _DIRECTION[unit["direction_verdict"]]
-    remaining = [wording.format_measure("auroc", left[key]) for key in ("whole", "left")]
-    return {
-        "correlation": _show_signed(correlation["value"], correlation["null"]),
-        "null_labels": _show_range(correlation.get("null_labels"), signed=True),
-        "p": wording.format_p(correlation["p"], name=""),
-        "p_labels": wording.format_p(correlation.get("p_labels"), name=""),
-        "p_holm": wording.format_p(correlation.get("p_holm"), name=""),
-        "sensitivity": _show_signed(sensitivity["value"], sensitivity["null"]),
-        "p_sensitivity": wording.format_p(_take_greater(sensitivity), name=""),
-        "left": f"{' to '.join(remaining)} [{_show_range(left['null'], signed=False)}]",
-        "verdict": f"{verdict}: {reason}" if reason else verdict,
-    }
+def describe_decoding(units: Sequence[Mapping[str, Any]]) -> Table:
+    """Return what can be decoded, a line per unit."""
+    columns = (
+        _unit_column(),
+        Column("frames", "Frames", "frames with a face that were coded", COUNT, short="frames"),
+        Column("shown", "shown", "frames that show the unit", COUNT),
+        Column("dogs", "Dogs with both", "dogs with frames of both states", COUNT, short="dogs",
+               at="subjects.both_states"),
+        Column("within", "Within dogs", "AUROC by frame within a dog, mean over dogs",
+               THREE_DECIMALS, short="within", is_main=True, at="within.auroc"),
+        Column("interval", "95 % interval", "95 % interval over dogs of the AUROC within dogs",
+               THREE_DECIMALS, kind="interval", at="within.interval"),
+        Column("p_holm", "p Holm", "p of moved codings, corrected for the number of units",
+               P_VALUE, at="permutation.p_holm"),
+        Column("pooled", "All dogs pooled", "AUROC over the frames of all dogs", THREE_DECIMALS,
+               short="pooled", at="pooled.auroc"),
+        Column("pooled_interval", "95 % interval", "95 % interval of the AUROC of all dogs pooled",
+               THREE_DECIMALS, kind="interval", at="pooled.interval"),
+        Column("pooled_null", "pooled, moved", "what moved codings give over all dogs, on average",
+               THREE_DECIMALS, short="moved", at="pooled.null_mean"),
+        Column("moved", "Moved", "what changed places within a dog: whole clips or stretches",
+               at="permutation.moved"),
+        Column("unseen", "Unseen", "events between the frames looked at or where no face was found",
+               COUNT, short="unseen", at="events_without_frame"),
+        Column("disagreed", "Disagreed", "frames left out because coders disagree", COUNT,
+               short="disagreed", at="frames_disagreed"),
+        Column("verdict", "Verdict", at=lambda unit: _join_reason(_DECODING[unit["verdict"]],
+                                                                  unit.get("reason"))),
+    )  # fmt: skip
+    caption = "AUROC of units, by frame of unseen dogs."
+    return describe_records(caption, columns, units, style="result")
 
 
-def _take_greater(tested: Mapping[str, Any]) -> float | None:
+def describe_directions(units: Sequence[Mapping[str, Any]], *, label: str) -> Table:
+    """Return which of the units that can be decoded share their direction with a condition."""
+    codings, of = "middle 95 % of moved codings", "direction.correlation"
+    step, left = "direction.sensitivity", "direction.removal.auroc"
+    columns = (
+        _unit_column(),
+        Column("correlation", "Correlation", "of the scores of both probes within unseen dogs",
+               SIGNED, kind="estimate", ends=codings, is_main=True, at=f"{of}.value",
+               ends_at=f"{of}.null"),
+        Column("null_labels", "labels moved", "middle 95 % of moved labels", SIGNED,
+               kind="interval", at=f"{of}.null_labels"),
+        Column("p", "p, coding moved", "of the correlation, codings being moved", P_VALUE,
+               at=f"{of}.p"),
+        Column("p_labels", "p, labels moved", "of the correlation, labels being moved", P_VALUE,
+               at=f"{of}.p_labels"),
+        Column("p_holm", "p Holm", "the greater p, corrected for the number of units", P_VALUE,
+               at=f"{of}.p_holm"),
+        Column("sensitivity", "Change of the logit", "for one step along the unit", SIGNED,
+               unit="logits", short="logit", kind="estimate", ends=codings, at=f"{step}.value",
+               ends_at=f"{step}.null"),
+        Column("p_sensitivity", "p, greater", "of the change of the logit: the greater of that of "
+               "moved codings and that of moved labels", P_VALUE, at=_take_greater),
+        Column("whole", "AUROC", "of the condition by clip, as it is", THREE_DECIMALS,
+               at=f"{left}.whole"),
+        Column("left", "AUROC left", "of the condition by clip, once the unit is projected out",
+               THREE_DECIMALS, short="left", kind="estimate", ends=codings, at=f"{left}.left",
+               ends_at=f"{left}.null"),
+        Column("verdict", "Verdict", at=lambda unit: _join_reason(
+            _DIRECTION[unit["direction_verdict"]], unit["direction_reason"])),
+    )  # fmt: skip
+    caption = f"Directions of units and of {wording.quote(label)}, each value with the {codings}."
+    return describe_records(caption, columns, units, style="result")
+
+
+def _unit_column() -> Column:
+    return Column("unit", "Unit", "code of the action unit", kind="noted", ends="Name",
+                  at=lambda unit: Noted(unit["unit"], unit.get("name") or ""))  # fmt: skip
+
+
+def _join_reason(verdict: str, reason: str | None) -> str:
+    return f"{verdict}: {reason}" if reason else verdict
+
+
+def _take_greater(unit: Mapping[str, Any]) -> float | None:
     """Return the greater of the p of moved codings and that of moved labels."""
+    tested = unit["direction"]["sensitivity"]
     both = [tested["p"], tested.get("p_labels")]
     return None if any(wording.is_missing(p) for p in both) else max(both)
 
 
-def _show_signed(value: float | None, null: Sequence[float] | None) -> str:
-    text = "–" if wording.is_missing(value) else f"{value:+.2f}"
-    return f"{text} [{_show_range(null, signed=True)}]"
+def describe_agreement(pairs: Sequence[Mapping[str, Any]], *, method: str) -> Table:
+    """Return how far coders agree, a line per unit and pair of coders."""
+    columns = [
+        _unit_column(),
+        Column("observers", "Coders", at=lambda pair: " and ".join(pair["observers"])),
+        Column("frames", "Frames", "that both coded", COUNT),
+        Column("subjects", "Dogs", format=COUNT),
+        Column("agreement", "Alike", "share of frames that both coded alike", PERCENT),
+        Column("first", "Shown, first", "share of frames in which the first coder saw it", PERCENT,
+               at=lambda pair: pair["prevalence"][0]),
+        Column("second", "Shown, second", "the same of the second coder", PERCENT,
+               at=lambda pair: pair["prevalence"][1]),
+        Column("kappa", "Kappa", "agreement beyond chance", TWO_DECIMALS, kind="estimate",
+               ends="95 % interval, over resampled dogs", is_main=True, ends_at="interval"),
+    ]  # fmt: skip
+    if any(pair["kappa"] is None for pair in pairs):
+        columns.append(Column("reason", "Not known", at=lambda pair: pair["reason"] or ""))
+    caption = f"{method}; interval: 95 % percentiles over resampled dogs."
+    return describe_records(caption, columns, pairs, style="result")
 
 
-def _show_range(ends: Sequence[float] | None, *, signed: bool) -> str:
-    if ends is None:
-        return "–"
-    return " to ".join(f"{end:+.2f}" if signed else f"{end:.3f}" for end in ends)
-
-
-def tabulate_agreement(pair: Mapping[str, Any]) -> dict[str, str]:
-    """Return the cells of a pair's line in the table of agreement."""
-    ends = _show_range(pair["interval"], signed=True)
-    known = pair["kappa"] is not None
-    return {
-        "observers": " and ".join(pair["observers"]),
-        "kappa": f"{pair['kappa']:.2f} ({ends})" if known else f"– ({pair['reason']})",
-        "agreement": wording.format_percent(pair["agreement"]),
-        "prevalence": " and ".join(wording.format_percent(share) for share in pair["prevalence"]),
-        "frames": wording.group_digits(pair["frames"]),
-        "subjects": str(pair["subjects"]),
+def _describe_files(files: Sequence[Mapping[str, Any]]) -> Table:
+    texts = {
+        file["file"]: f"{file['form_words']}, {wording.count(file['events'], 'row')}, coded by "
+        f"{', '.join(file['observers'])}; "
+        + ", ".join(f"{ours} = {wording.quote(theirs)}" for ours, theirs in file["columns"].items())
+        for file in files
     }
+    return describe_texts("The files of events.", texts)
 
 
 # -- page ------------------------------------------------------------------------------------------
 
 
 def write_concepts_report(path: Path, content: Mapping[str, Any], frames: pd.DataFrame) -> Path:
-    """Write the page of `content`, and return its path.
+    """Write the page of `content` and a workbook of its tables beside it; return the page's path.
 
     Parameters
     ----------
@@ -198,27 +269,22 @@ def write_concepts_report(path: Path, content: Mapping[str, Any], frames: pd.Dat
     frames
         One row per unit and coded frame: video_id, subject_id, time_s, unit, shown, score.
     """
-    units = content["units"]
-    page = open_template("concepts.html.j2").render(
+    tables = list_concept_tables(content)
+    protocol = content["protocol"]
+    page = render_page(
+        "concepts.html.j2",
+        tables=tables,
+        pictures=_draw_timelines(content["units"], frames),
         content=content,
         study=content["study"],
-        protocol=content["protocol"],
+        protocol=protocol,
         environment=content["environment"],
+        warnings=content["warnings"],
         sentence=write_concepts_sentence(content),
-        decoding=[(unit, tabulate_decoding(unit)) for unit in units],
-        directions=[
-            (unit, tabulate_direction(unit)) for unit in units if unit["verdict"] == "decodable"
-        ],
-        agreement=[(pair, tabulate_agreement(pair)) for pair in content["agreement"]["pairs"]],
         remarks=list_remarks(content["events"]),
-        pictures=_draw_timelines(units, frames),
-        split_words=wording.describe_split(
-            content["protocol"]["split"], content["protocol"]["folds"]
-        ),
-        count=wording.count,
-        quote=wording.quote,
-        join_units=wording.join_units,
+        split_words=wording.describe_split(protocol["split"], protocol["folds"]),
     )
+    write_workbook(path.with_suffix(".xlsx"), tables)
     return write_atomically(path, page)
 
 

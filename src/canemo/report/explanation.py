@@ -20,18 +20,22 @@ from canemo.progress import Progress
 from canemo.records import Image
 from canemo.report import wording
 from canemo.report.canvas import (
-    ACCENT,
-    INK,
     LABEL_COLOURS,
-    MUTED,
+    add_legend,
     new_figure,
     save_figure,
     set_literal_text,
     style_axes,
 )
-from canemo.report.explanation_text import describe_explanation, list_checks
-from canemo.report.html import embed_figure, embed_file, open_template
+from canemo.report.explanation_text import (
+    list_explanation_tables,
+    list_unmade,
+    write_sentence,
+)
+from canemo.report.page import TABLES_FILE, Picture, embed_figure, embed_file, render_page
 from canemo.report.pictures import draw_picture_rows, overlay_cam, overlay_evidence
+from canemo.report.rows import Row, draw_rows
+from canemo.report.workbook import write_workbook
 from canemo.run_record import EXPLANATION, EXPLANATION_FILE, read_document
 from canemo.species import DOG
 
@@ -42,11 +46,6 @@ SCALE_QUANTILE = 0.99
 REGION_COLOURS = dict(zip(DOG.regions[:-1], LABEL_COLOURS, strict=False))
 """Of the outlines, by region; the background has none."""
 
-_CHARTS = {
-    "gap": "Difference in evidence by region of the face, with intervals.",
-    "losses": "Difference lost when a region is covered, with intervals.",
-    "curves": "Deletion and insertion curves of each map and of the map moved elsewhere.",
-}
 _PER_LABEL = 3
 _MOST_DOGS = 12
 
@@ -111,7 +110,9 @@ def draw_explanation(
 
 
 def write_page(folder: Path) -> Path:
-    """Write the page from ``explanation.json`` and the figures in the folder; return its path.
+    """Write page and workbook from ``explanation.json`` and the figures in the folder.
+
+    Returns the path of the page.
 
     Raises
     ------
@@ -119,33 +120,28 @@ def write_page(folder: Path) -> Path:
         The folder holds no explanation.
     """
     content = read_document(folder / EXPLANATION_FILE, EXPLANATION)
-    pictures = {
+    pictures: dict[str, Picture | None] = {
         path.name: embed_file(path, _describe_picture(path.stem))
         for path in sorted((folder / "figures").glob("*.png"))
     }
     for number, model in enumerate(content["models"]):
-        charts = {
-            "gap": _draw_gap(model),
-            "losses": _draw_losses(model),
-            "curves": _draw_curves(model),
-        }
-        for name, figure in charts.items():
-            picture = embed_figure(figure, _CHARTS[name])
-            if picture is not None:
-                pictures[f"{name}_{number}"] = picture
-    page = open_template("explanation.html.j2").render(
+        for name, (draw, alt) in _CHARTS.items():
+            pictures[f"{name}_{number}"] = embed_figure(draw(model), alt)
+    tables = list_explanation_tables(content)
+    page = render_page(
+        "explanation.html.j2",
+        tables=tables,
+        pictures=pictures,
         content=content,
-        models=[describe_explanation(model) for model in content["models"]],
+        models=content["models"],
+        write_sentence=write_sentence,
+        list_unmade=list_unmade,
         methods=_list_methods(content["models"]),
         colours=REGION_COLOURS,
-        checks=list_checks(),
-        pictures=pictures,
-        count=wording.count,
-        quote=wording.quote,
-        paper=wording.PAPER,
-        paper_url=wording.PAPER_URL,
         environment={"canemo": content["canemo"]},
+        warnings=(),
     )
+    write_workbook(folder / TABLES_FILE, tables)
     return write_atomically(folder / PAGE_FILE, page)
 
 
@@ -297,12 +293,20 @@ def _draw_faces(
 
 
 def _draw_gap(model: Mapping[str, Any]) -> Figure | None:
-    rows = model["methods"][0]["gap"]
-    return None if rows is None else _draw_bars(rows, "part of the difference [logits]")
-
-
-def _draw_losses(model: Mapping[str, Any]) -> Figure | None:
-    return _draw_bars(model["occlusion"], "difference lost when covered [logits]")
+    """Draw the difference in evidence of each region with its interval."""
+    rows = [
+        Row(
+            row["region"],
+            row["gap"],
+            None if row["gap_low"] is None else (row["gap_low"], row["gap_high"]),
+            muted=row["region"] == "all",
+        )
+        for row in model["methods"][0]["gap"] or ()
+        if row["gap"] is not None
+    ]
+    if not rows:
+        return None
+    return draw_rows(rows, chance=0, xlabel="part of the difference [logits]", scale="free")
 
 
 def _draw_curves(model: Mapping[str, Any]) -> Figure | None:
@@ -323,34 +327,8 @@ def _draw_curves(model: Mapping[str, Any]) -> Figure | None:
         axes.set_xlabel("share covered" if kind == "deletion" else "share shown")
         style_axes(axes, grid="y")
     figure.axes[0].set_ylabel("evidence for the answer [logits]")
-    figure.legend(
-        *figure.axes[0].get_legend_handles_labels(),
-        loc="outside lower center",
-        ncols=2,
-        fontsize=8,
-        frameon=False,
-    )
-    return set_literal_text(figure)
-
-
-def _draw_bars(rows: Sequence[Mapping[str, Any]], xlabel: str) -> Figure | None:
-    """Draw one value with its interval per region."""
-    shown = [row for row in rows if row["gap"] is not None]
-    if not shown:
-        return None
-    figure = new_figure(0.6 + 0.27 * len(shown))
-    axes = figure.add_subplot()
-    axes.axvline(0, color=INK, linewidth=1, linestyle=(0, (4, 3)))
-    for y, row in enumerate(shown):
-        colour = MUTED if row["region"] == "all" else ACCENT
-        if row["gap_low"] is not None:
-            axes.hlines(y, row["gap_low"], row["gap_high"], color=colour, linewidth=2.2)
-        axes.scatter([row["gap"]], [y], s=26, color=colour, zorder=4)
-    axes.set_yticks(range(len(shown)), labels=[row["region"] for row in shown])
-    axes.set_ylim(len(shown) - 0.4, -0.6)
-    axes.set_xlabel(xlabel)
-    style_axes(axes, grid="x")
-    axes.tick_params(axis="y", length=0)
+    lines, titles = figure.axes[0].get_legend_handles_labels()
+    add_legend(figure, dict(zip(titles, lines, strict=True)), length=1.8)
     return set_literal_text(figure)
 
 
@@ -362,3 +340,12 @@ def _describe_picture(name: str) -> str:
         "dogs": "Mean face and mean map of each dog",
     }
     return words.get(name.partition("_")[0], name)
+
+
+_CHARTS: Mapping[str, tuple[Callable[[Mapping[str, Any]], Figure | None], str]] = {
+    "gap": (_draw_gap, "Difference in evidence by region of the face, with intervals."),
+    "curves": (
+        _draw_curves,
+        "Deletion and insertion curves of each map and of the map moved elsewhere.",
+    ),
+}

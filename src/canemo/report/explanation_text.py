@@ -6,60 +6,170 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from canemo.report import wording
+from canemo.report.tables import (
+    P_VALUE,
+    TWO_DECIMALS,
+    WHOLE_PERCENT,
+    Column,
+    Estimate,
+    Line,
+    Noted,
+    Table,
+    describe_records,
+    format_text,
+    show_value,
+)
 
 _CHECKS = {
-    "deletion": "Deletion",
-    "insertion": "Insertion",
-    "like_random_probe": "Random probe",
-    "like_shuffled": "Shuffled labels",
-    "like_random_backbone": "Random backbone",
-    "pointing": "Pointing game",
+    "deletion": ("Deletion", "logits lost sooner than by the same map moved elsewhere"),
+    "insertion": ("Insertion", "logits gained sooner than by the same map moved elsewhere"),
+    "like_random_probe": ("Random probe", "rank correlation with the map of a drawn probe"),
+    "like_shuffled": ("Shuffled labels", "that of a probe learned from shuffled labels of clips"),
+    "like_random_backbone": ("Random backbone", "that of an untrained network"),
+    "pointing": ("Pointing game", "how much more often than its area the true part is hit"),
 }
 
 
 def format_explanation(content: Mapping[str, Any]) -> str:
     """Return what was found as plain text for a terminal."""
+    tables = list_explanation_tables(content)
     lines = []
-    for model in content["models"]:
+    for number, model in enumerate(content["models"]):
         lines += [f"{model['name']}: {write_sentence(model)}", f"regions: {model['regions']}"]
         lines += [f"note: {note}" for note in model["notes"]]
         lines += [f"{each['title']}: {each['verdict']}" for each in model["methods"]]
-        lead = model["methods"][0]
-        for heading, rows in (
-            (_name_gap(lead), lead["gap"] if model["is_labelled"] else None),
-            ("lost when covered", model["occlusion"] if model["is_labelled"] else None),
-        ):
-            lines += _format_rows(heading, _tabulate_gap(rows))
+        lines += [
+            format_text(tables[name].pick("region", "gap", "interval", "percent", "p"))
+            for name in (f"gap_{number}", f"losses_{number}")
+            if name in tables
+        ]
     return "\n".join(lines)
 
 
-def _name_gap(method: Mapping[str, Any]) -> str:
-    return "difference [logits]" if method["exact"] else "held by the map"
+def list_unmade(method: Mapping[str, Any]) -> list[str]:
+    """Return why tests of a map were not made."""
+    return [check["reason"] for check in method["checks"] if check["passed"] is None]
 
 
-def _format_rows(heading: str, rows: Sequence[Mapping[str, str]]) -> list[str]:
-    if not rows:
-        return []
-    lines = [f"{'region':<12}{heading:>20}{'95 % interval':>18}{'of the whole':>14}{'p':>9}"]
-    return lines + [
-        f"{row['region']:<12}{row['gap']:>20}{row['interval']:>18}{row['percent']:>14}{row['p']:>9}"
-        for row in rows
+# -- tables ----------------------------------------------------------------------------------------
+
+
+def list_explanation_tables(content: Mapping[str, Any]) -> dict[str, Table]:
+    """Return the tables of each model, by name and the model's number."""
+    tables: dict[str, Table] = {}
+    of_several = len(content["models"]) > 1
+    for number, model in enumerate(content["models"]):
+        name = f" of {model['name']}" if of_several else ""
+        checks = [key for key in _CHECKS if key != "pointing" or content["truth"]]
+        tables[f"card_{number}"] = _describe_card(model, checks, name=name)
+        lead = model["methods"][0]
+        if model["is_labelled"]:
+            if lead["gap"]:
+                tables[f"gap_{number}"] = _describe_gap(model, name=name)
+            tables[f"losses_{number}"] = _describe_losses(model, name=name)
+        if lead["shares"]:
+            tables[f"shares_{number}"] = _describe_shares(model, name=name)
+    return tables
+
+
+def _describe_card(model: Mapping[str, Any], checks: Sequence[str], *, name: str) -> Table:
+    unit = "dog" if model["is_labelled"] else "file"
+    columns = [Column("map", "Map", kind="noted", ends="Explains")]
+    columns += [
+        Column(key, *_CHECKS[key], TWO_DECIMALS, kind="tested", is_main=True) for key in checks
     ]
+    rows = [
+        Line({"map": Noted(method["title"], f"explains the {method['explains']}")}
+            | {each["name"]: _read_check(each) for each in method["checks"]
+               if each["name"] in checks})
+        for method in model["methods"]
+    ]  # fmt: skip
+    caption = f"Report card{name}: mean over {unit}s and 95 % interval."
+    return Table(caption, tuple(columns), tuple(rows), style="result")
 
 
-def describe_explanation(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a page says of one model: sentences and tables."""
-    lead = model["methods"][0]
-    return {
-        **model,
-        "sentence": write_sentence(model),
-        "cards": [_tabulate_card(method) for method in model["methods"]],
-        "gap_rows": _tabulate_gap(lead["gap"]),
-        "share_rows": _tabulate_shares(lead["shares"]),
-        "loss_rows": _tabulate_gap(model["occlusion"]),
-        "logits": _state_difference(model["difference"]),
-        "lead": lead,
-    }
+def _read_check(check: Mapping[str, Any]) -> Estimate:
+    mark = {True: "pass", False: "FAIL", None: ""}[check["passed"]]
+    interval = None if check["low"] is None else (check["low"], check["high"])
+    return Estimate(check["value"], interval, mark if check["value"] is not None else "")
+
+
+_REGION = Column("region", "Region", "part of the face, or all")
+_AREA = Column("area", "Area", "share of the crop", WHOLE_PERCENT)
+_P = Column("p", "p (corrected)", "corrected for the number of regions", P_VALUE,
+            at=lambda row: row["p_holm"] if row["region"] != "all" else row["p"])  # fmt: skip
+_INTERVAL = Column("interval", "95 % interval", "95 % interval over dogs", TWO_DECIMALS,
+                   kind="interval", at=lambda row: (row["gap_low"], row["gap_high"]))  # fmt: skip
+_PERCENT = Column("percent", "Of the whole", "share of the difference", WHOLE_PERCENT,
+                  at=lambda row: row["percent"] and row["percent"] / 100)  # fmt: skip
+
+
+def _describe_gap(model: Mapping[str, Any], *, name: str) -> Table:
+    lead, labels = model["methods"][0], (model["label"], model["other"])
+    gap = "Difference [logits]" if lead["exact"] else "Held by the map"
+    moved = "of it, what comes of a region that is larger or lies elsewhere"
+    columns = (
+        _REGION,
+        _AREA,
+        Column("gap", gap, "mean over dogs", TWO_DECIMALS, is_main=True),
+        _INTERVAL,
+        Column("moved", "Moved", moved, TWO_DECIMALS),
+        _PERCENT,
+        _P,
+    )
+    caption = (
+        f"Difference in evidence{name} between {' and '.join(map(wording.quote, labels))} within a "
+        f"dog, by region ({lead['title']}: {lead['values']})."
+    )
+    if not lead["exact"]:
+        difference = _state_difference(model)
+        caption += f" The logits differ by {difference}; percentages are of what this map holds."
+    look_for = (
+        "What a model reads in every picture cancels, but where a region is larger or lies "
+        "elsewhere in one condition: that part is given as moved. p is the larger of those with "
+        "and without it."
+    )
+    return describe_records(caption, columns, lead["gap"], look_for=look_for, style="result")
+
+
+def _describe_losses(model: Mapping[str, Any], *, name: str) -> Table:
+    lost = Column("gap", "Lost [logits]", "mean over dogs", TWO_DECIMALS, is_main=True)
+    caption = (
+        f"How much of the difference of the logits{name}, {_state_difference(model)}, is lost when "
+        "a region is covered (blurred beyond recognition)."
+    )
+    look_for = "Losses need not add up: regions can stand in for each other."
+    columns, rows = (_REGION, lost, _INTERVAL, _PERCENT, _P), model["occlusion"]
+    return describe_records(caption, columns, rows, look_for=look_for, style="result")
+
+
+def _state_difference(model: Mapping[str, Any]) -> str:
+    row = model["difference"]
+    interval = None if row["gap_low"] is None else (row["gap_low"], row["gap_high"])
+    return str(show_value(Estimate(row["gap"], interval), TWO_DECIMALS))
+
+
+def _describe_shares(model: Mapping[str, Any], *, name: str) -> Table:
+    kind = "condition" if model["is_labelled"] else "answer"
+    columns = (
+        Column("label", kind.capitalize()),
+        _REGION,
+        Column("share", "Share", "share of the evidence", WHOLE_PERCENT, is_main=True),
+        Column("interval", "95 % interval", "95 % interval of the share", WHOLE_PERCENT,
+               kind="interval", at=lambda row: (row["share_low"], row["share_high"])),
+        _AREA,
+        Column("ratio", "Share / area", "1: as dense as on average", TWO_DECIMALS),
+    )  # fmt: skip
+    caption = f"Of the evidence for a crop’s own {kind}{name}, the share in each region."
+    look_for = (
+        "1 means as dense as on average. A share says where support is found, which may be the "
+        "same in every picture."
+    )
+    rows = model["methods"][0]["shares"]
+    return describe_records(caption, columns, rows, look_for=look_for, style="result")
+
+
+# -- words -----------------------------------------------------------------------------------------
 
 
 def write_sentence(model: Mapping[str, Any]) -> str:
@@ -129,85 +239,3 @@ def _state_part(row: Mapping[str, Any]) -> str:
     area = f"{100 * row['area']:.0f} % of the area"
     part = f"{row['percent']:.0f} % lies in the {row['region']}, {area}"
     return part if _is_sure(row) else f"{part} (which cannot be told from chance)"
-
-
-def _tabulate_card(method: Mapping[str, Any]) -> dict[str, Any]:
-    checks = {check["name"]: check for check in method["checks"]}
-    return {
-        "title": method["title"],
-        "explains": method["explains"],
-        "passed": method["passed"],
-        "verdict": method["verdict"],
-        "unmade": [check["reason"] for check in method["checks"] if check["passed"] is None],
-        "cells": [_show_check(checks.get(name)) for name in _CHECKS],
-    }
-
-
-def list_checks() -> list[str]:
-    """Return the headings of the report card's columns."""
-    return list(_CHECKS.values())
-
-
-def _show_check(check: Mapping[str, Any] | None) -> dict[str, str]:
-    if check is None or check["value"] is None:
-        return {"value": "–", "interval": "", "mark": ""}
-    interval = ""
-    if check["low"] is not None:
-        interval = f"{check['low']:.2f} to {check['high']:.2f}"
-    mark = {True: "pass", False: "FAIL", None: ""}[check["passed"]]
-    return {"value": f"{check['value']:.2f}", "interval": interval, "mark": mark}
-
-
-def _tabulate_gap(rows: Sequence[Mapping[str, Any]] | None) -> list[dict[str, str]]:
-    return [
-        {
-            "region": row["region"],
-            "area": _show_percent(row["area"], 100),
-            "gap": _show(row["gap"]),
-            "interval": _show_interval(row, "gap"),
-            "moved": _show(row["moved"]),
-            "percent": _show_percent(row["percent"], 1),
-            "p": _show_p(row["p_holm"] if row["region"] != "all" else row["p"]),
-        }
-        for row in rows or []
-    ]
-
-
-def _state_difference(row: Mapping[str, Any]) -> str:
-    interval = "" if row["gap_low"] is None else f" ({_show_interval(row, 'gap')})"
-    return f"{_show(row['gap'])}{interval}"
-
-
-def _tabulate_shares(rows: Sequence[Mapping[str, Any]] | None) -> list[dict[str, str]]:
-    return [
-        {
-            "label": row["label"],
-            "region": row["region"],
-            "share": _show_percent(row["share"], 100),
-            "interval": " to ".join(
-                _show_percent(row[name], 100) for name in ("share_low", "share_high")
-            )
-            if row["share_low"] is not None
-            else "–",
-            "area": _show_percent(row["area"], 100),
-            "ratio": _show(row["ratio"]),
-        }
-        for row in rows or []
-    ]
-
-
-def _show(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
-
-
-def _show_percent(value: float | None, factor: float) -> str:
-    return "–" if value is None else f"{factor * value:.0f} %"
-
-
-def _show_interval(row: Mapping[str, Any], name: str) -> str:
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
-    return "–" if low is None else f"{low:.2f} to {high:.2f}"
-
-
-def _show_p(p: float | None) -> str:
-    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"

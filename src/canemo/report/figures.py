@@ -9,10 +9,11 @@ from textwrap import fill
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from canemo.records import Fate
@@ -22,13 +23,16 @@ from canemo.report.canvas import (
     INK,
     MUTED,
     RULE,
+    add_legend,
     label_colours,
     new_figure,
     save_figure,
     set_literal_text,
     shorten,
+    show_percent,
     style_axes,
 )
+from canemo.report.rows import Row, draw_rows
 from canemo.report.verdict import Comparison
 from canemo.report.wording import (
     MEASURES,
@@ -38,6 +42,7 @@ from canemo.report.wording import (
     is_missing,
     quote,
 )
+from canemo.run_record import Confusion, SubjectResult
 
 __all__ = [
     "draw_confusion",
@@ -118,7 +123,7 @@ def draw_label_counts(labels_by_subject: Mapping[str, Mapping[str, int]]) -> Fig
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     style_axes(axes, grid="y")
     axes.tick_params(axis="x", length=0, labelsize=6.5)
-    _add_legend(figure, colours)
+    add_legend(figure, _patches(colours))
     return set_literal_text(figure)
 
 
@@ -140,12 +145,12 @@ def draw_ledger(fates_by_label: Mapping[str, Mapping[str, int]]) -> Figure:
     axes.set_yticks(range(len(labels)), labels=[shorten(label) for label in labels])
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+    show_percent(axes.xaxis)
     axes.set_xlabel("share of the frames looked at")
     style_axes(axes)
     axes.tick_params(axis="y", length=0)
     _write_right(axes, [count(total, "frame") for total in totals])
-    _add_legend(figure, {describe_fate(fate): _fate_colour(fate) for fate in fates})
+    add_legend(figure, _patches({describe_fate(fate): _fate_colour(fate) for fate in fates}))
     return set_literal_text(figure)
 
 
@@ -157,65 +162,63 @@ def draw_intervals(levels: Mapping[str, Sequence[Comparison]]) -> Figure:
     levels
         Comparisons by what they were computed on, e.g. ``{"clips": [...], "frames": [...]}``.
     """
-    rows = [(name, item) for name, items in levels.items() for item in items]
-    figure = new_figure(0.7 + 0.24 * len(rows))
-    axes = figure.add_subplot()
-    for y, (name, item) in enumerate(rows):
-        colour = ACCENT if name == next(iter(levels)) else MUTED
-        _draw_interval(axes, y, item, colour)
-    texts = [f"{MEASURES[item.measure]}, {name}" for name, item in rows]
-    axes.set_yticks(range(len(rows)), labels=texts)
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_xlim(0, 1)
-    axes.set_xlabel("dot: value; line: 95 % interval, resampling dogs; tick: chance")
-    style_axes(axes, grid="x")
-    axes.tick_params(axis="y", length=0)
-    return set_literal_text(figure)
+    first = next(iter(levels))
+    rows = [
+        Row(
+            f"{MEASURES[item.measure]}, {name}",
+            item.value,
+            item.interval,
+            tick=item.chance,
+            muted=name != first,
+        )
+        for name, items in levels.items()
+        for item in items
+    ]
+    xlabel = "dot: value; line: 95 % interval, resampling dogs; tick: chance"
+    return draw_rows(rows, xlabel=xlabel, scale="share")
 
 
 def draw_subject_accuracy(
-    subjects: Sequence[Mapping[str, Any]], *, chance: float, majority_label: str
+    subjects: Sequence[SubjectResult], *, chance: float, majority_label: str
 ) -> Figure:
     """Draw the share of each dog's clips classified into their condition, dogs sorted by it.
 
     Parameters
     ----------
     subjects
-        One mapping per dog: ``subject_id``, ``videos``, ``accuracy``, ``labels``.
+        One per dog.
     chance
         Share of clips that always answering `majority_label` would get right.
     majority_label
         The most frequent label; the tick of each dog is its share of clips with this label.
     """
-    rows = sorted(subjects, key=lambda row: (-row["accuracy"], str(row["subject_id"])))
+    rows = sorted(subjects, key=lambda row: (-row.accuracy, row.subject_id))
     row_in = min(0.17, 6.2 / max(len(rows), 1))
     figure = new_figure(0.7 + row_in * len(rows))
     axes = figure.add_subplot()
     y = np.arange(len(rows))
-    accuracy = np.array([row["accuracy"] for row in rows])
-    constant = np.array(
-        [row["labels"].get(majority_label, 0) / max(row["videos"], 1) for row in rows]
-    )
+    accuracy = np.array([row.accuracy for row in rows])
+    constant = np.array([row.labels.get(majority_label, 0) / max(row.videos, 1) for row in rows])
     axes.hlines(y, 0, accuracy, color=RULE, linewidth=1)
     axes.axvline(chance, color=INK, linewidth=1, linestyle=(0, (4, 3)))
     axes.scatter(constant, y, marker="|", s=34, color=MUTED, linewidths=1.4, zorder=3)
     axes.scatter(accuracy, y, s=26, color=ACCENT, zorder=4, clip_on=False)
     _label_subject_rows(axes, rows, font_pt=min(7.5, 44 * row_in))
     axes.set_xlim(0, 1)
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+    show_percent(axes.xaxis)
     axes.set_xlabel("clips classified into the condition they were filmed in")
     return set_literal_text(figure)
 
 
-def draw_confusion(confusion: Mapping[str, Any]) -> Figure:
+def draw_confusion(confusion: Confusion) -> Figure:
     """Draw a confusion matrix: counts, shaded by the share of their row.
 
     Parameters
     ----------
     confusion
-        ``labels`` and ``counts``, rows being the condition filmed.
+        Rows are the condition filmed.
     """
-    labels, counts = list(confusion["labels"]), np.asarray(confusion["counts"], dtype=float)
+    labels, counts = list(confusion.labels), np.asarray(confusion.counts, dtype=float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side_in = min(1.7 + 0.75 * len(labels), CHART_WIDTH_IN)
     figure = new_figure(side_in - 0.6, width_in=side_in)
@@ -283,7 +286,7 @@ def draw_timeline(
     axes.set_title(shorten(title, 70), loc="left", fontsize=8.5, color=INK)
     style_axes(axes, grid="y")
     if missing:
-        _add_legend(figure, {describe_fate(fate): _fate_colour(fate) for fate in missing})
+        add_legend(figure, _patches({describe_fate(fate): _fate_colour(fate) for fate in missing}))
     return set_literal_text(figure)
 
 
@@ -337,15 +340,15 @@ def _name_subjects(axes: Axes, subjects: Sequence[str]) -> None:
     axes.set_xticks(range(len(subjects)), labels=names, rotation=90 if steep else 0)
 
 
-def _label_subject_rows(axes: Axes, rows: Sequence[Mapping[str, Any]], *, font_pt: float) -> None:
+def _label_subject_rows(axes: Axes, rows: Sequence[SubjectResult], *, font_pt: float) -> None:
     style_axes(axes, grid="x")
     axes.set_ylim(len(rows) - 0.4, -0.6)
     named = len(rows) <= _MAX_NAMED_SUBJECTS
-    names = [shorten(str(row["subject_id"]), 18) for row in rows] if named else []
+    names = [shorten(row.subject_id, 18) for row in rows] if named else []
     axes.set_yticks(range(len(names)), labels=names)
     axes.tick_params(axis="y", length=0, labelsize=font_pt)
     if named:
-        _write_right(axes, [count(row["videos"], "clip") for row in rows], font_pt=font_pt - 0.5)
+        _write_right(axes, [count(row.videos, "clip") for row in rows], font_pt=font_pt - 0.5)
 
 
 def _write_right(axes: Axes, texts: Sequence[str], *, font_pt: float = 7.5) -> None:
@@ -376,14 +379,6 @@ def _write_cell(axes: Axes, row: int, column: int, *, number: int, share: float)
     )
 
 
-def _draw_interval(axes: Axes, y: int, item: Comparison, colour: str) -> None:
-    if item.interval is not None:
-        axes.hlines(y, *item.interval, color=colour, linewidth=2.2)
-    if item.value is not None:
-        axes.scatter([item.value], [y], s=26, color=colour, zorder=4, clip_on=False)
-    axes.scatter([item.chance], [y], marker="|", s=90, color=INK, linewidths=1.4, zorder=3)
-
-
 def _draw_missing(axes: Axes, times: NDArray[np.float64], fates: Sequence[str]) -> list[str]:
     """Mark below the curve the frames that gave no probability; return their fates."""
     missing = [fate for fate in _order_fates(set(fates)) if fate != Fate.USED]
@@ -411,21 +406,5 @@ def _fate_colour(fate: str) -> str:
     return {str(key): colour for key, colour in _FATE_COLOURS.items()}.get(fate, MUTED)
 
 
-def _add_legend(figure: Figure, colours: Mapping[str, str]) -> None:
-    """Put a frameless legend of colour patches under the chart."""
-    names = [shorten(name, 40) for name in colours]
-    longest = max(map(len, names), default=0)
-    handles = [Patch(facecolor=colour) for colour in colours.values()]
-    legend = figure.legend(
-        handles,
-        [f" {name}" for name in names],  # a leading "_" would hide the entry
-        loc="outside lower center",
-        ncols=max(1, min(len(colours), 76 // (longest + 4))),
-        frameon=False,
-        fontsize=8,
-        handlelength=1.0,
-        handleheight=1.0,
-        columnspacing=1.6,
-        handletextpad=0.3,
-    )
-    legend.set_in_layout(True)
+def _patches(colours: Mapping[str, str]) -> dict[str, Artist]:
+    return {name: Patch(facecolor=colour) for name, colour in colours.items()}

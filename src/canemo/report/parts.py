@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from matplotlib.figure import Figure
 
 from canemo.report.rows import GRID_SIDE, Row, draw_rows
+from canemo.report.tables import COUNT, Column, Table, describe_measures, describe_records
 from canemo.report.wording import (
     count,
     describe_frames,
-    format_interval,
     format_measure,
     format_percent,
 )
@@ -40,20 +39,28 @@ _PARTS: Mapping[str, tuple[str, tuple[int, ...]]] = {
 }
 
 
-def describe_parts(metrics: RunMetrics) -> dict[str, Any] | None:
-    """Return what the report says of the settings on offer; None where there was but one."""
+def describe_parts(metrics: RunMetrics) -> Table | None:
+    """Return what each setting on offer reaches alone; None where there was but one."""
     parts = _list_parts(metrics)
     if len(parts) < 2:
         return None
-    several_parts = len({part.pooling for part in parts}) > 1
-    what = "part of the picture" if several_parts else "frames"
-    return {
-        "title": f"Which {what} carried the result",
-        "several_parts": several_parts,
-        "several_frames": len({part.frames for part in parts}) > 1,
-        "rows": [_tabulate_part(part) for part in parts],
-        "optimism": describe_optimism(metrics),
-    }
+    columns = [
+        Column("part", "Part", "what the model saw", at=lambda part: name_pooling(part.pooling)),
+        Column(
+            "frames", "Frames", "those that counted", at=lambda part: _shorten_frames(part.frames)
+        ),
+        *describe_measures("balanced_accuracy", "auroc"),
+        Column("chosen", "Folds", "folds that chose it", COUNT),
+    ]
+    if len({part.frames for part in parts}) == 1:
+        del columns[1]
+    caption = "The same in numbers, with the number of folds that chose each."
+    return describe_records(caption, columns, parts, style="result")
+
+
+def vary_parts(metrics: RunMetrics) -> bool:
+    """Tell whether parts of the picture were on offer, not frames alone."""
+    return len({part.pooling for part in _list_parts(metrics)}) > 1
 
 
 def list_part_charts(metrics: RunMetrics) -> dict[str, tuple[Figure | None, str]]:
@@ -157,16 +164,3 @@ def _shorten_frames(rule: str) -> str:
     if kind in ("score", "sharp"):
         return f"{'sharpest' if kind == 'sharp' else 'best'} {100 * float(number):g} %"
     return f"{number} frames" if kind == "even" else rule
-
-
-def _tabulate_part(part: SweepPart) -> dict[str, Any]:
-    cells = [
-        (format_measure(name, part.of(name)), format_interval(name, part.interval.of(name)))
-        for name in ("balanced_accuracy", "auroc")
-    ]
-    return {
-        "name": name_pooling(part.pooling),
-        "frames": _shorten_frames(part.frames),
-        "cells": cells,
-        "chosen": part.chosen,
-    }

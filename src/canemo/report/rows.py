@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, DrawingArea
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import PercentFormatter
 
 from canemo.report.canvas import (
     ACCENT,
@@ -19,6 +19,7 @@ from canemo.report.canvas import (
     new_figure,
     set_literal_text,
     shorten,
+    show_percent,
     style_axes,
 )
 
@@ -30,7 +31,7 @@ _SCHEME_PT = GRID_SIDE * _CELL_PT
 
 @dataclass(frozen=True)
 class Row:
-    """One row: a value with its interval and, in grey, a second value.
+    """One row: a value with its interval, in grey a second value, and a tick at its own chance.
 
     `cells` are those of a 4 x 4 grid over the crop that are filled in the scheme beside the name;
     they count from 0 in reading order. None draws no scheme.
@@ -40,12 +41,18 @@ class Row:
     value: float | None
     interval: tuple[float, float] | None = None
     second: float | None = None
+    tick: float | None = None
     muted: bool = False
     cells: tuple[int, ...] | None = None
 
 
 def draw_rows(
-    rows: Sequence[Row], *, chance: float, xlabel: str, width_in: float = CHART_WIDTH_IN
+    rows: Sequence[Row],
+    *,
+    xlabel: str,
+    chance: float | None = None,
+    scale: Literal["percent", "share", "free"] = "percent",
+    width_in: float = CHART_WIDTH_IN,
 ) -> Figure:
     """Draw each row's value and interval beside the value of chance.
 
@@ -53,22 +60,27 @@ def draw_rows(
     ----------
     rows
         Top to bottom.
-    chance
-        Value of chance, a dashed line.
     xlabel
-        What is measured, from 0 to 100 %.
+        What is measured.
+    chance
+        Value of chance, a dashed line; None draws none.
+    scale
+        ``"percent"`` from 0 to 100 %, ``"share"`` from 0 to 1, ``"free"`` as the values lie.
     width_in
         Width of the figure [inches].
     """
     figure = new_figure(0.62 + _ROW_IN * len(rows), width_in=width_in)
     axes = figure.add_subplot()
-    axes.axvline(chance, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+    if chance is not None:
+        axes.axvline(chance, color=INK, linewidth=1, linestyle=(0, (4, 3)))
     for y, row in enumerate(rows):
         _draw_row(axes, y, row)
-    axes.set_yticks(range(len(rows)), labels=[shorten(row.name, 46) for row in rows])
+    axes.set_yticks(range(len(rows)), labels=[shorten(row.name, 64) for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_xlim(0, 1)
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %", decimals=0))
+    if scale != "free":
+        axes.set_xlim(0, 1)
+    if scale == "percent":
+        show_percent(axes.xaxis)
     axes.set_xlabel(xlabel)
     style_axes(axes, grid="x")
     drawn = any(row.cells is not None for row in rows)
@@ -84,6 +96,8 @@ def _draw_row(axes: Axes, y: int, row: Row) -> None:
         axes.scatter([row.second], [y], s=20, color="#b4b4b4", zorder=3, clip_on=False)
     if row.value is not None:
         axes.scatter([row.value], [y], s=26, color=colour, zorder=4, clip_on=False)
+    if row.tick is not None:
+        axes.scatter([row.tick], [y], marker="|", s=90, color=INK, linewidths=1.4, zorder=3)
     if row.cells is not None:
         _draw_scheme(axes, y, row.cells)
 

@@ -22,6 +22,14 @@ MEASURES = {
     "auroc": "AUROC",
 }
 
+MEANINGS = {
+    "accuracy": "share classified into the condition they were filmed in",
+    "balanced_accuracy": "the same, each condition weighing as much as the others",
+    "macro_f1": "harmonic mean of precision and recall, averaged over conditions",
+    "auroc": "how often one of two conditions is given more of its probability than the other",
+}
+"""What each of `MEASURES` is."""
+
 P_LEVEL = 0.05
 """A p above this cannot be told from chance."""
 

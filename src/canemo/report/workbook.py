@@ -1,0 +1,138 @@
+"""Tables as files: a workbook with a sheet for each and one that says what columns are; LaTeX."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import xlsxwriter
+from xlsxwriter.format import Format as CellFormat
+from xlsxwriter.worksheet import Worksheet
+
+from canemo.errors import ConfigError
+from canemo.files import write_atomically
+from canemo.report.tables import Column, Line, Table, format_latex
+from canemo.report.wording import is_missing
+
+LEGEND_SHEET = "columns"
+_LONGEST_NAME = 31
+_CREATED = datetime(2000, 1, 1)
+"""Written into every workbook, so that the same tables always give the same bytes."""
+
+
+def write_workbook(path: Path, tables: Mapping[str, Table]) -> Path:
+    """Write tables, by the name of their sheet, as an .xlsx file, and return its path.
+
+    Notes
+    -----
+    Numbers are numbers, with a format that shows them as the report does; an interval takes two
+    columns. Whatever is text stays text, also where it looks like a formula or an address.
+    """
+    buffer = io.BytesIO()
+    with xlsxwriter.Workbook(buffer, {"in_memory": True}) as book:
+        book.set_properties({"created": _CREATED})
+        names = _name_sheets(tables)
+        formats = _Formats(book)
+        _write_legend(book.add_worksheet(LEGEND_SHEET), names, tables, formats)
+        for key, table in tables.items():
+            _write_table(book.add_worksheet(names[key]), table, formats)
+    return write_atomically(path, buffer.getvalue())
+
+
+def write_tables(path: Path, tables: Mapping[str, Table]) -> Path:
+    """Write tables in the form that the name of the file asks for, and return its path.
+
+    Raises
+    ------
+    ConfigError
+        It ends neither in .xlsx nor in .tex.
+    """
+    if path.suffix == ".xlsx":
+        return write_workbook(path, tables)
+    if path.suffix == ".tex":
+        return write_atomically(path, "\n\n".join(map(format_latex, tables.values())) + "\n")
+    raise ConfigError(f"{path}: tables are written as .xlsx or .tex; end the name in one of them")
+
+
+class _Formats:
+    """The cell formats of a workbook, each made once."""
+
+    def __init__(self, book: xlsxwriter.Workbook) -> None:
+        self._book = book
+        self._made: dict[str, CellFormat] = {}
+        self.heading = book.add_format({"bold": True, "text_wrap": True, "valign": "top"})
+        self.wrapped = book.add_format({"text_wrap": True, "valign": "top"})
+
+    def find(self, number_format: str) -> CellFormat:
+        if number_format not in self._made:
+            self._made[number_format] = self._book.add_format({"num_format": number_format})
+        return self._made[number_format]
+
+
+def _name_sheets(tables: Mapping[str, Table]) -> dict[str, str]:
+    """Return a name for each sheet that workbooks take: short, without signs, told apart."""
+    names: dict[str, str] = {}
+    taken = {LEGEND_SHEET}
+    for key in tables:
+        stem = re.sub(r"[\[\]:*?/\\']", " ", key).strip()[:_LONGEST_NAME] or "table"
+        name, number = stem, 2
+        while name.casefold() in taken:
+            name, number = f"{stem[: _LONGEST_NAME - 4]} {number}", number + 1
+        taken.add(name.casefold())
+        names[key] = name
+    return names
+
+
+def _write_legend(
+    sheet: Worksheet, names: Mapping[str, str], tables: Mapping[str, Table], formats: _Formats
+) -> None:
+    """Write what each table shows and what each of its columns means."""
+    lines = [("sheet", "column", "meaning", "unit")]
+    for key, table in tables.items():
+        lines.append((names[key], "", table.description, ""))
+        lines += [
+            (names[key], heading, meaning, column.unit)
+            for column in table.columns
+            for heading, meaning in column.split_headings()
+        ]
+    for place, line in enumerate(lines):
+        for across, text in enumerate(line):
+            _write_cell(sheet, place, across, text, formats.wrapped if place else formats.heading)
+    for across, width in enumerate((22, 30, 90, 18)):
+        sheet.set_column(across, across, width)
+    sheet.freeze_panes(1, 0)
+
+
+def _write_table(sheet: Worksheet, table: Table, formats: _Formats) -> None:
+    headings = [heading for column in table.columns for heading, _ in column.split_headings()]
+    for across, heading in enumerate([table.groups, *headings] if table.groups else headings):
+        sheet.write_string(0, across, heading, formats.heading)
+    for place, row in enumerate(table.rows, start=1):
+        cells: list[tuple[Column | None, Any]] = [(None, row.group)] if table.groups else []
+        cells += [(column, value) for column in table.columns for value in column.split(row)]
+        for across, (column, value) in enumerate(cells):
+            _write_cell(sheet, place, across, value, _choose_format(column, row, formats))
+    sheet.freeze_panes(1, 1)
+    sheet.autofit(400)
+
+
+def _choose_format(column: Column | None, row: Line, formats: _Formats) -> CellFormat:
+    form = None if column is None else column.choose_format(row)
+    return formats.find("General" if form is None else form.workbook)
+
+
+def _write_cell(
+    sheet: Worksheet, place: int, across: int, value: Any, cell_format: CellFormat
+) -> None:
+    """Write a value as what it is; nothing where it is missing."""
+    if isinstance(value, bool):
+        sheet.write_boolean(place, across, value)
+    elif isinstance(value, str):
+        if value:
+            sheet.write_string(place, across, value, cell_format)
+    elif not is_missing(value):
+        sheet.write_number(place, across, value, cell_format)
