@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -72,23 +72,6 @@ def show_progress() -> Iterator[Callable[[str, int, int], None]]:
 def command_line() -> str:
     """Return the command as it was typed, without the folder of the program."""
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-
-
-def format_verification(found: Mapping[str, Any]) -> str:
-    """Return what came out of computing a run's numbers again, a line per part."""
-    bad = [name for name, same in found["files"].items() if not same]
-    lines = [f"files           {len(found['files']) - len(bad)} of {len(found['files'])} unchanged"]
-    lines += [f"  changed or missing: {name}" for name in bad]
-    if found["predictions"] is not None:
-        lines.append(f"predictions     differ by at most {found['predictions']:.2g}")
-    for name, section in found["sections"].items():
-        lines.append(f"{name:<15} {section['agree']} of {section['numbers']} agree")
-        lines += [
-            f"  {each['key']}: {each['stored']} stored, {each['recomputed']} recomputed"
-            for each in section["differ"]
-        ]
-    lines += [f"note: {note}" for note in found["notes"]]
-    return "\n".join([*lines, "everything agrees" if found["agrees"] else "NOT everything agrees"])
 
 
 def to_record(item: Any) -> dict[str, Any]:

@@ -90,9 +90,10 @@ def verify(
 ) -> None:
     """Compute every number of a run again, without its videos, and say which agree."""
     from canemo import bundles, terminal
+    from canemo.report.verification import format_verification
 
     with terminal.show_progress() as progress:
         found = bundles.verify_run(run, progress=progress)
-    typer.echo(json.dumps(found, indent=1) if as_json else terminal.format_verification(found))
+    typer.echo(json.dumps(found, indent=1) if as_json else format_verification(found))
     if not found["agrees"]:
         raise typer.Exit(1)
