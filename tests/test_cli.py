@@ -195,7 +195,7 @@ def test_compare_two_methods(canemo, study):
         "--set", "sequence.epochs=5",
     )  # fmt: skip
     assert code == 0
-    assert "logistic minus sequence_mean" in out
+    assert "logistic – sequence_mean" in out
     assert (study / "comparisons" / "models" / "report.html").is_file()
     content = json.loads((study / "comparisons" / "models" / "comparison.json").read_text())
     assert [model["name"] for model in content["models"]] == ["logistic", "sequence_mean"]
@@ -219,7 +219,7 @@ def test_compare_finished_runs_without_their_videos(canemo, study):
     code, out, _ = canemo("compare", *runs)
     assert code == 0
     assert out.startswith("6 clips of 3 dogs")
-    assert "a minus b" in out
+    assert "a – b" in out
     content = json.loads(canemo("compare", *runs, "--seed", 1, "--json")[1])
     metrics = json.loads((runs[0] / "metrics.json").read_text())
     assert content["runs"][0]["accuracy"] == metrics["levels"]["video"]["accuracy"]

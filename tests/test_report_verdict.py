@@ -234,7 +234,7 @@ def test_result_block_has_both_levels_and_the_warnings() -> None:
     block = format_result_block(record(metrics))
     assert block.startswith("On dogs it had never seen")
     assert block.index("256 clips") < block.index("3,328 frames")
-    assert "83.1 %   76.1 to 89.7 %     66.0 %" in block
+    assert "Accuracy 83.1 % 76.1 to 89.7 % 66.0 %" in " ".join(block.split())
     assert block.endswith("Warning: One clip could not be opened.")
 
 
