@@ -376,7 +376,7 @@ def _make_protocol(n_subjects: int, positive_label: str) -> dict[str, Any]:
         "penalties": [0.001, 0.01, 0.1, 1.0, 10.0],
         "penalty_chosen": [0.1 if i % 4 else 1.0 for i in range(n_subjects)],
         "temperature_chosen": [0.5 if i % 3 else 1.0 for i in range(n_subjects)],
-        "interval": "BCa",
+        "interval": "log-odds t",
         "class_weight": "balanced",
         "sampling": "5 frames per second",
         "resamples": 2000,

@@ -92,7 +92,8 @@ def test_discriminant_is_described_with_its_choices() -> None:
         "The pooling of the embedding (from cls, upper and lower) and the frames of a clip that "
         "count (from all frames and the 50 % of frames with the highest sharpness) were chosen "
         "together with the penalty, in the same inner folds.",
-        "95 % intervals from 2,000 bootstrap resamples of dogs (bias-corrected and accelerated)",
+        "95 % intervals from 2,000 bootstrap resamples of dogs (bootstrap "
+        "standard error with Student’s t, on the scale of log-odds)",
         "The labels of whole clips were moved within each dog, 1,000 times at random",
         "A probe that sees session, duration and brightness and nothing else of the picture",
         "Brier score 0.132",

@@ -268,8 +268,7 @@ def test_wording() -> None:
     assert format_interval("auroc", None) == "–"
     assert [format_seconds(s) for s in (4.2, 200, 7500)] == ["4.2 s", "3 min 20 s", "2 h 5 min"]
     assert write_sentence("each dog was moved. ") == "Each dog was moved."
-    assert describe_interval(None) == "percentiles"
-    assert describe_interval("BCa") == "bias-corrected and accelerated"
+    assert describe_interval("log-odds t").startswith("bootstrap standard error")
     assert describe_interval("own kind") == "own kind"
 
 

@@ -74,12 +74,12 @@ def runs(tmp_path):
 
 def test_identical_predictions_differ_by_nothing(runs):
     content = compare_runs([make_run(runs / "a", by_chance), make_run(runs / "b", by_chance)])
-    [pair] = content["pairs"]
-    assert (pair["first"], pair["second"]) == ("a", "b")
-    assert pair["difference"] == dict.fromkeys(SCORES, 0.0)
-    assert pair["interval"] == {name: [0.0, 0.0] for name in SCORES}
-    assert (pair["p"], pair["p_holm"], pair["effect_size"]) == (1.0, 1.0, None)
-    assert content["warnings"] == []
+    [pair] = content.pairs
+    assert (pair.first, pair.second) == ("a", "b")
+    assert pair.difference.to_dict() == dict.fromkeys(SCORES, 0.0)
+    assert pair.interval.to_dict() == {name: [0.0, 0.0] for name in SCORES}
+    assert (pair.p, pair.p_holm, pair.effect_size) == (1.0, 1.0, None)
+    assert content.warnings == ()
 
 
 def test_run_that_is_always_right_beats_one_that_guesses(runs):
@@ -88,28 +88,29 @@ def test_run_that_is_always_right_beats_one_that_guesses(runs):
 
     first, second = make_run(runs / "good", mostly), make_run(runs / "bad", by_chance)
     content = compare_runs([first, str(second)])
-    [pair] = content["pairs"]
+    [pair] = content.pairs
     by_dog = np.array([0.25, *[0.5] * 5])
-    assert pair["difference"]["accuracy"] == pytest.approx(by_dog.mean())
-    assert pair["p"] == pair["p_holm"] == 2 / 2**SUBJECTS
-    assert (pair["flips"], pair["exact"]) == (2**SUBJECTS, True)
-    assert pair["effect_size"] == pytest.approx(by_dog.mean() / by_dog.std(ddof=1))
-    assert pair["interval"]["accuracy"][0] > 0
-    good, bad = content["runs"]
-    assert (good["accuracy"], bad["accuracy"]) == (23 / 24, 0.5)
-    assert (good["folder"], bad["folder"]) == (str(first), str(second))
-    assert good["protocol"] == {
+    assert pair.difference.accuracy == pytest.approx(by_dog.mean())
+    assert pair.p == pair.p_holm == 2 / 2**SUBJECTS
+    assert (pair.flips, pair.exact) == (2**SUBJECTS, True)
+    assert pair.effect_size == pytest.approx(by_dog.mean() / by_dog.std(ddof=1))
+    assert pair.interval.accuracy[0] > 0
+    good, bad = content.runs
+    assert (good.accuracy, bad.accuracy) == (23 / 24, 0.5)
+    assert (good.folder, bad.folder) == (str(first), str(second))
+    assert good.protocol.to_dict() == {
         "backbone": "dino_vits8", "method": "logistic", "split": "loso", "seed": 3,
     }  # fmt: skip
-    assert good["interval"]["accuracy"][0] < 23 / 24 < good["interval"]["accuracy"][1]
-    assert (content["videos"], content["subjects"], content["left_out"]) == (24, 6, 0)
+    assert good.interval.accuracy[0] < 23 / 24 < good.interval.accuracy[1]
+    assert (content.videos, content.subjects, content.left_out) == (24, 6, 0)
 
 
 def test_turning_the_order_round_turns_the_signs_only(runs):
     folders = [make_run(runs / "a"), make_run(runs / "b", by_chance)]
-    [there], [back] = (compare_runs(each)["pairs"] for each in (folders, folders[::-1]))
-    assert there["p"] == back["p"]
-    assert there["difference"] == {name: -value for name, value in back["difference"].items()}
+    [there], [back] = (compare_runs(each).pairs for each in (folders, folders[::-1]))
+    assert there.p == back.p
+    turned = {name: -value for name, value in back.difference.to_dict().items()}
+    assert there.difference.to_dict() == turned
 
 
 def test_three_runs_are_corrected_for_three_pairs(runs):
@@ -118,14 +119,14 @@ def test_three_runs_are_corrected_for_three_pairs(runs):
 
     folders = [make_run(runs / name, right) for name, right in
                (("a", always), ("b", by_chance), ("c", weaker))]  # fmt: skip
-    pairs = compare_runs(folders)["pairs"]
-    assert [(pair["first"], pair["second"]) for pair in pairs] == [
+    pairs = compare_runs(folders).pairs
+    assert [(pair.first, pair.second) for pair in pairs] == [
         ("a", "b"), ("a", "c"), ("b", "c"),
     ]  # fmt: skip
     least = 2 / 2**SUBJECTS
-    assert [pair["p"] for pair in pairs] == [least, least, 1.0]
-    assert [pair["p_holm"] for pair in pairs] == [3 * least, 3 * least, 1.0]
-    assert [pair["p_holm"] for pair in pairs] == adjust_holm([pair["p"] for pair in pairs])
+    assert [pair.p for pair in pairs] == [least, least, 1.0]
+    assert [pair.p_holm for pair in pairs] == [3 * least, 3 * least, 1.0]
+    assert [pair.p_holm for pair in pairs] == adjust_holm([pair.p for pair in pairs])
 
 
 def test_three_labels(runs):
@@ -136,9 +137,9 @@ def test_three_labels(runs):
     tables = [tabulate(right, labels=labels, clips=6) for right in (always, half)]
     content = compare_runs([make_run(runs / name, table=table)
                             for name, table in zip("ab", tables, strict=True)])  # fmt: skip
-    assert [run["accuracy"] for run in content["runs"]] == [1.0, 0.5]
-    assert content["runs"][0]["auroc"] == 1.0
-    assert content["pairs"][0]["p"] == 2 / 2**SUBJECTS
+    assert [run.accuracy for run in content.runs] == [1.0, 0.5]
+    assert content.runs[0].auroc == 1.0
+    assert content.pairs[0].p == 2 / 2**SUBJECTS
 
 
 def test_content_is_json_and_repeats_itself(runs):
@@ -147,10 +148,11 @@ def test_content_is_json_and_repeats_itself(runs):
 
     folders = [make_run(runs / "a"), make_run(runs / "b", uneven)]
     content = compare_runs(folders)
-    assert json.loads(json.dumps(content, allow_nan=False)) == content
-    assert content["schema"] == 1
-    assert set(content) == {
-        "schema", "runs", "videos", "subjects", "left_out", "pairs", "warnings",
+    written = content.to_dict()
+    assert json.loads(json.dumps(written, allow_nan=False)) == written
+    assert (written["format"], written["schema"]) == ("canemo.runs_comparison", 2)
+    assert set(written) == {
+        "format", "schema", "runs", "videos", "subjects", "left_out", "pairs", "warnings",
     }  # fmt: skip
     assert compare_runs(folders) == content == canemo.compare_runs(folders)
     assert compare_runs(folders, resamples=500, seed=3) == content  # those of the first run
@@ -164,7 +166,7 @@ def test_videos_are_matched_by_name_and_not_by_place(runs):
     table = tabulate(by_chance)
     turned = table.iloc[::-1].reset_index(drop=True)
     content = compare_runs([make_run(runs / "a", table=table), make_run(runs / "b", table=turned)])
-    assert content["pairs"][0]["difference"]["accuracy"] == 0
+    assert content.pairs[0].difference.accuracy == 0
 
 
 def test_videos_that_one_run_did_not_test_are_left_out_and_counted(runs):
@@ -174,10 +176,10 @@ def test_videos_that_one_run_did_not_test_are_left_out_and_counted(runs):
     content = compare_runs(
         [make_run(runs / "a", table=without), make_run(runs / "b", table=wrong_there)]
     )
-    assert (content["videos"], content["left_out"]) == (22, 2)
-    assert [run["accuracy"] for run in content["runs"]] == [1.0, 1.0]
-    assert content["pairs"][0]["difference"]["accuracy"] == 0
-    [warning] = content["warnings"]
+    assert (content.videos, content.left_out) == (22, 2)
+    assert [run.accuracy for run in content.runs] == [1.0, 1.0]
+    assert content.pairs[0].difference.accuracy == 0
+    [warning] = content.warnings
     assert warning.startswith("2 videos that not every run tested left out: d0c0, d5c3")
 
 
@@ -185,12 +187,12 @@ def test_one_common_subject_leaves_nothing_to_test(runs):
     tables = [tabulate(right, subjects=1) for right in (always, by_chance)]
     content = compare_runs([make_run(runs / name, table=table)
                             for name, table in zip("ab", tables, strict=True)])  # fmt: skip
-    [pair] = content["pairs"]
-    assert pair["p"] is pair["p_holm"] is pair["effect_size"] is None
-    assert pair["interval"] == dict.fromkeys(SCORES)
-    assert pair["difference"]["accuracy"] == 0.5
-    assert content["runs"][0]["interval"] == dict.fromkeys(SCORES)
-    assert "one subject" in content["warnings"][0]
+    [pair] = content.pairs
+    assert pair.p is pair.p_holm is pair.effect_size is None
+    assert pair.interval.to_dict() == dict.fromkeys(SCORES)
+    assert pair.difference.accuracy == 0.5
+    assert content.runs[0].interval.to_dict() == dict.fromkeys(SCORES)
+    assert "one subject" in content.warnings[0]
     last = format_run_comparison(content).splitlines()
     line = next(line for line in last if line.startswith("a – b"))
     assert line.split() == ["a", "–", "b", "+50.0", "+50.0", "+0.500", "–", "–", "–"]
@@ -198,7 +200,7 @@ def test_one_common_subject_leaves_nothing_to_test(runs):
 
 def test_other_folds_are_a_warning(runs):
     folders = [make_run(runs / "a"), make_run(runs / "b", kind="kfold:2"), make_run(runs / "c")]
-    [warning] = compare_runs(folders)["warnings"]
+    [warning] = compare_runs(folders).warnings
     assert warning.startswith("the dogs of b were split otherwise than those of a")
     assert "also come from the folds" in warning
 
@@ -210,7 +212,7 @@ def test_order_of_folds_does_not_matter(runs):
     split["folds"].reverse()
     path.write_text(json.dumps(split))
     assert load_split(path) != load_split(folders[0] / "split.json")
-    assert compare_runs(folders)["warnings"] == []
+    assert compare_runs(folders).warnings == ()
 
 
 def test_warnings_of_the_runs_are_passed_on(runs):
@@ -218,21 +220,21 @@ def test_warnings_of_the_runs_are_passed_on(runs):
         make_run(runs / "a", warnings=["weights are random", "few dogs"]),
         make_run(runs / "b", warnings=["few dogs"]),
     ]
-    assert compare_runs(folders)["warnings"] == ["a: weights are random", "few dogs"]
+    assert compare_runs(folders).warnings == ("a: weights are random", "few dogs")
 
 
 def test_runs_of_the_same_name_are_told_apart(tmp_path):
     places = [("x", "x"), ("y", "y"), ("z", "y")]
     folders = [make_run(tmp_path / place / "runs" / "vit", study=name) for place, name in places]
     other = make_run(tmp_path / "x" / "runs" / "cnn", study="x")
-    names = [run["name"] for run in compare_runs([*folders, other], resamples=100)["runs"]]
+    names = [run.name for run in compare_runs([*folders, other], resamples=100).runs]
     assert names == ["x/vit", "y/vit", "y/vit (2)", "cnn"]
 
 
 def test_run_is_compared_with_its_copy_elsewhere(runs, tmp_path):
     first = make_run(runs / "a")
     copied = shutil.copytree(first, tmp_path / "moved")
-    assert compare_runs([first, copied])["pairs"][0]["p"] == 1
+    assert compare_runs([first, copied]).pairs[0].p == 1
 
 
 def test_nothing_is_written(runs):

@@ -20,13 +20,18 @@ from canemo.predictions import PROBABILITY, select_level
 from canemo.report.comparison import describe_pairs
 from canemo.report.tables import Column, describe_measures, describe_records, format_text
 from canemo.report.wording import count, join_words
-from canemo.run_record import PREDICTIONS_FILE, Pair, RunMetrics, RunRecord, read_run
+from canemo.run_record import (
+    PREDICTIONS_FILE,
+    RunMetrics,
+    RunRecord,
+    RunsComparison,
+    WhatRan,
+    read_run,
+)
 from canemo.splits import load_split
 
-RUN_PAIRS_SCHEMA = 1
 SPLIT_FILE = "split.json"
 SHOWN_VIDEOS = 5
-_KEPT_PROTOCOL = ("backbone", "method", "split", "seed")
 _SCORES = ("accuracy", "balanced_accuracy", "auroc")
 _IDENTITY = ["subject_id", "label"]
 
@@ -45,7 +50,7 @@ class _TestedRun:
 
 def compare_runs(
     run_dirs: Sequence[Path | str], *, resamples: int | None = None, seed: int | None = None
-) -> dict[str, Any]:
+) -> RunsComparison:
     """Compare finished runs of one study, or of copies of it, on the videos that all tested.
 
     Parameters
@@ -58,8 +63,8 @@ def compare_runs(
 
     Returns
     -------
-    dict
-        Ready for JSON: ``runs`` with their scores by video, ``pairs`` with every difference (first
+    RunsComparison
+        ``runs`` with their scores by video, ``pairs`` with every difference (first
         minus second), its interval, p, p after Holm over all pairs and effect size; ``videos`` and
         ``subjects`` that all runs tested, ``left_out`` videos that only some did, ``warnings``.
 
@@ -91,8 +96,7 @@ def compare_runs(
     }
     settings = _choose_resampling(runs[0], resamples=resamples, seed=seed)
     subjects = len(set(videos[next(iter(videos))].subject_ids))
-    return {
-        "schema": RUN_PAIRS_SCHEMA,
+    content = {
         "runs": [_describe_run(name, named[name], videos[name], settings) for name in named],
         "videos": len(common),
         "subjects": subjects,
@@ -105,18 +109,18 @@ def compare_runs(
             *_pass_on_warnings(named),
         ],
     }
+    return RunsComparison.model_validate(content)
 
 
-def format_run_comparison(content: Mapping[str, Any]) -> str:
+def format_run_comparison(content: RunsComparison) -> str:
     """Return what `compare_runs` found as two tables: the runs, and their differences."""
-    what = f"{count(content['videos'], 'clip')} of {count(content['subjects'], 'dog')}"
+    what = f"{count(content.videos, 'clip')} of {count(content.subjects, 'dog')}"
     columns = (Column("name", "Run"), *describe_measures(*_SCORES))
-    pairs = [Pair.model_validate(pair) for pair in content["pairs"]]
     parts = [
         f"{what}, tested by every run with probes that had not seen the dog",
-        format_text(describe_records("", columns, content["runs"]), is_captioned=False),
-        format_text(describe_pairs(pairs)),
-        "\n".join(f"Warning: {warning}" for warning in content["warnings"]),
+        format_text(describe_records("", columns, content.runs), is_captioned=False),
+        format_text(describe_pairs(content.pairs)),
+        "\n".join(f"Warning: {warning}" for warning in content.warnings),
     ]
     return "\n\n".join(filter(None, parts))
 
@@ -256,7 +260,7 @@ def _describe_run(
     return {
         "name": name,
         "folder": run.given,
-        "protocol": {key: getattr(run.metrics.protocol, key) for key in _KEPT_PROTOCOL},
+        "protocol": {key: getattr(run.metrics.protocol, key) for key in WhatRan.model_fields},
         **{key: level[key] for key in (*_SCORES, "interval")},
     }
 

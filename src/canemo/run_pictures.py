@@ -63,7 +63,7 @@ def draw_examples(work: Work, fitted: Fitted, figures_dir: Path, *, progress: Pr
     sheet = draw_picture_rows(grid, scale_title=CAM_SCALE)
     save_figure(sheet, figures_dir / "eigencam.png")
     if isinstance(fitted.classifier, Probe):
-        label = work.metrics["protocol"]["positive_label"]
+        label = work.metrics.protocol.positive_label
         decision = Decision(fitted.classifier, fitted.material.pooling, label)
         try:
             _draw_decision(few, backbone, decision, figures_dir / "decision.png")

@@ -53,6 +53,12 @@ RUN = Format("canemo.run", 2, "a finished run", "make the run again with `canemo
 COMPARISON = Format(
     "canemo.comparison", 2, "a finished comparison", "make it again with `canemo compare STUDY`"
 )
+RUNS_COMPARISON = Format(
+    "canemo.runs_comparison",
+    2,
+    "a comparison of runs",
+    "compare them with `canemo compare RUN RUN`",
+)
 CONFOUNDS = Format(
     "canemo.confounds",
     1,
@@ -75,22 +81,6 @@ class Part(BaseModel):
     def to_dict(self) -> dict[str, Any]:
         """Return it as it stands in the file; keys that it does not have are left out."""
         return self.model_dump(mode="json", exclude_unset=True)
-
-    def __getitem__(self, key: str) -> Any:
-        if key not in self.model_fields_set:
-            raise KeyError(key)
-        return getattr(self, key)
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.model_fields_set
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """Return a value by its key."""
-        return getattr(self, key) if key in self.model_fields_set else default
-
-    def keys(self) -> list[str]:
-        """Return the keys."""
-        return [name for name in type(self).model_fields if name in self.model_fields_set]
 
 
 class Document(Part):
@@ -630,6 +620,36 @@ class ComparisonRecord(Document):
     chance: Chance
     models: tuple[ComparedModel, ...]
     missing: tuple[MissingModel, ...]
+    pairs: tuple[Pair, ...]
+    warnings: tuple[str, ...]
+
+
+class WhatRan(Part):
+    """What tells runs apart."""
+
+    backbone: str
+    method: str
+    split: str
+    seed: int
+
+
+class ComparedRun(Scores):
+    """A finished run on the videos that all runs tested; `folder` as it was given."""
+
+    name: str
+    folder: str
+    protocol: WhatRan
+
+
+class RunsComparison(Document):
+    """Finished runs side by side; printed, never kept."""
+
+    FORMAT = RUNS_COMPARISON
+
+    runs: tuple[ComparedRun, ...]
+    videos: int
+    subjects: int
+    left_out: int
     pairs: tuple[Pair, ...]
     warnings: tuple[str, ...]
 

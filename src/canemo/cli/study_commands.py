@@ -380,4 +380,6 @@ def _compare_runs(
         "with it",
     )
     content = compare_runs(paths, seed=seed)
-    typer.echo(json.dumps(content, indent=1) if as_json else format_run_comparison(content))
+    typer.echo(
+        json.dumps(content.to_dict(), indent=1) if as_json else format_run_comparison(content)
+    )

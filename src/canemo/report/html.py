@@ -89,7 +89,6 @@ def render_report(run: RunRecord, tables: Mapping[str, Table]) -> str:
         reads_clips=protocol.method.startswith("sequence"),
         majority_label=metrics.chance.majority.label,
         split_words=wording.describe_split(protocol.split, protocol.folds),
-        narrow_intervals=protocol.interval == "percentile",
         used_shares=_share_used(metrics.study),
         methods=write_methods(metrics, run.environment).split("\n\n"),
         format_percent=wording.format_percent,

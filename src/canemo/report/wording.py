@@ -34,8 +34,6 @@ P_LEVEL = 0.05
 """A p above this cannot be told from chance."""
 
 _INTERVALS = {
-    "percentile": "percentiles",
-    "BCa": "bias-corrected and accelerated",
     "log-odds t": "bootstrap standard error with Student’s t, on the scale of log-odds",
 }
 
@@ -117,9 +115,9 @@ def format_p(p: float | None, *, name: str = "p") -> str:
     return f"{name} = {text}" if name else text
 
 
-def describe_interval(kind: str | None) -> str:
-    """Return how the ends of intervals were computed, in words; percentiles if not said."""
-    return _INTERVALS.get(kind or "percentile", kind or "")
+def describe_interval(kind: str) -> str:
+    """Return how the ends of intervals were computed, in words."""
+    return _INTERVALS.get(kind, kind)
 
 
 def describe_frames(rule: str) -> str:
@@ -172,14 +170,6 @@ def write_sentence(text: str) -> str:
 def quote(label: str) -> str:
     """Return a label in the quotation marks that set it apart from the running text."""
     return f"“{label}”"
-
-
-def read_interval(numbers: Mapping[str, Any], measure: str) -> tuple[float, float] | None:
-    """Return both ends of the interval of a measure; None where it was not computed."""
-    ends = (numbers.get("interval") or {}).get(measure)
-    if ends is None or any(is_missing(end) for end in ends):
-        return None
-    return (float(ends[0]), float(ends[1]))
 
 
 def is_missing(value: Any) -> bool:
