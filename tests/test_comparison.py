@@ -466,19 +466,14 @@ def test_entrant_changes_backbone_weights_and_method_only(tmp_path):
 
 
 def test_table_of_a_model_without_interval_and_epochs_has_gaps_there():
-    scores = {"accuracy": 0.5, "balanced_accuracy": 0.5, "auroc": None}
-    model = {
-        "name": "x",
-        "random_weights": False,
-        "train_accuracy": 0.75,
-        "last_epoch": None,
-        "frame": {"accuracy": 0.25},
-        "video": {**scores, "interval": dict.fromkeys(scores)},
-        "best_epoch": None,
-        "permutation": None,
-    }
-    chance = {"majority": {"video": 0.6}}
-    [row] = tabulate_models({"models": [model], "missing": [], "chance": chance}).to_dict("records")
+    content = make_comparison()
+    video, frame = (content["models"][0][level] for level in ("video", "frame"))
+    gone = {"auroc": None, "interval": dict.fromkeys(video["interval"])}
+    model = make_compared("x", {"video": video | gone, "frame": frame | {"accuracy": 0.25}})
+    model["train_accuracy"] = 0.75
+    content["chance"]["majority"]["video"] = 0.6
+    found = record_comparison({**content, "models": [model], "pairs": []})
+    [row] = tabulate_models(found).to_dict("records")
     assert (row["train_accuracy"], row["validation_accuracy"], row["majority_share"]) == (
         0.75, 0.25, 0.6,
     )  # fmt: skip
