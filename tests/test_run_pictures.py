@@ -8,6 +8,7 @@ from canemo.backbones import load_backbone
 from canemo.config import load_config
 from canemo.explain.decision import Decision
 from canemo.explain.methods import METHODS, map_decisions
+from canemo.extraction import Extraction
 from canemo.learning import Fitted, Material
 from canemo.model import read_model
 from canemo.progress import silent
@@ -23,9 +24,9 @@ NAMES = ["crops.png", "decision.png", "eigencam.png"]
 @pytest.fixture
 def crops(explainable_study, painted_detector):
     study = load_study(explainable_study)
-    return crop_videos(
-        study, load_config(explainable_study), painted_detector, progress=silent, cost=Cost()
-    )
+    config = load_config(explainable_study)
+    extraction = Extraction(config, painted_detector, (), study.root / "cache")
+    return crop_videos(study, extraction, progress=silent, cost=Cost())
 
 
 @pytest.fixture

@@ -1,10 +1,16 @@
 import pytest
 
 from canemo.config import load_config
+from canemo.extraction import Extraction
 from canemo.records import Study, Video
 from canemo.study_crops import extract_study_crops
 from clips import write_clip
 from painted import PaintedFaceDetector, painter
+
+
+def crop_study(study):
+    extraction = Extraction(load_config(), PaintedFaceDetector(), (), study.root / "cache")
+    return extract_study_crops(study, extraction.crop, progress=print)
 
 
 def crop(folder, boxes_by_video):
@@ -16,7 +22,7 @@ def crop(folder, boxes_by_video):
         path = write_clip(folder / f"{name}.mp4", frames=5, rate=5, size=(160, 120), draw=draw)
         videos.append(Video(name, path, "dog", "frustration"))
     study = Study(folder, tuple(videos))
-    return extract_study_crops(study, load_config(), PaintedFaceDetector(), progress=print)
+    return crop_study(study)
 
 
 def test_one_doubt_names_all_its_videos_and_only_those(tmp_path):
@@ -45,7 +51,7 @@ def test_video_that_cannot_be_opened_is_a_row_without_a_number(tmp_path, missing
         Video("b", tmp_path / missing, "dog", "x"),
     )
     study = Study(tmp_path, videos)
-    crops = extract_study_crops(study, load_config(), PaintedFaceDetector(), progress=print)
+    crops = crop_study(study)
     row = crops.ledger[crops.ledger["video_id"] == "b"].iloc[0]
     assert row["fate"] == "decode_error"
     assert row.isna()["frame_index"]

@@ -12,6 +12,7 @@ from canemo import study_features
 from canemo.backbones import Embedding, load_backbone
 from canemo.config import load_config
 from canemo.errors import ConfigError
+from canemo.extraction import Extraction
 from canemo.feature_files import load_features
 from canemo.progress import silent
 from canemo.study import load_study
@@ -47,24 +48,30 @@ def study(tmp_path):
 CONFIG = load_config(overrides={"backbone": {"name": "efficientnet_lite0"}})
 
 
+def extract(study, detector, backbone, *, progress=silent, cost=None, config=CONFIG):
+    """Return the crops of a study and its features by one backbone."""
+    extraction = Extraction(config, detector, (backbone,), study.root / "cache")
+    crops, (embedded,) = crop_and_embed(study, extraction, progress=progress, cost=cost or Cost())
+    return crops, embedded
+
+
 def embed_threads():
     return [thread for thread in threading.enumerate() if thread.name.startswith("embed")]
 
 
 def test_videos_are_embedded_in_their_order_while_others_are_cropped(study, painted_detector):
     told = []
-    backbone, cost = Colours(seconds=0.02), Cost()
-    crops, sources = crop_and_embed(
+    backbone = Colours(seconds=0.02)
+    crops, embedded = extract(
         study,
-        CONFIG,
         painted_detector,
         backbone,
         progress=lambda stage, done, total: told.append((stage, done)),
-        cost=cost,
     )
+    sources = embedded.sources
     assert [found.video.video_id for found, _ in sources] == [v.video_id for v in study.videos]
     features = load_features(sources)
-    assert len(features) == len(crops.used) == cost.stages["embed"]["items"]
+    assert len(features) == len(crops.used) == embedded.cost["items"]
     assert list(features.origin["video_id"]) == list(crops.used["video_id"])
     assert backbone.threads == {"embed_0"}
     assert told.index(("embed", 1)) < told.index(("crop", len(study.videos)))
@@ -81,15 +88,13 @@ def test_line_of_waiting_videos_is_bounded(study, painted_detector, monkeypatch)
 
     monkeypatch.setattr(study_features._EmbeddingQueue, "add", watch)
     backbone = Colours(seconds=0.25)
-    crop_and_embed(study, CONFIG, painted_detector, backbone, progress=silent, cost=Cost())
+    extract(study, painted_detector, backbone)
     assert 2 <= max(lengths) <= study_features.WAITING_VIDEOS + 1  # one of them at work
 
 
 def test_failing_network_ends_the_run_and_the_thread(study, painted_detector):
     with pytest.raises(RuntimeError, match="the network broke"):
-        crop_and_embed(
-            study, CONFIG, painted_detector, Colours(fail_at=3), progress=silent, cost=Cost()
-        )
+        extract(study, painted_detector, Colours(fail_at=3))
     assert not embed_threads()
     kept = list((study.root / "cache" / "features").glob("*"))
     assert len(kept) == 2  # those that were finished, and nothing half written
@@ -107,22 +112,54 @@ def test_interrupt_while_cropping_ends_the_thread_after_its_batch(study, painted
             return painted_detector.detect(images_rgb)
 
     with pytest.raises(KeyboardInterrupt):
-        crop_and_embed(
-            study, CONFIG, Interrupted(), Colours(seconds=0.1), progress=silent, cost=Cost()
-        )
+        extract(study, Interrupted(), Colours(seconds=0.1))
     assert not embed_threads()
     assert not list(study.root.rglob(".*"))
 
 
 def test_second_run_computes_nothing(study, painted_detector):
     first, again = Colours(), Colours()
-    one = crop_and_embed(study, CONFIG, painted_detector, first, progress=silent, cost=Cost())
+    crops, one = extract(study, painted_detector, first)
     cost = Cost()
-    two = crop_and_embed(study, CONFIG, painted_detector, again, progress=silent, cost=cost)
+    _, two = extract(study, painted_detector, again, cost=cost)
     assert (first.batches, again.batches) == (len(study.videos), 0)
-    assert cost.stages["embed"]["items"] == 0
-    assert cost.stages["embed"]["cached"] == len(one[0].used)
-    assert [path for _, path in one[1]] == [path for _, path in two[1]]
+    assert (cost.stages["crop"]["items"], cost.stages["crop"]["cached"]) == (0, len(study.videos))
+    assert (two.cost["items"], two.cost["cached"]) == (0, len(crops.used))
+    assert [path for _, path in one.sources] == [path for _, path in two.sources]
+
+
+def test_several_backbones_embed_the_same_crops_of_each_video_in_turn(study, painted_detector):
+    order = []
+
+    class Named(Colours):
+        def __init__(self, name):
+            super().__init__()
+            self.fingerprint = name
+
+        def embed(self, images_rgb):
+            order.append(self.fingerprint)
+            return super().embed(images_rgb)
+
+    backbones = (Named("one"), Named("two"))
+    extraction = Extraction(CONFIG, painted_detector, backbones, study.root / "cache")
+    crops, made = crop_and_embed(study, extraction, progress=silent, cost=Cost())
+    assert order == ["one", "two"] * len(study.videos)
+    one, two = (load_features(each.sources) for each in made)
+    np.testing.assert_array_equal(one.cls, two.cls)
+    pd.testing.assert_frame_equal(one.origin, two.origin)
+    assert [each.cost["items"] for each in made] == [len(crops.used)] * 2
+    assert {path for _, path in made[0].sources}.isdisjoint(path for _, path in made[1].sources)
+
+
+def test_a_video_alone_goes_the_way_of_those_of_a_study(study, painted_detector):
+    backbone = Colours()
+    _, embedded = extract(study, painted_detector, backbone)
+    extraction = Extraction(CONFIG, painted_detector, (backbone,), study.root / "other")
+    for video, (crops, path) in zip(study.videos, embedded.sources, strict=True):
+        alone, (features,) = extraction.extract(video)
+        assert (alone.path.name, features.path.name) == (crops.path.name, path.name)
+        a, b = load_features([(alone, features.path)]), load_features([(crops, path)])
+        np.testing.assert_array_equal(a.cls, b.cls)
 
 
 @pytest.mark.slow
@@ -135,17 +172,13 @@ def test_int8_embeds_a_study_as_the_other_precisions_do(study, painted_detector,
     backbone = study_features.load_configured_backbone(config)
     found = backbone.describe_engine()
     assert (found["engine"], found["precision"], found["device"]) == ("openvino", "int8", "cpu")
-    _, sources = crop_and_embed(
-        study, config, painted_detector, backbone, progress=silent, cost=Cost()
-    )
-    _, others = crop_and_embed(
-        study, CONFIG, painted_detector, load_backbone("efficientnet_lite0"),
-        progress=silent, cost=Cost(),
-    )  # fmt: skip
-    a, b = load_features(sources).cls.astype(float), load_features(others).cls.astype(float)
+    _, embedded = extract(study, painted_detector, backbone, config=config)
+    _, other = extract(study, painted_detector, load_backbone("efficientnet_lite0"))
+    a, b = (load_features(each.sources).cls.astype(float) for each in (embedded, other))
     cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
     assert 0.8 < cosine.min() < 0.99999  # calibrated on few pictures
-    pd.testing.assert_frame_equal(load_features(sources).origin, load_features(others).origin)
+    origins = [load_features(each.sources).origin for each in (embedded, other)]
+    pd.testing.assert_frame_equal(*origins)
 
 
 def test_int8_without_openvino_is_refused_before_any_work():

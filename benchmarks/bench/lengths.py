@@ -15,6 +15,7 @@ from bench.measurement import Measurement, load_or_draw, measure_peak_mib
 from canemo.config import load_config
 from canemo.detect.registry import load_detector
 from canemo.errors import CanemoError
+from canemo.extraction import Extraction
 from canemo.feature_files import load_pooled
 from canemo.progress import Progress, silent
 from canemo.study_features import Cost, crop_and_embed
@@ -89,10 +90,11 @@ def _work(clip: Path, root: Path, backbone: str) -> dict[str, float | None]:
     """Crop and embed a clip in this process, and say how much memory it held."""
     network, _ = load_or_draw(backbone, engine="auto", precision="auto")
     detector = load_detector("dog_head", engine="auto")
-    crops, sources = crop_and_embed(
-        as_study([clip], root), load_config(), detector, network, progress=silent, cost=Cost()
+    extraction = Extraction(load_config(), detector, (network,), root / "cache")
+    crops, (embedded,) = crop_and_embed(
+        as_study([clip], root), extraction, progress=silent, cost=Cost()
     )
-    load_pooled(sources, "cls")
+    load_pooled(embedded.sources, "cls")
     return {"frames": len(crops.ledger), "peak_mib": measure_peak_mib()}
 
 

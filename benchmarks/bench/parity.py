@@ -24,6 +24,7 @@ from canemo.engines.machine import has_bfloat16
 from canemo.engines.protocol import Engine, EngineName, Precision
 from canemo.engines.torch_engine import TorchEngine
 from canemo.errors import CanemoError, ConfigError
+from canemo.extraction import Extraction
 from canemo.probe import fit_probe
 from canemo.progress import Progress, silent
 from canemo.records import Image
@@ -126,9 +127,8 @@ def measure_parity(
     """
     root = Path(study_dir)
     config = config or load_config(root)
-    found = crop_videos(
-        load_study(root), config, load_configured_detector(config), progress=progress, cost=Cost()
-    )
+    extraction = Extraction(config, load_configured_detector(config), (), root / "cache")
+    found = crop_videos(load_study(root), extraction, progress=progress, cost=Cost())
     compared = _space_crops(found.used, crops)
     images = read_crops(found, compared)
     rows = []

@@ -5,12 +5,14 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bench.clips import as_study, choose_clips, copy_clip
 from bench.measurement import Measurement, load_or_draw, measure_peak_mib
 from canemo.config import Config, load_config
 from canemo.detect.registry import load_detector
+from canemo.extraction import Extraction
 from canemo.feature_files import load_pooled
 from canemo.progress import Progress, silent
 from canemo.records import Fate
@@ -55,10 +57,8 @@ def measure_scaling(
         root = Path(name)
         files = choose_clips(clips, root / "drawn")
         (root / "warm").mkdir()
-        crop_and_embed(
-            as_study(files[:1], root / "warm"), config, detector, network, progress=silent,
-            cost=Cost(),
-        )  # fmt: skip
+        extraction = Extraction(config, detector, (network,), root / "warm")
+        crop_and_embed(as_study(files[:1], root / "warm"), extraction, progress=silent, cost=Cost())
         for factor in times:
             folder = root / str(factor)
             folder.mkdir()
@@ -68,10 +68,11 @@ def measure_scaling(
                 for file in files
             ]
             start = time.perf_counter()
-            crops, sources = crop_and_embed(
-                as_study(copies, folder), config, detector, network, progress=progress, cost=Cost()
+            extraction = replace(extraction, cache_dir=folder / "cache")
+            crops, (embedded,) = crop_and_embed(
+                as_study(copies, folder), extraction, progress=progress, cost=Cost()
             )
-            load_pooled(sources, "cls")
+            load_pooled(embedded.sources, "cls")
             seconds = time.perf_counter() - start
             frames = int((crops.ledger["fate"] != Fate.DECODE_ERROR).sum())
             first = lines[0].seconds / lines[0].items if lines else seconds / frames

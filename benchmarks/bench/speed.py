@@ -16,6 +16,7 @@ from canemo.backbones import Backbone
 from canemo.config import Config, load_config
 from canemo.detect.registry import load_detector
 from canemo.explain.eigencam import compute_eigencam
+from canemo.extraction import Extraction
 from canemo.progress import Progress, silent
 from canemo.records import Fate, Image, Study
 from canemo.study_crops import StudyCrops
@@ -115,21 +116,23 @@ def _time_pipeline(
     detector.detect([warm_up])
     backbone.embed([warm_up])
     start = time.perf_counter()
-    crops, _ = crop_and_embed(study, config, detector, backbone, progress=progress, cost=cost)
+    extraction = Extraction(config, detector, (backbone,), study.root / "cache")
+    crops, (embedded,) = crop_and_embed(study, extraction, progress=progress, cost=cost)
     seconds = time.perf_counter() - start
     frames = int((crops.ledger["fate"] != Fate.DECODE_ERROR).sum())
     used = len(crops.used)
     what = f"{backbone.engine.name} {backbone.engine.precision}"
     same_job = frames * (paper["decode"] + paper["detect"]) + used * paper["embed"]
     peak = measure_peak_mib()
-    embedded = int(cost.stages["embed"]["items"])
     job = Measurement("paper", "the same job", frames, same_job, None, "multiplied out")
     return (
         crops,
         job,
         [
             Measurement("crop", what, frames, cost.stages["crop"]["seconds"], peak),
-            Measurement("embed", what, embedded, cost.stages["embed"]["seconds"], peak, note),
+            Measurement(
+                "embed", what, int(embedded.cost["items"]), embedded.cost["seconds"], peak, note
+            ),
             Measurement(
                 "whole",
                 what,

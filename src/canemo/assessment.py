@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
 from canemo.backbones import Backbone
 from canemo.config import Config
-from canemo.detect.protocol import Detector
-from canemo.errors import ConfigError, SplitError, StudyError
 from canemo.evaluate import Evaluation, evaluate_learner
 from canemo.evidence import Evidence, list_representations, make_materials
 from canemo.feature_files import load_poolings
-from canemo.features import LAYERS, require_pooling
-from canemo.gradient import require_loss
-from canemo.learners import make_learner, require_choice
+from canemo.learners import make_learner
 from canemo.learning import Learner, Material
+from canemo.plan import Plan
 from canemo.progress import Progress
-from canemo.records import Study
 from canemo.run_metrics import (
     compute_metrics,
     describe_run,
@@ -29,30 +23,11 @@ from canemo.run_metrics import (
     warn_about_run,
 )
 from canemo.run_record import RunMetrics
-from canemo.splits import Split, make_split
-from canemo.study import load_study
+from canemo.splits import Split
 from canemo.study_crops import StudyCrops
-from canemo.study_features import (
-    Cost,
-    Sources,
-    crop_and_embed,
-    load_configured_backbone,
-    load_configured_detector,
-)
+from canemo.study_features import Cost, Sources, crop_and_embed
 from canemo.video import probe_video
 from canemo.views import StudyViews
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is known before the first frame is read, and all that can be refused by then."""
-
-    study: Study
-    config: Config
-    split: Split
-    detector: Detector
-    backbone: Backbone
-    cost: Cost
 
 
 @dataclass(frozen=True)
@@ -66,64 +41,6 @@ class Work:
     evaluation: Evaluation
     metrics: RunMetrics
     cost: Cost
-
-
-def prepare(root: Path, config: Config, *, elsewhere: bool = False) -> Plan:
-    """Load all that a run needs; what can be refused is refused here.
-
-    `elsewhere` says that the settings are those of a finished run, perhaps of another machine:
-    an engine that is not here is then replaced, with a warning.
-    """
-    study, cost = load_study(root), Cost()
-    require_runnable(study, config)
-    split = split_subjects(study, config)
-    with cost.measure("load"):
-        detector = load_configured_detector(config, elsewhere=elsewhere)
-        backbone = load_configured_backbone(config, elsewhere=elsewhere)
-    stored = ("cls", "mean", "grid", *LAYERS[: len(backbone.layer_dims)])
-    for pooling, _ in list_representations(config):
-        require_pooling(pooling, stored=stored)
-    return Plan(study, config, split, detector, backbone, cost)
-
-
-def split_subjects(study: Study, config: Config) -> Split:
-    """Return the folds that ``evaluate.split`` asks for."""
-    labels: dict[str, Counter[str]] = defaultdict(Counter)
-    for video in study.videos:
-        labels[video.subject_id][video.label] += 1
-    split = make_split(
-        study.subject_ids,
-        kind=config.evaluate.split,
-        seed=config.evaluate.seed,
-        labels=labels,
-    )
-    shown = [{name for dog in fold.train for name in labels[dog]} for fold in split.folds]
-    if all(names < set(study.labels) for names in shown):
-        lacking = sorted(set(study.labels) - shown[0])
-        raise SplitError(
-            f"split {config.evaluate.split!r}: no fold has training subjects with every label (in "
-            f"the first, none shows {lacking[0]!r}); choose another --split or --seed"
-        )
-    return split
-
-
-def require_runnable(study: Study, config: Config) -> None:
-    """Refuse a study with one label, and settings that do not fit it."""
-    if len(study.labels) < 2:
-        raise StudyError(
-            f"{study.root / 'videos.csv'}: all videos have the label {study.labels[0]!r}; expected "
-            "at least two labels to tell apart"
-        )
-    positive = config.study.positive_label
-    if positive is not None and positive not in study.labels:
-        raise ConfigError(
-            f"study.positive_label = {positive!r}; the labels are {', '.join(study.labels)}"
-        )
-    offered = list_representations(config)
-    for pooling, _ in offered:
-        require_pooling(pooling)
-    require_choice(config.probe.method, offered)
-    require_loss(config.gradient, study.labels)
 
 
 def assess(plan: Plan, *, progress: Progress) -> Work:
@@ -146,15 +63,14 @@ def assess(plan: Plan, *, progress: Progress) -> Work:
 def gather_evidence(plan: Plan, *, progress: Progress) -> tuple[StudyCrops, Evidence]:
     """Crop and embed; return the crops and all that numbers are computed from."""
     study, config, split, cost = plan.study, plan.config, plan.split, plan.cost
-    crops, sources = crop_and_embed(
-        study, config, plan.detector, plan.backbone, progress=progress, cost=cost
-    )
+    crops, (embedded,) = crop_and_embed(study, plan.extraction, progress=progress, cost=cost)
+    cost.stages["embed"] = embedded.cost
     evidence = Evidence(
         study,
         config,
         split,
         crops.ledger,
-        load_materials(sources, crops, config),
+        load_materials(embedded.sources, crops, config),
         probe_files(crops),
         describe_run(study, config, split, backbone=plan.backbone, detector=plan.detector),
         (

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-from canemo.assessment import Plan, evaluate_features, gather_evidence, offer_views, prepare
+from canemo.assessment import evaluate_features, gather_evidence, offer_views
 from canemo.audit import audit_evidence
 from canemo.config import Config, load_config
 from canemo.confounds import run_confounds
 from canemo.errors import ModelError
 from canemo.evidence import SPLIT_FILE
 from canemo.metadata import score_metadata
+from canemo.plan import Plan, prepare
 from canemo.progress import Progress, silent
 from canemo.report.html import write_report
 from canemo.run_metrics import find_discriminant, find_penalty
@@ -59,10 +59,10 @@ def audit_study(
     run = read_run(place) if (place / METRICS_FILE).is_file() else None
     root = place if run is None else place.resolve().parent.parent
     config = run.config if run is not None else config or load_config(place)
-    plan = prepare(root, config, elsewhere=run is not None)
+    split = load_split(place / SPLIT_FILE) if run is not None else None
+    plan = prepare(root, config, split=split, elsewhere=run is not None)
     if run is not None:
         _require_unchanged(run, root, plan)
-        plan = replace(plan, split=load_split(place / SPLIT_FILE))
     crops, evidence = gather_evidence(plan, progress=progress)
     learner, evaluation = evaluate_features(
         evidence.materials,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,6 @@ from canemo.assessment import (
     evaluate_features,
     load_materials,
     offer_views,
-    require_runnable,
-    split_subjects,
 )
 from canemo.backbones import Backbone
 from canemo.comparison import (
@@ -29,10 +26,10 @@ from canemo.comparison import (
     tabulate_models,
 )
 from canemo.config import Config, load_config
-from canemo.errors import MissingExtraError, WeightsError
 from canemo.examples import captioned, choose_examples
 from canemo.explain.eigencam import CAM_SCALE, map_crops
 from canemo.files import write_table
+from canemo.plan import Plan, prepare
 from canemo.progress import Progress, silent
 from canemo.report.canvas import save_figure
 from canemo.report.comparison import write_comparison_report
@@ -46,16 +43,9 @@ from canemo.run_metrics import (
 )
 from canemo.run_record import ComparisonRecord
 from canemo.runs import COMPARISON_FILE, find_run, new_run
-from canemo.splits import Split, save_split
-from canemo.study import load_study
+from canemo.splits import save_split
 from canemo.study_crops import StudyCrops
-from canemo.study_features import (
-    Cost,
-    crop_videos,
-    embed_crops,
-    load_configured_backbone,
-    load_configured_detector,
-)
+from canemo.study_features import Cost, Embedded, crop_and_embed
 
 CAMS_PER_LABEL, CROPS_PER_LABEL = 2, 12
 
@@ -116,85 +106,56 @@ def compare_models(
     """
     root = Path(study_dir)
     config = config or load_config(root)
-    study, cost = load_study(root), Cost()
-    require_runnable(study, config)
-    split = split_subjects(study, config)
     entrants = list_entrants(config)
-    backbones, missing = _find_backbones(entrants, config)
-    detector = load_configured_detector(config)
+    plan = prepare(root, config, entrants=entrants)
     name = name or Path(config.preset or "models").stem
     with new_run(root, name, config, force=force, result=COMPARISON_FILE) as folder:
-        save_split(split, folder / "split.json")
-        crops = crop_videos(study, config, detector, progress=progress, cost=cost)
+        save_split(plan.split, folder / "split.json")
+        crops, embedded = crop_and_embed(
+            plan.study, plan.extraction, progress=progress, cost=plan.cost
+        )
         results: list[Result] = []
         cams = {}
-        for backbone_name, load in backbones.items():
-            backbone = load()
+        for (backbone_name, backbone), made in zip(plan.backbones.items(), embedded, strict=True):
             own = [entrant for entrant in entrants if entrant.backbone == backbone_name]
-            results += _test_entrants(own, backbone, crops, split, config, progress=progress)
+            results += _test_entrants(own, backbone, made, crops, plan, progress=progress)
             cams[backbone_name] = _map_examples(crops, backbone)
         content = compute_comparison(
             results,
-            missing=missing,
-            study=study,
-            study_facts=describe_study(study, crops.ledger, species=config.study.species),
-            protocol=describe_protocol(study, config, split, detector),
+            missing=plan.missing,
+            study=plan.study,
+            study_facts=describe_study(plan.study, crops.ledger, species=config.study.species),
+            protocol=describe_protocol(plan.study, config, plan.split, plan.detector),
             config=config,
-            split=split,
-            warnings=[*crops.warnings, *warn_about_run(config, split, detector)],
+            split=plan.split,
+            warnings=[*crops.warnings, *warn_about_run(config, plan.split, plan.detector)],
         )
         _fill_comparison(folder, content, results, crops, cams, command)
     return ComparisonResult(find_run(root, name, result=COMPARISON_FILE), content)
 
 
-def _find_backbones(
-    entrants: Sequence[Entrant], config: Config
-) -> tuple[dict[str, Callable[[], Backbone]], dict[str, str]]:
-    """Return how to load each backbone, and for each missing entrant why it cannot be had.
-
-    All are looked for before the work begins; a file that was given and cannot be used is an error.
-    """
-    found: dict[str, Callable[[], Backbone]] = {}
-    missing: dict[str, str] = {}
-    for entrant in entrants:
-        load = partial(load_configured_backbone, entrant.configure(config))
-        if entrant.backbone not in found:
-            try:
-                load()
-            except (WeightsError, MissingExtraError) as exc:
-                if entrant.weights is not None:
-                    raise
-                missing[entrant.name] = str(exc)
-                continue
-            found[entrant.backbone] = load
-    if not found:
-        raise WeightsError(f"no backbone can be had; {'; '.join(dict.fromkeys(missing.values()))}")
-    return found, missing
-
-
 def _test_entrants(
     entrants: Sequence[Entrant],
     backbone: Backbone,
+    embedded: Embedded,
     crops: StudyCrops,
-    split: Split,
-    config: Config,
+    plan: Plan,
     *,
     progress: Progress,
 ) -> list[Result]:
     """Test the methods of one backbone on the features that they share."""
-    shared, results = Cost(), []
+    results = []
     tell = _prefix(progress, backbone)
-    sources = embed_crops(crops, backbone, config, progress=tell, cost=shared)
-    materials = load_materials(sources, crops, config)
+    materials = load_materials(embedded.sources, crops, plan.config)
     for entrant in entrants:
-        cost, own = Cost(dict(shared.stages)), entrant.configure(config)
+        cost, own = Cost({"embed": embedded.cost}), entrant.configure(plan.config)
         views = offer_views(crops, backbone, own, tell)
         learner, evaluation = evaluate_features(
-            materials, split, own, views, progress=tell, cost=cost
+            materials, plan.split, own, views, progress=tell, cost=cost
         )
         facts = {**describe_entrant(entrant, backbone), **describe_method(own, backbone)}
         with cost.measure("permute"):
-            permutation = summarise_permutation(learner, split, own, progress=tell)
+            permutation = summarise_permutation(learner, plan.split, own, progress=tell)
         results.append(Result(entrant, facts, evaluation, permutation, cost.stages))
     return results
 

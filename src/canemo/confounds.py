@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from canemo.assessment import Plan
 from canemo.crops import CropFile
 from canemo.errors import SplitError
 from canemo.evaluate import summarise_scores
@@ -28,6 +27,7 @@ from canemo.metadata import (
     predict_clips,
 )
 from canemo.metrics import Predictions
+from canemo.plan import Plan
 from canemo.progress import Progress
 from canemo.stats import LEVEL, adjust_holm, compare_pair
 from canemo.study_crops import StudyCrops
@@ -80,11 +80,9 @@ def run_confounds(
     )
     rows = [_Row("face", evaluate_clips(face, evidence))]
     for name, made in variants.items():
-        files = {file.video.video_id: file for file in made}
-        part = StudyCrops(plan.study, files, crops.ledger, ())
         tell = partial(_rename, progress, name)
-        sources = embed_crops(part, plan.backbone, plan.config, progress=tell, cost=plan.cost)
-        origin, x = load_pooled(sources, first.pooling)
+        (embedded,) = embed_crops(made, plan.extraction, progress=tell)
+        origin, x = load_pooled(embedded.sources, first.pooling)
         with suppress(SplitError):  # too few of its frames can still be read: no row
             if len(x):
                 rows.append(_Row(name, evaluate_clips(Material(x, origin, first.labels), evidence)))

@@ -24,20 +24,14 @@ from canemo.gallery import open_gallery
 from canemo.landmark_tables import load_landmarks
 from canemo.learning import Classifier
 from canemo.model import read_model
+from canemo.plan import prepare
 from canemo.predict import load_model
 from canemo.probe import Probe
 from canemo.progress import Progress
 from canemo.records import Image, Study
 from canemo.run_record import read_run
 from canemo.runs import METRICS_FILE
-from canemo.study import load_study
-from canemo.study_features import (
-    Cost,
-    crop_videos,
-    load_configured_backbone,
-    load_configured_detector,
-    read_crops,
-)
+from canemo.study_features import crop_videos, read_crops
 
 OTHER = "other labels"
 CROPS_AT_ONCE = 64
@@ -138,14 +132,18 @@ def load_explained_run(
         No crop is left.
     """
     run = read_run(run_dir)
-    config, study = run.config, load_study(run_dir.resolve().parent.parent)
     evidence = read_evidence(run)
+    plan = prepare(
+        run_dir.resolve().parent.parent, run.config, split=evidence.split, elsewhere=True
+    )
+    study, config = plan.study, plan.config
     _require_same_labels(study, evidence.study, run_dir)
-    detector = load_configured_detector(config, elsewhere=True)
-    crops = crop_videos(study, config, detector, progress=progress, cost=Cost())
-    backbone = load_configured_backbone(config, elsewhere=True)
+    finder, warnings = find_faces(
+        study, regions=regions, landmarks=landmarks, individual=individual, config=config
+    )
     label = label or run.metrics.protocol.positive_label
     decisions, shuffled, notes = _fit(run_dir, evidence, label, with_controls, progress)
+    crops = crop_videos(study, plan.extraction, progress=progress, cost=plan.cost)
     used = crops.used
     rows = used.loc[choose_frames(used, crops.ledger, f"even:{per_clip}"), _COLUMNS]
     is_known = rows["video_id"].isin([video.video_id for video in evidence.study.videos])
@@ -154,15 +152,12 @@ def load_explained_run(
     rows = rows[is_asked].reset_index(drop=True)
     if not len(rows):
         raise NoFacesError(f"{run_dir}: no usable crop of any tested dog is left to explain")
-    finder, warnings = find_faces(
-        study, regions=regions, landmarks=landmarks, individual=individual, config=config
-    )
     notes += finder.note_matches(rows, required=regions == "study")
     others = [name for name in study.labels if name != label]
     labels = (others[0] if len(others) == 1 else OTHER, label)
     return Explained(
         run_dir.resolve().name,
-        backbone,
+        plan.backbone,
         rows.assign(label=np.where(rows["label"] == label, label, labels[0])),
         lambda some: read_crops(crops, some),
         decisions,

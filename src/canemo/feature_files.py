@@ -5,9 +5,10 @@ One Parquet file per video, a row per crop in use.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -49,11 +50,14 @@ class FeatureFile:
         Crops in it.
     cached
         Whether the file was there already.
+    seconds
+        How long it took to make or to find [s].
     """
 
     path: Path
     rows: int
     cached: bool
+    seconds: float = field(default=0.0, compare=False)
 
 
 def extract_features(
@@ -80,6 +84,7 @@ def extract_features(
     on_batch
         Called before every batch; what it raises ends the work, and no file is left.
     """
+    start = time.perf_counter()
     key = hash_values(
         version=FEATURES_VERSION,
         crops=crops.path.stem,
@@ -93,7 +98,8 @@ def extract_features(
         _make_feature_file(
             path, crops, backbone, batch_size=batch_size, on_batch=on_batch or _go_on
         )
-    return FeatureFile(path, rows=pq.read_metadata(path).num_rows, cached=cached)
+    rows = pq.read_metadata(path).num_rows
+    return FeatureFile(path, rows, cached, seconds=time.perf_counter() - start)
 
 
 def _make_feature_file(

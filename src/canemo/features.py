@@ -131,7 +131,9 @@ def pool(features: Features, pooling: str) -> Array:
     return np.asarray(POOLINGS[pooling].compute(features), dtype=np.float32)
 
 
-def require_pooling(pooling: str, *, stored: Collection[str] | None = None) -> None:
+def require_pooling(
+    pooling: str, *, stored: Collection[str] | None = None, owner: str = "this backbone"
+) -> None:
     """Raise ConfigError, which names the poolings there are, where there is none of that name.
 
     Parameters
@@ -140,6 +142,8 @@ def require_pooling(pooling: str, *, stored: Collection[str] | None = None) -> N
         The name.
     stored
         What is kept of each crop (`Features.names`); None leaves it open.
+    owner
+        Of which backbone.
 
     Raises
     ------
@@ -153,8 +157,8 @@ def require_pooling(pooling: str, *, stored: Collection[str] | None = None) -> N
         raise ConfigError(f"probe.pooling = {pooling!r}; there are {', '.join(usable)}")
     if pooling not in usable:
         raise ConfigError(
-            f"probe.pooling = {pooling!r} needs layers before the last, which this backbone does "
-            f"not have; there are {', '.join(usable)}"
+            f"probe.pooling = {pooling!r} needs layers before the last, which {owner} does not "
+            f"have; there are {', '.join(usable)}"
         )
 
 

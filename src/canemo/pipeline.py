@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from canemo import environment
-from canemo.assessment import Work, assess, prepare
+from canemo.assessment import Work, assess
 from canemo.backbone_specs import ALL_BACKBONES
 from canemo.backbones import find_weights, load_backbone
 from canemo.config import Config, load_config
@@ -30,11 +30,13 @@ from canemo.engines.choice import (
 from canemo.errors import CanemoError
 from canemo.evidence import settle, write_evidence
 from canemo.examples import captioned, choose_examples
+from canemo.extraction import Extraction
 from canemo.feature_files import load_features
 from canemo.features import Features
 from canemo.files import write_table
 from canemo.learning import Fitted
 from canemo.model import SavedModel, save_model
+from canemo.plan import prepare
 from canemo.predict import Model, find_videos, name_videos
 from canemo.prediction_files import draw_prediction, require_vacant, write_predictions
 from canemo.predictions import select_level, tabulate_predictions
@@ -114,8 +116,8 @@ def crop_study(
     """
     root = Path(study_dir)
     config = config or load_config(root)
-    detector = load_configured_detector(config)
-    crops = crop_videos(load_study(root), config, detector, progress=progress, cost=Cost())
+    extraction = Extraction(config, load_configured_detector(config), (), root / "cache")
+    crops = crop_videos(load_study(root), extraction, progress=progress, cost=Cost())
     if sheet is not None:
         examples = choose_examples(crops.used, crops.files, per_label=2 * CAMS_PER_LABEL)
         save_figure(draw_crop_sheet(captioned(examples)), sheet)
@@ -137,10 +139,9 @@ def embed_study(
     root = Path(study_dir)
     config = config or load_config(root)
     detector, backbone = load_configured_detector(config), load_configured_backbone(config)
-    _, sources = crop_and_embed(
-        load_study(root), config, detector, backbone, progress=progress, cost=Cost()
-    )
-    return load_features(sources)
+    extraction = Extraction(config, detector, (backbone,), root / "cache")
+    _, (embedded,) = crop_and_embed(load_study(root), extraction, progress=progress, cost=Cost())
+    return load_features(embedded.sources)
 
 
 def evaluate_study(

@@ -16,18 +16,18 @@ from numpy.typing import NDArray
 
 from canemo.backbones import Backbone, load_backbone, load_backbone_like
 from canemo.conformal import Conformal
-from canemo.crops import LEDGER_COLUMNS, CropFile, extract_crops
+from canemo.crops import LEDGER_COLUMNS, CropFile
 from canemo.detect.protocol import Detector
 from canemo.detect.registry import load_detector_like
 from canemo.errors import ModelError, StudyError, VideoOpenError
-from canemo.feature_files import extract_features, load_pooled
+from canemo.extraction import Extraction
+from canemo.feature_files import FeatureFile, load_pooled
 from canemo.frame_choice import choose_frames
 from canemo.learning import Material
 from canemo.model import SavedModel, read_model
 from canemo.predictions import PROBABILITY
 from canemo.proposal import VIDEO_SUFFIXES
 from canemo.records import Fate, Video
-from canemo.video import Sampling
 
 logger = logging.getLogger(__name__)
 ProgressFn = Callable[[int, int], None]
@@ -154,33 +154,22 @@ class Model:
                 return self.predict_video(path, video_id=video_id, cache_dir=Path(folder))
         video = Video(video_id or path.stem, path.absolute(), subject_id="", label="")
         try:
-            crops = self.crop_video(video, cache_dir)
+            crops, (features,) = self._extraction(cache_dir).extract(video)
         except VideoOpenError as exc:
             logger.warning("%s", exc)
             return VideoPrediction(self._no_frames(video), self._failure(video, str(exc)))
-        return self._classify(video, crops, cache_dir)
+        return self._classify(video, crops, features)
 
     def crop_video(self, video: Video, cache_dir: Path) -> CropFile:
         """Find and keep the face crops of a video, as those it was trained on were."""
-        config = self.saved.config
-        return extract_crops(
-            video,
-            self._detector,
-            sampling=Sampling(every_nth=config.video.every_nth, fps=config.video.fps),
-            detect=config.detect,
-            crop=config.crop,
-            cache_dir=cache_dir,
-        )
+        return self._extraction(cache_dir).crop(video)
 
-    def _classify(self, video: Video, crops: CropFile, cache_dir: Path) -> VideoPrediction:
-        config = self.saved.config
-        embedded = extract_features(
-            crops,
-            self.backbone,
-            batch_size=config.backbone.batch_size,
-            cache_dir=cache_dir,
-        )
-        origin, pooled = load_pooled([(crops, embedded.path)], config.probe.pooling)
+    def _extraction(self, cache_dir: Path) -> Extraction:
+        return Extraction(self.saved.config, self._detector, (self.backbone,), cache_dir)
+
+    def _classify(self, video: Video, crops: CropFile, features: FeatureFile) -> VideoPrediction:
+        settings = self.saved.config.probe
+        origin, pooled = load_pooled([(crops, features.path)], settings.pooling)
         ledger = crops.read_ledger().drop(columns=["subject_id", "label"])
         ledger.insert(1, "path", str(video.path))
         answers = origin[["frame_index"]].copy()
@@ -188,7 +177,7 @@ class Model:
             pooled,
             origin,
             self.labels,
-            counted=choose_frames(origin, ledger, config.probe.frames),
+            counted=choose_frames(origin, ledger, settings.frames),
         )
         everything = np.ones(len(origin), dtype=bool)
         of_frames, of_video = material.predict(self.saved.classifier, everything)

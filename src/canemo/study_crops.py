@@ -8,12 +8,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from canemo.config import Config
-from canemo.crops import LEDGER_COLUMNS, CropFile, extract_crops
-from canemo.detect.protocol import Detector
+from canemo.crops import LEDGER_COLUMNS, CropFile
 from canemo.errors import NoFacesError, StudyError, VideoOpenError
 from canemo.records import Fate, Study, Video
-from canemo.video import Sampling
 
 logger = logging.getLogger(__name__)
 ProgressFn = Callable[[int, int], None]
@@ -48,15 +45,14 @@ class StudyCrops:
 
 def extract_study_crops(
     study: Study,
-    config: Config,
-    detector: Detector,
+    crop: Callable[[Video], CropFile],
     *,
     progress: ProgressFn,
     on_file: Callable[[CropFile], None] | None = None,
 ) -> StudyCrops:
     """Crop every video of a study; one that cannot be opened is a row and a warning.
 
-    `on_file` is handed the crops of each video as soon as they are there.
+    `crop` does so with one video; `on_file` is handed the crops of each as soon as they are there.
 
     Raises
     ------
@@ -65,21 +61,13 @@ def extract_study_crops(
     NoFacesError
         No frame of any video, or of any video with one of the labels, has a usable face.
     """
-    sampling = Sampling(every_nth=config.video.every_nth, fps=config.video.fps)
     files: dict[str, CropFile] = {}
     ledgers, warnings = [], []
     doubts: dict[str, list[str]] = {}
     for done, video in enumerate(study.videos):
         progress(done, len(study.videos))
         try:
-            found = extract_crops(
-                video,
-                detector,
-                sampling=sampling,
-                detect=config.detect,
-                crop=config.crop,
-                cache_dir=study.root / "cache",
-            )
+            found = crop(video)
         except VideoOpenError as exc:
             ledgers.append(_unopened(video))
             warnings.append(str(exc))

@@ -22,7 +22,8 @@ from canemo.config import Config
 from canemo.crops import CropFile
 from canemo.detect.protocol import Detector
 from canemo.detect.registry import load_detector, load_detector_like
-from canemo.feature_files import FeatureFile, extract_features
+from canemo.extraction import Extraction
+from canemo.feature_files import FeatureFile
 from canemo.progress import Progress
 from canemo.records import Image, Study
 from canemo.study_crops import StudyCrops, extract_study_crops
@@ -51,10 +52,20 @@ class Cost:
         self.stages[stage] = {**entry, "seconds": time.perf_counter() - start}
 
 
+@dataclass(frozen=True)
+class Embedded:
+    """The features of a study's crops by one backbone.
+
+    `cost` says, as metrics.json does, what they took: `items` crops were embedded in `seconds`.
+    """
+
+    sources: Sources
+    cost: dict[str, float]
+
+
 def crop_videos(
     study: Study,
-    config: Config,
-    detector: Detector,
+    extraction: Extraction,
     *,
     progress: Progress,
     cost: Cost,
@@ -64,8 +75,7 @@ def crop_videos(
     with cost.measure("crop") as entry:
         crops = extract_study_crops(
             study,
-            config,
-            detector,
+            extraction.crop,
             progress=lambda done, total: progress("crop", done, total),
             on_file=on_file,
         )
@@ -75,30 +85,35 @@ def crop_videos(
 
 
 def crop_and_embed(
-    study: Study,
-    config: Config,
-    detector: Detector,
-    backbone: Backbone,
-    *,
-    progress: Progress,
-    cost: Cost,
-) -> tuple[StudyCrops, Sources]:
-    """Crop and embed every video of a study, side by side.
+    study: Study, extraction: Extraction, *, progress: Progress, cost: Cost
+) -> tuple[StudyCrops, list[Embedded]]:
+    """Crop every video of a study and embed it by each backbone, side by side.
 
     While a video is embedded in a thread, the next are decoded, searched and cropped. At most
     `WAITING_VIDEOS` of them wait, as files; no picture does. What is cached is not computed again.
-    `cost` counts under ``crop`` and ``embed`` the time spent on each, which overlap.
+    `cost` counts under ``crop`` the time spent on that; embedding overlaps with it.
     """
-    queue = _EmbeddingQueue(study, config, backbone, progress=progress)
+    queue = _EmbeddingQueue(extraction, videos=len(study.videos), progress=progress)
     try:
-        crops = crop_videos(
-            study, config, detector, progress=progress, cost=cost, on_file=queue.add
-        )
+        crops = crop_videos(study, extraction, progress=progress, cost=cost, on_file=queue.add)
         cost.stages["crop"]["seconds"] -= queue.waited
-        sources = queue.finish(cost)
+        embedded = queue.finish()
     finally:
         queue.stop()
-    return crops, sources
+    return crops, embedded
+
+
+def embed_crops(
+    files: Sequence[CropFile], extraction: Extraction, *, progress: Progress
+) -> list[Embedded]:
+    """Embed crops that are there already by each backbone; what is cached is not computed again."""
+    queue = _EmbeddingQueue(extraction, videos=len(files), progress=progress)
+    try:
+        for found in files:
+            queue.add(found)
+        return queue.finish()
+    finally:
+        queue.stop()
 
 
 class _EmbeddingQueue:
@@ -107,16 +122,12 @@ class _EmbeddingQueue:
     `waited` is how long adding had to wait for the line to become shorter [s].
     """
 
-    def __init__(
-        self, study: Study, config: Config, backbone: Backbone, *, progress: Progress
-    ) -> None:
-        self._study, self._config, self._backbone = study, config, backbone
-        self._progress = progress
+    def __init__(self, extraction: Extraction, *, videos: int, progress: Progress) -> None:
+        self._extraction, self._videos, self._progress = extraction, videos, progress
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="embed")
         self._stopped = threading.Event()
         self._waiting: deque[Future[None]] = deque()
-        self._done: list[tuple[CropFile, FeatureFile]] = []
-        self._seconds = 0.0
+        self._done: list[tuple[CropFile, tuple[FeatureFile, ...]]] = []
         self.waited = 0.0
 
     def add(self, found: CropFile) -> None:
@@ -127,18 +138,22 @@ class _EmbeddingQueue:
         self.waited += time.perf_counter() - start
         self._waiting.append(self._thread.submit(self._embed, found))
 
-    def finish(self, cost: Cost) -> Sources:
-        """Wait for all of them, and return the files in the order they were added."""
+    def finish(self) -> list[Embedded]:
+        """Wait for all of them; return what each backbone made, in the order they were added."""
         while self._waiting:
             self._waiting.popleft().result()
-        files = [file for _, file in self._done]
-        self._progress("embed", len(files), len(files))  # fewer than videos where some are broken
-        cost.stages["embed"] = {
-            "seconds": self._seconds,
-            "items": sum(file.rows for file in files if not file.cached),
-            "cached": sum(file.rows for file in files if file.cached),
+        done = len(self._done)
+        self._progress("embed", done, done)  # fewer than videos where some are broken
+        return [self._gather(place) for place in range(len(self._extraction.backbones))]
+
+    def _gather(self, place: int) -> Embedded:
+        files = [(found, made[place]) for found, made in self._done]
+        cost = {
+            "seconds": sum(file.seconds for _, file in files),
+            "items": sum(file.rows for _, file in files if not file.cached),
+            "cached": sum(file.rows for _, file in files if file.cached),
         }
-        return [(found, file.path) for found, file in self._done]
+        return Embedded([(found, file.path) for found, file in files], cost)
 
     def stop(self) -> None:
         """End the thread after the batch at hand; nothing half written is left."""
@@ -153,17 +168,8 @@ class _EmbeddingQueue:
             raise
 
     def _embed_video(self, found: CropFile) -> None:
-        start = time.perf_counter()
-        file = extract_features(
-            found,
-            self._backbone,
-            batch_size=self._config.backbone.batch_size,
-            cache_dir=self._study.root / "cache",
-            on_batch=self._go_on,
-        )
-        self._seconds += time.perf_counter() - start
-        self._done.append((found, file))
-        self._progress("embed", len(self._done), len(self._study.videos))
+        self._done.append((found, self._extraction.embed(found, on_batch=self._go_on)))
+        self._progress("embed", len(self._done), self._videos)
 
     def _go_on(self) -> None:
         if self._stopped.is_set():
@@ -193,16 +199,3 @@ def read_crops(crops: StudyCrops, rows: pd.DataFrame) -> list[Image]:
     """Return the crops of rows of a study's ledger, (H, W, 3) uint8, RGB each."""
     places = rows[["video_id", "frame_index"]].itertuples(index=False)
     return [crops.files[video_id].read_crop(int(frame)) for video_id, frame in places]
-
-
-def embed_crops(
-    crops: StudyCrops, backbone: Backbone, config: Config, *, progress: Progress, cost: Cost
-) -> Sources:
-    """Embed the crops and return the files; what is cached is not computed again."""
-    queue = _EmbeddingQueue(crops.study, config, backbone, progress=progress)
-    try:
-        for found in crops.files.values():
-            queue.add(found)
-        return queue.finish(cost)
-    finally:
-        queue.stop()

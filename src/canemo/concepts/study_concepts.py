@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from canemo.assessment import gather_evidence, prepare
+from canemo.assessment import gather_evidence
 from canemo.concepts.account import (
     describe_events,
     describe_result,
@@ -29,6 +29,7 @@ from canemo.config import Config, ProbeConfig, VideoConfig, load_config
 from canemo.errors import AnnotationError, OutputExistsError
 from canemo.evidence import Evidence
 from canemo.files import write_atomically, write_table
+from canemo.plan import prepare
 from canemo.progress import Progress, silent
 from canemo.records import Study
 from canemo.report.concepts import write_concepts_report

@@ -1,0 +1,75 @@
+"""What is taken out of each video, one stage after the other: face crops, then their features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from canemo.backbones import Backbone
+from canemo.config import Config
+from canemo.crops import CropFile, extract_crops
+from canemo.detect.protocol import Detector
+from canemo.feature_files import FeatureFile, extract_features
+from canemo.records import Video
+from canemo.video import Sampling
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """The stages that every video goes through, of a study or new: `crop`, then `embed`.
+
+    Attributes
+    ----------
+    config
+        The settings of all stages.
+    detector
+        What finds the faces.
+    backbones
+        What embeds the crops, several where they are compared.
+    cache_dir
+        Where what a stage made is kept; it is not made again.
+    """
+
+    config: Config
+    detector: Detector
+    backbones: tuple[Backbone, ...]
+    cache_dir: Path
+
+    def extract(self, video: Video) -> tuple[CropFile, tuple[FeatureFile, ...]]:
+        """Take a video through all stages; return its crops and their features by each backbone.
+
+        Raises
+        ------
+        VideoOpenError
+            The file cannot be read.
+        """
+        crops = self.crop(video)
+        return crops, self.embed(crops)
+
+    def crop(self, video: Video) -> CropFile:
+        """Find and keep the face crops of a video; raises as `extract` does."""
+        settings = self.config.video
+        return extract_crops(
+            video,
+            self.detector,
+            sampling=Sampling(every_nth=settings.every_nth, fps=settings.fps),
+            detect=self.config.detect,
+            crop=self.config.crop,
+            cache_dir=self.cache_dir,
+        )
+
+    def embed(
+        self, crops: CropFile, *, on_batch: Callable[[], None] | None = None
+    ) -> tuple[FeatureFile, ...]:
+        """Embed the crops of a video by each backbone; `on_batch` as for `extract_features`."""
+        return tuple(
+            extract_features(
+                crops,
+                backbone,
+                batch_size=self.config.backbone.batch_size,
+                cache_dir=self.cache_dir,
+                on_batch=on_batch,
+            )
+            for backbone in self.backbones
+        )

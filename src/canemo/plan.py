@@ -1,0 +1,181 @@
+"""What is to be done with a study, known and checked before the first frame is read."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from canemo.backbones import Backbone
+from canemo.comparison import Entrant
+from canemo.config import Config
+from canemo.detect.protocol import Detector
+from canemo.errors import ConfigError, MissingExtraError, SplitError, StudyError, WeightsError
+from canemo.evidence import list_representations
+from canemo.extraction import Extraction
+from canemo.features import LAYERS, require_pooling
+from canemo.gradient import require_loss
+from canemo.learners import require_choice
+from canemo.records import Study
+from canemo.splits import Split, make_split
+from canemo.study import load_study
+from canemo.study_features import Cost, load_configured_backbone, load_configured_detector
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study, and all that its crops, features and numbers are made with.
+
+    Attributes
+    ----------
+    study, config, split
+        Its videos, the settings and the folds.
+    detector
+        What finds the faces.
+    backbones
+        By name, what embeds the crops: one, or all that are compared.
+    missing
+        Name of what was to be compared -> why its backbone cannot be had.
+    cost
+        What each stage took so far.
+    """
+
+    study: Study
+    config: Config
+    split: Split
+    detector: Detector
+    backbones: Mapping[str, Backbone]
+    missing: Mapping[str, str] = field(default_factory=dict)
+    cost: Cost = field(default_factory=Cost)
+
+    @property
+    def backbone(self) -> Backbone:
+        """The backbone of the settings."""
+        return self.backbones[self.config.backbone.name]
+
+    @property
+    def extraction(self) -> Extraction:
+        """The stages that every video of the study goes through."""
+        cache_dir = self.study.root / "cache"
+        return Extraction(self.config, self.detector, tuple(self.backbones.values()), cache_dir)
+
+
+def prepare(
+    root: Path,
+    config: Config,
+    *,
+    entrants: Sequence[Entrant] = (),
+    split: Split | None = None,
+    elsewhere: bool = False,
+) -> Plan:
+    """Load all that is needed; what can be refused is refused here.
+
+    Parameters
+    ----------
+    root
+        Folder with videos.csv.
+    config
+        Settings.
+    entrants
+        What is compared; where a backbone among them cannot be had, that is noted in `missing`.
+        None means the backbone of the settings, which must be there.
+    split
+        The folds of a finished run; None makes those that the settings ask for.
+    elsewhere
+        Whether the settings are those of a finished run, perhaps of another machine: an engine that
+        is not here is then replaced, with a warning.
+
+    Raises
+    ------
+    StudyError, SplitError
+        The study does not allow an evaluation on unseen subjects.
+    ConfigError
+        The settings do not fit it, or one of the backbones.
+    WeightsError, MissingExtraError
+        The backbone of the settings cannot be had, a weights file that was given cannot be used,
+        or there is no backbone at all.
+    """
+    study, cost = load_study(root), Cost()
+    for settings in [entrant.configure(config) for entrant in entrants] or [config]:
+        _require_runnable(study, settings)
+    split = split or _split_subjects(study, config)
+    with cost.measure("load"):
+        detector = load_configured_detector(config, elsewhere=elsewhere)
+        backbones, missing = _find_backbones(entrants, config)
+        if not entrants:
+            own = load_configured_backbone(config, elsewhere=elsewhere)
+            backbones = {config.backbone.name: own}
+    _require_poolings(backbones, config)
+    return Plan(study, config, split, detector, backbones, missing, cost)
+
+
+def _require_runnable(study: Study, config: Config) -> None:
+    """Refuse a study with one label, and settings that do not fit it."""
+    if len(study.labels) < 2:
+        raise StudyError(
+            f"{study.root / 'videos.csv'}: all videos have the label {study.labels[0]!r}; expected "
+            "at least two labels to tell apart"
+        )
+    positive = config.study.positive_label
+    if positive is not None and positive not in study.labels:
+        raise ConfigError(
+            f"study.positive_label = {positive!r}; the labels are {', '.join(study.labels)}"
+        )
+    offered = list_representations(config)
+    for pooling, _ in offered:
+        require_pooling(pooling)
+    require_choice(config.probe.method, offered)
+    require_loss(config.gradient, study.labels)
+
+
+def _split_subjects(study: Study, config: Config) -> Split:
+    """Return the folds that ``evaluate.split`` asks for."""
+    labels: dict[str, Counter[str]] = defaultdict(Counter)
+    for video in study.videos:
+        labels[video.subject_id][video.label] += 1
+    split = make_split(
+        study.subject_ids,
+        kind=config.evaluate.split,
+        seed=config.evaluate.seed,
+        labels=labels,
+    )
+    shown = [{name for dog in fold.train for name in labels[dog]} for fold in split.folds]
+    if all(names < set(study.labels) for names in shown):
+        lacking = sorted(set(study.labels) - shown[0])
+        raise SplitError(
+            f"split {config.evaluate.split!r}: no fold has training subjects with every label (in "
+            f"the first, none shows {lacking[0]!r}); choose another --split or --seed"
+        )
+    return split
+
+
+def _find_backbones(
+    entrants: Sequence[Entrant], config: Config
+) -> tuple[dict[str, Backbone], dict[str, str]]:
+    """Return the backbones that are compared, and for each missing entrant why it cannot be had.
+
+    A weights file that was given and cannot be used is an error.
+    """
+    found: dict[str, Backbone] = {}
+    missing: dict[str, str] = {}
+    for entrant in entrants:
+        if entrant.backbone in found:
+            continue
+        try:
+            found[entrant.backbone] = load_configured_backbone(entrant.configure(config))
+        except (WeightsError, MissingExtraError) as exc:
+            if entrant.weights is not None:
+                raise
+            missing[entrant.name] = str(exc)
+    if entrants and not found:
+        raise WeightsError(f"no backbone can be had; {'; '.join(dict.fromkeys(missing.values()))}")
+    return found, missing
+
+
+def _require_poolings(backbones: Mapping[str, Backbone], config: Config) -> None:
+    """Raise ConfigError where a backbone has not got what a pooling needs."""
+    for name, backbone in backbones.items():
+        stored = ("cls", "mean", "grid", *LAYERS[: len(backbone.layer_dims)])
+        for pooling, _ in list_representations(config):
+            require_pooling(pooling, stored=stored, owner=name)
