@@ -17,6 +17,7 @@ from canemo.discriminant_learner import DiscriminantLearner
 from canemo.evaluate import Evaluation
 from canemo.evidence import SPLIT_FILE, Evidence, list_representations, write_evidence
 from canemo.files import write_table
+from canemo.fold_files import write_folds
 from canemo.learning import Learner, Material
 from canemo.progress import silent
 from canemo.records import Study, Video
@@ -171,6 +172,7 @@ def write_run(evidence: Evidence, folder: Path) -> Path:
     (folder / CONFIG_FILE).write_text(format_config(evidence.config), encoding="utf-8")
     save_split(evidence.split, folder / SPLIT_FILE)
     write_evidence(evidence, folder)
+    write_folds(evaluation.folds, folder)
     write_table(evaluation.predictions, folder / "predictions.parquet")
     compute_metrics(evidence, learner, evaluation).write(folder / METRICS_FILE)
     write_hashes(folder)

@@ -14,9 +14,11 @@ from canemo.comparing import compare_models
 from canemo.comparison import Entrant, list_entrants, tabulate_models
 from canemo.config import load_config
 from canemo.errors import ConfigError, MissingExtraError, OutputExistsError, WeightsError
-from canemo.model import Probe, SequenceProbe, read_model
+from canemo.model import read_model
 from canemo.predictions import select_level
+from canemo.probe import Probe
 from canemo.report.comparison import write_comparison_sentence
+from canemo.sequence import SequenceProbe
 from canemo.stats import adjust_holm, compare_pair
 from canemo.weights import RANDOM_MARK
 from painted import PaintedFaceDetector, put_in_place, write_painted_study

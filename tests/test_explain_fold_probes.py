@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,11 +9,11 @@ import pytest
 from canemo.discriminant_learner import DiscriminantLearner
 from canemo.errors import ModelError
 from canemo.evidence import Evidence
-from canemo.explain.fold_probes import fit_shuffled, fit_unseen, move_labels
+from canemo.explain.fold_probes import fit_shuffled, list_unseen, move_labels
 from canemo.learners import make_learner
 from canemo.learning import Material
 from canemo.probe import fit_probe
-from evidence_worlds import draw_evidence, with_features
+from evidence_worlds import assess, draw_evidence, with_features
 from worlds import LABELS
 
 
@@ -21,7 +22,8 @@ def ignore(done: int, total: int) -> None:
 
 
 def unseen(evidence: Evidence, label: str = LABELS[1]):
-    return fit_unseen(evidence, label=label, tell=ignore)
+    _, evaluation = assess(evidence)
+    return list_unseen(evaluation.folds, label=label, place=Path("runs/drawn"))
 
 
 def logistic() -> Evidence:
@@ -100,14 +102,19 @@ def test_dog_whose_training_dogs_lack_a_label_is_not_explained():
 
 def test_where_no_dog_can_be_explained_there_are_no_controls_either():
     evidence = draw_evidence(subjects=2, clips=4, label_of=lambda dog, clip: dog)
-    assert unseen(evidence) == {}
+    assert list_unseen((), label=LABELS[1], place=Path()) == {}
     assert fit_shuffled(evidence, {}, label=LABELS[1], tell=ignore) == {}
 
 
 def test_folds_are_counted():
     told = []
     evidence = draw_evidence(subjects=5, clips=4)
-    fit_unseen(evidence, label=LABELS[0], tell=lambda done, total: told.append((done, total)))
+    fit_shuffled(
+        evidence,
+        unseen(evidence),
+        label=LABELS[0],
+        tell=lambda done, total: told.append((done, total)),
+    )
     assert sorted(told) == [(i, 5) for i in range(1, 6)]
 
 
@@ -117,7 +124,7 @@ def test_models_of_the_whole_clip_are_refused(method):
         subjects=4, clips=2, frames=2,
         overrides={"probe": {"method": method}, "sequence": {"epochs": 1}},
     )  # fmt: skip
-    with pytest.raises(ModelError, match=r"only a linear probe .* --method lda or logistic"):
+    with pytest.raises(ModelError, match=r"runs/drawn: only a linear probe .* --method lda or"):
         unseen(evidence)
 
 

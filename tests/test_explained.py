@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,7 +8,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from canemo.config import load_config
+import canemo
+from canemo.config import load_config, read_config
 from canemo.errors import ConfigError, ModelError, NoFacesError, StudyError
 from canemo.explained import (
     OTHER,
@@ -16,6 +18,7 @@ from canemo.explained import (
     load_explained_model,
     load_explained_run,
 )
+from canemo.fold_files import read_folds
 from canemo.progress import silent
 from canemo.study import load_study
 from explained_runs import (
@@ -27,7 +30,6 @@ from explained_runs import (
     READS_CLS,
     change_json,
     copy_run,
-    set_method,
     write_landmarks,
 )
 
@@ -155,16 +157,75 @@ def test_unknown_label_is_named_with_those_there_are(run):
 
 def test_run_of_a_model_of_whole_clips_cannot_be_explained(explainable_study, tmp_path):
     [run] = copy_run(explainable_study, tmp_path, EXACT)
-    with pytest.raises(ModelError, match=r"only a linear probe on frames.*--method lda"):
-        load(set_method(run, "sequence_mean"))
+    state = {"out.weight": np.zeros((2, 4), np.float32), "out.bias": np.zeros(2, np.float32)}
+    folds = [
+        replace(fold, classifier=SimpleNamespace(labels=LABELS, state=state))
+        for fold in read_folds(run)
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("canemo.explained.read_folds", lambda _: folds)
+        with pytest.raises(ModelError, match=r"mean: only a linear probe on frames.*--method lda"):
+            load(run)
 
 
-def test_probe_trained_in_epochs_has_seen_the_dogs_and_that_is_said(explainable_study, tmp_path):
+def test_run_without_the_classifiers_of_its_folds_is_refused_before_any_video_is_read(
+    explainable_study, tmp_path, painted_detector
+):
     [run] = copy_run(explainable_study, tmp_path, EXACT)
-    found = load(set_method(run, "gradient"), with_controls=True)
-    assert len({id(decision) for decision in found.decisions.values()}) == 1
+    shutil.rmtree(run.parent.parent / "cache")
+    (run / "folds.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"folds\.safetensors: .* cannot be read"):
+        load(run)
+    assert painted_detector.images_seen == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "message"),
+    [
+        ({"label": "joy"}, ConfigError, "label 'joy'"),
+        ({"regions": "study"}, StudyError, r"no landmarks\.csv"),
+        ({"regions": "eyes"}, ConfigError, "regions 'eyes'"),
+    ],
+)
+def test_what_cannot_be_explained_is_refused_before_any_video_is_read(
+    explainable_study, tmp_path, painted_detector, asked, error, message
+):
+    [run] = copy_run(explainable_study, tmp_path, EXACT)
+    shutil.rmtree(run.parent.parent / "cache")
+    with pytest.raises(error, match=message):
+        load(run, **asked)
+    assert painted_detector.images_seen == 0
+
+
+def test_dogs_of_a_probe_trained_in_epochs_are_explained_by_one_that_has_not_seen_them(
+    explainable_study, tmp_path
+):
+    config = read_config(explainable_study / "runs" / EXACT / "config.toml")
+    probe = config.probe.model_copy(update={"method": "gradient", "penalties": (1.0,)})
+    gradient = config.gradient.model_copy(update={"epochs": 2, "feed": "views:1"})
+    config = config.model_copy(update={"probe": probe, "gradient": gradient})
+    [run] = copy_run(explainable_study, tmp_path, EXACT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("canemo.pipeline.draw_examples", lambda *_, **__: None)
+        run = canemo.run(run.parent.parent, config=config, name="gradient").folder
+    found = load(run, with_controls=True)
+    assert sorted(found.decisions) == NAMES
+    assert len({id(decision) for decision in found.decisions.values()}) == DOGS
+    features = pd.read_parquet(run / "features.parquet")
+    told = pd.read_parquet(run / "predictions.parquet")
+    told = told[told["level"] == "frame"].set_index(["video_id", "frame_index"])
+    for fold in read_folds(run):
+        [dog] = fold.subjects.test
+        assert dog not in fold.subjects.train
+        decision = found.decisions[dog]
+        np.testing.assert_array_equal(decision.probe.coef, fold.classifier.coef)
+        own = features[features["subject_id"] == dog]
+        logits = decision.measure_logits(np.stack(own["mean"].to_numpy()).astype(np.float32))
+        places = list(zip(own["video_id"], own["frame_index"], strict=True))
+        expected = told.loc[places, f"probability_{decision.label}"]
+        np.testing.assert_allclose(1 / (1 + np.exp(-logits)), expected, atol=1e-6)
     assert found.shuffled == {}
-    assert any("it has seen those it is asked about" in note for note in found.notes)
+    assert any("no control of shuffled labels" in note for note in found.notes)
 
 
 @pytest.mark.parametrize(("before", "after"), [(",dog", ",other"), (",frust", ",frusst")])

@@ -43,6 +43,19 @@ def test_saved_model_comes_back_equal_to_the_last_bit(model, tmp_path):
     assert dataclasses.replace(again, classifier=model.classifier) == model
 
 
+def test_model_whose_weights_lie_transposed_in_memory_comes_back_equal(model, tmp_path):
+    rng = np.random.default_rng(0)
+    probe = dataclasses.replace(
+        model.classifier,
+        labels=("a", "b", "c"),
+        coef=rng.normal(size=(5, 3)).T,  # as the discriminant has it of three labels
+        intercept=rng.normal(size=3),
+    )
+    saved = dataclasses.replace(model, classifier=probe, positive_label="a")
+    again = read_model(save_model(saved, tmp_path)).classifier
+    np.testing.assert_array_equal(again.coef, probe.coef)
+
+
 def test_what_undecided_answers_rest_on_comes_back_to_the_last_bit(model, tmp_path):
     scores, weights = np.array([0.1, 1 / 3, 0.7]), np.array([0.5, 0.5, 1.0])
     saved = dataclasses.replace(model, conformal=Conformal(scores, weights, subjects=2))

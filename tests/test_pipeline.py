@@ -50,6 +50,7 @@ def test_run_writes_the_whole_contract(finished):
     assert names == {
         "config.toml", "inputs.json", "split.json", "metrics.json", "frames.parquet",
         "predictions.parquet", "features.parquet", "videos.parquet", "hashes.json",
+        "folds.safetensors",
         "environment.json", "figures", "report.html", "tables.xlsx", "model",
     }  # fmt: skip
     assert read_run(finished.folder).metrics == finished.metrics
@@ -439,6 +440,15 @@ def test_battery_tries_every_part_on_the_same_clips(audited):
     # The chin is the cue, and its white gives it away to a measure of brightness.
     assert by_name["light"].balanced_accuracy >= 0.9
     assert any("brightness and blur alone predict" in line for line in battery.verdict)
+
+
+def test_audit_of_a_run_reads_what_was_found_and_no_video(finished, tmp_path, monkeypatch):
+    run = shutil.copytree(finished.folder, tmp_path / "study" / "runs" / "alone")  # nothing beside
+    (run / "confounds.json").unlink(missing_ok=True)
+    files = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    monkeypatch.setattr("canemo.auditing.prepare_again", None)  # would fail if it were called
+    assert canemo.audit_study(run) == finished.metrics.audit
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == files
 
 
 def test_audit_of_a_study_writes_nothing_but_the_cache(study, finished):

@@ -9,15 +9,16 @@ from canemo.audit import audit_evidence
 from canemo.config import Config, load_config
 from canemo.confounds import run_confounds
 from canemo.errors import ModelError
-from canemo.evidence import SPLIT_FILE
+from canemo.evidence import Evidence, read_evidence
 from canemo.metadata import score_metadata
-from canemo.plan import Plan, prepare
+from canemo.plan import Plan, prepare, prepare_again
 from canemo.progress import Progress, silent
 from canemo.report.html import write_report
 from canemo.run_metrics import find_discriminant, find_penalty
 from canemo.run_record import Audit, Confounds, RunRecord, read_run
 from canemo.runs import CONFOUNDS_FILE, INPUTS_FILE, METRICS_FILE, describe_inputs
-from canemo.splits import load_split
+from canemo.study_crops import StudyCrops
+from canemo.study_features import crop_videos
 
 
 def audit_study(
@@ -32,12 +33,13 @@ def audit_study(
     Parameters
     ----------
     place
-        Folder with videos.csv, or STUDY/runs/NAME: then its settings are taken, what `confounds`
-        finds is kept in the run, and its report is written again.
+        Folder with videos.csv, or STUDY/runs/NAME: then what the run found of itself is read, no
+        video is; with `confounds` its settings are taken, what is found is kept in the run, and its
+        report is written again.
     config
         Settings of a study; None reads its canemo.toml over the defaults.
     confounds
-        Also run the confound battery, for which pictures are embedded again.
+        Also run the confound battery, which embeds other parts of the pictures.
     progress
         Told how far it is.
 
@@ -53,17 +55,39 @@ def audit_study(
     SplitError, NoFacesError, WeightsError
         As `run`.
     ModelError
-        The tables, the backbone's weights or the detector are not those of the run any more.
+        The run cannot be read; or, with `confounds`, the tables, the backbone's weights or the
+        detector are not those of the run any more.
     """
     place = Path(place)
-    run = read_run(place) if (place / METRICS_FILE).is_file() else None
-    root = place if run is None else place.resolve().parent.parent
-    config = run.config if run is not None else config or load_config(place)
-    split = load_split(place / SPLIT_FILE) if run is not None else None
-    plan = prepare(root, config, split=split, elsewhere=run is not None)
-    if run is not None:
-        _require_unchanged(run, root, plan)
+    if (place / METRICS_FILE).is_file():
+        return _audit_run(read_run(place), confounds=confounds, progress=progress)
+    plan = prepare(place, config or load_config(place))
     crops, evidence = gather_evidence(plan, progress=progress)
+    found = _audit(plan, crops, evidence, progress=progress)
+    if not confounds:
+        return found
+    battery = run_confounds(plan, crops, evidence, progress=progress)
+    return found.with_confounds(Confounds.model_validate(battery))
+
+
+def _audit_run(run: RunRecord, *, confounds: bool, progress: Progress) -> Audit:
+    """Return what a run found of itself; only the battery needs its pictures."""
+    if not confounds:
+        return run.metrics.audit
+    evidence = read_evidence(run)
+    plan = prepare_again(run.folder, evidence)
+    _require_unchanged(run, plan)
+    crops = crop_videos(plan.study, plan.extraction, progress=progress, cost=plan.cost)
+    found = run_confounds(plan, crops, evidence, progress=progress)
+    battery = Confounds.model_validate(found)
+    battery.write(run.folder / CONFOUNDS_FILE)
+    write_report(run.folder)
+    return run.metrics.audit.with_confounds(battery)
+
+
+def _audit(plan: Plan, crops: StudyCrops, evidence: Evidence, *, progress: Progress) -> Audit:
+    """Evaluate, and return what metrics.json would hold under ``audit``."""
+    config = plan.config
     learner, evaluation = evaluate_features(
         evidence.materials,
         plan.split,
@@ -74,29 +98,21 @@ def audit_study(
     )
     progress("audit", 0, 1)
     discriminant = find_discriminant(learner)
-    found = Audit.model_validate(
-        audit_evidence(
-            evidence,
-            discriminant,
-            penalty=find_penalty(config, evaluation),
-            metadata=score_metadata(evidence, discriminant.material),
-        )
+    found = audit_evidence(
+        evidence,
+        discriminant,
+        penalty=find_penalty(config, evaluation),
+        metadata=score_metadata(evidence, discriminant.material),
     )
     progress("audit", 1, 1)
-    if not confounds:
-        return found
-    battery = Confounds.model_validate(run_confounds(plan, crops, evidence, progress=progress))
-    if run is not None:
-        battery.write(place / CONFOUNDS_FILE)
-        write_report(place)
-    return found.with_confounds(battery)
+    return Audit.model_validate(found)
 
 
-def _require_unchanged(run: RunRecord, root: Path, plan: Plan) -> None:
+def _require_unchanged(run: RunRecord, plan: Plan) -> None:
     """Raise ModelError where the run was made from something else than is there now."""
     protocol = run.metrics.protocol
     same = {
-        "the tables of the study": describe_inputs(root)
+        "the tables of the study": describe_inputs(plan.study.root)
         == (run.folder / INPUTS_FILE).read_text(encoding="utf-8"),
         "the backbone's weights": protocol.weights_sha256 == plan.backbone.weights_sha256,
         "the detector": protocol.detector_sha256 == plan.detector.fingerprint,

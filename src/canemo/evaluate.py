@@ -14,7 +14,7 @@ from canemo.curves import CURVE_COLUMNS
 from canemo.errors import SplitError
 from canemo.folds import ProgressFn, count_done, map_folds
 from canemo.gradient import compute_log_loss
-from canemo.learning import Fitted, Learner, Material, Rows
+from canemo.learning import Classifier, Fitted, Learner, Material, Rows
 from canemo.metrics import (
     Predictions,
     compute_confusion,
@@ -24,6 +24,29 @@ from canemo.metrics import (
 from canemo.predictions import name_probabilities, tabulate_predictions
 from canemo.splits import Fold, Split
 from canemo.stats import compute_intervals, compute_scores
+
+
+@dataclass(frozen=True)
+class TestedFold:
+    """The classifier of a fold: what it learned from, and whom it was tested on.
+
+    Attributes
+    ----------
+    number
+        Of the fold, as `predictions` name it.
+    subjects
+        Those it has seen, and those it has not.
+    pooling, frames
+        What it reads, as chosen in this fold.
+    classifier
+        It.
+    """
+
+    number: int
+    subjects: Fold
+    pooling: str
+    frames: str
+    classifier: Classifier
 
 
 @dataclass(frozen=True)
@@ -51,6 +74,8 @@ class Evaluation:
         folds, each fold weighing as much as it has crops.
     warnings
         What a reader of the numbers must know.
+    folds
+        The classifiers, one per fold that could be evaluated.
     """
 
     predictions: pd.DataFrame
@@ -60,6 +85,7 @@ class Evaluation:
     curves: pd.DataFrame
     train_accuracy: float
     warnings: tuple[str, ...]
+    folds: tuple[TestedFold, ...] = ()
 
 
 def evaluate_learner(
@@ -80,7 +106,7 @@ def evaluate_learner(
         numbered,
         at_once=learner.independent,
     )
-    done = [answer for answer in answers if isinstance(answer, _TestedFold)]
+    done = [answer for answer in answers if isinstance(answer, _Tested)]
     problems = [answer for answer in answers if isinstance(answer, str)]
     if not done:
         raise SplitError(f"no fold can be evaluated; {'; '.join(problems)}")
@@ -96,13 +122,15 @@ def evaluate_learner(
         pd.DataFrame(curves, columns=list(CURVE_COLUMNS)),
         sum(fold.train_right for fold in done) / sum(fold.train_crops for fold in done),
         (*problems, *told),
+        tuple(each.fold for each in done),
     )
 
 
 @dataclass(frozen=True)
-class _TestedFold:
+class _Tested:
     """What came out of one fold; the tables are parts of those of `Evaluation`."""
 
+    fold: TestedFold
     fitted: Fitted
     predictions: pd.DataFrame
     trials: list[pd.DataFrame]
@@ -111,7 +139,7 @@ class _TestedFold:
     train_crops: int
 
 
-def _test_fold(learner: Learner, number: int, fold: Fold, *, seed: int) -> _TestedFold | str:
+def _test_fold(learner: Learner, number: int, fold: Fold, *, seed: int) -> _Tested | str:
     """Return what came out of a fold, or why it cannot be evaluated."""
     material = learner.material
     owners = material.origin["subject_id"].to_numpy(dtype=object)
@@ -123,7 +151,10 @@ def _test_fold(learner: Learner, number: int, fold: Fold, *, seed: int) -> _Test
     frames, _ = fitted.material.predict(fitted.classifier, train)
     answers = fitted.material.predict(fitted.classifier, test)
     crops = int(train.sum())
-    return _TestedFold(
+    return _Tested(
+        TestedFold(
+            number, fold, fitted.material.pooling, fitted.material.frames, fitted.classifier
+        ),
         fitted,
         tabulate_predictions(material.origin[test], *answers, labels=material.labels, fold=number),
         _judge_trials(fitted, test, fold=number),

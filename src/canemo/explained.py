@@ -14,19 +14,17 @@ import pandas as pd
 from canemo.backbones import Backbone
 from canemo.config import Config
 from canemo.detect.landmarks import load_landmark_model
-from canemo.errors import ConfigError, ModelError, NoFacesError, StudyError
+from canemo.errors import ConfigError, NoFacesError, StudyError
 from canemo.evidence import Evidence, read_evidence
 from canemo.explain.decision import Decision
 from canemo.explain.face_finder import FaceFinder, RegionSource
-from canemo.explain.fold_probes import fit_shuffled, fit_unseen
+from canemo.explain.fold_probes import fit_shuffled, list_unseen, require_probe
+from canemo.fold_files import read_folds
 from canemo.frame_choice import choose_frames
 from canemo.gallery import open_gallery
 from canemo.landmark_tables import load_landmarks
-from canemo.learning import Classifier
-from canemo.model import read_model
-from canemo.plan import prepare
+from canemo.plan import prepare_again
 from canemo.predict import load_model
-from canemo.probe import Probe
 from canemo.progress import Progress
 from canemo.records import Image, Study
 from canemo.run_record import read_run
@@ -133,9 +131,7 @@ def load_explained_run(
     """
     run = read_run(run_dir)
     evidence = read_evidence(run)
-    plan = prepare(
-        run_dir.resolve().parent.parent, run.config, split=evidence.split, elsewhere=True
-    )
+    plan = prepare_again(run_dir, evidence)
     study, config = plan.study, plan.config
     _require_same_labels(study, evidence.study, run_dir)
     finder, warnings = find_faces(
@@ -202,19 +198,12 @@ def _fit(
     config = evidence.config
     if label not in evidence.study.labels:
         raise ConfigError(f"label {label!r}: the labels are {', '.join(evidence.study.labels)}")
-    if config.probe.method == "gradient":
-        probe = _require_probe(read_model(run_dir).classifier, run_dir)
-        decision = Decision(probe, config.probe.pooling, label)
-        note = (
-            "the probe was trained in epochs on all dogs: it has seen those it is asked about here"
-        )
-        return dict.fromkeys(evidence.study.subject_ids, decision), {}, [note]
-    progress("probes", 0, 1)
-    unseen = fit_unseen(
-        evidence, label=label, tell=lambda done, total: progress("probes", done, total)
-    )
+    unseen = list_unseen(read_folds(run_dir), label=label, place=run_dir)
     if not with_controls:
         return unseen, {}, []
+    if config.probe.method == "gradient":
+        note = "there is no control of shuffled labels: the probe learned from views of the crops"
+        return unseen, {}, [note]
     shuffled = fit_shuffled(
         evidence, unseen, label=label, tell=lambda done, total: progress("controls", done, total)
     )
@@ -264,7 +253,7 @@ def load_explained_model(
         No face is found.
     """
     model = load_model(folder, weights=weights)
-    probe, config = _require_probe(model.saved.classifier, folder), model.saved.config
+    probe, config = require_probe(model.saved.classifier, folder), model.saved.config
     decision = Decision(probe, config.probe.pooling, label or model.positive_label)
     gallery = open_gallery(crops, model, per_clip=per_clip, cache_dir=cache_dir, progress=progress)
     rows = gallery.rows.assign(subject_id=gallery.rows["video_id"], label="")
@@ -286,12 +275,6 @@ def load_explained_model(
         ),
         is_labelled=False,
     )
-
-
-def _require_probe(classifier: Classifier, place: Path) -> Probe:
-    if not isinstance(classifier, Probe):
-        raise ModelError(f"{place}: only a linear probe on frames can be explained")
-    return classifier
 
 
 def find_faces(

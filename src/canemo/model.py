@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from canemo.classifier_files import describe_classifier, list_arrays, make_classifier
 from canemo.config import Config
 from canemo.conformal import Conformal
 from canemo.errors import ModelError
@@ -30,10 +30,8 @@ from canemo.learning import Classifier
 from canemo.probe import Probe
 from canemo.run_record import RunMetrics
 from canemo.runs import METRICS_FILE
-from canemo.sequence import SequenceProbe
 
 MODEL_SCHEMA = 1
-_LAYER = "state."
 
 MODEL_FILE, PROBE_FILE, CARD_FILE = "model.json", "probe.safetensors", "README.md"
 
@@ -70,13 +68,13 @@ class SavedModel:
 
 def save_model(model: SavedModel, folder: Path) -> Path:
     """Write the model into `folder`; `model.json` last, so that its presence means complete."""
-    write_atomically(folder / PROBE_FILE, save(_list_arrays(model.classifier)))
+    write_atomically(folder / PROBE_FILE, save(list_arrays(model.classifier)))
     write_atomically(folder / CARD_FILE, _write_card(model))
     content = {
         "schema": MODEL_SCHEMA,
         "labels": list(model.classifier.labels),
         "positive_label": model.positive_label,
-        **_describe_classifier(model.classifier),
+        **describe_classifier(model.classifier),
         "backbone_sha256": model.backbone_sha256,
         "detector_sha256": model.detector_sha256,
         "config": model.config.model_dump(mode="json", exclude_none=True),
@@ -108,7 +106,7 @@ def read_model(folder: Path) -> SavedModel:
                 "model again with this version of canemo"
             )
         return SavedModel(
-            _make_classifier(content, arrays),
+            make_classifier(content, arrays),
             Config.model_validate(_with_engines(content["config"])),
             content["positive_label"],
             content["backbone_sha256"],
@@ -133,39 +131,6 @@ def _with_engines(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read_conformal(content: Mapping[str, Any] | None) -> Conformal | None:
     return None if content is None else Conformal.from_dict(content)
-
-
-def _list_arrays(classifier: Classifier) -> dict[str, np.ndarray]:
-    shared = {"mean": classifier.mean, "scale": classifier.scale}
-    if isinstance(classifier, Probe):
-        return {**shared, "coef": classifier.coef, "intercept": classifier.intercept}
-    layers = {f"{_LAYER}{name}": np.asarray(v) for name, v in classifier.state.items()}
-    return {**shared, **layers}
-
-
-def _describe_classifier(classifier: Classifier) -> dict[str, Any]:
-    if isinstance(classifier, Probe):
-        return {"penalty": classifier.penalty}  # 0 where none was used
-    return {name: getattr(classifier, name) for name in ("head", "hidden", "window_s")}
-
-
-def _make_classifier(content: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Classifier:
-    labels, mean, scale = tuple(content["labels"]), arrays["mean"], arrays["scale"]
-    if "head" not in content:
-        return Probe(labels, mean, scale, arrays["coef"], arrays["intercept"], content["penalty"])
-    layers = {n.removeprefix(_LAYER): v for n, v in arrays.items() if n.startswith(_LAYER)}
-    classifier = SequenceProbe(
-        labels,
-        content["head"],
-        content["hidden"],
-        content["window_s"],
-        mean=mean,
-        scale=scale,
-        state=layers,
-    )
-    nothing = np.zeros((1, len(mean)))
-    classifier.predict(nothing, video_ids=np.array(["none"], dtype=object), time_s=nothing[:, 0])
-    return classifier
 
 
 def _write_card(model: SavedModel) -> str:
@@ -217,7 +182,7 @@ def _name_classifier(classifier: Classifier) -> str:
 
 
 def _name_settings(classifier: Classifier) -> str:
-    return ", ".join(f"{k} {v}" for k, v in _describe_classifier(classifier).items())
+    return ", ".join(f"{k} {v}" for k, v in describe_classifier(classifier).items())
 
 
 def _list_labels(labels: Sequence[str]) -> str:

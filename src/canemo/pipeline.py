@@ -34,6 +34,7 @@ from canemo.extraction import Extraction
 from canemo.feature_files import load_features
 from canemo.features import Features
 from canemo.files import write_table
+from canemo.fold_files import write_folds
 from canemo.learning import Fitted
 from canemo.model import SavedModel, save_model
 from canemo.plan import prepare
@@ -368,6 +369,7 @@ def _fill_run(folder: Path, work: Work, command: str, progress: Progress) -> Run
         draw_examples(work, fitted, folder / "figures", progress=progress)
     metrics = work.metrics.with_cost(work.cost.stages)
     write_evidence(work.evidence, folder)
+    write_folds(work.evaluation.folds, folder)
     write_table(work.evaluation.predictions, folder / "predictions.parquet")
     if len(work.evaluation.curves):
         write_table(work.evaluation.curves, folder / "curves.parquet")

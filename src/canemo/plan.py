@@ -12,7 +12,7 @@ from canemo.comparison import Entrant
 from canemo.config import Config
 from canemo.detect.protocol import Detector
 from canemo.errors import ConfigError, MissingExtraError, SplitError, StudyError, WeightsError
-from canemo.evidence import list_representations
+from canemo.evidence import Evidence, list_representations
 from canemo.extraction import Extraction
 from canemo.features import LAYERS, require_pooling
 from canemo.gradient import require_loss
@@ -108,6 +108,18 @@ def prepare(
             backbones = {config.backbone.name: own}
     _require_poolings(backbones, config)
     return Plan(study, config, split, detector, backbones, missing, cost)
+
+
+def prepare_again(run_dir: Path, evidence: Evidence) -> Plan:
+    """Load all that it takes to look at the videos of a finished run again, as it did.
+
+    Raises
+    ------
+    StudyError, ConfigError, WeightsError, MissingExtraError
+        As `prepare`.
+    """
+    root = run_dir.resolve().parent.parent
+    return prepare(root, evidence.config, split=evidence.split, elsewhere=True)
 
 
 def _require_runnable(study: Study, config: Config) -> None:

@@ -3,42 +3,57 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from canemo.errors import ModelError
+from canemo.evaluate import TestedFold
 from canemo.evidence import Evidence
 from canemo.explain.decision import Decision
-from canemo.folds import count_done, map_folds
+from canemo.folds import count_done
 from canemo.learners import make_learner
-from canemo.learning import Learner, Material
+from canemo.learning import Classifier, Learner, Material
 from canemo.probe import Probe
 from canemo.splits import Fold
 
 
-def fit_unseen(
-    evidence: Evidence, *, label: str, tell: Callable[[int, int], None]
-) -> dict[str, Decision]:
+def list_unseen(folds: Sequence[TestedFold], *, label: str, place: Path) -> dict[str, Decision]:
     """Return, for each tested subject, the decision of the probe of its fold.
 
     Parameters
     ----------
-    evidence
+    folds
         Of a finished run.
     label
         Whose evidence is explained.
-    tell
-        Told how many folds are done.
+    place
+        The folder of the run, for what is said where it cannot be explained.
 
     Raises
     ------
+    ConfigError
+        There is no such label.
     ModelError
-        What the run fits is no linear probe on features.
+        What the run fitted is no linear probe on features.
     """
-    learner = make_learner(evidence.materials, config=evidence.config, views=None)
-    return _fit_folds(learner, evidence, label, tell)
+    decisions: dict[str, Decision] = {}
+    for fold in folds:
+        decision = Decision(require_probe(fold.classifier, place), fold.pooling, label)
+        decisions |= dict.fromkeys(fold.subjects.test, decision)
+    return decisions
+
+
+def require_probe(classifier: Classifier, place: Path) -> Probe:
+    """Return the classifier; ModelError where it is no linear probe on frames."""
+    if not isinstance(classifier, Probe):
+        raise ModelError(
+            f"{place}: only a linear probe on frames can be explained; this is a model of the "
+            "whole clip. Evaluate with --method lda or logistic"
+        )
+    return classifier
 
 
 def fit_shuffled(
@@ -48,7 +63,7 @@ def fit_shuffled(
     label: str,
     tell: Callable[[int, int], None],
 ) -> dict[str, Decision]:
-    """As `fit_unseen`, after the labels of clips were put in a random order, another per fold.
+    """Learn anew, after the labels of clips were put in a random order, another per fold.
 
     The pooling and the penalty are those that most of `decisions` rest on; they are not chosen
     anew.
@@ -84,25 +99,6 @@ def move_labels(material: Material, *, seed: int) -> Material:
     return replace(material, origin=material.origin.assign(label=labels))
 
 
-def _fit_folds(
-    learner: Learner, evidence: Evidence, label: str, tell: Callable[[int, int], None]
-) -> dict[str, Decision]:
-    learner.read()
-    folds = evidence.split.folds
-    count = count_done(tell, len(folds))
-    seed = evidence.config.evaluate.seed
-    fitted = map_folds(
-        lambda fold: count(_fit_fold(learner, fold, label, seed=seed)),
-        folds,
-        at_once=learner.independent,
-    )
-    decisions: dict[str, Decision] = {}
-    for fold, decision in zip(folds, fitted, strict=True):
-        if decision is not None:
-            decisions |= dict.fromkeys(fold.test, decision)
-    return decisions
-
-
 def _fit_fold(learner: Learner, fold: Fold, label: str, *, seed: int) -> Decision | None:
     """Return the decision learned in a fold; None where its training subjects lack a label."""
     material = learner.material
@@ -110,9 +106,5 @@ def _fit_fold(learner: Learner, fold: Fold, label: str, *, seed: int) -> Decisio
     if len(np.unique(material.label_index[train])) < len(material.labels):
         return None
     fitted = learner.fit(train, seed=seed)
-    if not isinstance(fitted.classifier, Probe):
-        raise ModelError(
-            "only a linear probe on frames can be explained; this run fits a model of the whole "
-            "clip. Evaluate with --method lda or logistic"
-        )
-    return Decision(fitted.classifier, fitted.material.pooling, label)
+    probe = require_probe(fitted.classifier, Path("the run"))
+    return Decision(probe, fitted.material.pooling, label)
