@@ -214,8 +214,8 @@ def test_table_counts_events_that_no_frame_shows_and_frames_disagreed(canemo, st
     )
     code, out, _ = canemo("concepts", study, "--events", table, "--name", "count", *FAST)
     assert code == 0
-    assert re.search(r"unseen +disagreed  verdict", out)
-    assert re.search(r"AU25 +8 +3 +1 .* 2 +2  too few", out)
+    assert re.search(r"unseen +disagreed +Verdict", out)
+    assert re.search(r"AU25 \(lips part\) +8 +3 +1 .* 2 +2 +too few", out)
 
 
 def test_times_moved_and_subjects_assumed_are_told(canemo, study, tmp_path):
@@ -305,8 +305,8 @@ def test_command_prints_the_tables(canemo, study, coded):
     assert "AU25 and AU26 can be decoded on dogs the probe has not seen" in out
     assert "media = 'Media file name'" in out
     assert "not a DogFACS code, kept as given: '<b>gaze</b>', 8 times" in out
-    assert re.search(r"AU25 +80 +40 +4 +1\.000 .* decodable", out)
-    assert re.search(r"AU25 +\+1\.00 \[.*shares its direction", out)
+    assert re.search(r"AU25 \(lips part\) +80 +40 +4 +1\.000 .* decodable", out)
+    assert re.search(r"AU25 \(lips part\) +\+1\.00 \(.*shares its direction", out)
     assert re.search(r"AD137 .* too few to tell: 1 tested dog", out)
     assert "report:" in out
 

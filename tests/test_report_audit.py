@@ -8,6 +8,7 @@ import pytest
 from canemo.errors import ModelError
 from canemo.report.audit import list_audit_charts, list_audit_tables, state_alarms, state_sessions
 from canemo.report.text import format_audit
+from canemo.report.voice import Voice
 from canemo.run_record import Audit, read_run
 from report_fixtures import make_audit, make_duplicates, make_metrics, record, write_run
 
@@ -22,7 +23,7 @@ def squeeze(text: str) -> set[str]:
 
 
 def test_audit_in_the_terminal_has_every_number() -> None:
-    text = format_audit(audited())
+    text = format_audit(audited(), Voice())
     squeezed = " ".join(text.split())
     assert text.startswith("Alarm: Two clips are nearly alike.\nNote: Frames are lost unevenly.")
     for fact in (
@@ -50,14 +51,14 @@ def test_audit_in_the_terminal_has_every_number() -> None:
 
 @pytest.mark.parametrize("key", ["identity", "confounds"])
 def test_what_could_not_be_audited_is_left_out(key: str) -> None:
-    full, shown = format_audit(audited()), format_audit(audited(**{key: None}))
+    full, shown = format_audit(audited(), Voice()), format_audit(audited(**{key: None}), Voice())
     assert len(shown) < len(full)
     assert squeeze(shown) <= squeeze(full)
 
 
 def test_no_finding_is_said_only_where_there_is_none() -> None:
-    assert format_audit(audited(findings=[])).startswith("The audit found nothing amiss.")
-    assert "nothing amiss" not in format_audit(audited())
+    assert format_audit(audited(findings=[]), Voice()).startswith("The audit found nothing amiss.")
+    assert "nothing amiss" not in format_audit(audited(), Voice())
 
 
 def test_sessions_and_pairs_as_the_audit_writes_them() -> None:

@@ -27,6 +27,7 @@ from canemo.report.tables import (
     format_latex,
     format_text,
 )
+from canemo.report.voice import Voice
 from canemo.report.workbook import LEGEND_SHEET, write_tables, write_workbook
 from report_fixtures import Page
 
@@ -161,7 +162,7 @@ def read_sheets(path: Path) -> dict[str, list[list[object]]]:
 
 
 def test_workbook_holds_numbers_as_numbers_and_an_interval_in_two_columns(tmp_path: Path) -> None:
-    path = write_workbook(tmp_path / "tables.xlsx", {"result": RESULT, "measures": MIXED})
+    path = write_workbook(tmp_path / "tables.xlsx", {"result": RESULT, "measures": MIXED}, Voice())
     sheets = read_sheets(path)
     assert list(sheets) == [LEGEND_SHEET, "result", "measures"]
     assert sheets["result"] == [
@@ -179,7 +180,8 @@ def test_workbook_holds_numbers_as_numbers_and_an_interval_in_two_columns(tmp_pa
 
 
 def test_workbook_says_what_columns_are(tmp_path: Path) -> None:
-    legend = read_sheets(write_workbook(tmp_path / "a.xlsx", {"result": RESULT}))[LEGEND_SHEET]
+    path = write_workbook(tmp_path / "a.xlsx", {"result": RESULT}, Voice())
+    legend = read_sheets(path)[LEGEND_SHEET]
     assert legend[0] == ["sheet", "column", "meaning", "unit"]
     assert legend[1] == ["result", None, "Two models. More is better.", None]
     assert ["result", "AUROC", "by clip", None] in legend
@@ -187,7 +189,7 @@ def test_workbook_says_what_columns_are(tmp_path: Path) -> None:
 
 
 def test_text_in_a_workbook_is_never_a_formula_or_an_address(tmp_path: Path) -> None:
-    path = write_workbook(tmp_path / "a.xlsx", {"hostile": make_hostile()})
+    path = write_workbook(tmp_path / "a.xlsx", {"hostile": make_hostile()}, Voice())
     sheet = openpyxl.load_workbook(path)["hostile"]
     rows = list(sheet.iter_rows(min_row=2))
     assert [[cell.value for cell in row] for row in rows] == [[text, text] for text in HOSTILE]
@@ -197,15 +199,15 @@ def test_text_in_a_workbook_is_never_a_formula_or_an_address(tmp_path: Path) -> 
 
 def test_sheets_have_names_that_workbooks_take(tmp_path: Path) -> None:
     keys = ["a/b:c", "a b c", "columns", "x" * 40, "x" * 31 + "y", "?"]
-    path = write_workbook(tmp_path / "a.xlsx", dict.fromkeys(keys, MIXED))
+    path = write_workbook(tmp_path / "a.xlsx", dict.fromkeys(keys, MIXED), Voice())
     assert list(read_sheets(path)) == [
         LEGEND_SHEET, "a b c", "a b c 2", "columns 2", "x" * 31, "x" * 27 + " 2", "table",
     ]  # fmt: skip
 
 
 def test_workbook_is_the_same_each_time(tmp_path: Path) -> None:
-    first = write_workbook(tmp_path / "a.xlsx", {"result": RESULT}).read_bytes()
-    assert write_workbook(tmp_path / "b.xlsx", {"result": RESULT}).read_bytes() == first
+    first = write_workbook(tmp_path / "a.xlsx", {"result": RESULT}, Voice()).read_bytes()
+    assert write_workbook(tmp_path / "b.xlsx", {"result": RESULT}, Voice()).read_bytes() == first
 
 
 # -- LaTeX -----------------------------------------------------------------------------------------
@@ -240,11 +242,11 @@ def test_latex_sets_signs_letter_by_letter() -> None:
 
 def test_file_has_the_form_that_its_name_asks_for(tmp_path: Path) -> None:
     tables = {"result": RESULT, "measures": MIXED}
-    text = write_tables(tmp_path / "a.tex", tables).read_text(encoding="utf-8")
+    text = write_tables(tmp_path / "a.tex", tables, Voice()).read_text(encoding="utf-8")
     assert text == f"{format_latex(RESULT)}\n\n{format_latex(MIXED)}\n"
-    assert list(read_sheets(write_tables(tmp_path / "a.xlsx", tables)))[1:] == list(tables)
+    assert list(read_sheets(write_tables(tmp_path / "a.xlsx", tables, Voice())))[1:] == list(tables)
     with pytest.raises(ConfigError, match=r"a\.docx: tables are written as \.xlsx or \.tex"):
-        write_tables(tmp_path / "a.docx", tables)
+        write_tables(tmp_path / "a.docx", tables, Voice())
 
 
 # -- values ----------------------------------------------------------------------------------------

@@ -51,6 +51,8 @@ def audit(
     """Look for what could fool you: leaks, duplicates, identity, confounds, tempting numbers."""
     from canemo import auditing, terminal
     from canemo.report.text import format_audit
+    from canemo.report.voice import find_voice, name_voice
+    from canemo.run_record import read_run
 
     config = None
     if (place / "metrics.json").is_file():
@@ -59,11 +61,13 @@ def audit(
             allowed=("place", "confounds", "as_json"),
             reason="a finished run is audited with its own settings; leave it out, or give STUDY",
         )
+        voice = find_voice(read_run(place).metrics.study)
     else:
         config = configure(context, place)
+        voice = name_voice(config.study.species, ())
     with terminal.show_progress() as progress:
         found = auditing.audit_study(place, config=config, confounds=confounds, progress=progress)
-    typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else format_audit(found))
+    typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else format_audit(found, voice))
 
 
 @app.command()

@@ -29,6 +29,7 @@ def describe_study(
     content = {
         "study": {
             "name": study.root.resolve().name,
+            "species": evidence.config.study.species,
             "videos": len(study.videos),
             "subjects": len(study.subject_ids),
             "labels": list(study.labels),

@@ -15,6 +15,7 @@ from canemo.report.tables import (
     describe_records,
     format_text,
 )
+from canemo.report.voice import Voice
 from canemo.report.wording import (
     count,
     format_measure,
@@ -54,13 +55,15 @@ _REMOVED = {
 # -- words -----------------------------------------------------------------------------------------
 
 
-def format_audit(audit: Audit) -> str:
+def format_audit(audit: Audit, voice: Voice) -> str:
     """Return the audit as a few short blocks for the terminal.
 
     Parameters
     ----------
     audit
         ``audit`` of ``metrics.json``.
+    voice
+        In whose words.
     """
     tables = list_audit_tables(audit)
     shown = {
@@ -78,7 +81,7 @@ def format_audit(audit: Audit) -> str:
         shown.get("duplicates"),
         "\n".join(filter(None, [shown.get("confounds"), verdict])),
     ]
-    return "\n\n".join(filter(None, blocks))
+    return voice.say("\n\n".join(filter(None, blocks)))
 
 
 def state_nothing(audit: Audit) -> str:

@@ -32,6 +32,7 @@ from canemo.report.tables import (
     describe_texts,
     list_lines,
 )
+from canemo.report.voice import find_voice
 from canemo.report.workbook import write_workbook
 from canemo.run_record import (
     ComparedModel,
@@ -61,7 +62,7 @@ def write_comparison_report(folder: Path) -> Path:
     record = read_comparison(folder)
     tables = list_comparison_tables(record)
     page = _render(record, tables)
-    write_workbook(folder / TABLES_FILE, tables)
+    write_workbook(folder / TABLES_FILE, tables, find_voice(record.comparison.study))
     return write_atomically(folder / REPORT_FILE, page)
 
 
@@ -76,6 +77,7 @@ def _render(record: ComparisonFolder, tables: dict[str, Table]) -> str:
         "comparison.html.j2",
         tables=tables,
         pictures=_draw_pictures(content, record.curves) | found,
+        voice=find_voice(content.study),
         study=content.study,
         protocol=content.protocol,
         majority=content.chance.majority,
@@ -316,4 +318,5 @@ def _draw_pictures(content: ComparisonRecord, curves: pd.DataFrame) -> dict[str,
             "Difference in accuracy of every pair of models with its 95 % interval.",
         ),
     }
-    return {name: embed_figure(*chart) for name, chart in charts.items()}
+    voice = find_voice(content.study)
+    return {name: embed_figure(*chart, voice) for name, chart in charts.items()}

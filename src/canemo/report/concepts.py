@@ -36,6 +36,7 @@ from canemo.report.tables import (
     describe_records,
     describe_texts,
 )
+from canemo.report.voice import Voice, name_voice
 from canemo.report.workbook import write_workbook
 
 CLIPS_DRAWN = 2
@@ -269,12 +270,13 @@ def write_concepts_report(path: Path, content: Mapping[str, Any], frames: pd.Dat
     frames
         One row per unit and coded frame: video_id, subject_id, time_s, unit, shown, score.
     """
-    tables = list_concept_tables(content)
+    tables, voice = list_concept_tables(content), find_concepts_voice(content)
     protocol = content["protocol"]
     page = render_page(
         "concepts.html.j2",
         tables=tables,
-        pictures=_draw_timelines(content["units"], frames),
+        pictures=_draw_timelines(content["units"], frames, voice),
+        voice=voice,
         content=content,
         study=content["study"],
         protocol=protocol,
@@ -284,11 +286,19 @@ def write_concepts_report(path: Path, content: Mapping[str, Any], frames: pd.Dat
         remarks=list_remarks(content["events"]),
         split_words=wording.describe_split(protocol["split"], protocol["folds"]),
     )
-    write_workbook(path.with_suffix(".xlsx"), tables)
+    write_workbook(path.with_suffix(".xlsx"), tables, voice)
     return write_atomically(path, page)
 
 
-def _draw_timelines(units: Sequence[Mapping[str, Any]], frames: pd.DataFrame) -> dict[str, Any]:
+def find_concepts_voice(content: Mapping[str, Any]) -> Voice:
+    """Return the voice in which the concepts of a study are spoken of."""
+    study = content["study"]
+    return name_voice(study["species"], [study["name"], *study["labels"]])
+
+
+def _draw_timelines(
+    units: Sequence[Mapping[str, Any]], frames: pd.DataFrame, voice: Voice
+) -> dict[str, Any]:
     drawn = {}
     for unit in units:
         own = frames[frames["unit"] == unit["unit"]]
@@ -300,7 +310,7 @@ def _draw_timelines(units: Sequence[Mapping[str, Any]], frames: pd.DataFrame) ->
             f"When coders saw {unit['unit']} in {wording.join_words(clips)}, and the score of the "
             "probe that has not seen the dog."
         )
-        drawn[unit["unit"]] = embed_figure(figure, alt)
+        drawn[unit["unit"]] = embed_figure(figure, alt, voice)
     return drawn
 
 

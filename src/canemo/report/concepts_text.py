@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from canemo.report import wording
-from canemo.report.concepts import list_concept_tables, list_remarks, write_concepts_sentence
+from canemo.report.concepts import (
+    find_concepts_voice,
+    list_concept_tables,
+    list_remarks,
+    write_concepts_sentence,
+)
 from canemo.report.tables import format_text
 
 SHOWN_LINES = 5
@@ -34,7 +39,7 @@ def format_concepts(content: Mapping[str, Any]) -> str:
         if name in tables
     ]
     parts += ["\n".join(f"Warning: {text}" for text in content["warnings"])]
-    return "\n\n".join(filter(None, parts))
+    return find_concepts_voice(content).say("\n\n".join(filter(None, parts)))
 
 
 def _format_understood(events: Mapping[str, Any]) -> str:

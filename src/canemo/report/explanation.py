@@ -35,6 +35,7 @@ from canemo.report.explanation_text import (
 from canemo.report.page import TABLES_FILE, Picture, embed_figure, embed_file, render_page
 from canemo.report.pictures import draw_picture_rows, overlay_cam, overlay_evidence
 from canemo.report.rows import Row, draw_rows
+from canemo.report.voice import Voice
 from canemo.report.workbook import write_workbook
 from canemo.run_record import EXPLANATION, EXPLANATION_FILE, read_document
 from canemo.species import DOG
@@ -120,18 +121,20 @@ def write_page(folder: Path) -> Path:
         The folder holds no explanation.
     """
     content = read_document(folder / EXPLANATION_FILE, EXPLANATION)
+    voice = Voice()
     pictures: dict[str, Picture | None] = {
         path.name: embed_file(path, _describe_picture(path.stem))
         for path in sorted((folder / "figures").glob("*.png"))
     }
     for number, model in enumerate(content["models"]):
         for name, (draw, alt) in _CHARTS.items():
-            pictures[f"{name}_{number}"] = embed_figure(draw(model), alt)
+            pictures[f"{name}_{number}"] = embed_figure(draw(model), alt, voice)
     tables = list_explanation_tables(content)
     page = render_page(
         "explanation.html.j2",
         tables=tables,
         pictures=pictures,
+        voice=voice,
         content=content,
         models=content["models"],
         write_sentence=write_sentence,
@@ -141,7 +144,7 @@ def write_page(folder: Path) -> Path:
         environment={"canemo": content["canemo"]},
         warnings=(),
     )
-    write_workbook(folder / TABLES_FILE, tables)
+    write_workbook(folder / TABLES_FILE, tables, voice)
     return write_atomically(folder / PAGE_FILE, page)
 
 

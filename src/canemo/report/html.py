@@ -33,6 +33,7 @@ from canemo.report.verdict import (
     judge_run,
     write_first_sentence,
 )
+from canemo.report.voice import find_voice
 from canemo.report.workbook import write_tables
 from canemo.run_record import Confusion, RunRecord, StudyFacts, SubjectResult, read_run
 
@@ -63,7 +64,7 @@ def write_report(run_dir: Path, *, tables_file: Path | None = None) -> Path:
     run = read_run(run_dir)
     tables = list_run_tables(run)
     page = render_report(run, tables)
-    write_tables(tables_file or run_dir / TABLES_FILE, tables)
+    write_tables(tables_file or run_dir / TABLES_FILE, tables, find_voice(run.metrics.study))
     return write_atomically(run_dir / REPORT_FILE, page)
 
 
@@ -75,6 +76,7 @@ def render_report(run: RunRecord, tables: Mapping[str, Table]) -> str:
         "run.html.j2",
         tables=tables,
         pictures=_draw_pictures(run),
+        voice=find_voice(metrics.study),
         metrics=metrics,
         study=metrics.study,
         protocol=protocol,
@@ -143,7 +145,8 @@ def _draw_pictures(run: RunRecord) -> dict[str, Picture | None]:
         **parts.list_part_charts(metrics),
         **audit.list_audit_charts(metrics),
     }
-    drawn = {name: embed_figure(*chart) for name, chart in charts.items()}
+    voice = find_voice(study)
+    drawn = {name: embed_figure(*chart, voice) for name, chart in charts.items()}
     return drawn | {
         name: embed_file(path, _ALTS.get(name, path.stem)) for name, path in run.pictures.items()
     }

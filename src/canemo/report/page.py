@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from canemo.report import wording
 from canemo.report.canvas import CHART_WIDTH_IN, render_png
 from canemo.report.tables import Table
+from canemo.report.voice import Voice
 
 REPORT_FILE = "report.html"
 TABLES_FILE = "tables.xlsx"
@@ -33,6 +34,7 @@ def render_page(
     *,
     tables: Mapping[str, Table],
     pictures: Mapping[str, Picture | None],
+    voice: Voice,
     **content: Any,
 ) -> str:
     """Return a page: a template beside this file, filled in.
@@ -43,12 +45,14 @@ def render_page(
         Its name.
     tables, pictures
         By the name that the template calls for; what is not there is left out.
+    voice
+        In whose words the page is.
     content
         What else the template names.
     """
     shown = {name: picture for name, picture in pictures.items() if picture is not None}
     page = open_templates().get_template(template)
-    return page.render(tables=tables, pictures=shown, **content)
+    return voice.say(page.render(tables=tables, pictures=shown, **content))
 
 
 def open_templates() -> jinja2.Environment:
@@ -71,10 +75,11 @@ def open_templates() -> jinja2.Environment:
     return environment
 
 
-def embed_figure(figure: Figure | None, alt: str) -> Picture | None:
+def embed_figure(figure: Figure | None, alt: str, voice: Voice) -> Picture | None:
     """Return a chart as a picture as wide as it was drawn; None where there is no chart."""
     if figure is None:
         return None
+    voice.write_on(figure)
     width_percent = round(100 * figure.get_figwidth() / CHART_WIDTH_IN)
     return Picture(_data_address(render_png(figure)), alt, width_percent)
 

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from canemo.report.rows import GRID_SIDE, Row, draw_rows
 from canemo.report.tables import COUNT, Column, Table, describe_measures, describe_records
+from canemo.report.voice import find_voice
 from canemo.report.wording import (
     count,
     describe_frames,
@@ -121,10 +122,11 @@ def format_optimism(metrics: RunMetrics) -> str:
     metrics
         The content of ``metrics.json``.
     """
-    return describe_optimism(metrics) or (
+    text = describe_optimism(metrics) or (
         "What picking the best setting by its test result would have claimed is not known: this "
         "run recorded no settings to choose from."
     )
+    return find_voice(metrics.study).say(text)
 
 
 def name_pooling(pooling: str) -> str:

@@ -184,7 +184,7 @@ def _describe_subjects(metrics: RunMetrics) -> Table:
         values |= {column.key: subject.labels.get(column.heading, 0) for column in labels}
         result = {key: getattr(subject, key) for key in ("subject_id", "videos", "accuracy")}
         rows.append(Line({**result, **values}))
-    return Table("The dogs.", tuple(columns), tuple(rows), style="dogs")
+    return Table("The dogs.", tuple(columns), tuple(rows), style="subjects")
 
 
 def _describe_fact(key: str, values: Sequence[Any]) -> Column:

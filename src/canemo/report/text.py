@@ -18,6 +18,7 @@ from canemo.report.run_tables import describe_result
 from canemo.report.tables import describe_texts, format_text
 from canemo.report.trust import list_facts
 from canemo.report.verdict import describe_coverage, explain_verdict, write_first_sentence
+from canemo.report.voice import find_voice
 from canemo.report.wording import count
 from canemo.run_record import ComparisonRecord, RunMetrics
 
@@ -51,7 +52,7 @@ def format_result_block(metrics: RunMetrics) -> str:
         _list_findings(metrics),
         format_warnings(metrics.warnings),
     ]
-    return "\n\n".join(filter(None, parts))
+    return find_voice(metrics.study).say("\n\n".join(filter(None, parts)))
 
 
 def format_comparison(content: ComparisonRecord) -> str:
@@ -70,7 +71,7 @@ def format_comparison(content: ComparisonRecord) -> str:
         "\n".join(f"Missing: {reason}" for reason in list_reasons(content)),
         format_warnings(content.warnings),
     ]
-    return "\n\n".join(filter(None, parts))
+    return find_voice(content.study).say("\n\n".join(filter(None, parts)))
 
 
 def format_warnings(warnings: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from xlsxwriter.worksheet import Worksheet
 from canemo.errors import ConfigError
 from canemo.files import write_atomically
 from canemo.report.tables import Column, Line, Table, format_latex
+from canemo.report.voice import Voice
 from canemo.report.wording import is_missing
 
 LEGEND_SHEET = "columns"
@@ -24,7 +25,7 @@ _CREATED = datetime(2000, 1, 1)
 """Written into every workbook, so that the same tables always give the same bytes."""
 
 
-def write_workbook(path: Path, tables: Mapping[str, Table]) -> Path:
+def write_workbook(path: Path, tables: Mapping[str, Table], voice: Voice) -> Path:
     """Write tables, by the name of their sheet, as an .xlsx file, and return its path.
 
     Notes
@@ -36,14 +37,14 @@ def write_workbook(path: Path, tables: Mapping[str, Table]) -> Path:
     with xlsxwriter.Workbook(buffer, {"in_memory": True}) as book:
         book.set_properties({"created": _CREATED})
         names = _name_sheets(tables)
-        formats = _Formats(book)
+        formats = _Formats(book, voice)
         _write_legend(book.add_worksheet(LEGEND_SHEET), names, tables, formats)
         for key, table in tables.items():
             _write_table(book.add_worksheet(names[key]), table, formats)
     return write_atomically(path, buffer.getvalue())
 
 
-def write_tables(path: Path, tables: Mapping[str, Table]) -> Path:
+def write_tables(path: Path, tables: Mapping[str, Table], voice: Voice) -> Path:
     """Write tables in the form that the name of the file asks for, and return its path.
 
     Raises
@@ -52,16 +53,18 @@ def write_tables(path: Path, tables: Mapping[str, Table]) -> Path:
         It ends neither in .xlsx nor in .tex.
     """
     if path.suffix == ".xlsx":
-        return write_workbook(path, tables)
+        return write_workbook(path, tables, voice)
     if path.suffix == ".tex":
-        return write_atomically(path, "\n\n".join(map(format_latex, tables.values())) + "\n")
+        texts = [voice.say(format_latex(table)) for table in tables.values()]
+        return write_atomically(path, "\n\n".join(texts) + "\n")
     raise ConfigError(f"{path}: tables are written as .xlsx or .tex; end the name in one of them")
 
 
 class _Formats:
-    """The cell formats of a workbook, each made once."""
+    """The cell formats of a workbook, each made once, and the words it is in."""
 
-    def __init__(self, book: xlsxwriter.Workbook) -> None:
+    def __init__(self, book: xlsxwriter.Workbook, voice: Voice) -> None:
+        self.say = voice.say
         self._book = book
         self._made: dict[str, CellFormat] = {}
         self.heading = book.add_format({"bold": True, "text_wrap": True, "valign": "top"})
@@ -101,7 +104,8 @@ def _write_legend(
         ]
     for place, line in enumerate(lines):
         for across, text in enumerate(line):
-            _write_cell(sheet, place, across, text, formats.wrapped if place else formats.heading)
+            form = formats.wrapped if place else formats.heading
+            _write_cell(sheet, place, across, formats.say(text), form)
     for across, width in enumerate((22, 30, 90, 18)):
         sheet.set_column(across, across, width)
     sheet.freeze_panes(1, 0)
@@ -110,11 +114,12 @@ def _write_legend(
 def _write_table(sheet: Worksheet, table: Table, formats: _Formats) -> None:
     headings = [heading for column in table.columns for heading, _ in column.split_headings()]
     for across, heading in enumerate([table.groups, *headings] if table.groups else headings):
-        sheet.write_string(0, across, heading, formats.heading)
+        sheet.write_string(0, across, formats.say(heading), formats.heading)
     for place, row in enumerate(table.rows, start=1):
         cells: list[tuple[Column | None, Any]] = [(None, row.group)] if table.groups else []
         cells += [(column, value) for column in table.columns for value in column.split(row)]
         for across, (column, value) in enumerate(cells):
+            value = formats.say(value) if isinstance(value, str) else value
             _write_cell(sheet, place, across, value, _choose_format(column, row, formats))
     sheet.freeze_panes(1, 1)
     sheet.autofit(400)
