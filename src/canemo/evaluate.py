@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,13 @@ from canemo.folds import ProgressFn, count_done, map_folds
 from canemo.gradient import compute_log_loss
 from canemo.learning import Classifier, Fitted, Learner, Material, Rows
 from canemo.metrics import (
+    Array,
     Predictions,
     compute_confusion,
     compute_macro_f1,
     compute_majority_share,
 )
-from canemo.predictions import name_probabilities, tabulate_predictions
+from canemo.predictions import Answers, find_firsts, name_probabilities, tabulate_folds
 from canemo.splits import Fold, Split
 from canemo.stats import compute_intervals, compute_scores
 
@@ -111,14 +112,18 @@ def evaluate_learner(
     if not done:
         raise SplitError(f"no fold can be evaluated; {'; '.join(problems)}")
     fitted = [fold.fitted for fold in done]
-    trials = [table for fold in done for table in fold.trials]
+    material = learner.material
     curves = [row for fold in done for row in fold.curves]
     told = dict.fromkeys(text for each in fitted for text in each.warnings)
     return Evaluation(
-        pd.concat([fold.predictions for fold in done], ignore_index=True),
+        tabulate_folds(
+            material.origin,
+            {each.fold.number: each.answers for each in done},
+            labels=material.labels,
+        ),
         tuple(each.penalty for each in fitted if each.penalty is not None),
         tuple(each.temperature for each in fitted if each.temperature is not None),
-        pd.concat(trials, ignore_index=True) if trials else pd.DataFrame(),
+        _tabulate_trials(material, done),
         pd.DataFrame(curves, columns=list(CURVE_COLUMNS)),
         sum(fold.train_right for fold in done) / sum(fold.train_crops for fold in done),
         (*problems, *told),
@@ -128,12 +133,12 @@ def evaluate_learner(
 
 @dataclass(frozen=True)
 class _Tested:
-    """What came out of one fold; the tables are parts of those of `Evaluation`."""
+    """What came out of one fold: `trials` are what each setting's probe says of its videos."""
 
     fold: TestedFold
     fitted: Fitted
-    predictions: pd.DataFrame
-    trials: list[pd.DataFrame]
+    answers: Answers
+    trials: list[Array]
     curves: list[tuple[float, ...]]
     train_right: int
     train_crops: int
@@ -149,42 +154,54 @@ def _test_fold(learner: Learner, number: int, fold: Fold, *, seed: int) -> _Test
         return f"fold {number}: {problem}"
     fitted = learner.fit(train, seed=seed)
     frames, _ = fitted.material.predict(fitted.classifier, train)
-    answers = fitted.material.predict(fitted.classifier, test)
     crops = int(train.sum())
     return _Tested(
         TestedFold(
             number, fold, fitted.material.pooling, fitted.material.frames, fitted.classifier
         ),
         fitted,
-        tabulate_predictions(material.origin[test], *answers, labels=material.labels, fold=number),
-        _judge_trials(fitted, test, fold=number),
+        Answers(test, *fitted.material.predict(fitted.classifier, test)),
+        [trial.material.predict(trial.probe, test)[1] for trial in fitted.trials],
         _trace_epochs(fitted, test, train_crops=crops, fold=number),
         int((frames.argmax(axis=1) == material.label_index[train]).sum()),
         crops,
     )
 
 
-def _judge_trials(fitted: Fitted, test: Rows, *, fold: int) -> list[pd.DataFrame]:
-    """Return what the probe of every setting answers to the test clips, a table of each."""
-    clips = fitted.material.origin[test].drop_duplicates("video_id")
-    origin = clips[["video_id", "subject_id", "label"]].reset_index(drop=True)
-    every = np.ones(int(test.sum()), dtype=bool)
-    tables = []
-    for _, trials in groupby(fitted.trials, key=lambda trial: id(trial.material)):
-        some = list(trials)
-        material = some[0].material.select(test)
-        tables += [
-            origin.assign(
-                fold=fold,
-                pooling=material.pooling,
-                frames=material.frames,
-                penalty=trial.penalty,
-                inner_loss=trial.inner_loss,
-                **name_probabilities(material.predict(trial.probe, every)[1], material.labels),
-            )
-            for trial in some
+def _tabulate_trials(material: Material, tested: Sequence[_Tested]) -> pd.DataFrame:
+    """Return what the probe of every setting says of the test videos of each fold."""
+    parts = [
+        (each, *part)
+        for each in tested
+        for part in zip(each.fitted.trials, each.trials, strict=True)
+    ]
+    if not parts:
+        return pd.DataFrame()
+    first = find_firsts(material.origin)
+    rows = np.concatenate([np.flatnonzero(each.answers.rows & first) for each, _, _ in parts])
+    settings = pd.DataFrame(
+        [
+            {
+                "fold": each.fold.number,
+                "pooling": trial.material.pooling,
+                "frames": trial.material.frames,
+                "penalty": trial.penalty,
+                "inner_loss": trial.inner_loss,
+            }
+            for each, trial, _ in parts
         ]
-    return tables
+    )
+    sizes = [len(probability) for _, _, probability in parts]
+    probability = np.concatenate([answers for _, _, answers in parts])
+    origin = material.origin[["video_id", "subject_id", "label"]].take(rows)
+    return pd.concat(
+        [
+            origin.reset_index(drop=True),
+            settings.loc[np.repeat(settings.index, sizes)].reset_index(drop=True),
+            pd.DataFrame(name_probabilities(probability, material.labels)),
+        ],
+        axis=1,
+    )
 
 
 def _trace_epochs(

@@ -6,9 +6,10 @@ import itertools
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any, TypeVar
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 ProgressFn = Callable[[int, int], None]
 Item = TypeVar("Item")
@@ -25,8 +26,14 @@ def map_folds(
     """
     if not at_once:
         return [work(fold) for fold in folds]
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with _linear_algebra().limit(limits=1), ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(work, folds))
+
+
+@cache
+def _linear_algebra() -> ThreadpoolController:
+    """Return what sets the threads of linear algebra; finding the libraries takes milliseconds."""
+    return ThreadpoolController()
 
 
 def count_done(progress: ProgressFn | None, total: int) -> Callable[[Any], Any]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from canemo.metrics import Array, Predictions
 
@@ -13,13 +16,25 @@ PROBABILITY = "probability_"
 """Start of the columns that hold the probability of a label."""
 
 
+@dataclass(frozen=True)
+class Answers:
+    """What was predicted of some frames of a table, and of the videos they make up.
+
+    Attributes
+    ----------
+    rows
+        (T,) which of the table's rows they are; of a video all or none.
+    frames, videos
+        (N, K) and (V, K) probabilities; videos in order of first appearance.
+    """
+
+    rows: NDArray[np.bool_]
+    frames: Array
+    videos: Array
+
+
 def tabulate_predictions(
-    origin: pd.DataFrame,
-    frames: Array,
-    videos: Array,
-    *,
-    labels: tuple[str, ...],
-    fold: int | None = None,
+    origin: pd.DataFrame, frames: Array, videos: Array, *, labels: tuple[str, ...]
 ) -> pd.DataFrame:
     """Return one row per frame and one per video: where it came from and what was predicted.
 
@@ -28,16 +43,25 @@ def tabulate_predictions(
     origin
         N rows, one per frame: video_id, subject_id, label, frame_index, time_s.
     frames, videos
-        (N, K) and (V, K) probabilities; videos in order of first appearance in `origin`.
-    labels, fold
-        The K labels; the fold for the column of that name.
+        As in `Answers`, of all of them.
+    labels
+        The K labels.
     """
-    clips = origin.drop_duplicates("video_id").drop(columns=["frame_index", "time_s"])
-    by_frame = _with_answer(origin.assign(level="frame"), frames, labels)
-    by_video = _with_answer(clips.assign(level="video"), videos, labels)
-    table = pd.concat([by_frame, by_video], ignore_index=True)
-    table["frame_index"] = table["frame_index"].astype("Int64")
-    return table if fold is None else table.assign(fold=fold)
+    return _tabulate(origin, [Answers(np.ones(len(origin), dtype=bool), frames, videos)], labels)
+
+
+def tabulate_folds(
+    origin: pd.DataFrame, answers: Mapping[int, Answers], *, labels: tuple[str, ...]
+) -> pd.DataFrame:
+    """As `tabulate_predictions`, of what was tested in each fold; its number is a column."""
+    table = _tabulate(origin, list(answers.values()), labels)
+    sizes = [len(each.frames) + len(each.videos) for each in answers.values()]
+    return table.assign(fold=np.repeat(list(answers), sizes))
+
+
+def find_firsts(origin: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return which rows are the first of their video, (N,)."""
+    return ~origin["video_id"].duplicated().to_numpy()
 
 
 def select_level(table: pd.DataFrame, level: str, labels: tuple[str, ...]) -> Predictions:
@@ -68,6 +92,18 @@ def name_probabilities(probability: Array, labels: tuple[str, ...]) -> dict[str,
     return {PROBABILITY + label: probability[:, i] for i, label in enumerate(labels)}
 
 
-def _with_answer(table: pd.DataFrame, probability: Array, labels: tuple[str, ...]) -> pd.DataFrame:
-    answers = np.array(labels, dtype=object)[probability.argmax(axis=1)]
-    return table.assign(**name_probabilities(probability, labels), predicted=answers)
+def _tabulate(
+    origin: pd.DataFrame, answers: Sequence[Answers], labels: tuple[str, ...]
+) -> pd.DataFrame:
+    first = find_firsts(origin)
+    rows = [np.flatnonzero(part) for each in answers for part in (each.rows, each.rows & first)]
+    of_video = np.repeat([False, True] * len(answers), [len(part) for part in rows])
+    probability = np.concatenate([part for each in answers for part in (each.frames, each.videos)])
+    table = origin.take(np.concatenate(rows)).reset_index(drop=True)
+    return table.assign(
+        frame_index=table["frame_index"].astype("Int64").mask(of_video),
+        time_s=table["time_s"].mask(of_video),
+        level=np.where(of_video, "video", "frame"),
+        **name_probabilities(probability, labels),
+        predicted=np.array(labels, dtype=object)[probability.argmax(axis=1)],
+    )

@@ -92,11 +92,14 @@ def add_legend(figure: Figure, handles: Mapping[str, Artist], *, length: float =
 
 def set_literal_text(figure: Figure) -> Figure:
     """Make every text of `figure` appear as written: a ``$`` in a label is no formula."""
-    for text in figure.findobj(Text):
-        if isinstance(text, Text):
-            text.set_parse_math(False)
-            text.set_usetex(False)
-            text.set_fontfamily(list(_font_families()))
+    for child in figure.get_children():
+        if isinstance(child, Axes) and not child.axison:
+            continue  # looking for its ticks would make them, and they do not show
+        for text in child.findobj(Text):
+            if isinstance(text, Text):
+                text.set_parse_math(False)
+                text.set_usetex(False)
+                text.set_fontfamily(list(_font_families()))
     return figure
 
 
