@@ -1,5 +1,6 @@
 """Cropping and embedding side by side."""
 
+import shutil
 import threading
 import time
 
@@ -40,9 +41,23 @@ class Colours:
         return Embedding(cls, tokens, tokens)
 
 
+class SlowToStart(Colours):
+    """Takes its time with the first video, in which many others can be cropped."""
+
+    def embed(self, images_rgb):
+        if self.batches == 0:
+            time.sleep(0.8)
+        return super().embed(images_rgb)
+
+
+@pytest.fixture(scope="module")
+def painted(tmp_path_factory):
+    return write_painted_study(tmp_path_factory.mktemp("painted") / "study")
+
+
 @pytest.fixture
-def study(tmp_path):
-    return load_study(write_painted_study(tmp_path / "study"))
+def study(painted, tmp_path):
+    return load_study(shutil.copytree(painted, tmp_path / "study"))
 
 
 CONFIG = load_config(overrides={"backbone": {"name": "efficientnet_lite0"}})
@@ -87,8 +102,7 @@ def test_line_of_waiting_videos_is_bounded(study, painted_detector, monkeypatch)
         lengths.append(sum(not each.done() for each in queue._waiting))
 
     monkeypatch.setattr(study_features._EmbeddingQueue, "add", watch)
-    backbone = Colours(seconds=0.25)
-    extract(study, painted_detector, backbone)
+    extract(study, painted_detector, SlowToStart())
     assert 2 <= max(lengths) <= study_features.WAITING_VIDEOS + 1  # one of them at work
 
 
