@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,13 @@ import pytest
 
 from canemo.engines.choice import Choice
 from explained_runs import write_explainable_study
-from painted import PaintedFaceDetector, put_in_place
+from painted import PaintedFaceDetector, draw_small_network, leave_undrawn, put_in_place
+
+
+def pytest_collection_finish() -> None:
+    """Take what was imported, which stays, out of what the garbage collector goes through."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +64,18 @@ def _log_of_warnings() -> None:
 def painted_detector(monkeypatch: pytest.MonkeyPatch) -> PaintedFaceDetector:
     """The detector of painted faces in place of whichever is asked for."""
     return put_in_place(monkeypatch, PaintedFaceDetector())
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that look at no picture: figures are made up and come out as one pixel."""
+    leave_undrawn(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def small_network(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Settings of a backbone for tests of all but what it sees."""
+    return draw_small_network(tmp_path_factory.mktemp("network"))
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from PIL import Image as PilImage
 
+from canemo.backbones import write_random_weights
 from canemo.records import Face, Image
 from clips import write_clip
 
@@ -92,6 +96,19 @@ def _paint_clip(subject: int, clip: int, *, chin: bool, face: bool) -> Callable[
         return image
 
     return draw
+
+
+def draw_small_network(folder: Path) -> dict[str, str]:
+    """Return the settings of a backbone that embeds in no time; its weights are drawn."""
+    name = "timm:test_efficientnet"
+    return {"name": name, "weights": str(write_random_weights(name, folder / "small.safetensors"))}
+
+
+def leave_undrawn(patch: pytest.MonkeyPatch) -> None:
+    """Let figures be made up as ever but come out as one white pixel, which takes no time."""
+    buffer = BytesIO()
+    PilImage.new("RGB", (1, 1), "white").save(buffer, format="png")
+    patch.setattr(Figure, "savefig", lambda figure, file, **_: file.write(buffer.getvalue()))
 
 
 def put_in_place(patch: pytest.MonkeyPatch, detector: PaintedFaceDetector) -> PaintedFaceDetector:

@@ -21,7 +21,7 @@ from canemo.errors import (
 )
 from canemo.run_record import read_run
 from canemo.study import load_study
-from painted import PaintedFaceDetector, put_in_place, write_painted_study
+from painted import PaintedFaceDetector, leave_undrawn, put_in_place, write_painted_study
 
 OVERRIDES = {
     "backbone": {"name": "efficientnet_lite0"},
@@ -30,7 +30,13 @@ OVERRIDES = {
 }
 
 
-pytestmark = pytest.mark.usefixtures("painted_detector")
+pytestmark = pytest.mark.usefixtures("painted_detector", "undrawn")
+
+
+@pytest.fixture(scope="module")
+def quick(small_network):
+    """What suffices where the backbone is not what is looked at."""
+    return {**OVERRIDES, "backbone": small_network}
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +49,14 @@ def finished(study):
     with pytest.MonkeyPatch.context() as patch:
         put_in_place(patch, PaintedFaceDetector())
         return canemo.run(study, config=load_config(study, overrides=OVERRIDES))
+
+
+@pytest.fixture(scope="module")
+def small(study, quick):
+    with pytest.MonkeyPatch.context() as patch:
+        put_in_place(patch, PaintedFaceDetector())
+        leave_undrawn(patch)
+        return canemo.run(study, config=load_config(study, overrides=quick), name="small")
 
 
 def test_run_writes_the_whole_contract(finished):
@@ -80,26 +94,26 @@ def test_numbers_of_metrics_follow_from_the_predictions(finished):
 
 
 def test_running_again_computes_nothing_twice_and_gives_the_same_numbers(
-    study, finished, painted_detector
+    study, small, quick, painted_detector
 ):
-    again = canemo.run(study, config=load_config(study, overrides=OVERRIDES))
+    again = canemo.run(study, config=load_config(study, overrides=quick), name="small")
     assert painted_detector.images_seen == 0
     for key in ("study", "protocol", "levels", "subjects", "chance"):
-        assert getattr(again.metrics, key) == getattr(finished.metrics, key)
+        assert getattr(again.metrics, key) == getattr(small.metrics, key)
 
 
-def test_other_settings_do_not_overwrite_a_run(study, finished):
+def test_other_settings_do_not_overwrite_a_run(study, small, quick):
     other = load_config(
         study,
-        overrides={**OVERRIDES, "evaluate": {"seed": 9, "resamples": 200, "permutations": 100}},
+        overrides={**quick, "evaluate": {"seed": 9, "resamples": 200, "permutations": 100}},
     )
     with pytest.raises(OutputExistsError, match="--name"):
-        canemo.run(study, config=other)
+        canemo.run(study, config=other, name="small")
 
 
-def test_interrupted_run_continues_where_it_stopped(tmp_path, painted_detector, monkeypatch):
+def test_interrupted_run_continues_where_it_stopped(tmp_path, quick, painted_detector, monkeypatch):
     folder = write_painted_study(tmp_path / "study", subjects=2)
-    config = load_config(folder, overrides=OVERRIDES)
+    config = load_config(folder, overrides=quick)
     real, calls = painted_detector.detect, []
 
     def interrupted(images):
@@ -110,11 +124,11 @@ def test_interrupted_run_continues_where_it_stopped(tmp_path, painted_detector, 
 
     monkeypatch.setattr(painted_detector, "detect", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        canemo.run(folder, config=config)
+        canemo.run(folder, config=config, name="stopped")
     monkeypatch.setattr(painted_detector, "detect", real)
     seen = painted_detector.images_seen
-    assert not (folder / "runs" / "efficientnet_lite0" / "metrics.json").exists()
-    canemo.run(folder, config=config)
+    assert not (folder / "runs" / "stopped" / "metrics.json").exists()
+    canemo.run(folder, config=config, name="stopped")
     assert painted_detector.images_seen - seen == 2 * 4 * 5 - seen
 
 
@@ -184,16 +198,16 @@ def test_no_model_says_what_to_give(tmp_path):
         canemo.load_model(tmp_path)
 
 
-def test_study_without_any_face_says_what_to_do(tmp_path):
+def test_study_without_any_face_says_what_to_do(tmp_path, quick):
     folder = write_painted_study(tmp_path / "study", subjects=2, clips=2, faces=False)
     with pytest.raises(NoFacesError, match=r"20 frames no_face.*detector trained on frames"):
-        canemo.run(folder, config=load_config(folder, overrides=OVERRIDES))
+        canemo.run(folder, config=load_config(folder, overrides=quick))
 
 
-def test_unreadable_clip_is_a_row_and_a_warning_not_the_end(tmp_path):
+def test_unreadable_clip_is_a_row_and_a_warning_not_the_end(tmp_path, quick):
     folder = write_painted_study(tmp_path / "study", subjects=3)
     (folder / "videos" / "dog1 clip1.mp4").write_bytes(b"")
-    result = canemo.run(folder, config=load_config(folder, overrides=OVERRIDES))
+    result = canemo.run(folder, config=load_config(folder, overrides=quick), name="run")
     assert any("dog1 clip1.mp4" in line for line in result.metrics.warnings)
     assert result.metrics.study.fates["decode_error"] == 1
     assert result.metrics.levels.video.n == 11
@@ -228,14 +242,16 @@ def test_unknown_positive_label_and_pooling_are_named_before_any_work(study):
             canemo.run(study, config=config, name="other")
 
 
-def test_evaluate_gives_the_numbers_of_a_run_without_writing_one(study, finished):
-    metrics = canemo.evaluate_study(study, config=load_config(study, overrides=OVERRIDES))
-    assert metrics.levels == finished.metrics.levels
-    assert [path.name for path in (study / "runs").iterdir()] == ["efficientnet_lite0"]
+def test_evaluate_gives_the_numbers_of_a_run_without_writing_one(study, small, quick):
+    before = sorted((study / "runs").iterdir())
+    metrics = canemo.evaluate_study(study, config=load_config(study, overrides=quick))
+    assert metrics.levels == small.metrics.levels
+    assert sorted((study / "runs").iterdir()) == before
 
 
-def test_failed_run_leaves_an_earlier_one_as_it_was(study, finished, monkeypatch):
-    before = {p: p.read_bytes() for p in finished.folder.rglob("*") if p.is_file()}
+def test_failed_run_leaves_an_earlier_one_as_it_was(study, small, quick, monkeypatch):
+    runs = sorted((study / "runs").iterdir())
+    before = {p: p.read_bytes() for p in small.folder.rglob("*") if p.is_file()}
 
     def fail(*args, **kwargs):
         raise KeyboardInterrupt
@@ -243,36 +259,37 @@ def test_failed_run_leaves_an_earlier_one_as_it_was(study, finished, monkeypatch
     monkeypatch.setattr("canemo.pipeline.write_report", fail)
     other = load_config(
         study,
-        overrides={**OVERRIDES, "evaluate": {"seed": 9, "resamples": 200, "permutations": 100}},
+        overrides={**quick, "evaluate": {"seed": 9, "resamples": 200, "permutations": 100}},
     )
     with pytest.raises(KeyboardInterrupt):
-        canemo.run(study, config=other, force=True)
-    assert {p: p.read_bytes() for p in finished.folder.rglob("*") if p.is_file()} == before
-    assert [path.name for path in (study / "runs").iterdir()] == ["efficientnet_lite0"]
+        canemo.run(study, config=other, name="small", force=True)
+    assert {p: p.read_bytes() for p in small.folder.rglob("*") if p.is_file()} == before
+    assert sorted((study / "runs").iterdir()) == runs
 
 
-def test_changed_tables_do_not_replace_a_run_unasked(tmp_path):
+def test_changed_tables_do_not_replace_a_run_unasked(tmp_path, quick):
     folder = write_painted_study(tmp_path / "study", subjects=3, clips=2)
-    config = load_config(folder, overrides=OVERRIDES)
-    canemo.run(folder, config=config)
+    config = load_config(folder, overrides=quick)
+    canemo.run(folder, config=config, name="run")
     table = (folder / "videos.csv").read_text()
     (folder / "videos.csv").write_text("\n".join(table.splitlines()[:-1]) + "\n")
     with pytest.raises(OutputExistsError, match="made from other tables"):
-        canemo.run(folder, config=config)
-    assert canemo.run(folder, config=config, force=True).metrics.study.videos == 5
+        canemo.run(folder, config=config, name="run")
+    again = canemo.run(folder, config=config, name="run", force=True)
+    assert again.metrics.study.videos == 5
 
 
-def test_same_footage_under_two_dogs_is_refused(tmp_path):
+def test_same_footage_under_two_dogs_is_refused(tmp_path, quick):
     folder = write_painted_study(tmp_path / "study", subjects=2)
     twin = folder / "videos" / "twin.mp4"
     twin.write_bytes((folder / "videos" / "dog0 clip1.mp4").read_bytes())
     with (folder / "videos.csv").open("a") as table:
         table.write("twin,videos/twin.mp4,other dog,frustration\n")
     with pytest.raises(StudyError, match=r"'s0c1' .*'twin' .*same footage"):
-        canemo.run(folder, config=load_config(folder, overrides=OVERRIDES))
+        canemo.run(folder, config=load_config(folder, overrides=quick))
 
 
-def test_label_without_any_face_is_named_once(tmp_path):
+def test_label_without_any_face_is_named_once(tmp_path, quick):
     folder = write_painted_study(tmp_path / "study", subjects=2)
     blank = write_painted_study(tmp_path / "blank", subjects=1, clips=1, faces=False)
     (folder / "videos" / "blank.mp4").write_bytes(
@@ -281,18 +298,19 @@ def test_label_without_any_face_is_named_once(tmp_path):
     with (folder / "videos.csv").open("a") as table:
         table.write("blank,videos/blank.mp4,dog0,rest\n")
     with pytest.raises(NoFacesError, match=r"label 'rest' \(5 frames no_face\)"):
-        canemo.run(folder, config=load_config(folder, overrides=OVERRIDES))
+        canemo.run(folder, config=load_config(folder, overrides=quick))
 
 
-def test_cost_tells_computed_from_cached(study, finished):
-    first = finished.metrics.cost
-    again = canemo.evaluate_study(study, config=load_config(study, overrides=OVERRIDES)).cost
-    assert (first["crop"].items, first["embed"].items) == (16, 80)
-    assert (again["crop"].items, again["crop"].cached) == (0, 16)
-    assert (again["embed"].items, again["embed"].cached) == (0, 80)
+def test_cost_tells_computed_from_cached(tmp_path, quick):
+    folder = write_painted_study(tmp_path / "study", subjects=2, clips=2)
+    config = load_config(folder, overrides=quick)
+    first, again = (canemo.evaluate_study(folder, config=config).cost for _ in range(2))
+    assert (first["crop"].items, first["embed"].items) == (4, 20)
+    assert (again["crop"].items, again["crop"].cached) == (0, 4)
+    assert (again["embed"].items, again["embed"].cached) == (0, 20)
 
 
-def test_three_labels_with_odd_names_run_to_the_end(tmp_path):
+def test_three_labels_with_odd_names_run_to_the_end(tmp_path, quick):
     folder = write_painted_study(tmp_path / "study", subjects=3, clips=3)
     table = (folder / "videos.csv").read_text()
     odd = "rest/`b` é"
@@ -301,7 +319,7 @@ def test_three_labels_with_odd_names_run_to_the_end(tmp_path):
             f"dog{s} clip2.mp4,dog{s},anticipation", f"dog{s} clip2.mp4,dog{s},{odd}"
         )
     (folder / "videos.csv").write_text(table.replace(",dog1,", ",007,"), encoding="utf-8")
-    result = canemo.run(folder, config=load_config(folder, overrides=OVERRIDES))
+    result = canemo.run(folder, config=load_config(folder, overrides=quick), name="odd")
     assert set(result.metrics.study.labels) == {"anticipation", "frustration", odd}
     assert [s.subject_id for s in result.metrics.subjects] == ["007", "dog0", "dog2"]
     predicted = canemo.load_model(result.model).predict(str(folder / "videos"))
@@ -313,8 +331,8 @@ def test_three_labels_with_odd_names_run_to_the_end(tmp_path):
 @pytest.mark.parametrize(
     "pooling", ["cls", *(pytest.param(name, marks=pytest.mark.slow) for name in ("grid", "lower"))]
 )
-def test_predict_takes_clips_without_a_face(tmp_path, study, pooling):
-    overrides = {**OVERRIDES, "probe": {"pooling": pooling, "penalties": (1.0,)}}
+def test_predict_takes_clips_without_a_face(tmp_path, study, quick, pooling):
+    overrides = {**quick, "probe": {"pooling": pooling, "penalties": (1.0,)}}
     result = canemo.run(study, config=load_config(study, overrides=overrides), name=pooling)
     blank = write_painted_study(tmp_path / "blank", subjects=1, clips=1, faces=False)
     paths = [blank / "videos", study / "videos" / "dog0 clip0.mp4"]
@@ -357,12 +375,12 @@ def test_crop_draws_a_contact_sheet(study, tmp_path):
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_report_and_tables_can_be_made_again_the_same(finished, tmp_path):
-    book = finished.folder / "tables.xlsx"
-    before = finished.report.read_bytes(), book.read_bytes()
-    assert canemo.report_run(finished.folder) == finished.report
-    assert (finished.report.read_bytes(), book.read_bytes()) == before
-    canemo.report_run(finished.folder, tables=tmp_path / "tables.tex")
+def test_report_and_tables_can_be_made_again_the_same(small, tmp_path):
+    book = small.folder / "tables.xlsx"
+    before = small.report.read_bytes(), book.read_bytes()
+    assert canemo.report_run(small.folder) == small.report
+    assert (small.report.read_bytes(), book.read_bytes()) == before
+    canemo.report_run(small.folder, tables=tmp_path / "tables.tex")
     assert r"\toprule" in (tmp_path / "tables.tex").read_text(encoding="utf-8")
 
 
@@ -375,17 +393,17 @@ def test_run_has_pictures_of_what_is_looked_at_and_of_what_decides(finished):
     assert text.index("What speaks for and against") < text.index("EigenCAM: the first")
 
 
-def test_saved_split_of_one_run_serves_another(study, finished):
-    split = f"file:{finished.folder / 'split.json'}"
+def test_saved_split_of_one_run_serves_another(study, small, quick):
+    split = f"file:{small.folder / 'split.json'}"
     config = load_config(
         study,
         overrides={
-            **OVERRIDES,
+            **quick,
             "evaluate": {"split": split, "resamples": 200, "permutations": 100},
         },
     )
     metrics = canemo.evaluate_study(study, config=config)
-    assert metrics.levels == finished.metrics.levels
+    assert metrics.levels == small.metrics.levels
 
 
 def test_features_are_those_that_were_evaluated(study, finished):
@@ -394,11 +412,11 @@ def test_features_are_those_that_were_evaluated(study, finished):
     assert np.isfinite(features.cls).all()
 
 
-def test_progress_reaches_the_end_of_every_stage(study):
+def test_progress_reaches_the_end_of_every_stage(study, quick):
     told = {}
     pipeline.evaluate_study(
         study,
-        config=load_config(study, overrides=OVERRIDES),
+        config=load_config(study, overrides=quick),
         progress=lambda stage, done, total: told.update({stage: (done, total)}),
     )
     assert told == {"crop": (16, 16), "embed": (16, 16), "evaluate": (4, 4), "permute": (4, 4)}
@@ -451,22 +469,22 @@ def test_audit_of_a_run_reads_what_was_found_and_no_video(finished, tmp_path, mo
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == files
 
 
-def test_audit_of_a_study_writes_nothing_but_the_cache(study, finished):
+def test_audit_of_a_study_writes_nothing_but_the_cache(study, small, quick):
     before = {p for p in study.rglob("*") if "cache" not in p.parts}
-    found = canemo.audit_study(study, config=load_config(study, overrides=OVERRIDES))
-    assert found == finished.metrics.audit
+    found = canemo.audit_study(study, config=load_config(study, overrides=quick))
+    assert found == small.metrics.audit
     assert {p for p in study.rglob("*") if "cache" not in p.parts} == before
 
 
 @pytest.mark.parametrize("method", ["lda", pytest.param("gradient", marks=pytest.mark.slow)])
-def test_run_is_verified_once_videos_and_cache_are_gone(tmp_path, method):
+def test_run_is_verified_once_videos_and_cache_are_gone(tmp_path, quick, method):
     folder = write_painted_study(tmp_path / "study", subjects=3)
     overrides = {
-        **OVERRIDES,
+        **quick,
         "probe": {**OVERRIDES["probe"], "method": method},
         "gradient": {"epochs": 2, "feed": "views:1"},
     }
-    run = canemo.run(folder, config=load_config(folder, overrides=overrides)).folder
+    run = canemo.run(folder, config=load_config(folder, overrides=overrides), name="run").folder
     bundle = canemo.export_bundle(run, tmp_path / "bundle.zip")
     alone = run.rename(tmp_path / "alone")
     shutil.rmtree(folder)
@@ -476,7 +494,7 @@ def test_run_is_verified_once_videos_and_cache_are_gone(tmp_path, method):
         assert (found["predictions"] is None) == (method == "gradient") == bool(found["notes"])
 
 
-def test_dog_without_any_crop_is_left_out_and_named(tmp_path):
+def test_dog_without_any_crop_is_left_out_and_named(tmp_path, quick):
     folder = write_painted_study(tmp_path / "study", subjects=3)
     blank = write_painted_study(tmp_path / "blank", subjects=4, faces=False)
     for clip in (blank / "videos").glob("dog3 *"):
@@ -484,7 +502,7 @@ def test_dog_without_any_crop_is_left_out_and_named(tmp_path):
     with (folder / "videos.csv").open("a") as table:
         for line in (blank / "videos.csv").read_text().splitlines()[-4:]:
             table.write(f"{line}\n")
-    result = canemo.run(folder, config=load_config(folder, overrides=OVERRIDES))
+    result = canemo.run(folder, config=load_config(folder, overrides=quick), name="run")
     assert result.metrics.study.subjects == 4
     assert result.metrics.levels.video.n == 12
     assert any("dog3" in line for line in result.metrics.warnings)
@@ -548,8 +566,8 @@ def test_clip_without_a_face_is_neither_decided_nor_undecided(study, finished, t
     assert table["decided"].isna().tolist() == [True, False]
 
 
-def test_only_frames_that_count_make_the_answer_for_a_clip(tmp_path, study):
-    overrides = {**OVERRIDES, "probe": {"frames": "even:1", "penalties": (1.0,)}}
+def test_only_frames_that_count_make_the_answer_for_a_clip(tmp_path, study, quick):
+    overrides = {**quick, "probe": {"frames": "even:1", "penalties": (1.0,)}}
     result = canemo.run(study, config=load_config(study, overrides=overrides), name="middle")
     assert result.metrics.protocol.frames == "even:1"
     model = canemo.load_model(result.model)
@@ -563,9 +581,9 @@ def test_only_frames_that_count_make_the_answer_for_a_clip(tmp_path, study):
 
 
 @pytest.mark.slow
-def test_sweep_ends_in_a_model_of_the_setting_that_was_chosen(tmp_path, study):
+def test_sweep_ends_in_a_model_of_the_setting_that_was_chosen(tmp_path, study, quick):
     overrides = {
-        **OVERRIDES,
+        **quick,
         "sweep": {"poolings": ("upper", "lower"), "frames": ("all", "even:2")},
     }
     result = canemo.run(study, config=load_config(study, overrides=overrides), name="swept")
