@@ -16,7 +16,7 @@ from canemo.backbones import write_random_weights
 from canemo.config import load_config
 from canemo.explain.alignment import MEAN_SHAPE
 from canemo.species import DOG
-from painted import PaintedFaceDetector, put_in_place, write_painted_study
+from painted import PaintedFaceDetector, leave_undrawn, put_in_place, write_painted_study
 
 NETWORK = "timm:test_vit"
 DOGS, CLIPS, FRAMES = 4, 2, 3
@@ -42,6 +42,7 @@ def write_explainable_study(folder: Path) -> Path:
         }
         with pytest.MonkeyPatch.context() as patch:
             put_in_place(patch, PaintedFaceDetector())
+            leave_undrawn(patch)
             if name != EXACT:  # pictures of one run are enough
                 patch.setattr("canemo.pipeline.draw_examples", lambda *_, **__: None)
             canemo.run(study, config=load_config(study, overrides=overrides), name=name)

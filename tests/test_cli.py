@@ -7,20 +7,21 @@ import sys
 import pandas as pd
 import pytest
 
-from canemo import cli
+from canemo import cli, embed_study, load_config
 from canemo.report.explanation_text import format_explanation
 from explained_runs import EXACT, READS_CLS, copy_run
-from painted import PaintedFaceDetector, put_in_place, write_painted_study
+from painted import PaintedFaceDetector, leave_undrawn, put_in_place, write_painted_study
 
+LITE = "efficientnet_lite0"
 FAST = [
-    "--set", "backbone.name=efficientnet_lite0",
+    "--set", f"backbone.name={LITE}",
     "--set", "evaluate.resamples=200",
     "--set", "evaluate.permutations=100",
     "--set", "probe.penalties=[1.0]",
 ]  # fmt: skip
 
 
-pytestmark = pytest.mark.usefixtures("painted_detector")
+pytestmark = pytest.mark.usefixtures("painted_detector", "undrawn")
 
 
 @pytest.fixture
@@ -37,12 +38,24 @@ def canemo(monkeypatch, capsys):
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
-    return write_painted_study(tmp_path_factory.mktemp("study") / "study", subjects=3, clips=2)
+    """A painted study whose clips are cropped and embedded already."""
+    folder = tmp_path_factory.mktemp("study") / "study"
+    write_painted_study(folder, subjects=3, clips=2)
+    with pytest.MonkeyPatch.context() as patch:
+        put_in_place(patch, PaintedFaceDetector())
+        embed_study(folder, config=load_config(folder, overrides={"backbone": {"name": LITE}}))
+    return folder
 
 
 @pytest.fixture
 def study(original, tmp_path):
     return shutil.copytree(original, tmp_path / "study")
+
+
+@pytest.fixture
+def uncropped(study):
+    shutil.rmtree(study / "cache")
+    return study
 
 
 def test_no_arguments_show_help_and_wrong_ones_exit_2(canemo):
@@ -131,7 +144,7 @@ def test_setting_must_name_section_key_and_value(canemo, study):
     assert "crop.margin" in canemo("run", study, "--set", "crop.margn=1")[2]
 
 
-def test_full_disk_is_one_line_and_what_was_finished_is_kept(canemo, study, monkeypatch):
+def test_full_disk_is_one_line_and_what_was_finished_is_kept(canemo, uncropped, monkeypatch):
     import pyarrow.parquet as pq
 
     real, written = pq.ParquetWriter.write_table, []
@@ -143,19 +156,21 @@ def test_full_disk_is_one_line_and_what_was_finished_is_kept(canemo, study, monk
         return real(self, table, *args, **kwargs)
 
     monkeypatch.setattr(pq.ParquetWriter, "write_table", until_full)
-    code, _, err = canemo("crop", study)
+    code, _, err = canemo("crop", uncropped)
     assert code == 1
     assert "error: No space left on device" in err
-    assert len(list((study / "cache" / "crops").iterdir())) == 3
+    assert len(list((uncropped / "cache" / "crops").iterdir())) == 3
     monkeypatch.undo()
 
 
-def test_interrupt_exits_130_and_says_how_to_continue(canemo, study, painted_detector, monkeypatch):
+def test_interrupt_exits_130_and_says_how_to_continue(
+    canemo, uncropped, painted_detector, monkeypatch
+):
     def interrupted(images):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(painted_detector, "detect", interrupted)
-    code, _, err = canemo("crop", study)
+    code, _, err = canemo("crop", uncropped)
     assert code == 130
     assert "run the same command again to continue" in err
 
@@ -259,6 +274,7 @@ def finished(original, tmp_path_factory):
     folder = shutil.copytree(original, tmp_path_factory.mktemp("finished") / "study")
     with pytest.MonkeyPatch.context() as patch:
         put_in_place(patch, PaintedFaceDetector())
+        leave_undrawn(patch)
         patch.setattr(sys, "argv", ["canemo", "--quiet", "run", str(folder), *FAST])
         with pytest.raises(SystemExit):
             cli.main()

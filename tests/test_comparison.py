@@ -35,7 +35,7 @@ FAST = {
     "sequence": {"hidden": 8, "epochs": 15},
 }
 
-pytestmark = pytest.mark.usefixtures("painted_detector", "no_hub")
+pytestmark = pytest.mark.usefixtures("painted_detector", "no_hub", "undrawn")
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ OVERRIDES = {
 FAST = ["--backbone", "efficientnet_lite0", "--set", "evaluate.resamples=200",
         "--set", "probe.penalties=[1.0]"]  # fmt: skip
 
-pytestmark = pytest.mark.usefixtures("painted_detector")
+pytestmark = pytest.mark.usefixtures("painted_detector", "undrawn")
 
 OPEN = [f"s{s}c{c}" for s in range(4) for c in (0, 2)]
 SHUT = [f"s{s}c{c}" for s in range(4) for c in (1, 3)]

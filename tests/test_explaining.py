@@ -47,7 +47,7 @@ from explained_runs import (
 from painted import PaintedFaceDetector, paint, put_in_place
 from report_fixtures import Page
 
-pytestmark = pytest.mark.usefixtures("painted_detector")
+pytestmark = pytest.mark.usefixtures("painted_detector", "undrawn")
 
 QUICK = {"regions": "bands", "tests": 0, "methods": ["contribution"]}
 PER_CLIP = 2
