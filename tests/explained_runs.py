@@ -14,7 +14,6 @@ import pytest
 import canemo
 from canemo.backbones import write_random_weights
 from canemo.config import load_config
-from canemo.explain.alignment import MEAN_SHAPE
 from canemo.species import DOG
 from painted import PaintedFaceDetector, leave_undrawn, put_in_place, write_painted_study
 
@@ -59,7 +58,7 @@ def write_landmarks(path: Path, *, prefix: str = "") -> Path:
                 x, y = 20 + 3 * dog + frame, 20 + frame
                 rows += [
                     (f"{prefix}s{dog}c{clip}", frame, name, x + side * u, y + side * v)
-                    for name, (u, v) in zip(DOG.points, MEAN_SHAPE, strict=True)
+                    for name, (u, v) in zip(DOG.points, DOG.mean_shape, strict=True)
                 ]
     table = pd.DataFrame(rows, columns=["video_id", "frame_index", "point", "x", "y"])
     table.to_csv(path, index=False)

@@ -79,7 +79,7 @@ def examine_worlds(
 ) -> pd.DataFrame:
     """Return the tests of a kind of map on all dogs."""
     backbone = backbone or TextureBackbone()
-    controls = Controls(TextureBackbone(seed=1), truth=("muzzle",))
+    controls = Controls(TextureBackbone(seed=1), truth=(DOG.regions.index("muzzle"),))
     tables = []
     for dog in range(dogs):
         case = make_case(dog, decision or read_checks())

@@ -58,18 +58,20 @@ class FakeModel:
 
 
 def test_landmarks_of_the_study_come_before_the_model_and_it_before_bands():
-    finder = FaceFinder(table_of(known=FACE), FakeModel(0.9, 0.9, 0.3))
+    finder = FaceFinder(DOG, table_of(known=FACE), FakeModel(0.9, 0.9, 0.3))
     found = finder.find(rows_of("known", "new", "blurred"), [IMAGE] * 3)
     assert found.regions.source.tolist() == [STUDY_LANDMARKS, MODEL_LANDMARKS, BANDS]
     assert found.regions.names == DOG.regions
-    np.testing.assert_allclose(found.regions.masks[0], draw_regions(FACE, side=MASK_SIDE))
-    np.testing.assert_array_equal(found.regions.masks[2], draw_bands(MASK_SIDE))
+    np.testing.assert_allclose(
+        found.regions.masks[0], draw_regions(FACE, side=MASK_SIDE, species=DOG)
+    )
+    np.testing.assert_array_equal(found.regions.masks[2], draw_bands(MASK_SIDE, DOG))
     assert not np.array_equal(found.regions.masks[1], found.regions.masks[2])
     assert np.isnan(found.points[2]).all()
 
 
 def test_points_are_in_pixels_of_the_crop():
-    found = FaceFinder(table_of(known=FACE)).find(rows_of("known"), [IMAGE])
+    found = FaceFinder(DOG, table_of(known=FACE)).find(rows_of("known"), [IMAGE])
     for index, name in enumerate(DOG.points):
         if name in FACE:
             x, y = FACE[name]
@@ -81,22 +83,22 @@ def test_points_are_in_pixels_of_the_crop():
 def test_points_of_the_model_stay_where_it_says_in_crops_of_any_shape():
     image = np.zeros((30, 200, 3), np.uint8)
     model = FakeModel(0.9)
-    found = FaceFinder(model=model).find(rows_of("any"), [image])
+    found = FaceFinder(DOG, model=model).find(rows_of("any"), [image])
     np.testing.assert_allclose(found.points[0], model.locate([image])[0, :, :2], rtol=1e-6)
 
 
 @pytest.mark.parametrize(("confidence", "source"), [(0.5, MODEL_LANDMARKS), (0.49, BANDS)])
 def test_a_face_that_the_model_does_not_trust_gets_bands(confidence, source):
-    found = FaceFinder(model=FakeModel(confidence)).find(rows_of("any"), [IMAGE])
+    found = FaceFinder(DOG, model=FakeModel(confidence)).find(rows_of("any"), [IMAGE])
     assert found.regions.source.tolist() == [source]
 
 
 def test_study_points_that_show_no_face_do_not_stand_in_the_way_of_the_model():
     ears = {"ear_tip_left": (0.1, 0.1), "ear_tip_right": (0.9, 0.1)}
-    with_model = FaceFinder(table_of(ears=ears), FakeModel(0.9)).find(rows_of("ears"), [IMAGE])
+    with_model = FaceFinder(DOG, table_of(ears=ears), FakeModel(0.9)).find(rows_of("ears"), [IMAGE])
     assert with_model.regions.source.tolist() == [MODEL_LANDMARKS]
     assert np.isfinite(with_model.points).all()
-    alone = FaceFinder(table_of(ears=ears)).find(rows_of("ears"), [IMAGE])
+    alone = FaceFinder(DOG, table_of(ears=ears)).find(rows_of("ears"), [IMAGE])
     assert alone.regions.source.tolist() == [BANDS]
     assert np.isfinite(alone.points[0, DOG.points.index("ear_tip_left")]).all()
 
@@ -104,7 +106,7 @@ def test_study_points_that_show_no_face_do_not_stand_in_the_way_of_the_model():
 def test_study_points_that_lie_elsewhere_are_not_used_and_said():
     scaled = {name: (5 * x, 5 * y) for name, (x, y) in FACE.items()}
     tip_outside = {**FACE, "ear_tip_left": (-0.1, -0.2)}
-    finder = FaceFinder(table_of(scaled=scaled, tip=tip_outside), FakeModel(0.3, 0.9, 0.9))
+    finder = FaceFinder(DOG, table_of(scaled=scaled, tip=tip_outside), FakeModel(0.3, 0.9, 0.9))
     rows = rows_of("scaled", "tip", "new")
     found = finder.find(rows, [IMAGE] * 3)
     assert found.regions.source.tolist() == [BANDS, STUDY_LANDMARKS, MODEL_LANDMARKS]
@@ -115,12 +117,12 @@ def test_study_points_that_lie_elsewhere_are_not_used_and_said():
         StudyError, match="of 1 frames that are looked at, 1 have landmarks outside"
     ):
         finder.note_matches(rows_of("scaled"), required=True)
-    assert FaceFinder().note_matches(rows, required=False) == []
+    assert FaceFinder(DOG).note_matches(rows, required=False) == []
 
 
 def test_without_anything_there_are_bands():
     rows = pd.DataFrame({"video_id": ["a", "b"], "frame_index": 0})  # no rectangle is known
-    found = FaceFinder().find(rows, [IMAGE] * 2)
+    found = FaceFinder(DOG).find(rows, [IMAGE] * 2)
     assert found.regions.source.tolist() == [BANDS, BANDS]
     assert found.points.shape == (2, len(DOG.points), 2)
     assert np.isnan(found.points).all()

@@ -19,8 +19,8 @@ from canemo.species import DOG
 DOGS, CROPS = 8, 3  # crops of each label
 LABELS = ("closed", "open")
 SIDE = 112
-BANDS = draw_bands(56)
-MUZZLE = draw_bands(SIDE)[DOG.regions.index("muzzle")] > 0.5
+BANDS = draw_bands(56, DOG)
+MUZZLE = draw_bands(SIDE, DOG)[DOG.regions.index("muzzle")] > 0.5
 
 
 def draw_clouds(rng, coarse):
@@ -76,7 +76,7 @@ def test_evidence_is_densest_where_the_difference_is(world, lite0, decisions):
         ]
     )
     cells = measure_cells(np.repeat(BANDS[None], len(maps), axis=0), *maps.shape[1:])
-    table = split_gap(maps, cells, rows, first="closed", second="open").table
+    table = split_gap(maps, cells, rows, first="closed", second="open", regions=DOG.regions).table
     table = table.set_index("region")
     assert (table["gap"] / table["area"]).idxmax() == "muzzle"
     assert table.loc["muzzle", "p_holm"] < 0.05

@@ -11,10 +11,10 @@ from canemo.explain.decision import Decision
 from canemo.explain.gaps import WHOLE
 from canemo.explain.methods import METHODS, map_decisions
 from canemo.explain.numbers import (
-    LOSSES,
     Found,
     average_maps,
     describe_model,
+    name_losses,
     tabulate_crops,
     tabulate_subjects,
 )
@@ -36,7 +36,7 @@ def draw_found(
     It is in the muzzle of the bands, next to noise everywhere; covering the muzzle costs a share.
     """
     rng = np.random.default_rng(seed)
-    masks = np.repeat(draw_bands(56)[None], dogs * clips * 2, axis=0)
+    masks = np.repeat(draw_bands(56, DOG)[None], dogs * clips * 2, axis=0)
     cells = measure_cells(masks, 8, 8)
     labels = np.tile(np.repeat([OTHER, LABEL], clips), dogs)
     is_label = labels == LABEL
@@ -56,12 +56,12 @@ def draw_found(
             "intercept": 0.3,
             "regions": MODEL_LANDMARKS,
             "not_shown": "",
-            **dict(zip(LOSSES, losses.T, strict=True)),
+            **dict(zip(name_losses(DOG), losses.T, strict=True)),
         }
     )
     card = grade_maps("contribution", pd.DataFrame())
     return Found(
-        "mine", "texture", "mean", (OTHER, LABEL), True, rows,
+        "mine", "texture", "mean", (OTHER, LABEL), True, DOG, rows,
         np.full((len(labels), len(DOG.points), 2), np.nan), masks.astype(np.float16),
         {"contribution": maps.astype(np.float32), "eigencam": np.abs(maps).astype(np.float32)},
         {"contribution": card, "eigencam": card}, pd.DataFrame(), ("a note",),

@@ -1,20 +1,25 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from canemo.explain.gaps import NO_DIFFERENCE, NO_SUBJECTS, UNCLEAR_WHOLE, WHOLE, split_gap
+from canemo.explain.gaps import NO_DIFFERENCE, NO_SUBJECTS, UNCLEAR_WHOLE, WHOLE
+from canemo.explain.gaps import split_gap as split_any_gap
 from canemo.explain.parts import ALL_ALIKE, NO_AREA, ONE_SUBJECT, list_rows, measure_parts
 from canemo.explain.regions import draw_bands, measure_cells
-from canemo.explain.shares import NO_EVIDENCE, NONE_HERE, measure_shares
+from canemo.explain.shares import NO_EVIDENCE, NONE_HERE
+from canemo.explain.shares import measure_shares as measure_any_shares
 from canemo.species import DOG
 
 LABELS = ("play", "rest")
 GRID = 20
-BANDS = measure_cells(draw_bands(GRID)[None], GRID, GRID)[0]
+split_gap = partial(split_any_gap, regions=DOG.regions)
+measure_shares = partial(measure_any_shares, regions=DOG.regions)
+BANDS = measure_cells(draw_bands(GRID, DOG)[None], GRID, GRID)[0]
 
 
 def make_origin(dogs=6, clips=4, crops=2, labels=LABELS):
@@ -413,10 +418,10 @@ def test_tables_go_to_parquet_and_json(tmp_path):
         pd.testing.assert_frame_equal(
             pd.read_parquet(tmp_path / "t.parquet"), table, check_dtype=False
         )
-        rows = json.loads(json.dumps(list_rows(table), allow_nan=False))
+        rows = json.loads(json.dumps(list_rows(table, species=DOG), allow_nan=False))
         assert len(rows) == len(table)
-    assert list_rows(gap.table)[0]["percent"] is None
-    assert list_rows(gap.table)[0]["dogs"] == 3
+    assert list_rows(gap.table, species=DOG)[0]["percent"] is None
+    assert list_rows(gap.table, species=DOG)[0]["dogs"] == 3
 
 
 @pytest.mark.parametrize(

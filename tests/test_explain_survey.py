@@ -17,7 +17,7 @@ from map_worlds import make_case
 
 BACKBONE = TextureBackbone()
 CONTRIBUTION = METHODS["contribution"]
-CONTROLS = Controls(TextureBackbone(seed=1), truth=("muzzle",))
+CONTROLS = Controls(TextureBackbone(seed=1), truth=(DOG.regions.index("muzzle"),))
 AREAS = ["deletion", "insertion", "deletion_moved", "insertion_moved"]
 
 

@@ -100,11 +100,11 @@ def test_unclear_difference_is_said_to_be_unclear():
 
 
 def test_difference_that_could_not_be_measured_is_not_called_small():
-    missing = {"gap_low": None, "percent": None, "reason": ONE_SUBJECT}
+    missing = {"gap_low": None, "percent": None, "reason": DOG.fill(ONE_SUBJECT)}
     rows = [{**row, **missing} for row in make_gap()]
     model = make_model(methods=[make_method(gap=rows)], difference=rows[-1])
     sentence = write_sentence(model)
-    assert sentence == f"How the labels differ is not known: {ONE_SUBJECT}."
+    assert sentence == f"How the labels differ is not known: {DOG.fill(ONE_SUBJECT)}."
     sentence = write_sentence(make_model(methods=[make_method(gap=None)]))
     assert "(exact contributions) has no parts that add up" in sentence
 

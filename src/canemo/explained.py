@@ -29,6 +29,7 @@ from canemo.progress import Progress
 from canemo.records import Image, Study
 from canemo.run_record import read_run
 from canemo.runs import METRICS_FILE
+from canemo.species import Species
 from canemo.study_features import crop_videos, read_crops
 
 OTHER = "other labels"
@@ -61,7 +62,7 @@ class Explained:
     labels
         The others, and the label whose evidence is mapped.
     finder
-        Finds the regions of the faces.
+        Finds the regions of the faces; it knows whose they are.
     notes
         What a reader of the results must know.
     is_labelled
@@ -78,6 +79,11 @@ class Explained:
     finder: FaceFinder
     notes: tuple[str, ...]
     is_labelled: bool = True
+
+    @property
+    def species(self) -> Species:
+        """Whose faces the crops are."""
+        return self.finder.species
 
     @cached_property
     def places(self) -> list[tuple[str, int]]:
@@ -133,7 +139,7 @@ def load_explained_run(
     evidence = read_evidence(run)
     plan = prepare_again(run_dir, evidence)
     study, config = plan.study, plan.config
-    _require_same_labels(study, evidence.study, run_dir)
+    _require_same_labels(study, evidence.study, run_dir, config.species)
     finder, warnings = find_faces(
         study, regions=regions, landmarks=landmarks, individual=individual, config=config
     )
@@ -144,10 +150,11 @@ def load_explained_run(
     rows = used.loc[choose_frames(used, crops.ledger, f"even:{per_clip}"), _COLUMNS]
     is_known = rows["video_id"].isin([video.video_id for video in evidence.study.videos])
     is_asked = rows["subject_id"].isin(decisions) & is_known
-    notes += _note_left_out(rows[~is_asked])
+    notes += _note_left_out(rows[~is_asked], config.species)
     rows = rows[is_asked].reset_index(drop=True)
     if not len(rows):
-        raise NoFacesError(f"{run_dir}: no usable crop of any tested dog is left to explain")
+        noun = config.species.noun
+        raise NoFacesError(f"{run_dir}: no usable crop of any tested {noun} is left to explain")
     notes += finder.note_matches(rows, required=regions == "study")
     others = [name for name in study.labels if name != label]
     labels = (others[0] if len(others) == 1 else OTHER, label)
@@ -164,7 +171,7 @@ def load_explained_run(
     )
 
 
-def _require_same_labels(study: Study, run: Study, run_dir: Path) -> None:
+def _require_same_labels(study: Study, run: Study, run_dir: Path, species: Species) -> None:
     """Raise StudyError where videos have another dog or label by now than when the run was made."""
     now = {video.video_id: (video.subject_id, video.label) for video in study.videos}
     changed = [
@@ -175,19 +182,20 @@ def _require_same_labels(study: Study, run: Study, run_dir: Path) -> None:
     ]
     if changed:
         raise StudyError(
-            f"{run_dir}: since it was made, dog or label of {len(changed)} of its videos have "
-            f"changed ({', '.join(changed[:3])}{' ...' if len(changed) > 3 else ''}); run it again"
+            f"{run_dir}: since it was made, {species.noun} or label of {len(changed)} of its "
+            f"videos have changed ({', '.join(changed[:3])}{' ...' if len(changed) > 3 else ''}); "
+            "run it again"
         )
 
 
-def _note_left_out(rows: pd.DataFrame) -> list[str]:
+def _note_left_out(rows: pd.DataFrame, species: Species) -> list[str]:
     """Return which crops no probe is asked about: the run did not test their dog or their video."""
     if not len(rows):
         return []
-    dogs = ", ".join(sorted(rows["subject_id"].unique()))
+    names = ", ".join(sorted(rows["subject_id"].unique()))
     return [
-        f"{len(rows)} crop(s) are left out, for the run tested not their dog or not their video "
-        f"({dogs})"
+        f"{len(rows)} crop(s) are left out, for the run tested not their {species.noun} or not "
+        f"their video ({names})"
     ]
 
 
@@ -270,7 +278,7 @@ def load_explained_model(
         finder,
         (
             "the pictures have no condition: they are shown under what the model answers, and "
-            "each counts as a dog of its own",
+            f"each counts as {config.species.one} of its own",
             *gallery.notes,
         ),
         is_labelled=False,
@@ -290,7 +298,7 @@ def find_faces(
     Raises
     ------
     ConfigError
-        There is no such source.
+        There is no such source, or no landmark model for the species.
     StudyError
         The landmarks of the study are asked for and cannot be used, or there are none.
     """
@@ -305,11 +313,17 @@ def find_faces(
             "give --landmarks FILE, or --regions model"
         )
     model = None
-    if regions in ("auto", "model"):
+    if regions == "model" or (regions == "auto" and config.species.landmark_weights is not None):
         model = load_landmark_model(
             config.species, engine=config.detect.engine, device=config.backbone.device
         )
-    return FaceFinder(table, model), () if table is None else table.warnings
+    return FaceFinder(config.species, table, model), () if table is None else table.warnings
+
+
+def read_species(folder: Path, *, is_model: bool) -> Species:
+    """Return whose faces a run, or a saved model, was made from."""
+    config = read_model(folder).config if is_model else read_run(folder).config
+    return config.species
 
 
 def is_run(place: Path) -> bool:

@@ -18,17 +18,23 @@ from canemo.errors import ConfigError, ModelError, NoFacesError, OutputExistsErr
 from canemo.explain.decision import Maps, require_grid
 from canemo.explain.face_finder import RegionSource
 from canemo.explain.methods import METHODS, Method, choose_method, find_method
-from canemo.explain.numbers import LOSSES, Found
+from canemo.explain.numbers import Found, name_losses
 from canemo.explain.occlusion import measure_logits, measure_losses
 from canemo.explain.report_card import grade_maps
 from canemo.explain.survey import Case, Controls, examine_case, map_case
-from canemo.explained import Explained, is_run, load_explained_model, load_explained_run
+from canemo.explained import (
+    Explained,
+    is_run,
+    load_explained_model,
+    load_explained_run,
+    read_species,
+)
 from canemo.explanation_files import join_tables, write_explanation
 from canemo.progress import Progress, silent
 from canemo.report.explanation import PAGE_FILE
 from canemo.report.html import write_report
 from canemo.run_record import EXPLANATION_FILE
-from canemo.species import DOG
+from canemo.species import Species
 
 MOST_PICTURES = 40
 """Of how many pictures without a condition maps are tested; with a study `tests` says it."""
@@ -115,9 +121,11 @@ def explain_models(
     folders = [Path(places)] if isinstance(places, Path | str) else [Path(each) for each in places]
     chosen = [find_method(name) for name in dict.fromkeys(methods)]
     truth = list(dict.fromkeys(truth))
-    _require_regions(truth)
     _require_use(crops=crops, landmarks=landmarks, weights=weights, regions=regions)
     place = _find_place(folders, out_dir, needs_place=crops is not None, force=force)
+    if truth:
+        for folder in folders:
+            _require_regions(truth, read_species(folder, is_model=crops is not None))
     with tempfile.TemporaryDirectory(prefix="canemo-") as cache:
         models = [
             _load(
@@ -196,7 +204,8 @@ def _survey(
     backbone = model.backbone
     require_grid(backbone)
     methods = methods or (_choose_lead(model), METHODS["eigencam"])
-    controls = Controls(randomise(backbone), truth) if tests else None
+    is_true = [model.species.regions.index(name) for name in truth]
+    controls = Controls(randomise(backbone), is_true) if tests else None
     cases: list[tuple[Case, pd.DataFrame]] = []
     maps: dict[str, list[Maps]] = defaultdict(list)
     tested: dict[str, list[pd.DataFrame]] = defaultdict(list)
@@ -225,6 +234,7 @@ def _survey(
         pooling=", ".join(dict.fromkeys(each.pooling for each in model.decisions.values())),
         labels=model.labels,
         is_labelled=model.is_labelled,
+        species=model.species,
         rows=rows.iloc[order].reset_index(drop=True),
         points=np.concatenate([case.points for case, _ in cases])[order],
         masks=np.concatenate([case.masks for case, _ in cases])[order],
@@ -297,7 +307,7 @@ def _make_case(
 def _measure_case(case: Case, model: Explained) -> pd.DataFrame:
     """Return the rows of a case with what covering each region takes off the logit."""
     losses = measure_losses(case.images_rgb, case.masks, model.backbone, [case.decision])[0]
-    by_region = {name: losses[:, r] for r, name in enumerate(LOSSES)}
+    by_region = {name: losses[:, r] for r, name in enumerate(name_losses(model.species))}
     return case.origin.assign(intercept=case.decision.intercept, **by_region)
 
 
@@ -310,10 +320,10 @@ def _note_small(dropped: int) -> list[str]:
 # -- refusals -------------------------------------------------------------------------------------
 
 
-def _require_regions(truth: Sequence[str]) -> None:
-    unknown = [name for name in truth if name not in DOG.regions]
+def _require_regions(truth: Sequence[str], species: Species) -> None:
+    unknown = [name for name in truth if name not in species.regions]
     if unknown:
-        raise ConfigError(f"region {unknown[0]!r}: there are {', '.join(DOG.regions)}")
+        raise ConfigError(f"region {unknown[0]!r}: there are {', '.join(species.regions)}")
 
 
 def _require_use(
@@ -359,7 +369,7 @@ def _require_same_question(models: Sequence[Explained]) -> None:
         if each.places != models[0].places:
             raise ConfigError(
                 f"{each.name} and {models[0].name} were made from other frames or tested other "
-                "dogs; explain them one by one"
+                f"{each.species.plural}; explain them one by one"
             )
         if each.labels != models[0].labels:
             raise ConfigError(

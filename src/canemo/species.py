@@ -86,6 +86,10 @@ class Species:
         """Return a number of them in words, such as "1 dog" or "3 dogs"."""
         return f"{number} {self.noun if number == 1 else self.plural}"
 
+    def fill(self, text: str) -> str:
+        """Return a text in which ``{noun}``, ``{plural}`` and ``{one}`` are this species' words."""
+        return text.format(noun=self.noun, plural=self.plural, one=self.one)
+
     def region_of(self, point: str) -> str | None:
         """Return the region that a landmark belongs to by its name, or None.
 

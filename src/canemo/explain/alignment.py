@@ -15,15 +15,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from canemo.records import Image
-from canemo.species import DOG
 
 SIDE = 160
 """Of an aligned face [pixels]."""
-
-MEAN_SHAPE: NDArray[np.float64] = np.array(DOG.mean_shape)
-"""(46, 2) places of the points in the mean face, in the order of `DOG.points`."""
-
-ANCHORS = DOG.anchors
 
 _SHAPE_ROUNDS, _SHAPE_CHANGE = 50, 1e-6
 
@@ -32,9 +26,9 @@ def align_faces(
     images_rgb: Sequence[Image],
     points: NDArray[np.floating[Any]],
     *,
-    side: int = SIDE,
-    shape: NDArray[np.floating[Any]] | None = None,
+    shape: NDArray[np.floating[Any]],
     anchors: Sequence[int] | None = None,
+    side: int = SIDE,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """Bring faces onto the mean face by turning, scaling and moving them.
 
@@ -44,12 +38,12 @@ def align_faces(
         N crops, each (H, W, 3) uint8, RGB, of any size.
     points
         (N, M, 2) places in each crop [pixels]; NaN where a point is not known.
+    shape
+        (M, 2) where the points shall lie, 0 to 1 of the side.
+    anchors
+        Positions of the points that decide. None: all.
     side
         Of the aligned pictures [pixels].
-    shape
-        (M, 2) where the points shall lie, 0 to 1 of the side. None: `MEAN_SHAPE`, M = 46.
-    anchors
-        Positions of the points that decide. None: `ANCHORS` with `MEAN_SHAPE`, else all.
 
     Returns
     -------
@@ -76,15 +70,12 @@ def align_faces(
     Umeyama (1991), Least-squares estimation of transformation parameters between two point
     patterns, IEEE TPAMI 13, 376-380, doi:10.1109/34.88573.
     """
-    if shape is None:
-        shape, anchors = MEAN_SHAPE, ANCHORS if anchors is None else anchors
     wanted = (len(images_rgb), len(shape), 2)
     if points.shape != wanted:
         raise ValueError(
-            f"points have shape {points.shape}, expected {wanted} for {len(images_rgb)} crops; "
-            "for other points than the 46 give `shape`, say from `estimate_shape`"
+            f"points have shape {points.shape}, expected {wanted} for {len(images_rgb)} crops"
         )
-    decisive = np.arange(len(shape)) if anchors is None else np.asarray(anchors)
+    decisive = np.arange(len(shape)) if anchors is None else np.asarray(anchors, dtype=int)
     target = side * np.asarray(shape, dtype=float)
     transforms = np.empty((len(images_rgb), 2, 3))
     warped = np.zeros((len(images_rgb), side, side, 3), dtype=np.uint8)

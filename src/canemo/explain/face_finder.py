@@ -15,16 +15,18 @@ from canemo.errors import StudyError
 from canemo.explain.regions import (
     BANDS,
     MODEL_LANDMARKS,
+    NEEDED,
     STUDY_LANDMARKS,
     Points,
     RegionMasks,
     draw_masks,
     find_missing_regions,
     place_points,
+    shows_face,
 )
 from canemo.landmark_tables import LandmarkTable
 from canemo.records import Image
-from canemo.species import DOG
+from canemo.species import Species
 
 RegionSource: TypeAlias = Literal["auto", "study", "model", "bands"]
 MASK_SIDE = 56
@@ -34,10 +36,10 @@ LEAST_CONFIDENCE = 0.5
 
 @dataclass(frozen=True)
 class FoundFaces:
-    """Regions of N crops, and points to align them by, (N, 46, 2) in pixels of each crop.
+    """Regions of N crops, and points to align them by, (N, K, 2) in pixels of each crop.
 
-    Points are the model's where it knows the face, whatever the regions are from: those of a study
-    may be few or have other names. NaN where unknown.
+    The K points are those of the species; they are the model's where it knows the face, whatever
+    the regions are from: those of a study may be few or have other names. NaN where unknown.
     """
 
     regions: RegionMasks
@@ -50,12 +52,15 @@ class FaceFinder:
 
     Attributes
     ----------
+    species
+        Whose faces they are.
     table
         Landmarks of the study, or None.
     model
         canemo's landmark model, or None: then bands are what is left.
     """
 
+    species: Species
     table: LandmarkTable | None = None
     model: LandmarkModel | None = None
 
@@ -73,7 +78,7 @@ class FaceFinder:
         own, located = self._look_up(rows), self._locate(images_rgb)
         modelled = np.array(
             [
-                face is not None and not _shows_face(mine)
+                face is not None and not shows_face(mine or {}, self.species)
                 for mine, face in zip(own, located, strict=True)
             ],
             dtype=bool,
@@ -82,10 +87,10 @@ class FaceFinder:
             face if is_modelled else mine
             for mine, face, is_modelled in zip(own, located, modelled, strict=True)
         ]
-        masks = draw_masks(points, side=MASK_SIDE)
+        masks = draw_masks(points, side=MASK_SIDE, species=self.species)
         masks.source[modelled & (masks.source != BANDS)] = MODEL_LANDMARKS
         aligned = [face or mine for mine, face in zip(own, located, strict=True)]
-        return FoundFaces(masks, _to_pixels(aligned, images_rgb))
+        return FoundFaces(masks, _to_pixels(aligned, images_rgb, self.species.points))
 
     def note_matches(self, rows: pd.DataFrame, *, required: bool) -> list[str]:
         """Return how many crops have no landmarks of the study, or none that lie in them.
@@ -99,7 +104,7 @@ class FaceFinder:
             return []
         placed = self._place(rows)
         absent = sum(points is None for points in placed)
-        astray = sum(points is not None and not _lies_inside(points) for points in placed)
+        astray = sum(points is not None and not self._lies_inside(points) for points in placed)
         if required and absent + astray == len(rows):
             raise StudyError(
                 f"{self.table.source}: of {len(rows)} frames that are looked at, {astray} have "
@@ -118,7 +123,7 @@ class FaceFinder:
 
     def _look_up(self, rows: pd.DataFrame) -> list[Points | None]:
         placed = self._place(rows)
-        return [points if points and _lies_inside(points) else None for points in placed]
+        return [points if points and self._lies_inside(points) else None for points in placed]
 
     def _place(self, rows: pd.DataFrame) -> list[Points | None]:
         """Return the study's landmarks of each crop, wherever they lie, or None."""
@@ -135,9 +140,19 @@ class FaceFinder:
             return [None] * len(images_rgb)
         found = self.model.locate(images_rgb)
         return [
-            _name_points(points, image) if np.median(points[:, 2]) >= LEAST_CONFIDENCE else None
+            _name_points(points, image, self.species.points)
+            if np.median(points[:, 2]) >= LEAST_CONFIDENCE
+            else None
             for points, image in zip(found, images_rgb, strict=True)
         ]
+
+    def _lies_inside(self, points: Points) -> bool:
+        """Return whether an eye and the muzzle, where points are of them, have one in the crop."""
+        inside = {
+            name: place for name, place in points.items() if min(place) >= 0 and max(place) <= 1
+        }
+        wanted = NEEDED - set(find_missing_regions(points, self.species))
+        return bool(inside) and not wanted & set(find_missing_regions(inside, self.species))
 
 
 def describe_sources(sources: Sequence[str]) -> str:
@@ -151,34 +166,24 @@ def describe_sources(sources: Sequence[str]) -> str:
     return text
 
 
-def _shows_face(points: Points | None) -> bool:
-    """Return whether regions can be drawn from points, not bands alone."""
-    return not {"eyes", "muzzle"} & set(find_missing_regions(points or {}))
-
-
-def _lies_inside(points: Points) -> bool:
-    """Return whether an eye and the muzzle, where points are of them, have one in the crop."""
-    inside = {name: place for name, place in points.items() if min(place) >= 0 and max(place) <= 1}
-    wanted = {"eyes", "muzzle"} - set(find_missing_regions(points))
-    return bool(inside) and not wanted & set(find_missing_regions(inside))
-
-
 def _rectangle(row: Mapping[Any, Any]) -> tuple[float, float, float, float]:
     x0, y0, x1, y1 = (float(row[f"crop_{name}"]) for name in ("x0", "y0", "x1", "y1"))
     return x0, y0, x1, y1
 
 
-def _name_points(points: NDArray[np.floating], image: Image) -> Points:
+def _name_points(points: NDArray[np.floating], image: Image, names: Sequence[str]) -> Points:
     height, width = image.shape[:2]
     places = points[:, :2] / np.array([width, height])
-    return {name: (float(x), float(y)) for name, (x, y) in zip(DOG.points, places, strict=True)}
+    return {name: (float(x), float(y)) for name, (x, y) in zip(names, places, strict=True)}
 
 
-def _to_pixels(points: Sequence[Points | None], images_rgb: Sequence[Image]) -> NDArray[np.float64]:
+def _to_pixels(
+    points: Sequence[Points | None], images_rgb: Sequence[Image], names: Sequence[str]
+) -> NDArray[np.float64]:
     nowhere = (np.nan, np.nan)
-    places = np.empty((len(points), len(DOG.points), 2))
+    places = np.empty((len(points), len(names), 2))
     for i, (named, image) in enumerate(zip(points, images_rgb, strict=True)):
         height, width = image.shape[:2]
-        known = [(named or {}).get(name, nowhere) for name in DOG.points]
-        places[i] = np.array(known) * (width, height)
+        known = [(named or {}).get(name, nowhere) for name in names]
+        places[i] = np.reshape(known, (len(names), 2)) * (width, height)
     return places

@@ -23,14 +23,13 @@ from canemo.explain.parts import (
     rows_of,
 )
 from canemo.metrics import Array
-from canemo.species import DOG
 from canemo.stats import LEAST_SPREAD, adjust_holm, bound_mean, flip_signs
 
 WHOLE = "all"
 """In place of a region: the whole crop."""
 
-NO_SUBJECTS = "no dog has crops of both conditions"
-NO_DIFFERENCE = "no difference in any dog"
+NO_SUBJECTS = "no {noun} has crops of both conditions"
+NO_DIFFERENCE = "no difference in any {noun}"
 UNCLEAR_WHOLE = "no percentages: the whole difference is not clear of zero"
 
 
@@ -77,7 +76,7 @@ def split_gap(
     *,
     first: str,
     second: str,
-    regions: Sequence[str] = DOG.regions,
+    regions: Sequence[str],
     draws: int = 2000,
     seed: int = 0,
 ) -> Gap:

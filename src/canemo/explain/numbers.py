@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,10 +22,8 @@ from canemo.explain.report_card import ReportCard
 from canemo.explain.scoring import CURVE_SHARES
 from canemo.explain.shares import measure_shares
 from canemo.records import Image
-from canemo.species import DOG
-
-LEAST_SUBJECTS = 8
-"""With fewer, no sign-flip test of one of six regions can reach 0.05 after Holm's correction."""
+from canemo.species import Species
+from canemo.stats import LEVEL
 
 MEAN_FACE_CROPS = 600
 """Of how many crops at most the mean faces are made; evenly spaced among all."""
@@ -33,9 +32,7 @@ UNLIKE_SOURCES = 0.1
 """How far apart conditions are in the share of crops with bands before a reader is told."""
 
 _AT_ONCE = 256
-
-LOSSES = tuple(f"loss_{name}" for name in DOG.regions)
-"""Columns of what covering each region takes off the logit."""
+_WORDS = {3: "three", 4: "four", 5: "five", 6: "six"}
 
 
 @dataclass(frozen=True)
@@ -50,11 +47,13 @@ class Found:
         The others, and the label whose evidence is mapped.
     is_labelled
         Whether ``label`` is the condition filmed; else it is what the model answered.
+    species
+        Whose faces they are.
     rows
         N rows: video_id, subject_id, label, frame_index, ``logit``, ``intercept``, ``regions``
-        (where they are from), ``not_shown`` (those that no landmark shows) and `LOSSES`.
+        (where they are from), ``not_shown`` (those that no landmark shows) and `name_losses`.
     points
-        (N, 46, 2) of the faces, pixels of each crop; NaN where unknown.
+        (N, K, 2) of the faces, pixels of each crop; NaN where unknown.
     masks
         (N, R, side, side) float16, the regions.
     maps
@@ -72,6 +71,7 @@ class Found:
     pooling: str
     labels: tuple[str, str]
     is_labelled: bool
+    species: Species
     rows: pd.DataFrame
     points: NDArray[np.float64]
     masks: NDArray[np.float16]
@@ -79,6 +79,11 @@ class Found:
     cards: Mapping[str, ReportCard]
     tests: pd.DataFrame
     notes: tuple[str, ...]
+
+
+def name_losses(species: Species) -> tuple[str, ...]:
+    """Return the columns of what covering each region takes off the logit."""
+    return tuple(f"loss_{region}" for region in species.regions)
 
 
 def describe_model(found: Found) -> dict[str, Any]:
@@ -92,6 +97,7 @@ def describe_model(found: Found) -> dict[str, Any]:
         "label": label,
         "other": other,
         "is_labelled": found.is_labelled,
+        "species": found.species.name,
         "crops": len(rows),
         "clips": int(rows["video_id"].nunique()),
         "dogs": int(rows["subject_id"].nunique()),
@@ -115,17 +121,19 @@ def _note_subjects(found: Found) -> list[str]:
         return []
     shown = found.rows.groupby("subject_id")["label"].nunique()
     single = [str(subject) for subject in shown.index[shown < 2]]
-    notes = []
+    notes, plural = [], found.species.plural
     if single:
         notes.append(
-            f"the difference between the labels is one within dogs: {len(single)} with crops of "
-            f"one label only do not count there ({', '.join(single)})"
+            f"the difference between the labels is one within {plural}: {len(single)} with crops "
+            f"of one label only do not count there ({', '.join(single)})"
         )
-    if 0 < (shown == 2).sum() < LEAST_SUBJECTS:
+    regions = len(found.species.regions)
+    least = math.ceil(math.log2(2 * regions / LEVEL))
+    if 0 < (shown == 2).sum() < least:
         notes.append(
-            f"with fewer than {LEAST_SUBJECTS} dogs no region can be told from chance, however "
-            "clear it is: six are tested, and the least p is 2 in 2 to the power of the number of "
-            "dogs"
+            f"with fewer than {least} {plural} no region can be told from chance, however clear it "
+            f"is: {_WORDS.get(regions, regions)} are tested, and the least p is 2 in 2 to the "
+            f"power of the number of {plural}"
         )
     return notes
 
@@ -175,7 +183,7 @@ def _note_unseen(found: Found) -> list[str]:
     return [
         f"the landmarks of {counts[name]} crop(s) show no {name}: there these count as cheeks or "
         "background"
-        for name in DOG.regions
+        for name in found.species.regions
         if counts.get(name)
     ]
 
@@ -191,7 +199,9 @@ def _describe_method(name: str, found: Found) -> dict[str, Any]:
         "passed": card.passed,
         "verdict": card.verdict,
         "tested_crops": card.crops,
-        "checks": [vars(check) for check in card.checks],
+        "checks": [
+            {**vars(check), "reason": found.species.fill(check.reason)} for check in card.checks
+        ],
         "curves": _average_curves(found.tests, name),
         "shares": None,
         "gap": None,
@@ -199,10 +209,11 @@ def _describe_method(name: str, found: Found) -> dict[str, Any]:
     if not method.signed:
         return described
     cells = _measure_all_cells(found.masks, maps)
-    shares = measure_shares(maps, cells, found.rows, labels=found.labels)
+    regions = found.species.regions
+    shares = measure_shares(maps, cells, found.rows, labels=found.labels, regions=regions)
     return described | {
-        "shares": list_rows(shares.table),
-        "gap": _split(maps, cells, found, DOG.regions),
+        "shares": list_rows(shares.table, species=found.species),
+        "gap": _split(maps, cells, found, regions),
     }
 
 
@@ -238,16 +249,16 @@ def tabulate_subjects(found: Found) -> pd.DataFrame:
     crops of both; ``share_LABEL`` its share of the evidence for the label in crops of that label,
     and ``area_LABEL`` the region's share of their area.
     """
-    other, label = found.labels
+    (other, label), regions = found.labels, found.species.regions
     tables = []
     for name, maps in found.maps.items():
         if not METHODS[name].signed:
             continue
         cells = _measure_all_cells(found.masks, maps)
-        shares = measure_shares(maps, cells, found.rows, labels=found.labels).by_subject
-        gap = split_gap(maps, cells, found.rows, first=other, second=label, regions=DOG.regions)
+        shares = measure_shares(maps, cells, found.rows, labels=found.labels, regions=regions)
+        gap = split_gap(maps, cells, found.rows, first=other, second=label, regions=regions)
         keys, table = ["subject_id", "region"], gap.by_subject
-        for which, rows in shares.groupby("label", sort=True):
+        for which, rows in shares.by_subject.groupby("label", sort=True):
             own = rows[[*keys, "share", "area"]]
             named = own.rename(columns={"share": f"share_{which}", "area": f"area_{which}"})
             table = table.merge(named, on=keys, how="outer")
@@ -267,8 +278,9 @@ def describe_losses(found: Found) -> list[dict[str, Any]]:
     Rows as of `canemo.explain.gaps.Gap`; ``percent`` is of the difference of the logits. Losses
     do not add up: parts of a face can stand in for each other.
     """
-    losses = found.rows[list(LOSSES)].to_numpy()[:, :, None]
-    each = np.eye(len(DOG.regions))[None, :, :, None]
+    regions = found.species.regions
+    losses = found.rows[list(name_losses(found.species))].to_numpy()[:, :, None]
+    each = np.eye(len(regions))[None, :, :, None]
     cells = np.broadcast_to(each, (len(losses), *each.shape[1:]))
     whole = describe_difference(found)
     is_clear = whole["gap_low"] is not None and whole["gap_low"] * whole["gap_high"] > 0
@@ -280,7 +292,7 @@ def describe_losses(found: Found) -> list[dict[str, Any]]:
             if is_clear and row["gap"] is not None
             else None,
         }
-        for row in _split(losses, cells, found, DOG.regions)
+        for row in _split(losses, cells, found, regions)
         if row["region"] != WHOLE
     ]
 
@@ -291,17 +303,17 @@ def _split(
     """Return the difference between the labels by region, as rows for JSON."""
     other, label = found.labels
     gap = split_gap(maps, cells, found.rows, first=other, second=label, regions=regions)
-    return list_rows(gap.table)
+    return list_rows(gap.table, species=found.species)
 
 
 def tabulate_crops(found: Found) -> pd.DataFrame:
     """Return one row per crop and method, with what the map has in each region and its area."""
-    tables = []
+    tables, regions = [], found.species.regions
     for name, maps in found.maps.items():
         cells = _measure_all_cells(found.masks, maps)
         parts, areas = measure_parts(maps, cells), cells.mean(axis=(2, 3))
-        columns = {f"part_{region}": parts[:, i] for i, region in enumerate(DOG.regions)}
-        columns |= {f"area_{region}": areas[:, i] for i, region in enumerate(DOG.regions)}
+        columns = {f"part_{region}": parts[:, i] for i, region in enumerate(regions)}
+        columns |= {f"area_{region}": areas[:, i] for i, region in enumerate(regions)}
         tables.append(found.rows.assign(model=found.name, method=name, **columns))
     return pd.concat(tables, ignore_index=True)
 
@@ -326,7 +338,12 @@ def average_maps(
         places = places[known]
     maps = next(iter(found.maps.values()))[places]
     rows = found.rows.iloc[places]
-    warped, transforms = align_faces(images_rgb, found.points[places])
+    warped, transforms = align_faces(
+        images_rgb,
+        found.points[places],
+        shape=np.reshape(found.species.mean_shape, (-1, 2)),
+        anchors=found.species.anchors,
+    )
     sizes = np.array([image.shape[1::-1] for image in images_rgb])
     return average_faces(
         warped,

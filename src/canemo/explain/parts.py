@@ -15,10 +15,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from canemo.metrics import Array
+from canemo.species import Species
 
-ONE_SUBJECT = "one dog: nothing to say of others"
+ONE_SUBJECT = "one {noun}: nothing to say of others"
 NO_AREA = "the region has no area"
-ALL_ALIKE = "the same in every dog"
+ALL_ALIKE = "the same in every {noun}"
 
 CLIP = ["label", "subject_id", "video_id"]
 
@@ -78,12 +79,16 @@ def lengthen(means: pd.DataFrame, name: str) -> pd.DataFrame:
     return own.melt(ignore_index=False, var_name="region", value_name=name)
 
 
-def list_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return a table's rows for JSON: plain numbers and texts, None in place of NaN."""
+def list_rows(table: pd.DataFrame, *, species: Species) -> list[dict[str, Any]]:
+    """Return a table's rows for JSON: plain numbers and texts, None in place of NaN.
+
+    A ``reason`` speaks of the subjects in the words of the species.
+    """
     missing = table.isna()
+    worded = table.assign(reason=[each and species.fill(each) for each in table["reason"]])
     return [
         {
-            str(name): None if missing.at[index, name] else _plain(table.at[index, name])
+            str(name): None if missing.at[index, name] else _plain(worded.at[index, name])
             for name in table.columns
         }
         for index in table.index

@@ -17,11 +17,14 @@ from PIL import Image as PilImage
 from PIL import ImageColor
 
 from canemo.records import Box, Image
-from canemo.species import DOG, side_of_point
+from canemo.species import Species, side_of_point
 
 BANDS = "fixed bands of the box"
 STUDY_LANDMARKS = "landmarks of the study"
 MODEL_LANDMARKS = "canemo's landmark model"
+
+NEEDED = {"eyes", "muzzle"}
+"""Without these in view no regions are drawn from landmarks."""
 
 Points: TypeAlias = Mapping[str, tuple[float, float]]
 """Name -> (x, y): 0 at the left and the top edge of a crop, 1 at the right and the bottom one."""
@@ -46,7 +49,7 @@ class RegionMasks:
     Attributes
     ----------
     names
-        R names, those of `canemo.species.DOG.regions`.
+        R names, those of the species.
     masks
         (N, R, side, side) float32, not negative; the sum over R is 1 at every pixel.
     source
@@ -64,7 +67,11 @@ class RegionMasks:
 
 
 def draw_masks(
-    points: Sequence[Points | None], *, side: int, source: str = STUDY_LANDMARKS
+    points: Sequence[Points | None],
+    *,
+    side: int,
+    species: Species,
+    source: str = STUDY_LANDMARKS,
 ) -> RegionMasks:
     """Draw the regions of N crops, from landmarks where eyes and muzzle are known.
 
@@ -74,24 +81,33 @@ def draw_masks(
         Of each crop, in its own coordinates (see `place_points`), or None.
     side
         Of the masks [pixels].
+    species
+        Whose faces they are.
     source
         Where the landmarks are from. Crops without an eye or without a muzzle get the fixed bands.
     """
-    drawn = [_draw_crop(each or {}, side) for each in points]
-    shape = (0, len(DOG.regions), side, side)
+    drawn = [_draw_crop(each or {}, side, species) for each in points]
+    shape = (0, len(species.regions), side, side)
     sources, missing = np.empty((2, len(drawn)), dtype=object)
     for i, (_, is_drawn, absent) in enumerate(drawn):
         sources[i] = source if is_drawn else BANDS
         missing[i] = absent
     masks = np.stack([mask for mask, _, _ in drawn]) if drawn else np.empty(shape, np.float32)
-    return RegionMasks(DOG.regions, masks, sources, missing)
+    return RegionMasks(species.regions, masks, sources, missing)
 
 
-def _draw_crop(points: Points, side: int) -> tuple[NDArray[np.float32], bool, tuple[str, ...]]:
-    missing = find_missing_regions(points)
-    if {"eyes", "muzzle"} & set(missing):
-        return draw_bands(side), False, ()
-    return draw_regions(points, side=side), True, missing
+def _draw_crop(
+    points: Points, side: int, species: Species
+) -> tuple[NDArray[np.float32], bool, tuple[str, ...]]:
+    if not shows_face(points, species):
+        return draw_bands(side, species), False, ()
+    missing = find_missing_regions(points, species)
+    return draw_regions(points, side=side, species=species), True, missing
+
+
+def shows_face(points: Points, species: Species) -> bool:
+    """Return whether regions can be drawn from points: an eye and the muzzle are known."""
+    return _find_regions(points, species) >= NEEDED
 
 
 def place_points(points: Points, crop_xyxy: Box) -> dict[str, tuple[float, float]]:
@@ -103,21 +119,23 @@ def place_points(points: Points, crop_xyxy: Box) -> dict[str, tuple[float, float
 # -- from landmarks -------------------------------------------------------------------------------
 
 
-def draw_regions(points: Points, *, side: int) -> NDArray[np.float32]:
+def draw_regions(points: Points, *, side: int, species: Species) -> NDArray[np.float32]:
     """Draw the regions of one crop from its landmarks.
 
     Parameters
     ----------
     points
         Name -> (x, y) in crop coordinates 0 to 1; points may lie outside. Any scheme whose names
-        `DOG.region_of` knows; what it does not know is left out.
+        `Species.region_of` knows; what it does not know is left out.
     side
         Of the masks [pixels].
+    species
+        Whose face it is.
 
     Returns
     -------
     NDArray
-        (R, side, side) float32 in the order of `DOG.regions`; the sum over R is 1.
+        (R, side, side) float32 in the order of the species' regions; the sum over R is 1.
 
     Notes
     -----
@@ -145,27 +163,32 @@ def draw_regions(points: Points, *, side: int) -> NDArray[np.float32]:
     A pixel on a border is shared out by where 4 x 4 positions in it lie.
     """
     fine = side * _SUBSAMPLES
-    labels = np.full((fine, fine), DOG.regions.index("background"), dtype=np.int8)
-    for region, hull, reach in reversed(list(_iter_shapes(points))):
-        _paint(labels, hull, reach, DOG.regions.index(region))
+    regions = species.regions
+    labels = np.full((fine, fine), regions.index("background"), dtype=np.int8)
+    for region, hull, reach in reversed(list(_iter_shapes(points, species))):
+        _paint(labels, hull, reach, regions.index(region))
     blocks = labels.reshape(side, _SUBSAMPLES, side, _SUBSAMPLES)
     return np.stack(
-        [(blocks == k).mean(axis=(1, 3), dtype=np.float32) for k in range(len(DOG.regions))]
+        [(blocks == k).mean(axis=(1, 3), dtype=np.float32) for k in range(len(regions))]
     )
 
 
-def find_missing_regions(points: Points) -> tuple[str, ...]:
+def find_missing_regions(points: Points, species: Species) -> tuple[str, ...]:
     """Return the parts of the face that no point shows; they fall to cheeks and background."""
-    there = {region for region, _, _ in _iter_shapes(points)}
-    return tuple(name for name in DOG.regions if name not in there and name != "background")
+    there = _find_regions(points, species)
+    return tuple(name for name in species.regions if name not in there and name != "background")
+
+
+def _find_regions(points: Points, species: Species) -> set[str]:
+    return {region for region, _, _ in _iter_shapes(points, species)}
 
 
 _Shape: TypeAlias = tuple[str, NDArray[np.float64], float]
 
 
-def _iter_shapes(points: Points) -> Iterator[_Shape]:
+def _iter_shapes(points: Points, species: Species) -> Iterator[_Shape]:
     """Yield region, corners of a convex hull (n, 2) and reach around it, the first on top."""
-    parts = _group_points(points)
+    parts = _group_points(points, species)
     eyes = {side: named for (region, side), named in parts.items() if region == "eyes"}
     unit = _measure_eye_distance(eyes)
     for named in eyes.values():
@@ -200,11 +223,13 @@ def _reach_around(region: str, count: int, unit: float) -> float:
     return _REACH[region] * unit * max(0, outlined - count) / (outlined - 1)
 
 
-def _group_points(points: Points) -> dict[tuple[str, str], dict[str, tuple[float, float]]]:
+def _group_points(
+    points: Points, species: Species
+) -> dict[tuple[str, str], dict[str, tuple[float, float]]]:
     """Return (region, side) -> its points; an eye or ear without a side is a part by itself."""
     parts: dict[tuple[str, str], dict[str, tuple[float, float]]] = defaultdict(dict)
     for name, place in points.items():
-        region = DOG.region_of(name)
+        region = species.region_of(name)
         if region is None or not np.isfinite(place).all():
             continue
         side = side_of_point(name)
@@ -304,25 +329,27 @@ def _covers(
 # -- without landmarks ----------------------------------------------------------------------------
 
 
-def draw_bands(side: int) -> NDArray[np.float32]:
+def draw_bands(side: int, species: Species) -> NDArray[np.float32]:
     """Return fixed bands of a crop: where the regions are in a typical face that looks ahead.
 
     Parameters
     ----------
     side
         Of the masks [pixels].
+    species
+        Whose face it is.
 
     Returns
     -------
     NDArray
-        (R, side, side) float32 in the order of `DOG.regions`; the sum over R is 1.
+        (R, side, side) float32 in the order of the species' regions; the sum over R is 1.
 
     Notes
     -----
-    Boxes on a grid of 1/20 of the crop, alike on both sides, chosen one edge at a time so that
-    the mean over regions of intersection over union with what `draw_regions` draws is highest in
-    2,517 photographs of DogFLW, each in the square around its (loosely drawn) box of the face;
-    then the eyes: their median points and the margin of `draw_regions`. Of the area of these
+    Those of dogs: boxes on a grid of 1/20 of the crop, alike on both sides, chosen one edge at a
+    time so that the mean over regions of intersection over union with what `draw_regions` draws is
+    highest in 2,517 photographs of DogFLW, each in the square around its (loosely drawn) box of the
+    face; then the eyes: their median points and the margin of `draw_regions`. Of the area of these
     photographs, bands and landmarks give 71 % to the same region (the most any fixed map reaches
     is 74 %); of an eye's area 16 %, an ear's 44 %, the muzzle's 54 %, the forehead's 60 %, the
     cheeks' 27 %. So bands tell upper from lower face and face from background, and no more: a head
@@ -334,12 +361,12 @@ def draw_bands(side: int) -> NDArray[np.float32]:
     Sci Rep 15, doi:10.1038/s41598-025-07040-3 (the points; boxes and photographs are its).
     """
     bounds = np.arange(side + 1) / side
-    masks = np.zeros((len(DOG.regions), side, side))
-    masks[DOG.regions.index("background")] = 1
-    for region, x0, y0, x1, y1 in DOG.region_boxes:
+    masks = np.zeros((len(species.regions), side, side))
+    masks[species.regions.index("background")] = 1
+    for region, x0, y0, x1, y1 in species.region_boxes:
         cover = np.outer(_overlap(bounds, y0, y1), _overlap(bounds, x0, x1))
         masks *= 1 - cover
-        masks[DOG.regions.index(region)] += cover
+        masks[species.regions.index(region)] += cover
     return masks.astype(np.float32)
 
 

@@ -23,11 +23,10 @@ from canemo.explain.parts import (
     rows_of,
 )
 from canemo.metrics import Array
-from canemo.species import DOG
 from canemo.stats import LEAST_SPREAD, bound_share, measure_reach
 
 NO_EVIDENCE = "no crop has evidence towards its own label"
-NONE_HERE = "no evidence in this region in any dog"
+NONE_HERE = "no evidence in this region in any {noun}"
 
 _SHARE_COLUMNS = (
     "label", "region", "share", "share_low", "share_high", "area", "ratio", "ratio_low",
@@ -67,7 +66,7 @@ def measure_shares(
     origin: pd.DataFrame,
     *,
     labels: Sequence[str],
-    regions: Sequence[str] = DOG.regions,
+    regions: Sequence[str],
 ) -> Shares:
     """Measure which share of the evidence for a crop's own label lies in which region.
 

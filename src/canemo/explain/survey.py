@@ -16,7 +16,6 @@ from canemo.explain.decision import Decision, Maps, draw_directions
 from canemo.explain.methods import Method, map_decisions
 from canemo.explain.scoring import correlate_maps, displace, point, trace_curves
 from canemo.records import Image
-from canemo.species import DOG
 
 RANDOM_PROBES = 3
 
@@ -36,7 +35,7 @@ class Case:
     shuffled
         That of a probe learned from shuffled labels, or None where there is none.
     masks, points
-        (N, R, side, side) regions of the face, and its points (N, 46, 2) [pixels of each crop].
+        (N, R, side, side) regions of the face, and its points (N, K, 2) [pixels of each crop].
     tested
         (N,) which crops the maps are tested on.
     """
@@ -63,13 +62,13 @@ class Controls:
     random_backbone
         The same network with drawn weights.
     truth
-        Regions that the evidence is known to be in; empty where it is not known.
+        Positions of the regions that the evidence is known to be in; empty where it is not known.
     seed
         Draws probes and places.
     """
 
     random_backbone: Backbone
-    truth: Sequence[str] = ()
+    truth: Sequence[int] = ()
     seed: int = 0
 
 
@@ -184,10 +183,9 @@ def _compare_controls(
 
 
 def _point_at_truth(
-    masks: NDArray[np.floating], ranked: Maps, truth: Sequence[str]
+    masks: NDArray[np.floating], ranked: Maps, truth: Sequence[int]
 ) -> dict[str, Any]:
     if not truth:
         return {"hit": np.nan, "truth_area": np.nan}
-    chosen = [DOG.regions.index(name) for name in truth]
-    hit, area = point(ranked, masks[:, chosen].sum(axis=1))
+    hit, area = point(ranked, masks[:, list(truth)].sum(axis=1))
     return {"hit": hit.astype(float), "truth_area": area}
