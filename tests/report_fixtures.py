@@ -496,6 +496,7 @@ def make_model(**changes: Any) -> dict[str, Any]:
         "label": FRUSTRATION,
         "other": ANTICIPATION,
         "is_labelled": True,
+        "species": "dog",
         "crops": 256,
         "clips": 256,
         "dogs": 29,

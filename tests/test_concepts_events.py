@@ -2,6 +2,7 @@ import pytest
 
 from canemo.concepts.events import read_events
 from canemo.errors import AnnotationError
+from canemo.species import DOG
 
 BORIS_AGGREGATED = """\
 Observation id,Observation date,Media file name,FPS,Subject,Behavior,Modifiers,Behavior type,\
@@ -41,7 +42,7 @@ def read(tmp_path):
     def write_and_read(text, name="events.csv", encoding="utf-8", **options):
         path = tmp_path / name
         path.write_bytes(text.encode(encoding))
-        return read_events(path, **options)
+        return read_events(path, units=DOG.units, **options)
 
     return write_and_read
 
@@ -244,7 +245,7 @@ def test_file_without_a_table_of_events(read, text, message):
 
 def test_file_that_is_not_there_or_no_text(read, tmp_path):
     with pytest.raises(AnnotationError, match=r"none\.csv: cannot be read"):
-        read_events(tmp_path / "none.csv")
+        read_events(tmp_path / "none.csv", units=DOG.units)
     with pytest.raises(AnnotationError, match=r"is not UTF-8 text; save it as 'CSV UTF-8'"):
         read("käse", encoding="latin-1")
 

@@ -4,6 +4,7 @@ import pytest
 
 from canemo.concepts.events import read_events
 from canemo.errors import AnnotationError
+from canemo.species import DOG
 
 HEAD = (
     "Observation id\tObservation type\tSource\tTime offset (s)\tMedia duration (s)\tSubject\t"
@@ -21,7 +22,7 @@ def read(tmp_path):
     def write_and_read(text, **options):
         path = tmp_path / "boris.tsv"
         path.write_text(text, encoding="utf-8")
-        return read_events(path, **options)
+        return read_events(path, units=DOG.units, **options)
 
     return write_and_read
 

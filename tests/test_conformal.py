@@ -71,8 +71,10 @@ def test_one_dog_of_many_clips_weighs_no_more_than_another():
 def test_level_at_the_least_is_given_and_below_refused():
     fitted = fit_conformal(drawn(subjects=19))
     fitted.predict_sets(np.array([[0.5, 0.5]]), 0.05)
-    with pytest.raises(ConfigError, match=r"19 subjects no level below 1/20 = 0.05.*more dogs"):
+    with pytest.raises(ConfigError, match=r"19 subjects no level below 1/20 = 0.05.*more subjects"):
         fitted.predict_sets(np.array([[0.5, 0.5]]), 0.049)
+    with pytest.raises(ConfigError, match="or film more dogs"):
+        fitted.require_level(0.049, plural="dogs")
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, -0.1, float("nan")])

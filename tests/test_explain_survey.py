@@ -157,10 +157,11 @@ def test_planted_evidence_is_pointed_at(case, table):
 
 
 def test_other_regions_are_missed_and_several_count_as_one(case):
-    eyes = examine(case, controls=replace(CONTROLS, truth=("eyes",)))
+    eyes = examine(case, controls=replace(CONTROLS, truth=(DOG.regions.index("eyes"),)))
     assert eyes["hit"].tolist() == [0, 0]
     assert eyes["truth_area"].tolist() == [0, 0]
-    every = examine(case, controls=replace(CONTROLS, truth=("muzzle", "background")))
+    both = tuple(DOG.regions.index(name) for name in ("muzzle", "background"))
+    every = examine(case, controls=replace(CONTROLS, truth=both))
     assert every["hit"].tolist() == [1, 1]
     np.testing.assert_allclose(every["truth_area"], 1)
 

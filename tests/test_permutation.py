@@ -18,6 +18,7 @@ from canemo.permutation import (
     score_labellings,
 )
 from canemo.predictions import read_predictions
+from canemo.species import DOG
 from canemo.splits import Fold, Split
 from canemo.stats import compute_scores
 from worlds import (
@@ -138,7 +139,7 @@ def test_seed_decides():
     features = uneven_world()
     learner, split = make_discriminant(features), split_subjects(features, "kfold:3")
     a, b, c = (compare_labellings(learner, split, permutations=40, seed=s) for s in (0, 0, 1))
-    assert describe_permutation(a) == describe_permutation(b)
+    assert describe_permutation(a, DOG) == describe_permutation(b, DOG)
     assert (a.null["auroc"] != c.null["auroc"]).any()
 
 
@@ -166,7 +167,7 @@ def test_exact_p_is_the_share_of_all_labellings():
 @pytest.mark.parametrize("exact", [True, False])
 def test_score_that_is_not_known_has_no_p(exact):
     test = drawn_test(np.nan, [np.nan] * 9, exact=exact)
-    found = describe_permutation(test)
+    found = describe_permutation(test, DOG)
     assert found["p"] is found["observed"] is found["null_mean"] is found["null_high"] is None
     assert "do not show every label" in found["reason"]
 
@@ -182,7 +183,7 @@ def test_few_labellings_are_all_looked_at():
     )
     assert test.exact
     assert len(test.null["accuracy"]) == 3**4
-    found = describe_permutation(test)
+    found = describe_permutation(test, DOG)
     # All labellings of one pattern in every dog are as good; there is one that is the observed.
     reached = (test.null["balanced_accuracy"] >= test.observed["balanced_accuracy"] - 1e-9).sum()
     assert (found["p"], found["n"], found["exact"]) == (reached / 81, 81, True)
@@ -197,7 +198,7 @@ def test_dogs_of_one_label_each_leave_nothing_to_compare():
     test = compare_labellings(
         make_discriminant(features), split_subjects(features), permutations=50, seed=0
     )
-    found = describe_permutation(test)
+    found = describe_permutation(test, DOG)
     assert found["p"] is None
     assert set(found["p_by_measure"].values()) == {None}
     assert "more than one condition" in found["reason"]
@@ -214,7 +215,7 @@ def test_tested_dogs_of_one_label_have_no_balanced_accuracy_and_no_p():
 
 
 def test_description_gives_level_and_height_of_the_null():
-    found = describe_permutation(drawn_test(0.7, np.linspace(0, 1, 101)))
+    found = describe_permutation(drawn_test(0.7, np.linspace(0, 1, 101)), DOG)
     assert found == {
         "statistic": "balanced_accuracy",
         "observed": 0.7,

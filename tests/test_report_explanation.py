@@ -15,15 +15,15 @@ from canemo.explain.parts import ONE_SUBJECT
 from canemo.progress import silent
 from canemo.report import explanation
 from canemo.report.explanation import (
-    REGION_COLOURS,
     Example,
+    colour_regions,
     draw_explanation,
     write_page,
 )
 from canemo.report.explanation_text import format_explanation, write_sentence
 from canemo.report.html import write_report
 from canemo.report.pictures import overlay_cam, overlay_evidence
-from canemo.species import DOG
+from canemo.species import DOG, SPECIES
 from report_fixtures import (
     ANTICIPATION,
     FRUSTRATION,
@@ -532,8 +532,10 @@ def test_regions_are_drawn_from_the_outlined_crops(tmp_path, sheets):
     own = [example for example in examples if example.label == ANTICIPATION]
     for image, example in zip(shown, own, strict=True):
         np.testing.assert_array_equal(image, example.outline())
-    assert list(REGION_COLOURS) == list(DOG.regions[:-1])
-    assert len(set(REGION_COLOURS.values())) == len(DOG.regions) - 1
+    for species in SPECIES.values():
+        colours = colour_regions(species)
+        assert list(colours) == list(species.regions[:-1])
+        assert len(set(colours.values())) == len(colours)
 
 
 def test_mean_faces_are_of_conditions_and_of_dogs(tmp_path, sheets):

@@ -152,7 +152,8 @@ def test_content_is_json_and_repeats_itself(runs):
     assert json.loads(json.dumps(written, allow_nan=False)) == written
     assert (written["format"], written["schema"]) == ("canemo.runs_comparison", 2)
     assert set(written) == {
-        "format", "schema", "runs", "videos", "subjects", "left_out", "pairs", "warnings",
+        "format", "schema", "species", "runs", "videos", "subjects", "left_out", "pairs",
+        "warnings",
     }  # fmt: skip
     assert compare_runs(folders) == content == canemo.compare_runs(folders)
     assert compare_runs(folders, resamples=500, seed=3) == content  # those of the first run

@@ -3,6 +3,7 @@ import pytest
 from canemo.config import load_config
 from canemo.extraction import Extraction
 from canemo.records import Study, Video
+from canemo.species import DOG
 from canemo.study_crops import extract_study_crops
 from clips import write_clip
 from painted import PaintedFaceDetector, painter
@@ -10,7 +11,7 @@ from painted import PaintedFaceDetector, painter
 
 def crop_study(study):
     extraction = Extraction(load_config(), PaintedFaceDetector(), (), study.root / "cache")
-    return extract_study_crops(study, extraction.crop, progress=print)
+    return extract_study_crops(study, extraction.crop, species=DOG, progress=print)
 
 
 def crop(folder, boxes_by_video):

@@ -57,7 +57,7 @@ def audit_evidence(
     """
     probe = learner.probe.model_copy(update={"penalties": (penalty,)})
     single = DiscriminantLearner((learner.material,), probe)
-    settings = evidence.config.evaluate
+    settings, species = evidence.config.evaluate, evidence.config.species
     splits = measure_splits(single, evidence.split, settings)
     parts = {
         "splits": splits,
@@ -70,9 +70,9 @@ def audit_evidence(
         "sessions": describe_sessions(evidence),
     }
     findings = [
-        *find_alignment(evidence.study),
+        *find_alignment(evidence.study, species),
         *judge_metadata(metadata, labels=len(evidence.study.labels)),
-        *judge_parts(parts, evidence.study),
+        *judge_parts(parts, evidence.study, species),
     ]
     return {"findings": [finding.to_dict() for finding in findings], **parts, "confounds": None}
 

@@ -76,6 +76,19 @@ class Conformal:
         place = np.searchsorted(self.scores[order], 1 - probability, side="left")
         return np.asarray((1 + beyond[place]) / (self.subjects + 1))
 
+    def require_level(self, level: float, *, plural: str = "subjects") -> None:
+        """Raise ConfigError where a level cannot be promised; `plural` is what subjects are called.
+
+        It is not in (0, 1), or is less than so few subjects allow.
+        """
+        _validate_level(level)
+        if level < self.least_level - SLACK:
+            raise ConfigError(
+                f"with {self.subjects} subjects no level below 1/{self.subjects + 1} = "
+                f"{self.least_level:.4g} can be promised, and {level:g} was asked for; "
+                f"give at least that, or film more {plural}"
+            )
+
     def predict_sets(self, probability: Array, level: float) -> NDArray[np.bool_]:
         """Return (V, K) whether each label is in the set of each clip: p value above `level`.
 
@@ -94,13 +107,7 @@ class Conformal:
         ConfigError
             The level is not in (0, 1), or is less than so few subjects can promise.
         """
-        _validate_level(level)
-        if level < self.least_level - SLACK:
-            raise ConfigError(
-                f"with {self.subjects} subjects no level below 1/{self.subjects + 1} = "
-                f"{self.least_level:.4g} can be promised, and {level:g} was asked for; "
-                "give at least that, or film more dogs"
-            )
+        self.require_level(level)
         return np.asarray(self.p_values(probability) > level + SLACK)
 
     def to_dict(self) -> dict[str, Any]:

@@ -32,11 +32,12 @@ from canemo.crop_images import (
 )
 from canemo.detect.key_frames import Sighting, find_faces
 from canemo.detect.link import LinkedVideo, TrackedFace, link_faces, pick_faces
-from canemo.detect.protocol import Detector
+from canemo.detect.protocol import Detector, FrameDetector, VideoDetector
 from canemo.errors import VideoOpenError
 from canemo.files import hash_values, replacing, sha256_file
 from canemo.records import Box, Face, Fate, Frame, Image, Video
 from canemo.seen_frames import Cut, Seen, SeenFrames, Spool
+from canemo.species import Species
 from canemo.video import LostFrame, Sampling, VideoReader
 
 CROPS_VERSION = 3
@@ -99,18 +100,18 @@ class CropFile:
             ledger.insert(position, name, pd.Series(getattr(self.video, name), ledger.index, str))
         return ledger
 
-    def describe_doubts(self) -> list[str]:
-        """Return what makes it uncertain that the right dog was followed, a line each."""
+    def describe_doubts(self, species: Species) -> list[str]:
+        """Return what makes it uncertain that the right animal was followed, a line each."""
         doubts = []
         if self.persistent_faces > 1:
             doubts.append(
                 f"{self.persistent_faces} faces are there for a good part of it; check that the "
-                "right dog was kept"
+                f"right {species.noun} was kept"
             )
         if self.pieces > 1:
             doubts.append(
                 f"the face was lost and found again, in {self.pieces} pieces; check that they "
-                "are one dog"
+                f"are one {species.noun}"
             )
         return doubts
 
@@ -215,7 +216,7 @@ def _make_crop_file(
     ):
         watcher = _Watcher(Spool(handle), threshold=threshold, detect=detect, crop=crop)
         with closing(_read_frames(reader)) as frames:  # ended before the reader is closed
-            watcher.watch(frames, detector)
+            watcher.watch(frames, _bind(detector, video, detect))
         times_s = [seen.time_s for seen in watcher.seen]
         linked = (
             link_faces(times_s, watcher.usable_faces, max_gap_s=detect.max_gap_s)
@@ -232,6 +233,13 @@ def _make_crop_file(
             "damage": damage or "",
         }
         _write_rows(path, rows, notes=notes)
+
+
+def _bind(detector: Detector, video: Video, detect: DetectConfig) -> Detector | FrameDetector:
+    """Return what finds faces in one video, where a detector must know which it is."""
+    if isinstance(detector, VideoDetector):
+        return detector.in_video(video, max_gap_s=detect.max_gap_s)
+    return detector
 
 
 def _read_frames(reader: VideoReader) -> Generator[Frame, None, None]:
@@ -262,11 +270,12 @@ class _Watcher:
     def usable(self, seen: Seen) -> list[Face]:
         return [face for face in seen.faces if self._is_usable(face)]
 
-    def watch(self, frames: Iterable[Frame], detector: Detector) -> None:
+    def watch(self, frames: Iterable[Frame], detector: Detector | FrameDetector) -> None:
+        every_frame = isinstance(detector, FrameDetector) or not self._detect.follow
         sightings = find_faces(
             frames,
             detector,
-            every_s=self._detect.key_every_s if self._detect.follow else 0.0,
+            every_s=0.0 if every_frame else self._detect.key_every_s,
             is_usable=self._is_usable,
             doubt_score=DOUBT_SHARE * self._threshold,
             max_faces=MAX_FACES,

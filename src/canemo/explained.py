@@ -23,6 +23,7 @@ from canemo.fold_files import read_folds
 from canemo.frame_choice import choose_frames
 from canemo.gallery import open_gallery
 from canemo.landmark_tables import load_landmarks
+from canemo.model import read_model
 from canemo.plan import prepare_again
 from canemo.predict import load_model
 from canemo.progress import Progress

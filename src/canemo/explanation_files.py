@@ -25,7 +25,7 @@ from canemo.explained import Explained
 from canemo.files import write_atomically, write_table
 from canemo.progress import Progress
 from canemo.records import Image
-from canemo.report.explanation import REGION_COLOURS, Example, draw_explanation, write_page
+from canemo.report.explanation import Example, colour_regions, draw_explanation, write_page
 from canemo.run_record import EXPLANATION, EXPLANATION_FILE, format_json, stamp
 from canemo.runs import put_in_place
 
@@ -130,7 +130,8 @@ def _read(model: Explained, found: Found, place: int) -> Image:
 
 def _outline(model: Explained, found: Found, place: int) -> Image:
     masks = found.masks[place].astype(np.float32)
-    return outline_regions(_read(model, found, place), masks, colours=list(REGION_COLOURS.values()))
+    colours = list(colour_regions(model.species).values())
+    return outline_regions(_read(model, found, place), masks, colours=colours)
 
 
 def _average(model: Explained, found: Found) -> tuple[Any, ...]:

@@ -13,6 +13,7 @@ from scipy.stats import random_table
 
 from canemo.metadata import list_categories
 from canemo.records import Study
+from canemo.species import Species
 from canemo.stats import LEVEL, count_reached
 
 DRAWS = 999
@@ -32,9 +33,10 @@ class Finding:
         return {"severity": self.severity, "name": self.name, "text": self.text}
 
 
-def find_alignment(study: Study) -> list[Finding]:
+def find_alignment(study: Study, species: Species) -> list[Finding]:
     """Return alarms where the label cannot be told from something else by any analysis."""
     found: list[Finding] = []
+    noun, plural = species.noun, species.plural
     shown: dict[str, set[str]] = {}
     for video in study.videos:
         shown.setdefault(video.subject_id, set()).add(video.label)
@@ -43,32 +45,32 @@ def find_alignment(study: Study) -> list[Finding]:
             Finding(
                 "alarm",
                 "aligned",
-                "nothing can be concluded about the condition: every dog was filmed in one "
-                "condition only, so that condition and dog cannot be told apart",
+                f"nothing can be concluded about the condition: every {noun} was filmed in one "
+                f"condition only, so that condition and {noun} cannot be told apart",
             )
         )
     for column, values in list_categories(study).items():
         seen: dict[str, set[str]] = {}
-        subjects: dict[str, set[str]] = {}
+        owners: dict[str, set[str]] = {}
         for video in study.videos:
             if video.video_id not in values:
                 continue
             seen.setdefault(values[video.video_id], set()).add(video.label)
-            subjects.setdefault(values[video.video_id], set()).add(video.subject_id)
+            owners.setdefault(values[video.video_id], set()).add(video.subject_id)
         if any(len(labels) > 1 for labels in seen.values()):
             continue
-        if any(len(owners) > 1 for owners in subjects.values()):
+        if any(len(each) > 1 for each in owners.values()):
             text = (
                 f"nothing can be concluded about the condition: each {column} has clips of one "
-                f"condition only and dogs share them, so that whatever differs between the values "
-                f"of {column} (place, light, camera, time) is the condition to any analysis; if "
-                f"{column} only repeats the label, take it out of videos.csv"
+                f"condition only and {plural} share them, so that whatever differs between the "
+                f"values of {column} (place, light, camera, time) is the condition to any "
+                f"analysis; if {column} only repeats the label, take it out of videos.csv"
             )
             found.append(Finding("alarm", "aligned", text))
         else:
             text = (
-                f"within every dog, each {column} has clips of one condition only: what differs "
-                f"between two of them in the same way for all dogs counts as the condition"
+                f"within every {noun}, each {column} has clips of one condition only: what differs "
+                f"between two of them in the same way for all {plural} counts as the condition"
             )
             found.append(Finding("note", "nested", text))
     return found
@@ -90,20 +92,20 @@ def judge_metadata(found: Mapping[str, Any] | None, *, labels: int) -> list[Find
     ]
 
 
-def judge_parts(parts: Mapping[str, Any], study: Study) -> list[Finding]:
+def judge_parts(parts: Mapping[str, Any], study: Study, species: Species) -> list[Finding]:
     """Return what the measured parts of an audit say, as `audit_evidence` returns them."""
     honest = parts["splits"]["subject_wise"]["video"]
     return [
-        *_judge_duplicates(parts["duplicates"]),
-        *_judge_sessions(parts["sessions"]),
+        *_judge_duplicates(parts["duplicates"], species),
+        *_judge_sessions(parts["sessions"], species),
         *_judge_drops(parts["drops"]),
-        *_judge_splits(parts["splits"], honest),
-        *_judge_identity(parts, study, honest),
-        *_judge_selection(parts["selected_outside"], honest),
+        *_judge_splits(parts["splits"], honest, species),
+        *_judge_identity(parts, study, honest, species),
+        *_judge_selection(parts["selected_outside"], honest, species),
     ]
 
 
-def _judge_duplicates(found: Mapping[str, Any]) -> list[Finding]:
+def _judge_duplicates(found: Mapping[str, Any], species: Species) -> list[Finding]:
     across = [pair for pair in found["pairs"] if pair["first_subject"] != pair["second_subject"]]
     within = [pair for pair in found["pairs"] if pair["first_subject"] == pair["second_subject"]]
     lines = []
@@ -119,8 +121,8 @@ def _judge_duplicates(found: Mapping[str, Any]) -> list[Finding]:
             Finding(
                 "alarm",
                 "duplicates",
-                f"{found['n_across']} pair(s) of clips of different dogs look like the same "
-                f"footage, first {first['first']!r} ({first['first_subject']!r}) and "
+                f"{found['n_across']} pair(s) of clips of different {species.plural} look like the "
+                f"same footage, first {first['first']!r} ({first['first_subject']!r}) and "
                 f"{first['second']!r} ({first['second_subject']!r}): as alike as frames next to "
                 "each other in time; they are in training and test at once",
             )
@@ -131,14 +133,14 @@ def _judge_duplicates(found: Mapping[str, Any]) -> list[Finding]:
             Finding(
                 "note",
                 "two_labels",
-                f"{found['n_within']} pair(s) of clips of one dog with different labels look like "
-                f"the same footage, first {first['first']!r} and {first['second']!r}",
+                f"{found['n_within']} pair(s) of clips of one {species.noun} with different labels "
+                f"look like the same footage, first {first['first']!r} and {first['second']!r}",
             )
         )
     return lines
 
 
-def _judge_sessions(found: Mapping[str, Any]) -> list[Finding]:
+def _judge_sessions(found: Mapping[str, Any], species: Species) -> list[Finding]:
     if not found["shared"]:
         return []
     number = len(found["shared"])
@@ -146,8 +148,8 @@ def _judge_sessions(found: Mapping[str, Any]) -> list[Finding]:
         Finding(
             "note",
             "sessions",
-            f"{number} value(s) of {found['column']!r} have clips of several dogs: where that is "
-            "one recording, training and test share its light, place and camera",
+            f"{number} value(s) of {found['column']!r} have clips of several {species.plural}: "
+            "where that is one recording, training and test share its light, place and camera",
         )
     ]
 
@@ -167,7 +169,9 @@ def _judge_drops(found: Mapping[str, Any]) -> list[Finding]:
     ]
 
 
-def _judge_splits(found: Mapping[str, Any], honest: float | None) -> list[Finding]:
+def _judge_splits(
+    found: Mapping[str, Any], honest: float | None, species: Species
+) -> list[Finding]:
     claims = {name: found[f"{name}_wise"]["video"] for name in ("frame", "clip")}
     worst = max(claims, key=lambda name: claims[name] or 0)
     if honest is None or claims[worst] is None or claims[worst] - honest < WORTH_SAYING:
@@ -177,13 +181,15 @@ def _judge_splits(found: Mapping[str, Any], honest: float | None) -> list[Findin
             "note",
             "splits",
             f"a split by {worst} would have claimed a balanced accuracy of "
-            f"{100 * claims[worst]:.0f} % instead of {100 * honest:.0f} %: features know the dog "
-            "and the clip",
+            f"{100 * claims[worst]:.0f} % instead of {100 * honest:.0f} %: features know the "
+            f"{species.noun} and the clip",
         )
     ]
 
 
-def _judge_identity(parts: Mapping[str, Any], study: Study, honest: float | None) -> list[Finding]:
+def _judge_identity(
+    parts: Mapping[str, Any], study: Study, honest: float | None, species: Species
+) -> list[Finding]:
     lines = []
     table = pd.crosstab(
         [video.subject_id for video in study.videos],
@@ -196,9 +202,10 @@ def _judge_identity(parts: Mapping[str, Any], study: Study, honest: float | None
             Finding(
                 "alarm",
                 "identity",
-                f"dogs differ in how often they were filmed in each condition ({widest}: "
-                f"{100 * share[widest].min():.0f} to {100 * share[widest].max():.0f} % of a dog's "
-                "clips): any evaluation that knows the dog knows something about the label",
+                f"{species.plural} differ in how often they were filmed in each condition "
+                f"({widest}: {100 * share[widest].min():.0f} to {100 * share[widest].max():.0f} % "
+                f"of {species.one}'s clips): any evaluation that knows the {species.noun} knows "
+                "something about the label",
             )
         )
     free = parts["without_subjects"]
@@ -209,8 +216,9 @@ def _judge_identity(parts: Mapping[str, Any], study: Study, honest: float | None
             Finding(
                 "note",
                 "subject_directions",
-                "without the directions in which dogs differ on average the result can no longer "
-                f"be told from chance ({100 * (free['balanced_accuracy'] or 0):.0f} %)",
+                f"without the directions in which {species.plural} differ on average the result "
+                f"can no longer be told from chance "
+                f"({100 * (free['balanced_accuracy'] or 0):.0f} %)",
             )
         )
     return lines
@@ -229,7 +237,9 @@ def _measure_dependence(counts: NDArray[Any], expected: NDArray[Any]) -> NDArray
     return np.asarray(((counts - expected) ** 2 / expected).sum(axis=(-2, -1)))
 
 
-def _judge_selection(found: Mapping[str, Any], honest: float | None) -> list[Finding]:
+def _judge_selection(
+    found: Mapping[str, Any], honest: float | None, species: Species
+) -> list[Finding]:
     claimed = found["balanced_accuracy"]
     if honest is None or claimed is None or claimed - honest < WORTH_SAYING:
         return []
@@ -237,7 +247,7 @@ def _judge_selection(found: Mapping[str, Any], honest: float | None) -> list[Fin
         Finding(
             "note",
             "selection",
-            "keeping the frames that a probe fitted to all dogs is sure of would have claimed "
-            f"{100 * claimed:.0f} % instead of {100 * honest:.0f} %",
+            f"keeping the frames that a probe fitted to all {species.plural} is sure of would have "
+            f"claimed {100 * claimed:.0f} % instead of {100 * honest:.0f} %",
         )
     ]

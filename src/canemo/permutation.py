@@ -29,6 +29,7 @@ from canemo.discriminant_learner import DiscriminantLearner, Reading, choose_fac
 from canemo.folds import ProgressFn, count_done, map_folds
 from canemo.labellings import draw_labellings
 from canemo.metrics import measure_areas
+from canemo.species import Species
 from canemo.splits import Fold, Split
 from canemo.stats import LEVEL
 
@@ -36,7 +37,7 @@ STATISTIC = "balanced_accuracy"
 CHUNK = 2000  # labellings at a time: bounds the memory, and every chunk factors all folds anew
 
 
-def describe_permutation(test: Chance) -> dict[str, Any]:
+def describe_permutation(test: Chance, species: Species) -> dict[str, Any]:
     """Return the test as metrics.json holds it."""
     return {
         "statistic": STATISTIC,
@@ -47,19 +48,22 @@ def describe_permutation(test: Chance) -> dict[str, Any]:
         **test.describe_null(STATISTIC),
         "critical": test.find_critical(STATISTIC, level=LEVEL),
         "p_by_measure": {name: test.compute_p(name) for name in test.null},
-        "reason": _find_obstacle(test),
+        "reason": _find_obstacle(test, species),
     }
 
 
-def _find_obstacle(test: Chance) -> str | None:
+def _find_obstacle(test: Chance, species: Species) -> str | None:
     """Return why there is no p."""
     if test.compute_p(STATISTIC) is not None:
         return None
     if not np.isfinite(test.observed[STATISTIC]):
-        return "the tested dogs do not show every label, so that there is no balanced accuracy"
+        return (
+            f"the tested {species.plural} do not show every label, so that there is no balanced "
+            "accuracy"
+        )
     return (
-        "no dog with usable crops was filmed in more than one condition, so that labels cannot "
-        "be moved within a dog"
+        f"no {species.noun} with usable crops was filmed in more than one condition, so that "
+        f"labels cannot be moved within {species.one}"
     )
 
 

@@ -18,7 +18,7 @@ from canemo.backbones import Backbone, load_backbone, load_backbone_like
 from canemo.conformal import Conformal
 from canemo.crops import LEDGER_COLUMNS, CropFile
 from canemo.detect.protocol import Detector
-from canemo.detect.registry import load_detector_like
+from canemo.detect.registry import is_drawn, load_detector_like
 from canemo.errors import ModelError, StudyError, VideoOpenError
 from canemo.extraction import Extraction
 from canemo.feature_files import FeatureFile, load_pooled
@@ -76,7 +76,8 @@ class Model:
         _require_same(
             "backbone weights", "--weights", saved.backbone_sha256, backbone.weights_sha256
         )
-        _require_same("detector", "--detector", saved.detector_sha256, detector.fingerprint)
+        if not is_drawn(saved.config.detector):  # boxes find no faces in other videos
+            _require_same("detector", "--detector", saved.detector_sha256, detector.fingerprint)
         self.saved = saved
         self.labels = saved.classifier.labels
         self.positive_label = saved.positive_label
@@ -118,7 +119,7 @@ class Model:
                 "the model was saved by a version of canemo whose models answer always; train it "
                 "again"
             )
-        self.saved.conformal.predict_sets(np.empty((0, len(self.labels))), level)
+        self.saved.conformal.require_level(level, plural=self.saved.config.species.plural)
         return self.saved.conformal
 
     def predict(
@@ -198,7 +199,7 @@ class Model:
         means = of_video[0].tolist() if len(used) else [np.nan] * len(self.labels)
         answer = self.labels[int(np.argmax(means))] if len(used) else None
         notes = [] if crops.damage is None else [f"damaged: {crops.damage}"]
-        notes += crops.describe_doubts()
+        notes += crops.describe_doubts(self.saved.config.species)
         return {
             **_identity(video),
             "status": "ok" if len(used) else "no_face",

@@ -125,7 +125,7 @@ def summarise_permutation(
         progress=lambda done, total: progress("permute", done, total),
     )
     probe = "own" if config.probe.method == "lda" else "lda"
-    return {**describe_permutation(test), "probe": probe}
+    return {**describe_permutation(test, config.species), "probe": probe}
 
 
 def _calibrate(videos: Predictions, evidence: Evidence) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from canemo.run_record import (
     WhatRan,
     read_run,
 )
+from canemo.species import Species
 from canemo.splits import load_split
 
 SPLIT_FILE = "split.json"
@@ -96,15 +97,17 @@ def compare_runs(
     }
     settings = _choose_resampling(runs[0], resamples=resamples, seed=seed)
     subjects = len(set(videos[next(iter(videos))].subject_ids))
+    species = runs[0].metrics.study.kind
     content = {
         "runs": [_describe_run(name, named[name], videos[name], settings) for name in named],
         "videos": len(common),
         "subjects": subjects,
+        "species": species.name,
         "left_out": len(left_out),
         "pairs": compare_every_pair(videos, resamples=settings.resamples, seed=settings.seed),
         "warnings": [
             *_warn_about_left_out(left_out),
-            *_warn_about_folds(named),
+            *_warn_about_folds(named, species),
             *_warn_about_subjects(subjects),
             *_pass_on_warnings(named),
         ],
@@ -114,10 +117,11 @@ def compare_runs(
 
 def format_run_comparison(content: RunsComparison) -> str:
     """Return what `compare_runs` found as two tables: the runs, and their differences."""
-    what = f"{count(content.videos, 'clip')} of {count(content.subjects, 'dog')}"
+    species = content.kind
+    what = f"{count(content.videos, 'clip')} of {species.count(content.subjects)}"
     columns = (Column("name", "Run"), *describe_measures(*_SCORES))
     parts = [
-        f"{what}, tested by every run with probes that had not seen the dog",
+        f"{what}, tested by every run with probes that had not seen the {species.noun}",
         format_text(describe_records("", columns, content.runs), is_captioned=False),
         format_text(describe_pairs(content.pairs)),
         "\n".join(f"Warning: {warning}" for warning in content.warnings),
@@ -275,15 +279,15 @@ def _warn_about_left_out(left_out: Sequence[str]) -> list[str]:
     ]
 
 
-def _warn_about_folds(named: Mapping[str, _TestedRun]) -> list[str]:
+def _warn_about_folds(named: Mapping[str, _TestedRun], species: Species) -> list[str]:
     (first, run), *others = named.items()
     apart = [name for name, other in others if other.folds != run.folds]
     if not apart:
         return []
     return [
-        f"the dogs of {join_words(apart)} were split otherwise than those of {first}: differences "
-        "then also come from the folds; run one with `--split file:` and the split.json of the "
-        "other to leave only what is compared"
+        f"the {species.plural} of {join_words(apart)} were split otherwise than those of {first}: "
+        "differences then also come from the folds; run one with `--split file:` and the "
+        "split.json of the other to leave only what is compared"
     ]
 
 

@@ -27,6 +27,7 @@ from canemo.config import (
 from canemo.errors import ModelError
 from canemo.files import write_atomically
 from canemo.runs import COMPARISON_FILE, CONFIG_FILE, CONFOUNDS_FILE, METRICS_FILE, pin_engines
+from canemo.species import Species, get_species
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -174,6 +175,11 @@ class StudyFacts(Part):
     fates: dict[str, int]
     fates_by_label: dict[str, dict[str, int]]
     subjects_table: tuple[dict[str, Any], ...] | None
+
+    @property
+    def kind(self) -> Species:
+        """The kind of animal that was studied."""
+        return get_species(self.species)
 
 
 class StudyProtocol(Part):
@@ -646,12 +652,18 @@ class RunsComparison(Document):
 
     FORMAT = RUNS_COMPARISON
 
+    species: str
     runs: tuple[ComparedRun, ...]
     videos: int
     subjects: int
     left_out: int
     pairs: tuple[Pair, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def kind(self) -> Species:
+        """The kind of animal that was studied."""
+        return get_species(self.species)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import pandas as pd
 from canemo.crops import LEDGER_COLUMNS, CropFile
 from canemo.errors import NoFacesError, StudyError, VideoOpenError
 from canemo.records import Fate, Study, Video
+from canemo.species import Species
 
 logger = logging.getLogger(__name__)
 ProgressFn = Callable[[int, int], None]
@@ -47,6 +48,7 @@ def extract_study_crops(
     study: Study,
     crop: Callable[[Video], CropFile],
     *,
+    species: Species,
     progress: ProgressFn,
     on_file: Callable[[CropFile], None] | None = None,
 ) -> StudyCrops:
@@ -78,7 +80,7 @@ def extract_study_crops(
             on_file(found)
         ledgers.append(found.read_ledger())
         warnings += _warn_about(found, ledgers[-1])
-        for doubt in found.describe_doubts():
+        for doubt in found.describe_doubts(species):
             doubts.setdefault(doubt, []).append(video.video_id)
     progress(len(study.videos), len(study.videos))
     warnings += [f"video {', '.join(names)}: {doubt}" for doubt, names in doubts.items()]

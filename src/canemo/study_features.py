@@ -76,6 +76,7 @@ def crop_videos(
         crops = extract_study_crops(
             study,
             extraction.crop,
+            species=extraction.config.species,
             progress=lambda done, total: progress("crop", done, total),
             on_file=on_file,
         )

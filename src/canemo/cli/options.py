@@ -28,7 +28,7 @@ PresetName = Annotated[
 Fps = Annotated[float | None, typer.Option(help="Frames per second to look at.")]
 EveryNth = Annotated[int | None, typer.Option(help="Look at every n-th frame (1: all).")]
 DetectorName = Annotated[
-    str | None, typer.Option("--detector", help="dog_head, whole_frame, or a trained weights file.")
+    str | None, typer.Option("--detector", help="dog_head, whole_frame, weights or faces.json.")
 ]
 MethodName = Annotated[
     str | None,

@@ -8,7 +8,6 @@ from typing import Any
 from canemo import environment
 from canemo.concepts.coding import Coding, list_unknown_units
 from canemo.concepts.directions import ConditionProbe
-from canemo.concepts.dogfacs import describe_unit
 from canemo.concepts.events import FORMS, EventFile
 from canemo.concepts.matching import Matched
 from canemo.concepts.options import CodingOptions
@@ -16,7 +15,7 @@ from canemo.concepts.units import Unit
 from canemo.evidence import Evidence
 from canemo.files import sha256_file
 from canemo.run_record import CONCEPTS, stamp
-from canemo.species import DOG
+from canemo.species import Species
 
 _SHOWN = 5
 
@@ -50,7 +49,9 @@ def describe_study(
     return stamp(content, CONCEPTS)
 
 
-def describe_events(files: Sequence[EventFile], matched: Matched, coding: Coding) -> dict[str, Any]:
+def describe_events(
+    files: Sequence[EventFile], matched: Matched, coding: Coding, species: Species
+) -> dict[str, Any]:
     """Return what was read from the files of events, and what of it was not used."""
     events = [event for file in files for event in file.events]
     return {
@@ -63,23 +64,28 @@ def describe_events(files: Sequence[EventFile], matched: Matched, coding: Coding
         "unmatched": matched.unmatched,
         "subjects_assumed": matched.assumed,
         "outside": list(coding.outside),
-        "unknown_units": list_unknown_units(events, DOG.units),
+        "unknown_units": list_unknown_units(events, species.units),
         "units_never_used": {who: list(units) for who, units in coding.never_used.items()},
         "clips_coded": len(coding.coded_clips),
         "clips_left_out": list(coding.left_out),
     }
 
 
-def describe_result(unit: Unit, coding: Coding) -> dict[str, Any]:
+def describe_result(unit: Unit, coding: Coding, species: Species) -> dict[str, Any]:
     """Return what was found of a unit, and how much of its coding could be used."""
     return {
         "unit": unit.name,
-        "name": describe_unit(unit.name),
-        "known": unit.name in DOG.units,
+        "name": species.units.get(unit.name, ""),
+        "known": unit.name in species.units,
         "events": coding.events[unit.name],
         "events_without_frame": coding.unseen[unit.name],
         "frames_disagreed": coding.count_disagreements(unit.name),
         **unit.found,
+        **{
+            key: species.fill(unit.found[key])
+            for key in ("reason", "direction_reason")
+            if unit.found[key] is not None
+        },
     }
 
 

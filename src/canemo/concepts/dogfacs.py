@@ -1,4 +1,4 @@
-"""The codes of DogFACS, and how coders spell them.
+"""How coders spell the codes of DogFACS, and of systems that write theirs alike.
 
 References
 ----------
@@ -10,9 +10,7 @@ Caeiro, Peirce, Burrows & Kaminski (2013), DogFACS: the Dog Facial Action Coding
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-
-from canemo.species import DOG
+from collections.abc import Iterator, Mapping
 
 _JOINED = ("AU109", "AU110")  # coded together, one code of the manual
 _NUMBER = r"(EAD|AU|AD)?[\s_\-.]*0*([1-9][0-9]*)"
@@ -39,7 +37,7 @@ _DENIAL = re.compile(
 )
 
 
-def read_codes(text: str) -> tuple[str, ...]:
+def read_codes(text: str, units: Mapping[str, str]) -> tuple[str, ...]:
     """Return the units that a coder's text names, each as DogFACS writes it.
 
     Parameters
@@ -48,11 +46,13 @@ def read_codes(text: str) -> tuple[str, ...]:
         Such as ``"au 25"``, ``"AU25 lips part"``, ``"AU25+26"`` or ``"AU25, AU26"``. Codes follow
         one another after ``+``, ``&``, ``/``, a comma, a semicolon, "and", or a blank where both
         have their letters; words may come after a code.
+    units
+        Code -> name of a movement, those of the species.
 
     Returns
     -------
     tuple
-        Codes of `DOG.units`. Where any of what is written is not one of them, or what is not read
+        Codes of `units`. Where any of what is written is not one of them, or what is not read
         looks like a further code or says that the unit was not seen or ends, the text itself, its
         blanks made single: nothing is guessed and nothing is lost. Empty for an empty text.
     """
@@ -60,7 +60,7 @@ def read_codes(text: str) -> tuple[str, ...]:
     runs, rest = _RUNS.findall(plain), _RUNS.sub(_READ, plain)
     codes = [code for run in runs for code in _join(_list_codes(run.upper()))]
     understood = rest.startswith(_READ) and not _FURTHER.search(rest) and not is_denial(rest)
-    if understood and all(code in DOG.units for code in codes):
+    if understood and all(code in units for code in codes):
         return tuple(dict.fromkeys(codes))
     return (plain,) if plain else ()
 
@@ -70,15 +70,10 @@ def is_denial(text: str) -> bool:
     return _DENIAL.search(text) is not None
 
 
-def is_unit(text: str) -> bool:
-    """Return whether a text, such as the name of a tier, names units of DogFACS and no other."""
-    units = read_codes(text)
-    return bool(units) and all(unit in DOG.units for unit in units)
-
-
-def describe_unit(code: str) -> str:
-    """Return the name of a unit's movement, empty where DogFACS has no such code."""
-    return DOG.units.get(code, "")
+def is_unit(text: str, units: Mapping[str, str]) -> bool:
+    """Return whether a text, such as the name of a tier, names known units and no other."""
+    codes = read_codes(text, units)
+    return bool(codes) and all(code in units for code in codes)
 
 
 def _list_codes(text: str) -> list[str]:

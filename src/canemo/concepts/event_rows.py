@@ -44,7 +44,9 @@ class Row:
         ]
 
 
-def start_rows(table: EventTable, problems: Problems, observer: str) -> list[Row]:
+def start_rows(
+    table: EventTable, problems: Problems, observer: str, units: Mapping[str, str]
+) -> list[Row]:
     """Return the rows of a table; what cannot be used is noted in `problems` and left out.
 
     Parameters
@@ -55,6 +57,8 @@ def start_rows(table: EventTable, problems: Problems, observer: str) -> list[Row
         Told what is wrong with which row.
     observer
         Who coded the rows that do not say it.
+    units
+        Code -> name of a movement, those of the species.
     """
     shown = _list_shown(table)
     rows = []
@@ -62,7 +66,7 @@ def start_rows(table: EventTable, problems: Problems, observer: str) -> list[Row
         with problems.gather(f"row {number}"):
             if number in table.faults:
                 raise AnnotationError(table.faults[number])
-            rows.append(_start_row(table, number, cells, observer, shown))
+            rows.append(_start_row(table, number, cells, observer, shown, units))
     return rows
 
 
@@ -72,8 +76,9 @@ def _start_row(
     cells: Mapping[str, str],
     observer: str,
     shown: Mapping[str, Sequence[str]],
+    units: Mapping[str, str],
 ) -> Row:
-    text = _choose_code(cells)
+    text = _choose_code(cells, units)
     played = _list_played(table, cells)
     observation = _take_observation(table, cells)
     films = read_films(played, cells.get("durations_s", ""), decimal_comma=table.decimal_comma)
@@ -83,7 +88,7 @@ def _start_row(
         file=table.path.name,
         row=number,
         text=text,
-        units=read_codes(text),
+        units=read_codes(text, units),
         start_s=None,
         end_s=None,
         observer=cells.get("observer", "") or observer,
@@ -122,13 +127,13 @@ def _take(cells: Mapping[str, str], field: str) -> str:
     return "" if text.casefold() in ("na", "not found") else text
 
 
-def _choose_code(cells: Mapping[str, str]) -> str:
+def _choose_code(cells: Mapping[str, str], units: Mapping[str, str]) -> str:
     """Return what a row codes: its annotation, or its tier where that is named by a unit.
 
     Where the annotation in such a tier says that the unit was not seen, both.
     """
     code, tier = cells.get("code", ""), cells.get("tier", "")
-    if not is_unit(tier):
+    if not is_unit(tier, units):
         return code or tier
     return f"{tier} {code}" if is_denial(code) else tier
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ class EventFile:
 def read_events(
     path: Path | str,
     *,
+    units: Mapping[str, str],
     observer: str = "",
     columns: Mapping[str, str] | None = None,
     skip_invalid: bool = False,
@@ -75,6 +77,8 @@ def read_events(
         An export of BORIS (tabular, aggregated or by event) or ELAN (tab-delimited, with
         headings), or a table ``video_id,code,start_s,end_s[,observer]``; an empty ``end_s`` makes
         a point event, an empty code says that the clip was coded and nothing seen.
+    units
+        Code -> name of a movement, those of the species.
     observer
         Who coded what has no observer of its own; empty takes the name of the file.
     columns
@@ -90,10 +94,10 @@ def read_events(
         films one after another of which the lengths are not told.
     """
     path = Path(path)
-    table = read_event_table(path, is_code=is_unit, columns=columns)
+    table = read_event_table(path, is_code=partial(is_unit, units=units), columns=columns)
     problems = Problems(path, skip_invalid=skip_invalid)
     by_mark = _has_marks(table)
-    rows = start_rows(table, problems, observer or path.stem)
+    rows = start_rows(table, problems, observer or path.stem, units)
     events = (_read_marks if by_mark else _read_spans)(table, rows, problems)
     left_out = problems.close()
     aside = ("start_s", "end_s") if by_mark else ()  # variables that have such names

@@ -125,7 +125,13 @@ def concepts_study(
     place = root / FOLDER / f"{_name_results(name or sources[0][1].stem)}.json"
     _require_free(place, force=force)
     files = [
-        read_events(path, observer=who, columns=columns, skip_invalid=skip_invalid)
+        read_events(
+            path,
+            units=config.species.units,
+            observer=who,
+            columns=columns,
+            skip_invalid=skip_invalid,
+        )
         for who, path in sources
     ]
     matched = _match(files, load_study(root))
@@ -134,9 +140,11 @@ def concepts_study(
     examined = _examine(evidence, matched, options, progress=progress)
     content = {
         **describe_study(evidence, options, examined.condition, command=command),
-        "events": describe_events(files, matched, examined.coding),
+        "events": describe_events(files, matched, examined.coding, config.species),
         "agreement": {"method": METHOD, "pairs": examined.agreement},
-        "units": [describe_result(unit, examined.coding) for unit in examined.units],
+        "units": [
+            describe_result(unit, examined.coding, config.species) for unit in examined.units
+        ],
         "warnings": [*evidence.warnings, *list_warnings(evidence, examined.coding, options)],
         "cost": plan.cost.stages,
     }

@@ -178,8 +178,8 @@ def _find_obstacle(found: Mapping[str, Any]) -> str | None:
     subjects, shown = found["subjects"]["both_states"], found["shown"]
     if subjects < MIN_SUBJECTS:
         return (
-            f"{subjects} tested dog(s) show it in some coded frames and not in others; at least "
-            f"{MIN_SUBJECTS} are needed"
+            f"{subjects} tested {{noun}}(s) show it in some coded frames and not in others; at "
+            f"least {MIN_SUBJECTS} are needed"
         )
     least = min(shown, found["frames"] - shown)
     if least < MIN_FRAMES:
@@ -384,5 +384,5 @@ def _judge_directions(units: Sequence[Unit]) -> None:
 def _find_hindrance(correlation: Mapping[str, Any]) -> str:
     """Return why nothing can be asked of a correlation that has no p."""
     if correlation["value"] is None:
-        return "the scores of unit or condition do not vary within dogs"
-    return "no dog has clips of both conditions, so that no label can be moved within dogs"
+        return "the scores of unit or condition do not vary within {plural}"
+    return "no {noun} has clips of both conditions, so that no label can be moved within {plural}"

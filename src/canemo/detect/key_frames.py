@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canemo.detect.boxes import blend_boxes, compute_iou
-from canemo.detect.protocol import Detector
+from canemo.detect.protocol import Detector, FrameDetector
 from canemo.records import Face, Frame, Image
 
 __all__ = ["Sighting", "find_faces"]
@@ -63,7 +63,7 @@ class Sighting:
 
 def find_faces(
     frames: Iterable[Frame],
-    detector: Detector,
+    detector: Detector | FrameDetector,
     *,
     every_s: float,
     is_usable: Callable[[Face], bool],
@@ -148,13 +148,19 @@ def _with_next_time(frames: Iterable[Frame]) -> Iterator[tuple[Frame, float]]:
         yield waiting, np.inf
 
 
-def _look(looks: Sequence[_Look], *, detector: Detector, max_faces: int) -> None:
+def _look(looks: Sequence[_Look], *, detector: Detector | FrameDetector, max_faces: int) -> None:
     """Have the detector look at these frames."""
     for start in range(0, len(looks), BATCH_FRAMES):
         batch = looks[start : start + BATCH_FRAMES]
-        found = detector.detect([each.frame.image_rgb for each in batch])
+        found = _detect([each.frame for each in batch], detector)
         for each, faces in zip(batch, found, strict=True):
             each.faces, each.between = faces[:max_faces], False
+
+
+def _detect(frames: Sequence[Frame], detector: Detector | FrameDetector) -> list[list[Face]]:
+    if isinstance(detector, FrameDetector):
+        return detector.detect_in(frames)
+    return detector.detect([frame.image_rgb for frame in frames])
 
 
 def _fill_stretches(

@@ -59,7 +59,7 @@ def draw_held_out(
     if len(marked) < 2:
         raise SplitError(
             f"Boxes are drawn on images of {len(marked)} subjects {marked}; two are the least: one "
-            "to train on and one to measure on. Mark faces of another dog."
+            "to train on and one to measure on. Mark faces of another subject."
         )
     count = min(max(1, round(share * len(marked))), len(marked) - 1)
     drawn = np.random.default_rng(seed).permutation(len(marked))[:count]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from canemo.records import Face, Image
+from canemo.records import Face, Frame, Image, Video
 
 
 class Detector(Protocol):
@@ -44,5 +44,31 @@ class Detector(Protocol):
         -------
         list of list of Face
             N lists; boxes in pixels of the image given, clipped to it.
+        """
+        ...
+
+
+@runtime_checkable
+class FrameDetector(Protocol):
+    """Knows the faces of a video by which frame it is asked about, not by what the frame shows."""
+
+    def detect_in(self, frames: Sequence[Frame]) -> list[list[Face]]:
+        """Return the faces of each frame, best score first, as `Detector.detect` does."""
+        ...
+
+
+@runtime_checkable
+class VideoDetector(Protocol):
+    """A detector that must know which video it is asked about."""
+
+    def in_video(self, video: Video, *, max_gap_s: float) -> FrameDetector:
+        """Return what answers for the frames of one video.
+
+        Parameters
+        ----------
+        video
+            Which.
+        max_gap_s
+            How far apart two frames may be that something is said between [s].
         """
         ...

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from canemo.detect import fcos, mask_rcnn
+from canemo.detect.drawn_boxes import load_drawn_boxes
 from canemo.detect.network_files import read_metadata
 from canemo.detect.protocol import Detector
 from canemo.detect.whole_frame import WholeFrameDetector
@@ -74,10 +75,11 @@ ALL_DETECTORS = Registry("detector", DETECTORS, _admit)
 
 
 def load_detector(name: str, *, engine: str = "torch", device: str = "cpu") -> Detector:
-    """Return the detector `name`, one of `ALL_DETECTORS`, or that of the path of a weights file.
+    """Return the detector `name`, one of `ALL_DETECTORS`, or that of the path of a file.
 
-    The file says of itself whether it holds a head detector or a Mask R-CNN. `engine` is what runs
-    it: ``"torch"``, ``"openvino"``, or ``"auto"`` for the faster one here; `device` is a torch
+    A ``.json`` file holds boxes drawn on frames of a study, which stand in for a detector there.
+    A weights file says of itself whether it holds a head detector or a Mask R-CNN. `engine` is what
+    runs it: ``"torch"``, ``"openvino"``, or ``"auto"`` for the faster one here; `device` is a torch
     device. A Mask R-CNN has torch only.
 
     Raises
@@ -88,17 +90,26 @@ def load_detector(name: str, *, engine: str = "torch", device: str = "cpu") -> D
         The engine asked for is not installed, or cannot run the detector.
     WeightsError
         The file is no detector weights.
+    AnnotationError
+        The boxes cannot be used.
     """
     make = ALL_DETECTORS.get(name)
     if make is not None:
         return make(engine, device)
     path = Path(name)
+    if path.is_file() and is_drawn(name):
+        return load_drawn_boxes(path)
     if path.is_file():
         return _load_file(path, engine, device)
     raise ConfigError(
         f"detector {name!r}: there are {', '.join(ALL_DETECTORS)}, or give the path of a weights "
-        "file"
+        "file, or of a study's faces.json"
     )
+
+
+def is_drawn(name: str) -> bool:
+    """Return whether a detector's name is that of a file of boxes, which know one study only."""
+    return Path(name).suffix == ".json"
 
 
 def load_detector_like(name: str, *, engine: str, device: str = "cpu") -> Detector:

@@ -85,7 +85,9 @@ def list_rows(table: pd.DataFrame, *, species: Species) -> list[dict[str, Any]]:
     A ``reason`` speaks of the subjects in the words of the species.
     """
     missing = table.isna()
-    worded = table.assign(reason=[each and species.fill(each) for each in table["reason"]])
+    worded = table.copy()
+    if "reason" in table:
+        worded["reason"] = table["reason"].map(species.fill, na_action="ignore")
     return [
         {
             str(name): None if missing.at[index, name] else _plain(worded.at[index, name])

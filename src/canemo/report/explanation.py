@@ -22,12 +22,14 @@ from canemo.report import wording
 from canemo.report.canvas import (
     LABEL_COLOURS,
     add_legend,
+    label_colours,
     new_figure,
     save_figure,
     set_literal_text,
     style_axes,
 )
 from canemo.report.explanation_text import (
+    find_explanation_voice,
     list_explanation_tables,
     list_unmade,
     write_sentence,
@@ -35,17 +37,13 @@ from canemo.report.explanation_text import (
 from canemo.report.page import TABLES_FILE, Picture, embed_figure, embed_file, render_page
 from canemo.report.pictures import draw_picture_rows, overlay_cam, overlay_evidence
 from canemo.report.rows import Row, draw_rows
-from canemo.report.voice import Voice
 from canemo.report.workbook import write_workbook
 from canemo.run_record import EXPLANATION, EXPLANATION_FILE, read_document
-from canemo.species import DOG
+from canemo.species import Species
 
 PAGE_FILE = "index.html"
 SCALE_QUANTILE = 0.99
 """The value at which the colours of signed maps are full: this quantile of all absolute values."""
-
-REGION_COLOURS = dict(zip(DOG.regions[:-1], LABEL_COLOURS, strict=False))
-"""Of the outlines, by region; the background has none."""
 
 _PER_LABEL = 3
 _MOST_DOGS = 12
@@ -53,7 +51,7 @@ _MOST_DOGS = 12
 
 @dataclass(frozen=True)
 class Example:
-    """One crop: `read` gives it, `outline` gives it with its regions outlined in REGION_COLOURS.
+    """One crop: `read` gives it, `outline` gives it with its regions outlined in `colour_regions`.
 
     `maps` are by method, (rows, columns); `logit` is the evidence for the label that is explained.
     """
@@ -66,6 +64,11 @@ class Example:
     read: Callable[[], Image]
     outline: Callable[[], Image]
     maps: Mapping[str, NDArray[np.float32]]
+
+
+def colour_regions(species: Species) -> dict[str, str]:
+    """Return the colour of each region's outline; the background has none."""
+    return label_colours(species.regions[:-1])
 
 
 def draw_explanation(
@@ -121,7 +124,7 @@ def write_page(folder: Path) -> Path:
         The folder holds no explanation.
     """
     content = read_document(folder / EXPLANATION_FILE, EXPLANATION)
-    voice = Voice()
+    voice = find_explanation_voice(content)
     pictures: dict[str, Picture | None] = {
         path.name: embed_file(path, _describe_picture(path.stem))
         for path in sorted((folder / "figures").glob("*.png"))
@@ -140,7 +143,7 @@ def write_page(folder: Path) -> Path:
         write_sentence=write_sentence,
         list_unmade=list_unmade,
         methods=_list_methods(content["models"]),
-        colours=REGION_COLOURS,
+        colours=colour_regions(voice.species),
         environment={"canemo": content["canemo"]},
         warnings=(),
     )

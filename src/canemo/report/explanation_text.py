@@ -19,6 +19,8 @@ from canemo.report.tables import (
     format_text,
     show_value,
 )
+from canemo.report.voice import Voice
+from canemo.species import get_species
 
 _CHECKS = {
     "deletion": ("Deletion", "logits lost sooner than by the same map moved elsewhere"),
@@ -43,7 +45,12 @@ def format_explanation(content: Mapping[str, Any]) -> str:
             for name in (f"gap_{number}", f"losses_{number}")
             if name in tables
         ]
-    return "\n".join(lines)
+    return find_explanation_voice(content).say("\n".join(lines))
+
+
+def find_explanation_voice(content: Mapping[str, Any]) -> Voice:
+    """Return the voice in which an explanation speaks."""
+    return Voice(get_species(content["models"][0]["species"]))
 
 
 def list_unmade(method: Mapping[str, Any]) -> list[str]:

@@ -83,6 +83,15 @@ def parse_frame_name(stem: str, video_ids: Collection[str]) -> tuple[str, int] |
     return match["video_id"], int(match["frame_index"])
 
 
+def read_origin(image: AnnotatedImage) -> tuple[str, int] | None:
+    """Return video and number of the frame that an image is, by its entry or its file's name."""
+    video_id, number = image.extra.get("video_id"), image.extra.get("frame_index")
+    if video_id not in (None, "") and isinstance(number, int):
+        return str(video_id), number
+    match = _FRAME_NAME.fullmatch(image.stem)
+    return None if match is None else (match["video_id"], int(match["frame_index"]))
+
+
 def _tell_unknown(paths: Sequence[Path]) -> str:
     listed = [f"- {path}" for path in paths[:_MAX_LISTED]]
     if len(paths) > _MAX_LISTED:
