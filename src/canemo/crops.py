@@ -167,21 +167,35 @@ def extract_crops(
     VideoOpenError
         The file cannot be opened or holds no video.
     """
-    key = hash_values(
-        version=CROPS_VERSION,
-        decoder=av.__version__,
-        video=_hash_video(video.path),
-        part=(video.start_s, video.end_s),
-        sampling=repr(sampling),
-        detector=(detector.fingerprint, detector.engine),
-        detect=detect.model_dump(exclude={"detector"}),
-        crop=crop.model_dump(),
+    path = _locate_crops(
+        video, detector, sampling=sampling, detect=detect, crop=crop, cache_dir=cache_dir
     )
-    path = cache_dir / "crops" / f"{key}.parquet"
     cached = path.is_file()
     if not cached:
         _make_crop_file(path, video, detector, sampling=sampling, detect=detect, crop=crop)
     return _open_crop_file(video, path, cached=cached)
+
+
+def find_crops(
+    video: Video,
+    detector: Detector,
+    *,
+    sampling: Sampling,
+    detect: DetectConfig,
+    crop: CropConfig,
+    cache_dir: Path,
+) -> CropFile | None:
+    """Return what `extract_crops` would find in the cache, or None where it would set to work.
+
+    Raises
+    ------
+    VideoOpenError
+        The file cannot be read.
+    """
+    path = _locate_crops(
+        video, detector, sampling=sampling, detect=detect, crop=crop, cache_dir=cache_dir
+    )
+    return _open_crop_file(video, path, cached=True) if path.is_file() else None
 
 
 def write_derived(source: CropFile, path: Path, rows: Iterable[dict[str, Any]]) -> None:
@@ -193,6 +207,28 @@ def write_derived(source: CropFile, path: Path, rows: Iterable[dict[str, Any]]) 
 
 
 # -- one video ------------------------------------------------------------------------------------
+
+
+def _locate_crops(
+    video: Video,
+    detector: Detector,
+    *,
+    sampling: Sampling,
+    detect: DetectConfig,
+    crop: CropConfig,
+    cache_dir: Path,
+) -> Path:
+    key = hash_values(
+        version=CROPS_VERSION,
+        decoder=av.__version__,
+        video=_hash_video(video.path),
+        part=(video.start_s, video.end_s),
+        sampling=repr(sampling),
+        detector=(detector.fingerprint, detector.engine),
+        detect=detect.model_dump(exclude={"detector"}),
+        crop=crop.model_dump(),
+    )
+    return cache_dir / "crops" / f"{key}.parquet"
 
 
 def _make_crop_file(

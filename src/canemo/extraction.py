@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from canemo.backbones import Backbone
 from canemo.config import Config
-from canemo.crops import CropFile, extract_crops
+from canemo.crops import CropFile, extract_crops, find_crops
 from canemo.detect.protocol import Detector
-from canemo.feature_files import FeatureFile, extract_features
+from canemo.feature_files import FeatureFile, extract_features, locate_features
 from canemo.records import Video
 from canemo.video import Sampling
 
@@ -49,15 +50,7 @@ class Extraction:
 
     def crop(self, video: Video) -> CropFile:
         """Find and keep the face crops of a video; raises as `extract` does."""
-        settings = self.config.video
-        return extract_crops(
-            video,
-            self.detector,
-            sampling=Sampling(every_nth=settings.every_nth, fps=settings.fps),
-            detect=self.config.detect,
-            crop=self.config.crop,
-            cache_dir=self.cache_dir,
-        )
+        return extract_crops(video, self.detector, **self._crop_settings)
 
     def embed(
         self, crops: CropFile, *, on_batch: Callable[[], None] | None = None
@@ -73,3 +66,25 @@ class Extraction:
             )
             for backbone in self.backbones
         )
+
+    def find_crops(self, video: Video) -> CropFile | None:
+        """Return the crops that `crop` would find in the cache, or None; raises as `extract`."""
+        return find_crops(video, self.detector, **self._crop_settings)
+
+    def is_embedded(self, crops: CropFile) -> bool:
+        """Tell whether `embed` would find all features of these crops in the cache."""
+        size = self.config.backbone.batch_size
+        return all(
+            locate_features(crops, each, batch_size=size, cache_dir=self.cache_dir).is_file()
+            for each in self.backbones
+        )
+
+    @property
+    def _crop_settings(self) -> dict[str, Any]:
+        settings = self.config.video
+        return {
+            "sampling": Sampling(every_nth=settings.every_nth, fps=settings.fps),
+            "detect": self.config.detect,
+            "crop": self.config.crop,
+            "cache_dir": self.cache_dir,
+        }

@@ -85,14 +85,7 @@ def extract_features(
         Called before every batch; what it raises ends the work, and no file is left.
     """
     start = time.perf_counter()
-    key = hash_values(
-        version=FEATURES_VERSION,
-        crops=crops.path.stem,
-        backbone=backbone.fingerprint,
-        batch_size=batch_size,
-        reuse=None,  # says nothing any more; without it, no cache made so far would be found
-    )
-    path = cache_dir / "features" / f"{key}.parquet"
+    path = locate_features(crops, backbone, batch_size=batch_size, cache_dir=cache_dir)
     cached = path.is_file()
     if not cached:
         _make_feature_file(
@@ -100,6 +93,20 @@ def extract_features(
         )
     rows = pq.read_metadata(path).num_rows
     return FeatureFile(path, rows, cached, seconds=time.perf_counter() - start)
+
+
+def locate_features(
+    crops: CropFile, backbone: Backbone, *, batch_size: int, cache_dir: Path
+) -> Path:
+    """Return where `extract_features` keeps the features of a video, made or not."""
+    key = hash_values(
+        version=FEATURES_VERSION,
+        crops=crops.path.stem,
+        backbone=backbone.fingerprint,
+        batch_size=batch_size,
+        reuse=None,  # says nothing any more; without it, no cache made so far would be found
+    )
+    return cache_dir / "features" / f"{key}.parquet"
 
 
 def _make_feature_file(

@@ -35,6 +35,7 @@ from canemo.feature_files import load_features
 from canemo.features import Features
 from canemo.files import write_table
 from canemo.fold_files import write_folds
+from canemo.forecast import keep_rates
 from canemo.learning import Fitted
 from canemo.model import SavedModel, save_model
 from canemo.plan import prepare
@@ -208,7 +209,9 @@ def run(
     name = name or config.backbone.name
     with new_run(root, name, config, force=force) as folder:
         save_split(plan.split, folder / "split.json")
-        metrics = _fill_run(folder, assess(plan, progress=progress), command, progress)
+        work = assess(plan, progress=progress)
+        metrics = _fill_run(folder, work, command, progress)
+    keep_rates(work)
     return RunResult(find_run(root, name), metrics)
 
 
@@ -377,7 +380,8 @@ def _fill_run(folder: Path, work: Work, command: str, progress: Progress) -> Run
     metrics.write(folder / METRICS_FILE)
     write_hashes(folder)
     progress("report", 0, 1)
-    write_report(folder)
+    with work.cost.measure("report"):
+        write_report(folder)
     progress("report", 1, 1)
     return metrics
 

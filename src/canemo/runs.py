@@ -36,16 +36,9 @@ def new_run(
     OutputExistsError
         A run of that name was made from other settings or tables, and `force` is not given.
     """
+    require_replaceable(study_dir, name, config, force=force, result=result)
     place = find_run(study_dir, name, result=result)
-    wanted = {CONFIG_FILE: format_config(config), INPUTS_FILE: describe_inputs(study_dir)}
-    if (place / result).is_file() and not force:
-        for file, text in wanted.items():
-            if not (place / file).is_file() or (place / file).read_text(encoding="utf-8") != text:
-                what = "settings" if file == CONFIG_FILE else "tables"
-                raise OutputExistsError(
-                    f"{place} was made from other {what}; give the new run a name with --name, or "
-                    "replace the old one with --force"
-                )
+    wanted = _describe_origin(study_dir, config)
     partial = place.with_name(f".{place.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
@@ -55,6 +48,26 @@ def new_run(
         put_in_place(partial, place)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def require_replaceable(
+    study_dir: Path, name: str, config: Config, *, force: bool, result: str = METRICS_FILE
+) -> None:
+    """Raise as `new_run` does where a run of that name was made from something else."""
+    place = find_run(study_dir, name, result=result)
+    if force or not (place / result).is_file():
+        return
+    for file, text in _describe_origin(study_dir, config).items():
+        if not (place / file).is_file() or (place / file).read_text(encoding="utf-8") != text:
+            what = "settings" if file == CONFIG_FILE else "tables"
+            raise OutputExistsError(
+                f"{place} was made from other {what}; give the new run a name with --name, or "
+                "replace the old one with --force"
+            )
+
+
+def _describe_origin(study_dir: Path, config: Config) -> dict[str, str]:
+    return {CONFIG_FILE: format_config(config), INPUTS_FILE: describe_inputs(study_dir)}
 
 
 def find_run(study_dir: Path, name: str, *, result: str = METRICS_FILE) -> Path:

@@ -187,12 +187,19 @@ def run(
     sweep: Sweep = False,
     settings: Settings = None,
     force: Force = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what is to do and how long it takes; do nothing."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Do everything: crops, features, evaluation on unseen dogs, model, pictures, report."""
     from canemo import pipeline, terminal
 
     config = configure(context, study)
+    if dry_run:
+        _foresee(study, config, name=name, force=force, as_json=as_json)
+        return
     with terminal.show_progress() as progress:
         result = pipeline.run(
             study,
@@ -383,3 +390,11 @@ def _compare_runs(
     typer.echo(
         json.dumps(content.to_dict(), indent=1) if as_json else format_run_comparison(content)
     )
+
+
+def _foresee(study: Path, config: Any, *, name: str | None, force: bool, as_json: bool) -> None:
+    from canemo.forecast import foresee_run
+    from canemo.report.forecast import format_forecast
+
+    found = foresee_run(study, config, name=name, force=force)
+    typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else format_forecast(found))

@@ -184,12 +184,7 @@ def choose_engine(
     EngineError
         Nothing that was asked for can run the network.
     """
-    pairs = list(list_candidates(engine, precision, device))
-    if not pairs:
-        raise ConfigError(
-            f"engine {engine!r}, precision {precision!r}, device {device!r}: this machine has no "
-            "such thing; leave them at 'auto', or use engine 'torch' with precision 'float32'"
-        )
+    pairs = _require_candidates(engine, precision, device)
     if len(pairs) == 1:
         return Choice(*pairs[0], ())
     path = _path_of_choice(network, pairs, device)
@@ -208,14 +203,14 @@ def choose_engine(
     return choice
 
 
-def recall_choice(network: FrozenNetwork) -> Choice | None:
-    """Return what ``auto`` was found to mean on this processor, or None where it was not yet."""
-    pairs = list(list_candidates("auto", "auto", "cpu"))
-    return (
-        Choice(*pairs[0], ())
-        if len(pairs) == 1
-        else _read_choice(_path_of_choice(network, pairs, "cpu"))
-    )
+def recall_choice(
+    network: FrozenNetwork, *, engine: str = "auto", precision: str = "auto", device: str = "cpu"
+) -> Choice | None:
+    """Return what `choose_engine` would, or None where it would measure first; it raises alike."""
+    pairs = _require_candidates(engine, precision, device)
+    if len(pairs) == 1:
+        return Choice(*pairs[0], ())
+    return _read_choice(_path_of_choice(network, pairs, device))
 
 
 def describe_rule() -> str:
@@ -239,6 +234,18 @@ def describe_machine() -> dict[str, str]:
         "bfloat16": "yes" if has_bfloat16() else "no: the processor would emulate it",
         "cuda": "yes" if torch.cuda.is_available() else "no",
     }
+
+
+def _require_candidates(
+    engine: str, precision: str, device: str
+) -> list[tuple[EngineName, Precision]]:
+    pairs = list(list_candidates(engine, precision, device))
+    if not pairs:
+        raise ConfigError(
+            f"engine {engine!r}, precision {precision!r}, device {device!r}: this machine has no "
+            "such thing; leave them at 'auto', or use engine 'torch' with precision 'float32'"
+        )
+    return pairs
 
 
 def list_candidates(

@@ -1,0 +1,34 @@
+"""What a run would do, for the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from canemo.report.tables import COUNT, SECONDS, Column, Line, Table, format_text, list_lines
+
+if TYPE_CHECKING:
+    from canemo.forecast import Forecast
+
+_COLUMNS = (
+    Column("name", "Stage"),
+    Column("items", "At most", format=COUNT),
+    Column("unit", "Of what"),
+    Column("cached", "There already", format=COUNT),
+    Column("seconds", "Takes", format=SECONDS),
+)
+
+
+def format_forecast(forecast: Forecast) -> str:
+    """Return the stages of a run with what is there already and how long the rest takes."""
+    caption = (
+        f"{forecast.videos} videos, {forecast.cropped} of them cropped and {forecast.embedded} "
+        "embedded already; how long each stage takes here:"
+    )
+    total = Line({"name": "in all", "seconds": forecast.seconds}, is_total=True)
+    lines = [format_text(Table(caption, _COLUMNS, (*list_lines(_COLUMNS, forecast.stages), total)))]
+    if forecast.unknown:
+        lines.append(
+            f"not known, and not counted: {', '.join(forecast.unknown)}; a run keeps what they "
+            "take on this machine"
+        )
+    return "\n".join([*lines, *(f"note: {note}" for note in forecast.notes)])
