@@ -5,7 +5,8 @@ import pytest
 from scipy.stats import kstest
 
 from canemo.concepts.units import MIN_SUBJECTS
-from canemo.report.concepts import tabulate_direction, write_concepts_sentence
+from canemo.report.concepts import describe_directions, write_concepts_sentence
+from canemo.species import DOG
 from concept_worlds import (
     draw_bouts,
     draw_clip_unit,
@@ -85,10 +86,13 @@ def test_direction_cannot_be_asked_where_each_dog_has_one_condition():
     assert found["verdict"] == "decodable"
     assert found["direction"]["correlation"]["p_labels"] is None
     assert found["direction_verdict"] == "cannot be asked"
-    assert found["direction_reason"].startswith("no dog has clips of both conditions")
-    row = tabulate_direction(found)
-    assert row["verdict"].startswith("cannot be asked: no dog has clips of both conditions")
-    content = {"units": [{"unit": "AU25", **found}], "protocol": {"label": "frustration"}}
+    reason = DOG.fill(found["direction_reason"])
+    assert reason.startswith("no dog has clips of both conditions")
+    unit = {"unit": "AU25", **found, "direction_reason": reason}
+    table = describe_directions([unit], label="frustration")
+    [verdict] = [each.show(table.rows[0]) for each in table.columns if each.key == "verdict"]
+    assert str(verdict).startswith("cannot be asked: no dog has clips of both conditions")
+    content = {"units": [unit], "protocol": {"label": "frustration"}}
     assert write_concepts_sentence(content).endswith(
         "Whether the probe of “frustration” has a direction in common cannot be asked: no dog has "
         "clips of both conditions, so that no label can be moved within dogs."
@@ -136,9 +140,9 @@ def test_too_little_is_said_with_the_numbers_and_without_a_p():
     few_frames = row % 72 == 0
     found = examine(world, few_dogs=few_dogs, few_frames=few_frames, never=row < 0)
     assert {unit["verdict"] for unit in found.values()} == {"too few"}
-    assert found["few_dogs"]["reason"].startswith("2 tested dog(s) show it")
+    assert DOG.fill(found["few_dogs"]["reason"]).startswith("2 tested dog(s) show it")
     assert found["few_dogs"]["reason"].endswith(f"at least {MIN_SUBJECTS} are needed")
-    assert found["never"]["reason"].startswith("0 tested dog(s) show it")
+    assert DOG.fill(found["never"]["reason"]).startswith("0 tested dog(s) show it")
     assert found["few_frames"]["reason"].startswith("8 of 576 frames show it")
     assert all("permutation" not in unit for unit in found.values())
 
