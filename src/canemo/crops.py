@@ -225,7 +225,7 @@ def _locate_crops(
         part=(video.start_s, video.end_s),
         sampling=repr(sampling),
         detector=(detector.fingerprint, detector.engine),
-        detect=detect.model_dump(exclude={"detector"}),
+        detect={**detect.model_dump(), "detector": detector.name},
         crop=crop.model_dump(),
     )
     return cache_dir / "crops" / f"{key}.parquet"
