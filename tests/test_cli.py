@@ -397,7 +397,7 @@ def test_explain_prints_what_was_found_and_where_the_page_is(canemo, runs):
     page = runs[0] / "explain" / "index.html"
     assert out == f"{format_explanation(content)}\n\npage: {page}\n"
     assert page.is_file()
-    assert "probes" in err  # progress does not mix with the result
+    assert "explain mean" in err  # progress does not mix with the result
 
 
 def test_explain_as_json_is_explanation_json(canemo, runs, tmp_path):
