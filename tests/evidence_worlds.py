@@ -19,7 +19,7 @@ from canemo.evidence import SPLIT_FILE, Evidence, list_representations, write_ev
 from canemo.files import write_table
 from canemo.fold_files import write_folds
 from canemo.learning import Learner, Material
-from canemo.progress import silent
+from canemo.parallel import silent
 from canemo.records import Study, Video
 from canemo.run_metrics import compute_metrics, describe_protocol
 from canemo.run_record import RunMetrics

@@ -19,7 +19,7 @@ from canemo.explained import (
     load_explained_run,
 )
 from canemo.fold_files import read_folds
-from canemo.progress import silent
+from canemo.parallel import silent
 from canemo.study import load_study
 from explained_runs import (
     CLIPS,

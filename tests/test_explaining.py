@@ -25,8 +25,8 @@ from canemo.explain.decision import Decision
 from canemo.explain.occlusion import measure_logits
 from canemo.explain.regions import BANDS, STUDY_LANDMARKS
 from canemo.explained import Explained, load_explained_run
+from canemo.parallel import silent
 from canemo.probe import Probe
-from canemo.progress import silent
 from canemo.report import explanation
 from canemo.report.explanation_text import write_sentence
 from canemo.run_record import EXPLANATION

@@ -5,7 +5,7 @@ from PIL import Image as PilImage
 import canemo
 from canemo.errors import NoFacesError, StudyError
 from canemo.gallery import open_gallery
-from canemo.progress import silent
+from canemo.parallel import silent
 from explained_runs import EXACT, FRAMES
 from painted import paint, write_painted_study
 

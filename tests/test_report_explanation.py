@@ -12,7 +12,7 @@ from PIL import Image as PilImage
 from canemo.errors import ModelError
 from canemo.explain.alignment import MeanFace
 from canemo.explain.parts import ONE_SUBJECT
-from canemo.progress import silent
+from canemo.parallel import silent
 from canemo.report import explanation
 from canemo.report.explanation import (
     Example,

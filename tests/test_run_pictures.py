@@ -11,7 +11,7 @@ from canemo.explain.methods import METHODS, map_decisions
 from canemo.extraction import Extraction
 from canemo.learning import Fitted, Material
 from canemo.model import read_model
-from canemo.progress import silent
+from canemo.parallel import silent
 from canemo.report.pictures import overlay_evidence
 from canemo.run_pictures import draw_examples
 from canemo.study import load_study

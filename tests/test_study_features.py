@@ -15,7 +15,7 @@ from canemo.config import load_config
 from canemo.errors import ConfigError
 from canemo.extraction import Extraction
 from canemo.feature_files import load_features
-from canemo.progress import silent
+from canemo.parallel import silent
 from canemo.study import load_study
 from canemo.study_features import Cost, crop_and_embed
 from painted import write_painted_study

@@ -13,13 +13,7 @@ from canemo.errors import ConfigError, VideoOpenError
 from canemo.feature_files import extract_features, load_features
 from canemo.records import Fate, Video
 from canemo.species import DOG
-from canemo.variants import (
-    hide_band,
-    hide_face,
-    list_variants,
-    make_variants,
-    pick_frames,
-)
+from canemo.variants import hide_band, hide_face, list_variants, make_variants, pick_frames
 from canemo.video import Sampling, VideoReader
 from clips import write_clip
 from painted import GREY, PaintedFaceDetector, paint, painter

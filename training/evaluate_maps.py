@@ -29,7 +29,7 @@ from canemo.explain.parts import measure_parts
 from canemo.explain.regions import measure_cells
 from canemo.explain.scoring import point, resize_maps
 from canemo.explained import Explained, load_explained_run
-from canemo.progress import silent
+from canemo.parallel import silent
 from canemo.records import Image, Study
 from canemo.study import load_study
 from canemo.video import Sampling, iter_frames

@@ -17,7 +17,7 @@ from canemo.detect.registry import load_detector
 from canemo.errors import CanemoError
 from canemo.extraction import Extraction
 from canemo.feature_files import load_pooled
-from canemo.progress import Progress, silent
+from canemo.parallel import Progress, silent
 from canemo.study_features import Cost, crop_and_embed
 
 LENGTHS_S = (30.0, 300.0, 1800.0)

@@ -12,7 +12,7 @@ from bench.measurement import Measurement, load_or_draw, measure_peak_mib, time_
 from canemo.backbones import INPUT_SIDE_PX, Backbone
 from canemo.engines.choice import draw_pixels
 from canemo.engines.machine import has_bfloat16
-from canemo.progress import Progress, silent
+from canemo.parallel import Progress, silent
 
 MATRIX_SIDE = 2048
 ROUNDS = 5

@@ -19,8 +19,8 @@ from canemo.explain.decision import Decision
 from canemo.explain.eigencam import compute_eigencam
 from canemo.explain.methods import BATCH_SIZE
 from canemo.explain.occlusion import fit_to_input
+from canemo.parallel import Progress, silent
 from canemo.probe import Probe
-from canemo.progress import Progress, silent
 from canemo.records import Image
 from canemo.video import Sampling, iter_frames
 

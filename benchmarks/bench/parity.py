@@ -25,8 +25,8 @@ from canemo.engines.protocol import Engine, EngineName, Precision
 from canemo.engines.torch_engine import TorchEngine
 from canemo.errors import CanemoError, ConfigError
 from canemo.extraction import Extraction
+from canemo.parallel import Progress, silent
 from canemo.probe import fit_probe
-from canemo.progress import Progress, silent
 from canemo.records import Image
 from canemo.splits import make_split
 from canemo.study import load_study

@@ -23,8 +23,8 @@ from canemo.evidence import Evidence
 from canemo.gradient import choose_learning_rate
 from canemo.learners import GradientLearner
 from canemo.learning import Material
+from canemo.parallel import Progress, silent
 from canemo.permutation import compare_labellings
-from canemo.progress import Progress, silent
 from canemo.records import Study, Video
 from canemo.splits import Split, make_split
 from canemo.views import StudyViews, write_views

@@ -14,7 +14,7 @@ from canemo.config import Config, load_config
 from canemo.detect.registry import load_detector
 from canemo.extraction import Extraction
 from canemo.feature_files import load_pooled
-from canemo.progress import Progress, silent
+from canemo.parallel import Progress, silent
 from canemo.records import Fate
 from canemo.study_features import Cost, crop_and_embed
 

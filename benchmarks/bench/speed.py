@@ -17,7 +17,7 @@ from canemo.config import Config, load_config
 from canemo.detect.registry import load_detector
 from canemo.explain.eigencam import compute_eigencam
 from canemo.extraction import Extraction
-from canemo.progress import Progress, silent
+from canemo.parallel import Progress, silent
 from canemo.records import Fate, Image, Study
 from canemo.study_crops import StudyCrops
 from canemo.study_features import Cost, crop_and_embed, read_crops

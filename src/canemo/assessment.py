@@ -14,8 +14,8 @@ from canemo.evidence import Evidence, list_representations, make_materials
 from canemo.feature_files import load_poolings
 from canemo.learners import make_learner
 from canemo.learning import Learner, Material
+from canemo.parallel import Progress
 from canemo.plan import Plan
-from canemo.progress import Progress
 from canemo.run_metrics import (
     compute_metrics,
     describe_run,

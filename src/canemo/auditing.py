@@ -11,8 +11,8 @@ from canemo.confounds import run_confounds
 from canemo.errors import ModelError
 from canemo.evidence import Evidence, read_evidence
 from canemo.metadata import score_metadata
+from canemo.parallel import Progress, silent
 from canemo.plan import Plan, prepare, prepare_again
-from canemo.progress import Progress, silent
 from canemo.report.html import write_report
 from canemo.run_metrics import find_discriminant, find_penalty
 from canemo.run_record import Audit, Confounds, RunRecord, read_run

@@ -23,8 +23,8 @@ from canemo.evaluate import Evaluation
 from canemo.evidence import Evidence, read_evidence
 from canemo.files import replacing, sha256_file
 from canemo.learning import Learner
+from canemo.parallel import Progress, silent
 from canemo.predictions import PROBABILITY
-from canemo.progress import Progress, silent
 from canemo.run_metrics import CHOICES, compute_metrics, stand_in_for
 from canemo.run_record import RunMetrics, RunRecord, read_run
 from canemo.runs import HASHES_FILE, METRICS_FILE

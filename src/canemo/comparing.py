@@ -29,8 +29,8 @@ from canemo.config import Config, load_config
 from canemo.examples import captioned, choose_examples
 from canemo.explain.eigencam import CAM_SCALE, map_crops
 from canemo.files import write_table
+from canemo.parallel import Progress, silent
 from canemo.plan import Plan, prepare
-from canemo.progress import Progress, silent
 from canemo.report.canvas import save_figure
 from canemo.report.comparison import write_comparison_report
 from canemo.report.pictures import draw_crop_sheet, draw_model_cams

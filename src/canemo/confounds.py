@@ -27,8 +27,8 @@ from canemo.metadata import (
     predict_clips,
 )
 from canemo.metrics import Predictions
+from canemo.parallel import Progress
 from canemo.plan import Plan
-from canemo.progress import Progress
 from canemo.stats import LEVEL, adjust_holm, compare_pair
 from canemo.study_crops import StudyCrops
 from canemo.study_features import embed_crops

@@ -20,7 +20,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from canemo.ahead import read_ahead
 from canemo.config import CropConfig, DetectConfig
 from canemo.crop_images import (
     compute_brightness,
@@ -35,6 +34,7 @@ from canemo.detect.link import LinkedVideo, TrackedFace, link_faces, pick_faces
 from canemo.detect.protocol import Detector, FrameDetector, VideoDetector
 from canemo.errors import VideoOpenError
 from canemo.files import hash_values, replacing, sha256_file
+from canemo.parallel import read_ahead
 from canemo.records import Box, Face, Fate, Frame, Image, Video
 from canemo.seen_frames import Cut, Seen, SeenFrames, Spool
 from canemo.species import Species

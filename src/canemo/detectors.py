@@ -24,8 +24,8 @@ from canemo.detect.mask_rcnn_start import find_start
 from canemo.detect.mask_rcnn_training import train_mask_rcnn
 from canemo.detect.registry import load_detector
 from canemo.errors import ConfigError
+from canemo.parallel import Progress, silent
 from canemo.picking import PickedFrame, pick_frames, write_picked
-from canemo.progress import Progress, silent
 from canemo.records import Study
 from canemo.study import load_study
 from canemo.video import Sampling

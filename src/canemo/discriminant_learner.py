@@ -25,8 +25,8 @@ from canemo.discriminant import (
     select_training,
     solve,
 )
-from canemo.folds import map_folds
 from canemo.learning import Fitted, Material, Rows, Trial
+from canemo.parallel import map_folds
 from canemo.probe import Array, Probe
 from canemo.splits import iter_inner_folds
 

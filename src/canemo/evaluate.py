@@ -12,7 +12,6 @@ import pandas as pd
 from canemo.config import EvaluateConfig
 from canemo.curves import CURVE_COLUMNS
 from canemo.errors import SplitError
-from canemo.folds import ProgressFn, count_done, map_folds
 from canemo.gradient import compute_log_loss
 from canemo.learning import Classifier, Fitted, Learner, Material, Rows
 from canemo.metrics import (
@@ -22,6 +21,7 @@ from canemo.metrics import (
     compute_macro_f1,
     compute_majority_share,
 )
+from canemo.parallel import ProgressFn, count_done, map_folds
 from canemo.predictions import Answers, find_firsts, name_probabilities, tabulate_folds
 from canemo.splits import Fold, Split
 from canemo.stats import compute_intervals, compute_scores

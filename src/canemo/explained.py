@@ -24,9 +24,9 @@ from canemo.frame_choice import choose_frames
 from canemo.gallery import open_gallery
 from canemo.landmark_tables import load_landmarks
 from canemo.model import read_model
+from canemo.parallel import Progress
 from canemo.plan import prepare_again
 from canemo.predict import load_model
-from canemo.progress import Progress
 from canemo.records import Image, Study
 from canemo.run_record import read_run
 from canemo.runs import METRICS_FILE

@@ -30,7 +30,7 @@ from canemo.explained import (
     read_species,
 )
 from canemo.explanation_files import join_tables, write_explanation
-from canemo.progress import Progress, silent
+from canemo.parallel import Progress, silent
 from canemo.report.explanation import PAGE_FILE
 from canemo.report.html import write_report
 from canemo.run_record import EXPLANATION_FILE

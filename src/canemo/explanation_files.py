@@ -23,7 +23,7 @@ from canemo.explain.numbers import (
 from canemo.explain.regions import outline_regions
 from canemo.explained import Explained
 from canemo.files import write_atomically, write_table
-from canemo.progress import Progress
+from canemo.parallel import Progress
 from canemo.records import Image
 from canemo.report.explanation import Example, colour_regions, draw_explanation, write_page
 from canemo.run_record import EXPLANATION, EXPLANATION_FILE, format_json, stamp

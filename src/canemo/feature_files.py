@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from canemo.ahead import read_ahead
 from canemo.backbones import Backbone
 from canemo.crops import CropFile
 from canemo.features import (
@@ -32,6 +31,7 @@ from canemo.features import (
     require_pooling,
 )
 from canemo.files import hash_values, replacing
+from canemo.parallel import read_ahead
 
 FEATURES_VERSION = 3
 STORED = ("cls", "mean", "grid", *LAYERS)

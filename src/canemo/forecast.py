@@ -16,8 +16,8 @@ from canemo.assessment import Work, offer_views
 from canemo.config import Config, VideoConfig
 from canemo.engines.choice import Choice, recall_choice
 from canemo.errors import VideoOpenError
+from canemo.parallel import silent
 from canemo.plan import Plan, prepare
-from canemo.progress import silent
 from canemo.rates import keep_rate, recall_rate
 from canemo.records import Video
 from canemo.runs import pin_engines, require_replaceable

@@ -16,8 +16,8 @@ from canemo.crop_images import shrink
 from canemo.crops import CropFile
 from canemo.errors import NoFacesError, StudyError, VideoOpenError
 from canemo.frame_choice import spread_evenly
+from canemo.parallel import Progress
 from canemo.predict import Model, name_videos
-from canemo.progress import Progress
 from canemo.proposal import VIDEO_SUFFIXES
 from canemo.records import Fate, Image, Video
 from canemo.run_record import EXPLANATION_FILE

@@ -26,9 +26,9 @@ from canemo.discriminant import (
     solve,
 )
 from canemo.discriminant_learner import DiscriminantLearner, Reading, choose_factors, choose_trials
-from canemo.folds import ProgressFn, count_done, map_folds
 from canemo.labellings import draw_labellings
 from canemo.metrics import measure_areas
+from canemo.parallel import ProgressFn, count_done, map_folds
 from canemo.species import Species
 from canemo.splits import Fold, Split
 from canemo.stats import LEVEL

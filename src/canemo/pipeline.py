@@ -38,11 +38,11 @@ from canemo.fold_files import write_folds
 from canemo.forecast import keep_rates
 from canemo.learning import Fitted
 from canemo.model import SavedModel, save_model
+from canemo.parallel import Progress, silent
 from canemo.plan import prepare
 from canemo.predict import Model, find_videos, name_videos
 from canemo.prediction_files import draw_prediction, require_vacant, write_predictions
 from canemo.predictions import select_level, tabulate_predictions
-from canemo.progress import Progress, silent
 from canemo.report.canvas import save_figure
 from canemo.report.html import write_report
 from canemo.report.pictures import draw_crop_sheet

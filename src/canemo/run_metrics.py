@@ -26,10 +26,10 @@ from canemo.gradient import choose_learning_rate
 from canemo.learning import Learner, Material
 from canemo.metadata import score_metadata
 from canemo.metrics import Predictions
+from canemo.parallel import Progress, silent
 from canemo.permutation import compare_labellings, describe_permutation
 from canemo.power import find_least_detectable
 from canemo.predictions import select_level
-from canemo.progress import Progress, silent
 from canemo.records import Fate, Study
 from canemo.run_record import RunMetrics
 from canemo.splits import Split

@@ -19,8 +19,8 @@ from canemo.explain.decision import Decision
 from canemo.explain.eigencam import CAM_SCALE, map_crops
 from canemo.explain.methods import METHODS, choose_method, map_decisions
 from canemo.learning import Fitted
+from canemo.parallel import Progress
 from canemo.probe import Probe
-from canemo.progress import Progress
 from canemo.records import Image
 from canemo.report.canvas import save_figure
 from canemo.report.explanation import SCALE_QUANTILE

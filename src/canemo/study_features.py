@@ -24,7 +24,7 @@ from canemo.detect.protocol import Detector
 from canemo.detect.registry import load_detector, load_detector_like
 from canemo.extraction import Extraction
 from canemo.feature_files import FeatureFile
-from canemo.progress import Progress
+from canemo.parallel import Progress
 from canemo.records import Image, Study
 from canemo.study_crops import StudyCrops, extract_study_crops
 

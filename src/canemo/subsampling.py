@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from canemo.discriminant import Array, arrange, select_training, solve
 from canemo.discriminant_learner import DiscriminantLearner, Reading
-from canemo.folds import map_folds
 from canemo.learning_curve import fit_learning_curve
+from canemo.parallel import map_folds
 
 REPEATS, SIZES, REPLICATES = 20, 6, 200
 LEAST_TRAINED, LEAST_TESTED = 3, 2

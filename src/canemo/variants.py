@@ -27,6 +27,9 @@ from canemo.records import Box, Fate, Image, Video
 from canemo.species import Species
 from canemo.video import Sampling, VideoReader
 
+logger = logging.getLogger(__name__)
+
+
 __all__ = [
     "FACE_MARGIN",
     "OF_FRAMES",
@@ -37,21 +40,32 @@ __all__ = [
     "pick_frames",
 ]
 
-logger = logging.getLogger(__name__)
 
 VARIANTS_VERSION = 2
+
+
 FACE_MARGIN = 0.25  # of the box's size, on every side: ears and chin often stick out of it
+
+
 OF_FRAMES = {
     "background": "the background, face painted over",
     "whole_frame": "the whole frame",
 }
 """Name of a variant that is made from the frame -> what its pictures show."""
 
+
 _SAME_TIME_S = 1e-3
+
+
 _MID_GREY = 128
+
+
 _CUT_COLUMNS = ("crop_x0", "crop_y0", "crop_x1", "crop_y1")
 
+
 Row: TypeAlias = dict[str, Any]
+
+
 Change: TypeAlias = Callable[[Image, Row], Image]
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+import canemo
 from canemo.cli.app import detector_app
 from canemo.cli.options import (
     Force,
@@ -33,9 +34,7 @@ def import_faces(
     force: Force = False,
 ) -> None:
     """Bring boxes and polygons drawn in another tool into a study, as its faces.json."""
-    from canemo import detectors
-
-    found = detectors.import_faces(
+    found = canemo.import_faces(
         source,
         study,
         kind=kind,
@@ -72,13 +71,13 @@ def train_detector(
     force: Force = False,
 ) -> None:
     """Train a Mask R-CNN on annotated frames of your own, tested on subjects kept aside."""
-    from canemo import detectors, terminal
+    from canemo import terminal
     from canemo.detect.mask_rcnn_records import MaskRCNNTraining
     from canemo.report.detector_tables import format_training
 
     terminal.log_epochs()
     with terminal.show_progress() as progress:
-        trained = detectors.train_detector(
+        trained = canemo.train_detector(
             target,
             model=model,
             out=out,
@@ -110,10 +109,9 @@ def evaluate_detector(
     as_json: Json = False,
 ) -> None:
     """Measure detectors side by side on annotated images: recall, AP, false positives, time."""
-    from canemo import detectors
     from canemo.report.detector_tables import format_columns
 
-    found = detectors.evaluate_detectors(
+    found = canemo.evaluate_detectors(
         coco, detectors=detector or [], images_dir=images, category=category
     )
     typer.echo(json.dumps(found, indent=1) if as_json else format_columns(found))

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+import canemo
 from canemo.cli.app import app
 from canemo.cli.options import Force, Json, Weights
 
@@ -58,11 +59,11 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Show where in the face the evidence is: maps, numbers by region, tests of the maps."""
-    from canemo import explaining, terminal
+    from canemo import terminal
     from canemo.report.explanation_text import format_explanation
 
     with terminal.show_progress() as progress:
-        found = explaining.explain_models(
+        found = canemo.explain_models(
             places,
             out_dir=out,
             methods=method or (),

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+import canemo
 from canemo.cli.app import app
 from canemo.cli.options import (
     BackboneName,
@@ -44,10 +45,10 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the drawing.")] = 0,
 ) -> None:
     """Draw a small study of dogs as real video files, run it, and say where the report is."""
-    from canemo import pipeline, terminal
+    from canemo import terminal
 
     with terminal.show_progress() as progress:
-        result = pipeline.demo(folder, seed=seed, progress=progress)
+        result = canemo.demo(folder, seed=seed, progress=progress)
     _print_result(result)
 
 
@@ -99,11 +100,11 @@ def crop(
     settings: Settings = None,
 ) -> None:
     """Find and keep the face crops of every video."""
-    from canemo import pipeline, terminal
+    from canemo import terminal
 
     config = configure(context, study)
     with terminal.show_progress() as progress:
-        crops = pipeline.crop_study(study, config=config, sheet=sheet, progress=progress)
+        crops = canemo.crop_study(study, config=config, sheet=sheet, progress=progress)
     typer.echo(crops.ledger.groupby("fate").size().to_string())
 
 
@@ -122,11 +123,11 @@ def embed(
     settings: Settings = None,
 ) -> None:
     """Embed every face crop with a frozen backbone."""
-    from canemo import pipeline, terminal
+    from canemo import terminal
 
     config = configure(context, study)
     with terminal.show_progress() as progress:
-        features = pipeline.embed_study(study, config=config, progress=progress)
+        features = canemo.embed_study(study, config=config, progress=progress)
     typer.echo(f"{len(features)} crops, {features.cls.shape[1]} features each")
 
 
@@ -155,12 +156,12 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Test a probe on dogs it has not seen; writes nothing but the cache."""
-    from canemo import pipeline, terminal
+    from canemo import terminal
     from canemo.report.text import format_optimism, format_result_block
 
     config = configure(context, study)
     with terminal.show_progress() as progress:
-        metrics = pipeline.evaluate_study(study, config=config, progress=progress)
+        metrics = canemo.evaluate_study(study, config=config, progress=progress)
     typer.echo(json.dumps(metrics.to_dict(), indent=1) if as_json else format_result_block(metrics))
     if show_optimism and not as_json:
         typer.echo(f"\n{format_optimism(metrics)}")
@@ -194,14 +195,14 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Do everything: crops, features, evaluation on unseen dogs, model, pictures, report."""
-    from canemo import pipeline, terminal
+    from canemo import terminal
 
     config = configure(context, study)
     if dry_run:
         _foresee(study, config, name=name, force=force, as_json=as_json)
         return
     with terminal.show_progress() as progress:
-        result = pipeline.run(
+        result = canemo.run(
             study,
             config=config,
             name=name,
@@ -247,7 +248,7 @@ def compare(
     if _are_runs(paths):
         _compare_runs(paths, context, seed=seed, as_json=as_json)
         return
-    from canemo import comparing, terminal
+    from canemo import terminal
     from canemo.report.text import format_comparison
 
     (study,) = paths
@@ -262,7 +263,7 @@ def compare(
         weights_by_name=parse_weights(weights),
     )
     with terminal.show_progress() as progress:
-        result = comparing.compare_models(
+        result = canemo.compare_models(
             study,
             config=config,
             name=name,
@@ -285,9 +286,7 @@ def report(
     ] = None,
 ) -> None:
     """Write the HTML report of a finished run, and its tables, again."""
-    from canemo import pipeline
-
-    typer.echo(pipeline.report_run(run_dir, tables=tables))
+    typer.echo(canemo.report_run(run_dir, tables=tables))
 
 
 @app.command()
@@ -308,7 +307,7 @@ def predict(
     force: Force = False,
 ) -> None:
     """Classify new video: one row per frame, one per video, a timeline for each."""
-    from canemo import pipeline, terminal
+    from canemo import terminal
     from canemo.predict import load_model
 
     loaded = load_model(
@@ -320,7 +319,7 @@ def predict(
         precision=precision,
     )
     with terminal.show_progress() as progress:
-        table = pipeline.predict_videos(
+        table = canemo.predict_videos(
             loaded, paths, out, video=video, abstain=abstain, force=force, progress=progress
         )
     typer.echo(table.drop(columns=["path"]).to_string(index=False))
@@ -339,10 +338,10 @@ def frames(
     force: Force = False,
 ) -> None:
     """Pick diverse frames to draw faces on, and write them with an empty COCO file."""
-    from canemo import detectors, terminal
+    from canemo import terminal
 
     with terminal.show_progress() as progress:
-        coco, picked = detectors.pick_study_frames(
+        coco, picked = canemo.pick_study_frames(
             study, out, number=pick, seed=seed, force=force, progress=progress
         )
     dogs = len({frame.subject_id for frame in picked})

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+import canemo
 from canemo.cli.app import app
 from canemo.cli.options import Json
 
@@ -42,9 +43,7 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Say what is installed, which backbones and detectors can be used here, and what runs them."""
-    from canemo import pipeline
-
-    found = pipeline.doctor(measure=measure, again=again)
+    found = canemo.doctor(measure=measure, again=again)
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+import canemo
 from canemo.cli.app import app
 from canemo.cli.options import (
     BackboneName,
@@ -49,7 +50,7 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """Look for what could fool you: leaks, duplicates, identity, confounds, tempting numbers."""
-    from canemo import auditing, terminal
+    from canemo import terminal
     from canemo.report.text import format_audit
     from canemo.report.voice import find_voice, name_voice
     from canemo.run_record import read_run
@@ -66,7 +67,7 @@ def audit(
         config = configure(context, place)
         voice = name_voice(config.study.species, ())
     with terminal.show_progress() as progress:
-        found = auditing.audit_study(place, config=config, confounds=confounds, progress=progress)
+        found = canemo.audit_study(place, config=config, confounds=confounds, progress=progress)
     typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else format_audit(found, voice))
 
 
@@ -79,11 +80,9 @@ def export(
     force: Force = False,
 ) -> None:
     """Pack a run without its pictures, for others to verify."""
-    from canemo import bundles
-
     if bundle is None:
         raise ConfigError("export: say what to write, e.g. --bundle run.zip")
-    path = bundles.export_bundle(run_dir, bundle, force=force)
+    path = canemo.export_bundle(run_dir, bundle, force=force)
     typer.echo(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 
@@ -93,11 +92,11 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Compute every number of a run again, without its videos, and say which agree."""
-    from canemo import bundles, terminal
+    from canemo import terminal
     from canemo.report.verification import format_verification
 
     with terminal.show_progress() as progress:
-        found = bundles.verify_run(run, progress=progress)
+        found = canemo.verify_run(run, progress=progress)
     typer.echo(json.dumps(found, indent=1) if as_json else format_verification(found))
     if not found["agrees"]:
         raise typer.Exit(1)

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from canemo.discriminant import Array, Mask, TrainingSet, select_training
 from canemo.discriminant_learner import Reading, read_material
-from canemo.folds import map_folds
 from canemo.learning import Material
 from canemo.metrics import measure_areas
+from canemo.parallel import map_folds
 from canemo.splits import Split
 
 Rows = NDArray[np.integer]

@@ -29,8 +29,8 @@ from canemo.config import Config, ProbeConfig, VideoConfig, load_config
 from canemo.errors import AnnotationError, OutputExistsError
 from canemo.evidence import Evidence
 from canemo.files import write_atomically, write_table
+from canemo.parallel import Progress, silent
 from canemo.plan import prepare
-from canemo.progress import Progress, silent
 from canemo.records import Study
 from canemo.report.concepts import write_concepts_report
 from canemo.run_record import format_json

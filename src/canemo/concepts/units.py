@@ -44,7 +44,7 @@ from canemo.concepts.probes import (
 from canemo.discriminant import Array, Mask
 from canemo.evaluate import finite_or_none
 from canemo.metrics import Predictions, measure_areas
-from canemo.progress import Progress, silent
+from canemo.parallel import Progress, silent
 from canemo.stats import LEVEL, adjust_holm, bound_mean, compute_intervals
 
 MIN_SUBJECTS = 3

@@ -13,9 +13,9 @@ from canemo.errors import ModelError
 from canemo.evaluate import TestedFold
 from canemo.evidence import Evidence
 from canemo.explain.decision import Decision
-from canemo.folds import count_done
 from canemo.learners import make_learner
 from canemo.learning import Classifier, Learner, Material
+from canemo.parallel import count_done
 from canemo.probe import Probe
 from canemo.splits import Fold
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 
 from canemo.files import replacing, write_atomically
-from canemo.progress import Progress
+from canemo.parallel import Progress
 from canemo.records import Image
 from canemo.report import wording
 from canemo.report.canvas import (

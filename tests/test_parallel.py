@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from canemo.ahead import read_ahead
+from canemo.parallel import read_ahead
 
 
 def threads():

@@ -1,14 +1,17 @@
-"""Items made in a thread while the caller is busy with those before them: decode, and detect.
-
-That pays where both sides spend their time outside Python, as FFmpeg and torch do.
-"""
+"""Work side by side: ahead of who needs it, over folds, and how far it is."""
 
 from __future__ import annotations
 
+import itertools
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import Generic, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from threadpoolctl import ThreadpoolController
 
 __all__ = ["read_ahead"]
 
@@ -118,3 +121,52 @@ class _Belt(Generic[T]):
         if not self._waiting:
             return True
         return len(self._waiting) < self._size and self._weight + weight <= self._max_weight
+
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Told (stage, items done, items in all) as work goes on, by more than one thread."""
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+ProgressFn = Callable[[int, int], None]
+
+
+Item = TypeVar("Item")
+
+
+Answer = TypeVar("Answer")
+
+
+def map_folds(
+    work: Callable[[Item], Answer], folds: Iterable[Item], *, at_once: bool = True
+) -> list[Answer]:
+    """Return what `work` makes of each fold, in their order.
+
+    `at_once` takes one thread per processor, each with single-threaded linear algebra: the matrices
+    of one fold are too small to share among threads. Else one fold comes after the other.
+    """
+    if not at_once:
+        return [work(fold) for fold in folds]
+    with _linear_algebra().limit(limits=1), ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(work, folds))
+
+
+@cache
+def _linear_algebra() -> ThreadpoolController:
+    """Return what sets the threads of linear algebra; finding the libraries takes milliseconds."""
+    return ThreadpoolController()
+
+
+def count_done(progress: ProgressFn | None, total: int) -> Callable[[Any], Any]:
+    """Return a function that hands on what it is given and counts."""
+    numbers = itertools.count(1)
+
+    def tell(answer: Any) -> Any:
+        if progress is not None:
+            progress(next(numbers), total)
+        return answer
+
+    return tell
