@@ -3,9 +3,9 @@ import PIL.Image
 import pytest
 
 from canemo.detect.annotated_images import open_annotated
-from canemo.detect.coco import AnnotatedImage
 from canemo.detect.evaluate import load_image
 from canemo.errors import AnnotationError
+from canemo.formats.boxes.coco import AnnotatedImage
 
 
 @pytest.fixture

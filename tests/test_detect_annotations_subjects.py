@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from canemo.detect.annotations.subjects import find_subjects, parse_frame_name
-from canemo.detect.coco import AnnotatedImage
 from canemo.errors import AnnotationError
+from canemo.formats.boxes.coco import AnnotatedImage
 
 VIDEOS = {"v1": "rex", "v2": "ace", "a__b": "kim"}
 

@@ -1,6 +1,7 @@
 import pytest
 
-from canemo.detect.boxes import blend_boxes, compute_iou, list_faces, measure_area
+from canemo.detect.boxes import blend_boxes, compute_iou, list_faces
+from canemo.formats.boxes.shapes import measure_area
 from canemo.records import Face
 
 BOX = (0.0, 0.0, 10.0, 10.0)

@@ -6,9 +6,9 @@ import pytest
 
 from canemo.config import CropConfig, DetectConfig
 from canemo.crops import extract_crops
-from canemo.detect.coco import AnnotatedImage, write_coco
 from canemo.detect.registry import load_detector
 from canemo.errors import AnnotationError, ConfigError
+from canemo.formats.boxes.coco import AnnotatedImage, write_coco
 from canemo.records import Fate, Video
 from canemo.video import Sampling
 from clips import write_clip

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from canemo.detect.coco import AnnotatedImage, load_coco
 from canemo.detect.evaluate import evaluate_on_images
 from canemo.detect.fcos import (
     DetectorSettings,
@@ -21,6 +20,7 @@ from canemo.detect.fcos import (
     save_network,
 )
 from canemo.errors import ConfigError, WeightsError
+from canemo.formats.boxes.coco import AnnotatedImage, load_coco
 from eager_detectors import draw_noise
 from lib.head import is_held_out, load_imagenet_backbone
 

@@ -16,7 +16,6 @@ from torchvision.models import resnet18
 from torchvision.models.detection import MaskRCNN, maskrcnn_resnet50_fpn
 from torchvision.ops import FrozenBatchNorm2d
 
-from canemo.detect.coco import AnnotatedImage, Polygon
 from canemo.detect.evaluate import evaluate_on_images
 from canemo.detect.mask_rcnn import (
     MaskRCNNDetector,
@@ -39,6 +38,7 @@ from canemo.errors import (
     SplitError,
     WeightsError,
 )
+from canemo.formats.boxes.coco import AnnotatedImage, Polygon
 from canemo.records import Image
 from eager_detectors import LITE, draw_noise, make_lite_network, set_lite
 

@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from canemo import detectors
-from canemo.detect.coco import load_coco
 from canemo.detect.mask_rcnn_records import MaskRCNNTraining
 from canemo.errors import AnnotationError, ConfigError, OutputExistsError
+from canemo.formats.boxes.coco import load_coco
 from painted import PaintedFaceDetector, write_painted_study
 
 

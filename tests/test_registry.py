@@ -13,10 +13,10 @@ from canemo.backbone_specs import ALL_BACKBONES, BACKBONES, find_backbone
 from canemo.backbones import load_backbone, write_random_weights
 from canemo.config import load_config
 from canemo.detect.annotations.importing import import_annotations
-from canemo.detect.annotations.kinds import ALL_FORMATS, guess_kind
-from canemo.detect.coco import load_coco
 from canemo.detect.registry import ALL_DETECTORS, load_detector
 from canemo.errors import AnnotationError, ConfigError
+from canemo.formats.boxes.coco import load_coco
+from canemo.formats.boxes.kinds import ALL_FORMATS, guess_kind
 from painted import paint, write_painted_study
 
 TINY = """

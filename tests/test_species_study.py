@@ -14,8 +14,8 @@ import canemo
 from canemo.backbones import write_random_weights
 from canemo.cli import main
 from canemo.config import load_config
-from canemo.detect.coco import AnnotatedImage, write_coco
 from canemo.errors import ConfigError
+from canemo.formats.boxes.coco import AnnotatedImage, write_coco
 from canemo.report.wording import PAPER
 from canemo.species import GENERIC
 from canemo.video import Sampling

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from canemo.detect.boxes import compute_iou
-from canemo.detect.coco import AnnotatedImage
 from canemo.detect.fcos import DetectorSettings, HeadDetector
 from canemo.errors import AnnotationError
+from canemo.formats.boxes.coco import AnnotatedImage
 from canemo.records import Image
 from lib.head import (
     TrainingConfig,

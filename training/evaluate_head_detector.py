@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from canemo.detect.coco import AnnotatedImage, load_coco
 from canemo.detect.evaluate import (
     DetectionMetrics,
     compute_detection_metrics,
     evaluate_on_images,
 )
 from canemo.detect.fcos import HeadDetector, load_head_detector
+from canemo.formats.boxes.coco import AnnotatedImage, load_coco
 from canemo.records import Box
 from lib.head import TrainingImage, is_held_out, load_training_image
 

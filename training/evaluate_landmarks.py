@@ -22,9 +22,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from canemo.detect.boxes import compute_iou, measure_area
+from canemo.detect.boxes import compute_iou
 from canemo.detect.fcos import HeadDetector, load_head_detector
 from canemo.detect.landmarks import NEAR, LandmarkModel, load_landmark_model
+from canemo.formats.boxes.shapes import measure_area
 from canemo.records import Image
 from canemo.species import DOG
 from lib.landmark_errors import (

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from torchvision.models.detection import FCOS
 
-from canemo.detect.coco import AnnotatedImage, load_coco
 from canemo.detect.fcos import DetectorSettings, save_network
+from canemo.formats.boxes.coco import AnnotatedImage, load_coco
 from lib.head import (
     TrainingConfig,
     TrainingImage,

@@ -17,13 +17,13 @@ from canemo.detect.annotations.importing import (
     import_annotations,
 )
 from canemo.detect.annotations.subjects import find_subjects
-from canemo.detect.coco import AnnotatedImage, load_coco
 from canemo.detect.evaluate import evaluate_detector as measure_detector
 from canemo.detect.mask_rcnn_records import MaskRCNNTraining, TrainingRecord
 from canemo.detect.mask_rcnn_start import find_start
 from canemo.detect.mask_rcnn_training import train_mask_rcnn
 from canemo.detect.registry import load_detector
 from canemo.errors import ConfigError
+from canemo.formats.boxes.coco import AnnotatedImage, load_coco
 from canemo.parallel import Progress, silent
 from canemo.picking import PickedFrame, pick_frames, write_picked
 from canemo.records import Study

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from canemo.errors import StudyError
-from canemo.landmark_forms import (
+from canemo.formats.landmarks import (
     INDIVIDUAL,
     FileRead,
     list_files,

@@ -17,7 +17,6 @@ from canemo.backbone_specs import ALL_BACKBONES
 from canemo.backbones import find_weights, load_backbone
 from canemo.config import Config, load_config
 from canemo.conformal import fit_conformal
-from canemo.detect.annotations.kinds import ALL_FORMATS
 from canemo.detect.fcos import load_head_detector
 from canemo.detect.registry import ALL_DETECTORS, SHIPPED, load_detector
 from canemo.drawn import draw_study
@@ -36,6 +35,7 @@ from canemo.features import Features
 from canemo.files import write_table
 from canemo.fold_files import write_folds
 from canemo.forecast import keep_rates
+from canemo.formats.boxes.kinds import ALL_FORMATS
 from canemo.learning import Fitted
 from canemo.model import SavedModel, save_model
 from canemo.parallel import Progress, silent

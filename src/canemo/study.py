@@ -18,9 +18,7 @@ import pandas as pd
 
 from canemo.errors import StudyError, VideoOpenError
 from canemo.files import sha256_file
-from canemo.proposal import Proposal, propose_videos, write_videos_csv
-from canemo.records import Study, Video
-from canemo.tables import (
+from canemo.formats.tables import (
     REQUIRED_COLUMNS,
     VIDEOS_CSV,
     Problem,
@@ -35,6 +33,8 @@ from canemo.tables import (
     read_table,
     type_column,
 )
+from canemo.proposal import Proposal, propose_videos, write_videos_csv
+from canemo.records import Study, Video
 from canemo.video import VideoInfo, probe_video
 
 __all__ = [

@@ -22,8 +22,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchvision.models.detection import FCOS
 
 from canemo.detect.annotated_images import open_annotated
-from canemo.detect.boxes import measure_area
-from canemo.detect.coco import AnnotatedImage
 from canemo.detect.fcos import (
     GREY,
     build_network,
@@ -32,6 +30,8 @@ from canemo.detect.fcos import (
     run_network,
 )
 from canemo.errors import AnnotationError
+from canemo.formats.boxes.coco import AnnotatedImage
+from canemo.formats.boxes.shapes import measure_area
 from canemo.records import Image
 
 _LOG = logging.getLogger(__name__)

@@ -18,10 +18,9 @@ from torch import Tensor
 from canemo.config import CropConfig
 from canemo.crop_images import cut_box
 from canemo.detect.annotated_images import open_annotated
-from canemo.detect.annotations.shapes import clip_box
-from canemo.detect.boxes import measure_area
-from canemo.detect.coco import AnnotatedImage, load_coco
 from canemo.errors import AnnotationError
+from canemo.formats.boxes.coco import AnnotatedImage, load_coco
+from canemo.formats.boxes.shapes import clip_box, measure_area
 from canemo.records import Box, Image
 from canemo.species import DOG
 from lib.head import is_held_out

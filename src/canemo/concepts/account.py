@@ -8,12 +8,12 @@ from typing import Any
 from canemo import environment
 from canemo.concepts.coding import Coding, list_unknown_units
 from canemo.concepts.directions import ConditionProbe
-from canemo.concepts.events import FORMS, EventFile
 from canemo.concepts.matching import Matched
 from canemo.concepts.options import CodingOptions
 from canemo.concepts.units import Unit
 from canemo.evidence import Evidence
 from canemo.files import sha256_file
+from canemo.formats.events.reading import FORMS, EventFile
 from canemo.run_record import CONCEPTS, stamp
 from canemo.species import Species
 

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from canemo.concepts.event import Event
 from canemo.concepts.matching import Matched
+from canemo.formats.events.event import Event
 
 Mask = NDArray[np.bool_]
 ABSENT, SHOWN, UNKNOWN = 0, 1, -1

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from canemo.concepts.event import Event
+from canemo.formats.events.event import Event
 from canemo.proposal import VIDEO_SUFFIXES
 from canemo.records import Study, Video
 

@@ -20,7 +20,6 @@ from canemo.concepts.account import (
 from canemo.concepts.agreement import METHOD, compare_coders
 from canemo.concepts.coding import Clip, Coding, code_frames
 from canemo.concepts.directions import ConditionProbe, learn_condition
-from canemo.concepts.events import EventFile, read_events
 from canemo.concepts.matching import Matched, match_events
 from canemo.concepts.options import CodingOptions, list_sources, set_options
 from canemo.concepts.probes import Probing, set_up
@@ -29,6 +28,7 @@ from canemo.config import Config, ProbeConfig, VideoConfig, load_config
 from canemo.errors import AnnotationError, OutputExistsError
 from canemo.evidence import Evidence
 from canemo.files import write_atomically, write_table
+from canemo.formats.events.reading import EventFile, read_events
 from canemo.parallel import Progress, silent
 from canemo.plan import prepare
 from canemo.records import Study
@@ -73,8 +73,8 @@ def concepts_study(
     study_dir
         Folder with videos.csv; its crops and features are made or taken from the cache.
     events
-        Files of coded events, see `canemo.concepts.events.read_events`. ``NAME=FILE`` names who
-        coded a file; else a column ``observer`` does, else each file is a coder of its own.
+        Files of coded events, see `canemo.formats.events.reading.read_events`. ``NAME=FILE`` names
+        who coded a file; else a column ``observer`` does, else each file is a coder of its own.
     config
         Settings; None reads the study's canemo.toml over the defaults. Pooling, frames, folds, seed
         and resamples are theirs.

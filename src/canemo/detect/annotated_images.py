@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import PIL.Image
 
-from canemo.detect.coco import AnnotatedImage
 from canemo.errors import AnnotationError
+from canemo.formats.boxes.coco import AnnotatedImage
 
 
 @contextmanager

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from canemo.formats.boxes.shapes import measure_area
 from canemo.records import Box, Face
-
-
-def measure_area(box: Box) -> float:
-    """Return the area of a box in square pixels."""
-    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def compute_iou(a: Box, b: Box) -> float:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from canemo.detect.annotations.subjects import read_origin
 from canemo.detect.boxes import blend_boxes, compute_iou
-from canemo.detect.coco import AnnotatedImage, load_coco
 from canemo.errors import AnnotationError, ConfigError
 from canemo.files import hash_values
+from canemo.formats.boxes.coco import AnnotatedImage, load_coco
 from canemo.records import Box, Face, Frame, Image, Video
 from canemo.video import probe_video
 

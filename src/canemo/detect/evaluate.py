@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from canemo.detect.annotated_images import open_annotated
 from canemo.detect.boxes import compute_iou
-from canemo.detect.coco import AnnotatedImage, load_coco
 from canemo.detect.protocol import Detector
 from canemo.errors import AnnotationError
+from canemo.formats.boxes.coco import AnnotatedImage, load_coco
 from canemo.records import Box, Face, Image
 
 IOU_LADDER = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))

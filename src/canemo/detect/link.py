@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from canemo.detect.boxes import blend_boxes, compute_iou, measure_area
+from canemo.detect.boxes import blend_boxes, compute_iou
+from canemo.formats.boxes.shapes import measure_area
 from canemo.records import Box, Face
 
 MIN_IOU = 0.2

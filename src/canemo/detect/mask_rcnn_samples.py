@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from canemo.detect.annotated_images import open_annotated
-from canemo.detect.coco import AnnotatedImage, Polygon
 from canemo.detect.evaluate import load_image
 from canemo.detect.mask_rcnn import (
     resize_image,
@@ -25,6 +24,7 @@ from canemo.detect.mask_rcnn_records import Counts, MaskRCNNTraining
 from canemo.errors import (
     SplitError,
 )
+from canemo.formats.boxes.coco import AnnotatedImage, Polygon
 from canemo.records import Box, Image
 
 _LOG = logging.getLogger(__name__)

@@ -19,7 +19,6 @@ import torchvision
 from torch import nn
 from torchvision.models.detection import MaskRCNN
 
-from canemo.detect.coco import AnnotatedImage
 from canemo.detect.evaluate import DetectionMetrics, evaluate_on_images
 from canemo.detect.mask_rcnn import (
     MaskRCNNDetector,
@@ -51,6 +50,7 @@ from canemo.errors import (
     first_line,
 )
 from canemo.files import hash_values, replacing, sha256_file, write_atomically
+from canemo.formats.boxes.coco import AnnotatedImage
 from canemo.weights import require_device
 
 _LOG = logging.getLogger(__name__)

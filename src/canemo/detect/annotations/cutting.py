@@ -10,11 +10,11 @@ from pathlib import Path, PurePosixPath
 import PIL.Image
 
 from canemo.detect.annotations.fitting import annotate, fit_face, scale_face
-from canemo.detect.annotations.problems import Problems
-from canemo.detect.annotations.source import DrawnFace, LabelledVideo, Track
 from canemo.detect.annotations.tracks import plan_frames
-from canemo.detect.coco import AnnotatedImage
 from canemo.errors import AnnotationError, VideoOpenError
+from canemo.formats.boxes.coco import AnnotatedImage
+from canemo.formats.boxes.labelled import DrawnFace, LabelledVideo, Track
+from canemo.formats.problems import Problems
 from canemo.records import Frame
 from canemo.video import Sampling, VideoReader, probe_video
 

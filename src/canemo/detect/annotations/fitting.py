@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from canemo.detect.annotations.problems import Problems
-from canemo.detect.annotations.shapes import Point, clip_box, clip_polygon
-from canemo.detect.annotations.source import DrawnFace
-from canemo.detect.coco import AnnotatedImage
+from canemo.formats.boxes.coco import AnnotatedImage
+from canemo.formats.boxes.labelled import DrawnFace
+from canemo.formats.boxes.shapes import Point, clip_box, clip_polygon
+from canemo.formats.problems import Problems
 
 
 def fit_face(face: DrawnFace, size: tuple[int, int]) -> DrawnFace:

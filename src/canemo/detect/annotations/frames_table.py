@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
-from canemo.detect.annotations.source import read_csv
-from canemo.tables import Row, Table, point_decimals
+from canemo.formats.boxes.labelled import read_csv
+from canemo.formats.tables import Row, Table, point_decimals
 
 FRAMES_CSV = "frames.csv"
 """Columns file_name, video_id, subject_id, frame_index, time_s; only the first must be there."""

@@ -15,12 +15,12 @@ from canemo.detect.annotations.cutting import VideoCut, cut_frames, plan_cut
 from canemo.detect.annotations.fitting import annotate, fit_faces
 from canemo.detect.annotations.frames_table import FrameTables
 from canemo.detect.annotations.image_files import ImageFolders, read_image_size
-from canemo.detect.annotations.kinds import Reading, find_format, guess_kind
-from canemo.detect.annotations.problems import Problems
-from canemo.detect.annotations.source import LabelledImage, LabelledVideo, pick_origin
 from canemo.detect.annotations.subjects import parse_frame_name
-from canemo.detect.coco import AnnotatedImage, write_coco
 from canemo.errors import AnnotationError, ConfigError, OutputExistsError
+from canemo.formats.boxes.coco import AnnotatedImage, write_coco
+from canemo.formats.boxes.kinds import Reading, find_format, guess_kind
+from canemo.formats.boxes.labelled import LabelledImage, LabelledVideo, pick_origin
+from canemo.formats.problems import Problems
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def import_annotations(
         Where ``faces.json`` goes, and below it ``faces/VIDEOID__000123.jpg`` for the frames of
         labelled videos. Image files stay where they are.
     kind
-        The format, one of `canemo.detect.annotations.kinds.ALL_FORMATS`; None tells it from the
+        The format, one of `canemo.formats.boxes.kinds.ALL_FORMATS`; None tells it from the
         content.
     images_dir
         Folder of the images; folders below it are searched. None looks beside the source and

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from canemo.detect.annotations.frames_table import FRAMES_CSV, FrameTables
-from canemo.detect.coco import AnnotatedImage
 from canemo.errors import AnnotationError
+from canemo.formats.boxes.coco import AnnotatedImage
 
 _MAX_LISTED = 10
 _FRAME_NAME = re.compile(r"(?P<video_id>.+)__(?P<frame_index>\d+)")

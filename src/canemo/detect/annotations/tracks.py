@@ -6,9 +6,9 @@ import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from canemo.detect.annotations.source import DrawnFace, LabelledVideo, Track
 from canemo.detect.boxes import blend_boxes
 from canemo.errors import AnnotationError
+from canemo.formats.boxes.labelled import DrawnFace, LabelledVideo, Track
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from canemo.detect.annotations.problems import Problems
-from canemo.detect.annotations.shapes import (
-    Polygon,
-    bound_ellipse,
-    bound_points,
-    pair_up,
-    turn_box,
-)
-from canemo.detect.annotations.source import (
+from canemo.errors import AnnotationError
+from canemo.formats.boxes.labelled import (
     DEFAULT_LABEL,
     DrawnFace,
     KeyBox,
@@ -27,8 +20,9 @@ from canemo.detect.annotations.source import (
     read_number,
     read_size,
 )
-from canemo.detect.annotations.xml_files import child_text, parse_xml
-from canemo.errors import AnnotationError
+from canemo.formats.boxes.shapes import Polygon, bound_ellipse, bound_points, pair_up, turn_box
+from canemo.formats.boxes.xml_files import child_text, parse_xml
+from canemo.formats.problems import Problems
 from canemo.records import Box
 
 _SHAPES = frozenset(

@@ -16,7 +16,7 @@ class Event:
     text
         The code as written; empty says that the clip was coded and nothing seen.
     units
-        The units it names, see `canemo.concepts.dogfacs.read_codes`.
+        The units it names, see `canemo.formats.events.codes.read_codes`.
     start_s, end_s
         [s]; `end_s` is None for a point event, both for a row without a code.
     observer

@@ -7,14 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from canemo.detect.annotations.problems import Problems
-from canemo.detect.annotations.shapes import (
-    Polygon,
-    bound_ellipse,
-    bound_points,
-    pair_up,
-)
-from canemo.detect.annotations.source import (
+from canemo.errors import AnnotationError
+from canemo.formats.boxes.labelled import (
     DEFAULT_LABEL,
     DrawnFace,
     LabelledImage,
@@ -25,7 +19,8 @@ from canemo.detect.annotations.source import (
     read_number,
     read_object,
 )
-from canemo.errors import AnnotationError
+from canemo.formats.boxes.shapes import Polygon, bound_ellipse, bound_points, pair_up
+from canemo.formats.problems import Problems
 from canemo.records import Box
 
 PROJECT_KEY = "_via_img_metadata"

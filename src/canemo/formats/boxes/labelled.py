@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from canemo import tables
-from canemo.detect.annotations.shapes import Polygon
 from canemo.errors import AnnotationError
+from canemo.formats import tables
+from canemo.formats.boxes.shapes import Polygon
 from canemo.records import Box
 
 DEFAULT_LABEL = "face"

@@ -12,12 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from canemo.concepts.dogfacs import is_unit
-from canemo.concepts.event import Event
-from canemo.concepts.event_rows import Row, describe_moved, read_time, start_rows
-from canemo.concepts.event_tables import EventTable, read_event_table
-from canemo.detect.annotations.problems import Problems
 from canemo.errors import AnnotationError
+from canemo.formats.events.codes import is_unit
+from canemo.formats.events.event import Event
+from canemo.formats.events.rows import Row, describe_moved, read_time, start_rows
+from canemo.formats.events.tables import EventTable, read_event_table
+from canemo.formats.problems import Problems
 
 FORMS = {
     "boris_aggregated": "BORIS, one row per event",

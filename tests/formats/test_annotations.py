@@ -10,16 +10,16 @@ import PIL.Image
 import pytest
 
 from canemo.detect.annotations.importing import ImportResult, import_annotations
-from canemo.detect.annotations.kinds import guess_kind
-from canemo.detect.annotations.shapes import (
+from canemo.errors import AnnotationError, ConfigError, OutputExistsError
+from canemo.formats.boxes.coco import AnnotatedImage, load_coco
+from canemo.formats.boxes.kinds import guess_kind
+from canemo.formats.boxes.shapes import (
     bound_ellipse,
     bound_points,
     clip_polygon,
     compute_area,
     turn_box,
 )
-from canemo.detect.coco import AnnotatedImage, load_coco
-from canemo.errors import AnnotationError, ConfigError, OutputExistsError
 
 
 def draw_image(path: Path, *, width: int = 100, height: int = 50, orientation: int = 1) -> Path:

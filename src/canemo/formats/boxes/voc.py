@@ -5,8 +5,8 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from canemo.detect.annotations.problems import Problems
-from canemo.detect.annotations.source import (
+from canemo.errors import AnnotationError
+from canemo.formats.boxes.labelled import (
     DEFAULT_LABEL,
     DrawnFace,
     LabelledImage,
@@ -14,8 +14,8 @@ from canemo.detect.annotations.source import (
     read_number,
     read_size,
 )
-from canemo.detect.annotations.xml_files import child_text, parse_xml
-from canemo.errors import AnnotationError
+from canemo.formats.boxes.xml_files import child_text, parse_xml
+from canemo.formats.problems import Problems
 from canemo.records import Box
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from canemo.errors import AnnotationError
-from canemo.tables import DelimitedTextError, point_decimals, read_text
+from canemo.formats.tables import DelimitedTextError, point_decimals, read_text
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "video_id": ("video_id", "video id"),
@@ -100,7 +100,7 @@ def read_event_table(
     Parameters
     ----------
     path
-        Delimited text, see `canemo.tables.read_text`.
+        Delimited text, see `canemo.formats.tables.read_text`.
     is_code
         Whether a heading is a code. Where there is no column for codes or tiers, such columns hold
         the annotations of one tier each.

@@ -12,8 +12,8 @@ import pytest
 from canemo.detect.annotations.cutting import match_video
 from canemo.detect.annotations.importing import ImportResult, import_annotations
 from canemo.detect.annotations.tracks import find_nearest
-from canemo.detect.coco import AnnotatedImage, load_coco
 from canemo.errors import AnnotationError
+from canemo.formats.boxes.coco import AnnotatedImage, load_coco
 from clips import read_number, write_clip
 
 

@@ -10,19 +10,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from canemo.detect.annotations.problems import Problems
-from canemo.detect.annotations.shapes import (
+from canemo.errors import AnnotationError
+from canemo.files import write_atomically
+from canemo.formats.boxes.labelled import read_json
+from canemo.formats.boxes.shapes import (
     Polygon,
     bound_points,
     clip_box,
     clip_polygon,
     compute_area,
+    measure_area,
     pair_up,
 )
-from canemo.detect.annotations.source import read_json
-from canemo.detect.boxes import measure_area
-from canemo.errors import AnnotationError
-from canemo.files import write_atomically
+from canemo.formats.problems import Problems
 from canemo.records import Box
 
 __all__ = ["AnnotatedImage", "Polygon", "load_coco", "read_coco", "write_coco"]

@@ -10,12 +10,12 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from canemo.concepts.dogfacs import is_denial, is_unit, read_codes
-from canemo.concepts.event import Event
-from canemo.concepts.event_tables import EventTable, parse_time
-from canemo.concepts.films import Films, read_films, refuse_films, split_player
-from canemo.detect.annotations.problems import Problems
 from canemo.errors import AnnotationError
+from canemo.formats.events.codes import is_denial, is_unit, read_codes
+from canemo.formats.events.event import Event
+from canemo.formats.events.films import Films, read_films, refuse_films, split_player
+from canemo.formats.events.tables import EventTable, parse_time
+from canemo.formats.problems import Problems
 
 _NO_TIME = ("", "na", "nan", "n/a")
 _ROUNDING_S = 1e-6

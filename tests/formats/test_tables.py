@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from canemo.concepts.events import read_events
 from canemo.detect.annotations.frames_table import FrameTables
-from canemo.detect.annotations.problems import Problems
-from canemo.detect.annotations.via import read_via
+from canemo.formats.boxes.via import read_via
+from canemo.formats.events.reading import read_events
+from canemo.formats.problems import Problems
+from canemo.formats.tables import DelimitedTextError, read_table, read_text
 from canemo.landmark_tables import load_landmarks
 from canemo.records import Study, Video
 from canemo.study import load_study
-from canemo.tables import DelimitedTextError, read_table, read_text
 
 Lines = Sequence[str]
 Form = Callable[[Lines], bytes]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from canemo.detect.coco import AnnotatedImage, load_coco
 from canemo.errors import AnnotationError
+from canemo.formats.boxes.coco import AnnotatedImage, load_coco
 
 
 def _content() -> dict[str, Any]:

@@ -1,7 +1,7 @@
 import pytest
 
-from canemo.concepts.events import read_events
 from canemo.errors import AnnotationError
+from canemo.formats.events.reading import read_events
 from canemo.species import DOG
 
 BORIS_AGGREGATED = """\

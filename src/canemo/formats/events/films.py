@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from canemo.concepts.event_tables import parse_time
 from canemo.errors import AnnotationError
+from canemo.formats.events.tables import parse_time
 
 _ROUNDING_S = 1e-3  # BORIS writes thousandths
 

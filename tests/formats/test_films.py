@@ -2,8 +2,8 @@
 
 import pytest
 
-from canemo.concepts.events import read_events
 from canemo.errors import AnnotationError
+from canemo.formats.events.reading import read_events
 from canemo.species import DOG
 
 HEAD = (

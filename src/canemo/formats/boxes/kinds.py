@@ -9,21 +9,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from canemo.detect.annotations.cvat import read_cvat
-from canemo.detect.annotations.label_studio import read_label_studio
-from canemo.detect.annotations.problems import Problems
-from canemo.detect.annotations.source import (
-    DrawnFace,
-    LabelledImage,
-    Source,
-    read_headings,
-    read_json,
-)
-from canemo.detect.annotations.via import PROJECT_KEY, SHAPE_COLUMN, read_via
-from canemo.detect.annotations.voc import read_voc
-from canemo.detect.annotations.xml_files import parse_xml
-from canemo.detect.coco import AnnotatedImage, read_coco
 from canemo.errors import AnnotationError, ConfigError
+from canemo.formats.boxes.coco import AnnotatedImage, read_coco
+from canemo.formats.boxes.cvat import read_cvat
+from canemo.formats.boxes.label_studio import read_label_studio
+from canemo.formats.boxes.labelled import DrawnFace, LabelledImage, Source, read_headings, read_json
+from canemo.formats.boxes.via import PROJECT_KEY, SHAPE_COLUMN, read_via
+from canemo.formats.boxes.voc import read_voc
+from canemo.formats.boxes.xml_files import parse_xml
+from canemo.formats.problems import Problems
 from canemo.registry import Registry
 
 

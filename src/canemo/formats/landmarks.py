@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from canemo.errors import StudyError
-from canemo.tables import (
+from canemo.formats.tables import (
     MISSING_NUMBERS,
     DelimitedTextError,
     describe_excess,

@@ -1,6 +1,6 @@
 import pytest
 
-from canemo.concepts.dogfacs import read_codes
+from canemo.formats.events.codes import read_codes
 from canemo.species import DOG
 
 

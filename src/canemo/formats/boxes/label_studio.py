@@ -9,9 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from canemo.detect.annotations.problems import Problems
-from canemo.detect.annotations.shapes import Polygon, bound_points, pair_up, turn_box
-from canemo.detect.annotations.source import (
+from canemo.errors import AnnotationError
+from canemo.formats.boxes.labelled import (
     DEFAULT_LABEL,
     DrawnFace,
     KeyBox,
@@ -25,7 +24,8 @@ from canemo.detect.annotations.source import (
     read_object,
     read_size,
 )
-from canemo.errors import AnnotationError
+from canemo.formats.boxes.shapes import Polygon, bound_points, pair_up, turn_box
+from canemo.formats.problems import Problems
 from canemo.records import Box
 
 _PERCENT = (100, 100)

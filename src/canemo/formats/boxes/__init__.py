@@ -1,0 +1,1 @@
+"""Face boxes and outlines as annotation programs write them."""

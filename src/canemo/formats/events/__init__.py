@@ -1,0 +1,1 @@
+"""Coded behaviour as observation programs write it."""
