@@ -24,7 +24,9 @@ from canemo.engines import gates
 from canemo.engines.torch_engine import TorchEngine
 from canemo.errors import CanemoError, ConfigError, EngineError
 from canemo.files import sha256_file
-from canemo.video import Sampling, iter_frames, probe_video
+from canemo.video.info import probe_video
+from canemo.video.reader import iter_frames
+from canemo.video.times import Sampling
 from clips import read_number, write_clip
 from painted import write_painted_study
 from run import Part, app

@@ -13,7 +13,8 @@ from canemo.crop_images import (
 from canemo.crops import CROPS_VERSION, LEDGER_COLUMNS, extract_crops
 from canemo.errors import VideoOpenError
 from canemo.records import Fate, Video
-from canemo.video import Sampling, VideoReader
+from canemo.video.reader import VideoReader
+from canemo.video.times import Sampling
 from clips import cut_short, damage_bytes, write_clip
 from painted import COLOURS, PaintedFaceDetector, painter
 

@@ -10,7 +10,7 @@ from canemo.detect.registry import load_detector
 from canemo.errors import AnnotationError, ConfigError
 from canemo.formats.boxes.coco import AnnotatedImage, write_coco
 from canemo.records import Fate, Video
-from canemo.video import Sampling
+from canemo.video.times import Sampling
 from clips import write_clip
 from painted import paint, painter
 

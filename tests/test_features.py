@@ -21,7 +21,7 @@ from canemo.feature_files import (
 )
 from canemo.features import LAYERS, POOLINGS, compute_features, pool, require_pooling
 from canemo.records import Video
-from canemo.video import Sampling
+from canemo.video.times import Sampling
 from clips import write_clip
 from painted import PaintedFaceDetector, painter
 from worlds import draw_features

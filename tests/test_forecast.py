@@ -13,7 +13,9 @@ from canemo.forecast import Forecast, Stage, count_frames, foresee_run
 from canemo.pipeline import run
 from canemo.rates import keep_rate, recall_rate
 from canemo.records import Video
-from canemo.video import Sampling, VideoReader, probe_video
+from canemo.video.info import probe_video
+from canemo.video.reader import VideoReader
+from canemo.video.times import Sampling
 from clips import write_clip
 from painted import write_painted_study
 

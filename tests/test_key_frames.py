@@ -14,7 +14,7 @@ from canemo.detect.boxes import compute_iou
 from canemo.detect.key_frames import find_faces
 from canemo.detect.registry import load_detector
 from canemo.records import Face, Frame, Video
-from canemo.video import Sampling
+from canemo.video.times import Sampling
 
 THRESHOLD, DOUBT = 0.5, 0.35
 SCENES = np.random.default_rng(0).integers(60, 200, (4, 64, 96, 3), dtype=np.uint8)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import bench
-from canemo.drawn import draw_study
+from canemo.video.drawn import draw_study
 from clips import write_clip
 
 MEASURE = """

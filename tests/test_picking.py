@@ -14,7 +14,8 @@ from canemo.errors import ConfigError, OutputExistsError, VideoOpenError
 from canemo.formats.boxes.coco import load_coco
 from canemo.picking import pick_frames, write_picked
 from canemo.records import Study, Video
-from canemo.video import Sampling, VideoReader, iter_frames
+from canemo.video.reader import VideoReader, iter_frames
+from canemo.video.times import Sampling
 from clips import draw_number, read_number, write_clip
 
 EVERY = Sampling(every_nth=1)

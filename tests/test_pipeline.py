@@ -171,7 +171,7 @@ def test_predict_writes_tables_and_pictures_and_goes_past_bad_files(study, finis
 
 
 def test_annotated_copy_keeps_times_and_draws_the_box(study, finished, tmp_path):
-    from canemo.video import Sampling
+    from canemo.video.times import Sampling
 
     source = study / "videos" / "dog3 clip0.mp4"
     canemo.predict_videos(canemo.load_model(finished.model), [source], tmp_path, video=True)

@@ -18,7 +18,7 @@ from canemo.errors import ConfigError
 from canemo.formats.boxes.coco import AnnotatedImage, write_coco
 from canemo.report.wording import PAPER
 from canemo.species import GENERIC
-from canemo.video import Sampling
+from canemo.video.times import Sampling
 from painted import write_painted_study
 
 NETWORK, SUBJECTS, CLIPS, FRAMES = "timm:test_vit", 4, 2, 5

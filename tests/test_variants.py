@@ -14,7 +14,8 @@ from canemo.feature_files import extract_features, load_features
 from canemo.records import Fate, Video
 from canemo.species import DOG
 from canemo.variants import hide_band, hide_face, list_variants, make_variants, pick_frames
-from canemo.video import Sampling, VideoReader
+from canemo.video.reader import VideoReader
+from canemo.video.times import Sampling
 from clips import write_clip
 from painted import GREY, PaintedFaceDetector, paint, painter
 

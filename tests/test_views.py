@@ -9,7 +9,7 @@ from canemo.crops import extract_crops
 from canemo.feature_files import extract_features, load_features
 from canemo.features import pool
 from canemo.records import Face, Video
-from canemo.video import Sampling
+from canemo.video.times import Sampling
 from canemo.views import StudyViews
 from clips import write_clip
 

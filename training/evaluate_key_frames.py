@@ -27,7 +27,7 @@ from canemo.detect.boxes import compute_iou
 from canemo.detect.protocol import Detector
 from canemo.detect.registry import load_detector
 from canemo.records import Face, Image, Video
-from canemo.video import Sampling
+from canemo.video.times import Sampling
 
 BOX = ["x0", "y0", "x1", "y1"]
 SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"}

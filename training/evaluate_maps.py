@@ -32,7 +32,8 @@ from canemo.explained import Explained, load_explained_run
 from canemo.parallel import silent
 from canemo.records import Image, Study
 from canemo.study import load_study
-from canemo.video import Sampling, iter_frames
+from canemo.video.reader import iter_frames
+from canemo.video.times import Sampling
 
 SIDE = 56
 DIFFERENT = 25  # grey levels that a pixel changes by, after compression: paint, not noise

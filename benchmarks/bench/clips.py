@@ -9,9 +9,9 @@ from pathlib import Path
 
 import av
 
-from canemo.drawn import draw_study
 from canemo.predict import find_videos
 from canemo.records import Study, Video
+from canemo.video.drawn import draw_study
 
 LABEL = "clip"
 

@@ -22,7 +22,8 @@ from canemo.explain.occlusion import fit_to_input
 from canemo.parallel import Progress, silent
 from canemo.probe import Probe
 from canemo.records import Image
-from canemo.video import Sampling, iter_frames
+from canemo.video.reader import iter_frames
+from canemo.video.times import Sampling
 
 DEFAULT_BACKBONES = ("efficientnet_lite0", "dino_vits8")
 

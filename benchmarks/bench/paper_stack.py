@@ -22,7 +22,8 @@ from torchvision.models.detection import maskrcnn_resnet50_fpn
 from canemo.backbone_specs import find_backbone
 from canemo.backbones import INPUT_SIDE_PX, build_network
 from canemo.records import Image
-from canemo.video import Sampling, VideoReader
+from canemo.video.reader import VideoReader
+from canemo.video.times import Sampling
 
 BOXES = 2
 

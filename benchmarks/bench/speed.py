@@ -21,7 +21,8 @@ from canemo.parallel import Progress, silent
 from canemo.records import Fate, Image, Study
 from canemo.study_crops import StudyCrops
 from canemo.study_features import Cost, crop_and_embed, read_crops
-from canemo.video import Sampling, VideoReader
+from canemo.video.reader import VideoReader
+from canemo.video.times import Sampling
 
 DEFAULT_BACKBONE = "dino_vits8"
 REFERENCE_CLIPS = 4

@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from canemo.run_pairs import compare_runs
     from canemo.species import Species
     from canemo.study import check_study, load_study
-    from canemo.video import iter_frames, probe_video
+    from canemo.video.info import probe_video
+    from canemo.video.reader import iter_frames
 
 _HOMES = {
     "CanemoError": "errors",
@@ -63,7 +64,7 @@ _HOMES = {
     "explain_models": "explaining",
     "export_bundle": "bundles",
     "import_faces": "detectors",
-    "iter_frames": "video",
+    "iter_frames": "video.reader",
     "load_backbone": "backbones",
     "load_config": "config",
     "load_detector": "detect.registry",
@@ -71,7 +72,7 @@ _HOMES = {
     "load_study": "study",
     "pick_study_frames": "detectors",
     "predict_videos": "pipeline",
-    "probe_video": "video",
+    "probe_video": "video.info",
     "report_run": "pipeline",
     "run": "pipeline",
     "train_detector": "detectors",

@@ -26,7 +26,7 @@ from canemo.run_record import RunMetrics
 from canemo.splits import Split
 from canemo.study_crops import StudyCrops
 from canemo.study_features import Cost, Sources, crop_and_embed
-from canemo.video import probe_video
+from canemo.video.info import probe_video
 from canemo.views import StudyViews
 
 

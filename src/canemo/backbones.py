@@ -25,7 +25,6 @@ from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from canemo.backbone_specs import Architecture, BackboneSpec, find_backbone
-from canemo.drawn.faces import draw_faces
 from canemo.engines.choice import make_engine, require_engine
 from canemo.engines.protocol import Engine, FrozenNetwork
 from canemo.engines.runner import Runner
@@ -41,6 +40,7 @@ from canemo.files import hash_values, replacing, sha256_file
 from canemo.focus_onnx import read_focus_onnx
 from canemo.readout import READOUT_VERSION, Readout
 from canemo.records import Image
+from canemo.video.drawn.faces import draw_faces
 from canemo.weights import (
     RANDOM_MARK,
     State,

@@ -33,7 +33,7 @@ from canemo.stats import LEVEL, adjust_holm, compare_pair
 from canemo.study_crops import StudyCrops
 from canemo.study_features import embed_crops
 from canemo.variants import OF_FRAMES, list_variants, make_variants
-from canemo.video import Sampling
+from canemo.video.times import Sampling
 
 TITLES = {
     "face": "the face crop",

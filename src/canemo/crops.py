@@ -38,7 +38,9 @@ from canemo.parallel import read_ahead
 from canemo.records import Box, Face, Fate, Frame, Image, Video
 from canemo.seen_frames import Cut, Seen, SeenFrames, Spool
 from canemo.species import Species
-from canemo.video import LostFrame, Sampling, VideoReader
+from canemo.video.container import LostFrame
+from canemo.video.reader import VideoReader
+from canemo.video.times import Sampling
 
 CROPS_VERSION = 3
 AHEAD_FRAMES = 8

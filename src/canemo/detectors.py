@@ -28,7 +28,7 @@ from canemo.parallel import Progress, silent
 from canemo.picking import PickedFrame, pick_frames, write_picked
 from canemo.records import Study
 from canemo.study import load_study
-from canemo.video import Sampling
+from canemo.video.times import Sampling
 
 PICKING_BACKBONE = "efficientnet_lite0"
 PAPER_FRAMES = 200  # "roughly 200 annotated images", Boneh-Shitrit et al. (2022), section 2.1

@@ -13,7 +13,7 @@ from canemo.crops import CropFile, extract_crops, find_crops
 from canemo.detect.protocol import Detector
 from canemo.feature_files import FeatureFile, extract_features, locate_features
 from canemo.records import Video
-from canemo.video import Sampling
+from canemo.video.times import Sampling
 
 
 @dataclass(frozen=True)

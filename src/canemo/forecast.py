@@ -22,7 +22,7 @@ from canemo.rates import keep_rate, recall_rate
 from canemo.records import Video
 from canemo.runs import pin_engines, require_replaceable
 from canemo.study_crops import StudyCrops
-from canemo.video import VideoInfo, probe_video
+from canemo.video.info import VideoInfo, probe_video
 
 PER_CROP = ("evaluate", "trust", "model")
 """Stages that take longer the more crops there are; those of `ONCE` take what they take."""

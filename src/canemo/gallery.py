@@ -18,9 +18,9 @@ from canemo.errors import NoFacesError, StudyError, VideoOpenError
 from canemo.frame_choice import spread_evenly
 from canemo.parallel import Progress
 from canemo.predict import Model, name_videos
-from canemo.proposal import VIDEO_SUFFIXES
 from canemo.records import Fate, Image, Video
 from canemo.run_record import EXPLANATION_FILE
+from canemo.video.info import VIDEO_SUFFIXES
 
 logger = logging.getLogger(__name__)
 

@@ -32,7 +32,8 @@ from canemo.detect.annotations.importing import FACES_JSON
 from canemo.errors import ConfigError, OutputExistsError, VideoOpenError
 from canemo.files import replacing, write_atomically, write_table
 from canemo.records import Frame, Image, Study, Video
-from canemo.video import Sampling, VideoReader, iter_frames
+from canemo.video.reader import VideoReader, iter_frames
+from canemo.video.times import Sampling
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,6 @@ from canemo.config import Config, load_config
 from canemo.conformal import fit_conformal
 from canemo.detect.fcos import load_head_detector
 from canemo.detect.registry import ALL_DETECTORS, SHIPPED, load_detector
-from canemo.drawn import draw_study
 from canemo.engines.choice import (
     choose_engine,
     describe_machine,
@@ -65,6 +64,7 @@ from canemo.study_features import (
     load_configured_backbone,
     load_configured_detector,
 )
+from canemo.video.drawn import draw_study
 
 DEMO_BACKBONE = "efficientnet_lite0"
 DEMO_EFFECT = 1.6  # drawn dogs show their condition clearly: a demo should find what is there

@@ -26,8 +26,8 @@ from canemo.frame_choice import choose_frames
 from canemo.learning import Material
 from canemo.model import SavedModel, read_model
 from canemo.predictions import PROBABILITY
-from canemo.proposal import VIDEO_SUFFIXES
 from canemo.records import Fate, Video
+from canemo.video.info import VIDEO_SUFFIXES
 
 logger = logging.getLogger(__name__)
 ProgressFn = Callable[[int, int], None]

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from canemo.annotate import annotate_video
 from canemo.errors import OutputExistsError, VideoOpenError
 from canemo.files import write_table
 from canemo.predict import VideoPrediction
 from canemo.predictions import PROBABILITY
 from canemo.report.canvas import save_figure
 from canemo.report.figures import draw_timeline
+from canemo.video.annotate import annotate_video
 
 logger = logging.getLogger(__name__)
 

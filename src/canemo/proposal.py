@@ -15,14 +15,7 @@ import pandas as pd
 from canemo.errors import OutputExistsError, StudyError
 from canemo.files import write_atomically
 from canemo.formats.tables import REQUIRED_COLUMNS, VIDEOS_CSV
-
-VIDEO_SUFFIXES = frozenset(
-    [
-        *(".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
-        *(".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv"),
-    ]
-)
-"""File name endings taken for a video, in lower case."""
+from canemo.video.info import VIDEO_SUFFIXES
 
 
 @dataclass(frozen=True, eq=False)

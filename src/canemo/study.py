@@ -35,7 +35,7 @@ from canemo.formats.tables import (
 )
 from canemo.proposal import Proposal, propose_videos, write_videos_csv
 from canemo.records import Study, Video
-from canemo.video import VideoInfo, probe_video
+from canemo.video.info import VideoInfo, probe_video
 
 __all__ = [
     "Problem",

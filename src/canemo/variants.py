@@ -25,7 +25,8 @@ from canemo.files import hash_values
 from canemo.frame_choice import spread_evenly
 from canemo.records import Box, Fate, Image, Video
 from canemo.species import Species
-from canemo.video import Sampling, VideoReader
+from canemo.video.reader import VideoReader
+from canemo.video.times import Sampling
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from canemo.formats.events.event import Event
-from canemo.proposal import VIDEO_SUFFIXES
 from canemo.records import Study, Video
+from canemo.video.info import VIDEO_SUFFIXES
 
 _PLAYER = re.compile(r"player #[0-9]+\s*:", re.IGNORECASE)
 _NO_SUBJECT = ("", "no focal subject")  # as BORIS says it

@@ -15,7 +15,7 @@ from canemo.errors import AnnotationError, ConfigError
 from canemo.files import hash_values
 from canemo.formats.boxes.coco import AnnotatedImage, load_coco
 from canemo.records import Box, Face, Frame, Image, Video
-from canemo.video import probe_video
+from canemo.video.info import probe_video
 
 logger = logging.getLogger(__name__)
 

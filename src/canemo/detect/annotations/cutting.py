@@ -16,7 +16,9 @@ from canemo.formats.boxes.coco import AnnotatedImage
 from canemo.formats.boxes.labelled import DrawnFace, LabelledVideo, Track
 from canemo.formats.problems import Problems
 from canemo.records import Frame
-from canemo.video import Sampling, VideoReader, probe_video
+from canemo.video.info import probe_video
+from canemo.video.reader import VideoReader
+from canemo.video.times import Sampling
 
 _EVERY_FRAME = Sampling(every_nth=1)
 

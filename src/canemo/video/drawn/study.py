@@ -13,11 +13,11 @@ from pathlib import Path
 import av
 import numpy as np
 
-from canemo.drawn.clip import HeadPlace, iter_frames
-from canemo.drawn.dog import Dog
-from canemo.drawn.plan import PlannedClip, plan_study
 from canemo.errors import ConfigError, OutputExistsError
 from canemo.records import Box
+from canemo.video.drawn.clip import HeadPlace, iter_frames
+from canemo.video.drawn.dog import Dog
+from canemo.video.drawn.plan import PlannedClip, plan_study
 
 CODEC = {"preset": "superfast", "crf": "24"}
 

@@ -5,6 +5,6 @@ coloured and lit (`coat`), put into a room (`scene`), set in motion (`clip`), pl
 written to disk (`study`).
 """
 
-from canemo.drawn.study import draw_study
+from canemo.video.drawn.study import draw_study
 
 __all__ = ["draw_study"]

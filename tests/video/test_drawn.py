@@ -10,15 +10,15 @@ import av
 import numpy as np
 import pytest
 
-from canemo.drawn import draw_study
-from canemo.drawn.clip import Clip, HeadPlace, draw_stage, iter_frames
-from canemo.drawn.coat import grow_fur
-from canemo.drawn.dog import BREEDS, Expression
-from canemo.drawn.faces import draw_faces
-from canemo.drawn.plan import PlannedClip, plan_study, sample_expression
-from canemo.drawn.surface import Grid, Part, make_rotation, raise_surface
 from canemo.errors import ConfigError, OutputExistsError
 from canemo.records import Box, Image
+from canemo.video.drawn import draw_study
+from canemo.video.drawn.clip import Clip, HeadPlace, draw_stage, iter_frames
+from canemo.video.drawn.coat import grow_fur
+from canemo.video.drawn.dog import BREEDS, Expression
+from canemo.video.drawn.faces import draw_faces
+from canemo.video.drawn.plan import PlannedClip, plan_study, sample_expression
+from canemo.video.drawn.surface import Grid, Part, make_rotation, raise_surface
 
 SIZE = (144, 108)
 RAISED = Expression(ears=0.8, mouth=0.0)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from canemo.drawn.clip import iter_frames, make_clip
-from canemo.drawn.dog import BREEDS, sample_dog
-from canemo.drawn.plan import LABELS, sample_expression
+from canemo.video.drawn.clip import iter_frames, make_clip
+from canemo.video.drawn.dog import BREEDS, sample_dog
+from canemo.video.drawn.plan import LABELS, sample_expression
 
 SIZES = ((320, 240), (640, 480), (960, 720))
 """Of the frames: heads of about 90, 180 and 270 pixels, as crops differ in sharpness."""

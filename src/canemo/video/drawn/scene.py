@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from canemo.drawn.coat import Light
-from canemo.drawn.dog import Colour
+from canemo.video.drawn.coat import Light
+from canemo.video.drawn.dog import Colour
 
 WALLS: tuple[Colour, ...] = (
     (0.80, 0.78, 0.73),

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from canemo.drawn.coat import Fur, grow_fur, paint_sprite
-from canemo.drawn.dog import Dog, Expression, make_body, make_head
-from canemo.drawn.scene import Scene, sample_scene
-from canemo.drawn.surface import (
+from canemo.records import Box
+from canemo.video.drawn.coat import Fur, grow_fur, paint_sprite
+from canemo.video.drawn.dog import Dog, Expression, make_body, make_head
+from canemo.video.drawn.scene import Scene, sample_scene
+from canemo.video.drawn.surface import (
     Grid,
     Material,
     Surface,
@@ -22,7 +23,6 @@ from canemo.drawn.surface import (
     raise_surface,
     smooth_step,
 )
-from canemo.records import Box
 
 MOUTH_SWING = 0.10
 """How far breathing moves the mouth to either side of its expression."""

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
-from canemo.drawn.dog import Dog, Expression, find_jaw_y
-from canemo.drawn.surface import (
+from canemo.video.drawn.dog import Dog, Expression, find_jaw_y
+from canemo.video.drawn.surface import (
     Floats,
     Grid,
     Material,

@@ -17,7 +17,10 @@ from av.video.frame import VideoFrame
 import canemo.video
 from canemo.errors import CanemoError, ConfigError, VideoOpenError
 from canemo.records import Frame
-from canemo.video import LostFrame, Sampling, VideoReader, iter_frames, probe_video
+from canemo.video.container import LostFrame
+from canemo.video.info import probe_video
+from canemo.video.reader import VideoReader, iter_frames
+from canemo.video.times import Sampling
 from clips import (
     BITS,
     DARK,
@@ -146,13 +149,13 @@ def test_grid_over_a_gap_takes_the_frame_behind_it_once(tmp_path: Path) -> None:
 
 def test_only_sampled_frames_are_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     converted: list[int] = []
-    original = canemo.video._Converter.to_rgb
+    original = canemo.video.pictures.Converter.to_rgb
 
-    def spy(converter: canemo.video._Converter, picture: VideoFrame) -> object:
+    def spy(converter: canemo.video.pictures.Converter, picture: VideoFrame) -> object:
         converted.append(1)
         return original(converter, picture)
 
-    monkeypatch.setattr(canemo.video._Converter, "to_rgb", spy)
+    monkeypatch.setattr(canemo.video.pictures.Converter, "to_rgb", spy)
     read_all(write_clip(tmp_path / "a.mp4", frames=20), Sampling(every_nth=10))
     assert len(converted) == 2
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from canemo.drawn.clip import Clip, make_clip
-from canemo.drawn.dog import BREEDS, Expression, sample_dog
+from canemo.video.drawn.clip import Clip, make_clip
+from canemo.video.drawn.dog import BREEDS, Expression, sample_dog
 
 LABELS = ("anticipation", "frustration")
 

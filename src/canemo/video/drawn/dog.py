@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from canemo.drawn.surface import Floats, Material, Part
+from canemo.video.drawn.surface import Floats, Material, Part
 
 Point: TypeAlias = tuple[float, float, float]
 Colour: TypeAlias = tuple[float, float, float]
@@ -18,7 +18,7 @@ Colour: TypeAlias = tuple[float, float, float]
 class Coat:
     """Colours (RGB, 0 to 1) and how they are laid out.
 
-    `pattern` names where `second` replaces `base`, see `canemo.drawn.coat`.
+    `pattern` names where `second` replaces `base`, see `canemo.video.drawn.coat`.
     """
 
     base: Colour

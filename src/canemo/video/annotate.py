@@ -17,7 +17,9 @@ from PIL import ImageDraw, ImageFont
 from canemo.errors import VideoOpenError
 from canemo.files import replacing
 from canemo.records import Box, Fate, Image
-from canemo.video import Sampling, VideoReader, probe_video
+from canemo.video.info import probe_video
+from canemo.video.reader import VideoReader
+from canemo.video.times import Sampling
 
 TICKS_PER_S = 90_000
 CODEC_OPTIONS = {"crf": "20", "bf": "0"}  # no reordering: the last packet is the last picture

@@ -1,0 +1,1 @@
+"""Frames at the true times of their files."""
