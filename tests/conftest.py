@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from canemo.engines.choice import Choice
+from canemo.networks.engines.choice import Choice
 from explained_runs import write_explainable_study
 from painted import PaintedFaceDetector, draw_small_network, leave_undrawn, put_in_place
 
@@ -46,7 +46,7 @@ def _one_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         )
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("canemo.engines.choice.choose_engine", choose)
+        patch.setattr("canemo.networks.engines.choice.choose_engine", choose)
         patch.setenv("CANEMO_CACHE_DIR", str(tmp_path_factory.mktemp("machine_cache")))
         yield
 

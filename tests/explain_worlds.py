@@ -13,9 +13,15 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from canemo.backbones import INPUT_SIDE_PX, Backbone, Embedding, load_backbone, write_random_weights
 from canemo.explain.decision import Decision
 from canemo.features import Features, compute_features, make_features, pool
+from canemo.networks.backbones import (
+    INPUT_SIDE_PX,
+    Backbone,
+    Embedding,
+    load_backbone,
+    write_random_weights,
+)
 from canemo.probe import Probe, fit_probe
 from canemo.records import Image
 

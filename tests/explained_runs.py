@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 import canemo
-from canemo.backbones import write_random_weights
 from canemo.config import load_config
+from canemo.networks.backbones import write_random_weights
 from canemo.species import DOG
 from painted import PaintedFaceDetector, leave_undrawn, put_in_place, write_painted_study
 

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image as PilImage
 
-from canemo.backbones import write_random_weights
+from canemo.networks.backbones import write_random_weights
 from canemo.records import Face, Image
 from clips import write_clip
 

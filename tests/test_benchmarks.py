@@ -19,11 +19,11 @@ from bench.reference_size import LABELS, _draw_origin, measure_cost
 from bench.scaling import measure_scaling
 from bench.startup import measure_startup
 from bench.tables import format_costs, format_machine, format_parity
-from canemo.backbones import load_backbone
-from canemo.engines import gates
-from canemo.engines.torch_engine import TorchEngine
 from canemo.errors import CanemoError, ConfigError, EngineError
 from canemo.files import sha256_file
+from canemo.networks.backbones import load_backbone
+from canemo.networks.engines import gates
+from canemo.networks.engines.torch_engine import TorchEngine
 from canemo.video.info import probe_video
 from canemo.video.reader import iter_frames
 from canemo.video.times import Sampling
@@ -131,7 +131,7 @@ def test_limit_divides_the_operations_by_the_rate(monkeypatch):
 
 
 def test_drawn_weights_say_so(monkeypatch):
-    monkeypatch.setattr("canemo.backbones.is_reachable", lambda url: False)
+    monkeypatch.setattr("canemo.networks.backbones.is_reachable", lambda url: False)
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *args: None)
     backbone, note = load_or_draw("vits16")
     assert backbone.is_random
@@ -142,7 +142,7 @@ def test_drawn_weights_say_so(monkeypatch):
 @pytest.fixture
 def painted_study(tmp_path, painted_detector, monkeypatch):
     monkeypatch.setattr(parity, "load_configured_detector", lambda config: painted_detector)
-    monkeypatch.setattr("canemo.engines.quantise.CALIBRATED_ON", 24)
+    monkeypatch.setattr("canemo.networks.engines.quantise.CALIBRATED_ON", 24)
     return write_painted_study(tmp_path / "study")
 
 

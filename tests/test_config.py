@@ -2,7 +2,6 @@ import tomllib
 
 import pytest
 
-from canemo.backbone_specs import BACKBONES
 from canemo.config import (
     PRESETS,
     Config,
@@ -14,6 +13,7 @@ from canemo.config import (
     read_preset,
 )
 from canemo.errors import ConfigError
+from canemo.networks.backbone_specs import BACKBONES
 from canemo.splits import make_split
 
 

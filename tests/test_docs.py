@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 import canemo
-from canemo.backbone_specs import BACKBONES
 from canemo.cli import app, detector_app
 from canemo.config import PRESETS, Config
 from canemo.features import POOLINGS
+from canemo.networks.backbone_specs import BACKBONES
 from canemo.records import Fate
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -93,7 +93,7 @@ def test_missing_package_is_named(monkeypatch):
 def test_last_block_without_a_norm_in_front_is_refused(monkeypatch):
     backbone = load_small(VIT)
     decision = decide(backbone, "cls")
-    monkeypatch.setattr("canemo.readout._last_blocks", lambda net: (net.blocks[-1].mlp,))
+    monkeypatch.setattr("canemo.networks.readout._last_blocks", lambda net: (net.blocks[-1].mlp,))
     with pytest.raises(ConfigError, match=r"needs a last block that begins with a norm"):
         map_gradcam(draw_crops(1), backbone, [decision])
 

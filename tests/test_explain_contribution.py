@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from scipy.special import logit
 
-from canemo.backbones import load_backbone
 from canemo.errors import ConfigError
 from canemo.explain.contribution import is_exact, map_contributions
 from canemo.explain.decision import Decision
 from canemo.features import pool
+from canemo.networks.backbones import load_backbone
 from canemo.probe import fit_probe
 from explain_worlds import (
     CNN,

@@ -10,9 +10,9 @@ from PIL import Image as PilImage
 from threadpoolctl import threadpool_limits
 
 import bench
-from canemo.backbones import load_backbone, write_random_weights
 from canemo.explain import eigencam
 from canemo.explain.eigencam import compute_eigencam, map_crops, scale_maps
+from canemo.networks.backbones import load_backbone, write_random_weights
 
 
 def planted(n=20, positions=64, dim=32, seed=0, spot=None):

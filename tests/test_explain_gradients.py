@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from canemo.backbones import Backbone
 from canemo.errors import ConfigError
 from canemo.explain.contribution import map_contributions
 from canemo.explain.decision import spread
 from canemo.explain.gradients import map_gradients
 from canemo.explain.occlusion import measure_logits
+from canemo.networks.backbones import Backbone
 from explain_worlds import CNN, LABELS, RESNET, VIT, decide, draw_crops, load_small, make_small
 
 
@@ -242,7 +242,7 @@ def test_nothing_is_kept_from_call_to_call():
 def test_network_without_blocks_is_refused(monkeypatch):
     backbone = load_small(VIT)
     decision = decide(backbone, "cls")
-    monkeypatch.setattr("canemo.readout._last_blocks", lambda net: ())
+    monkeypatch.setattr("canemo.networks.readout._last_blocks", lambda net: ())
     with pytest.raises(ConfigError, match=r"has no recognisable blocks; .*occlusion"):
         map_gradients(draw_crops(1), backbone, [decision])
 

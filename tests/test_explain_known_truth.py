@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from PIL import Image as PilImage
 
-from canemo.backbones import load_backbone
 from canemo.explain.decision import Decision
 from canemo.explain.gaps import split_gap
 from canemo.explain.methods import METHODS, map_decisions
 from canemo.explain.regions import draw_bands, measure_cells
 from canemo.features import make_features, pool
+from canemo.networks.backbones import load_backbone
 from canemo.probe import fit_probe
 from canemo.species import DOG
 

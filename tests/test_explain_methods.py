@@ -64,7 +64,7 @@ def test_the_map_that_explains_a_decision_best_is_chosen(name, pooling, method):
 def test_occlusion_is_chosen_where_no_gradient_can_be_had(monkeypatch):
     backbone = load_small(VIT)
     decision = decide(backbone, "cls")
-    monkeypatch.setattr("canemo.readout._last_blocks", lambda net: ())
+    monkeypatch.setattr("canemo.networks.readout._last_blocks", lambda net: ())
     assert choose_method(decision, backbone).name == "occlusion"
 
 

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from scipy.stats import t as student_t
 
-from canemo.backbones import load_backbone, randomise
 from canemo.explain.decision import draw_directions
 from canemo.explain.methods import METHODS, map_decisions
 from canemo.explain.report_card import Check, ReportCard, grade_maps
 from canemo.explain.scoring import correlate_maps
 from canemo.explain.survey import RANDOM_PROBES, Case, Controls, examine_case, map_case
+from canemo.networks.backbones import load_backbone, randomise
 from explain_worlds import LABELS, decide, draw_crop, read_checks
 from map_worlds import DRAWN, KNOWS_NO_PROBE, examine_worlds
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from canemo.backbones import randomise
 from canemo.explain.contribution import map_contributions
 from canemo.explain.methods import METHODS, Method
 from canemo.explain.scoring import correlate_maps, trace_curves
 from canemo.explain.survey import Controls, examine_case, map_case
+from canemo.networks.backbones import randomise
 from canemo.species import DOG
 from explain_worlds import CNN, VIT, TextureBackbone, draw_crops, load_small, mark, read_checks
 from map_worlds import make_case

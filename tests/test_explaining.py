@@ -12,7 +12,6 @@ from PIL import Image as PilImage
 
 import canemo
 from canemo import explaining, gallery
-from canemo.backbones import load_backbone, write_random_weights
 from canemo.errors import (
     ConfigError,
     MissingExtraError,
@@ -25,6 +24,7 @@ from canemo.explain.decision import Decision
 from canemo.explain.occlusion import measure_logits
 from canemo.explain.regions import BANDS, STUDY_LANDMARKS
 from canemo.explained import Explained, load_explained_run
+from canemo.networks.backbones import load_backbone, write_random_weights
 from canemo.parallel import silent
 from canemo.probe import Probe
 from canemo.report import explanation

@@ -7,7 +7,6 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from canemo.backbones import load_backbone
 from canemo.config import CropConfig, DetectConfig
 from canemo.crop_images import encode_jpeg
 from canemo.crops import extract_crops, write_derived
@@ -20,6 +19,7 @@ from canemo.feature_files import (
     load_poolings,
 )
 from canemo.features import LAYERS, POOLINGS, compute_features, pool, require_pooling
+from canemo.networks.backbones import load_backbone
 from canemo.records import Video
 from canemo.video.times import Sampling
 from clips import write_clip

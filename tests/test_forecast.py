@@ -6,10 +6,10 @@ from typer.testing import CliRunner
 
 from canemo.cli import app
 from canemo.config import VideoConfig, load_config
-from canemo.engines.choice import Choice, Trial
-from canemo.engines.machine import machine_cache
 from canemo.errors import OutputExistsError, StudyError
 from canemo.forecast import Forecast, Stage, count_frames, foresee_run
+from canemo.networks.engines.choice import Choice, Trial
+from canemo.networks.engines.machine import machine_cache
 from canemo.pipeline import run
 from canemo.rates import keep_rate, recall_rate
 from canemo.records import Video

@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image as PilImage
 
-from canemo.backbones import Embedding, load_backbone
 from canemo.detect.annotations.subjects import find_subjects
 from canemo.errors import ConfigError, OutputExistsError, VideoOpenError
 from canemo.formats.boxes.coco import load_coco
+from canemo.networks.backbones import Embedding, load_backbone
 from canemo.picking import pick_frames, write_picked
 from canemo.records import Study, Video
 from canemo.video.reader import VideoReader, iter_frames

@@ -9,7 +9,6 @@ import pytest
 import canemo
 from canemo import pipeline
 from canemo.config import load_config, read_config
-from canemo.engines.choice import Choice
 from canemo.errors import (
     ConfigError,
     MissingExtraError,
@@ -19,6 +18,7 @@ from canemo.errors import (
     StudyError,
     WeightsError,
 )
+from canemo.networks.engines.choice import Choice
 from canemo.run_record import read_run
 from canemo.study import load_study
 from painted import PaintedFaceDetector, leave_undrawn, put_in_place, write_painted_study
@@ -627,7 +627,7 @@ def test_model_of_an_engine_that_is_not_here_answers_alike(
     def missing():
         raise MissingExtraError("the engine openvino cannot be used; pip install openvino")
 
-    monkeypatch.setattr("canemo.engines.openvino_engine.import_openvino", missing)
+    monkeypatch.setattr("canemo.networks.engines.openvino_engine.import_openvino", missing)
     with caplog.at_level("WARNING", "canemo"):
         other = canemo.load_model(folder)
     assert "pip install openvino; torch float32 runs the backbone instead" in caplog.text
@@ -670,7 +670,7 @@ def test_model_trained_in_int8_predicts_in_int8_and_carries_no_network(
     study, tmp_path, monkeypatch
 ):
     pytest.importorskip("nncf", reason="needs the extra canemo[int8]")
-    monkeypatch.setattr("canemo.engines.quantise.CALIBRATED_ON", 24)
+    monkeypatch.setattr("canemo.networks.engines.quantise.CALIBRATED_ON", 24)
     copied = shutil.copytree(study, tmp_path / "study", ignore=shutil.ignore_patterns("cache"))
     overrides = {**OVERRIDES, "backbone": {"name": "efficientnet_lite0", "precision": "int8"}}
     result = canemo.run(copied, config=load_config(copied, overrides=overrides), name="int8")

@@ -9,14 +9,14 @@ import pytest
 from PIL import Image as PilImage
 
 import canemo
-from canemo.backbone_specs import ALL_BACKBONES, BACKBONES, find_backbone
-from canemo.backbones import load_backbone, write_random_weights
 from canemo.config import load_config
 from canemo.detect.annotations.importing import import_annotations
 from canemo.detect.registry import ALL_DETECTORS, load_detector
 from canemo.errors import AnnotationError, ConfigError
 from canemo.formats.boxes.coco import load_coco
 from canemo.formats.boxes.kinds import ALL_FORMATS, guess_kind
+from canemo.networks.backbone_specs import ALL_BACKBONES, BACKBONES, find_backbone
+from canemo.networks.backbones import load_backbone, write_random_weights
 from painted import paint, write_painted_study
 
 TINY = """
@@ -70,7 +70,7 @@ lines = FaceFormat("lines of text", lambda content: content.suffix == ".lines", 
 """
 
 OFFERS = {
-    "canemo.backbones": {"tiny_net": "tiny:backbone"},
+    "canemo.networks.backbones": {"tiny_net": "tiny:backbone"},
     "canemo.detectors": {"tiny_red": "tiny:make_detector"},
     "canemo.formats": {"lines": "tiny:lines"},
 }
@@ -161,7 +161,9 @@ def test_another_version_of_a_package_has_other_fingerprints(tiny):
 
 def test_backbone_may_be_a_function_that_gives_one(site):
     install(
-        site, {"canemo.backbones": {"made": "tiny:make"}}, code=f"{TINY}\nmake = lambda: backbone"
+        site,
+        {"canemo.networks.backbones": {"made": "tiny:make"}},
+        code=f"{TINY}\nmake = lambda: backbone",
     )
     spec = find_backbone("made")
     assert (spec.name, spec.timm_name, spec.origin) == ("made", "test_resnet", "tiny 1.0")
@@ -207,7 +209,7 @@ def test_unknown_names_are_refused_with_those_of_packages_too(tiny, tmp_path):
     ],
 )
 def test_package_that_fails_is_named_and_the_rest_works(tiny, caplog, code, reason):
-    groups = ("canemo.backbones", "canemo.detectors", "canemo.formats")
+    groups = ("canemo.networks.backbones", "canemo.detectors", "canemo.formats")
     install(
         tiny, {group: {"bad": "broken:thing"} for group in groups}, name="broken", version="2.0",
         code=code,
@@ -238,7 +240,7 @@ def test_two_packages_of_one_name_are_both_refused_by_name(tiny, caplog):
 
 
 def test_name_of_canemo_stays_with_canemo(site, caplog):
-    install(site, {"canemo.backbones": {"efficientnet_lite0": "tiny:backbone"}}, code=TINY)
+    install(site, {"canemo.networks.backbones": {"efficientnet_lite0": "tiny:backbone"}}, code=TINY)
     assert find_backbone("efficientnet_lite0") is BACKBONES["efficientnet_lite0"]
     assert "'efficientnet_lite0' of tiny 1.0 is left aside: canemo's own" in caplog.text
     caplog.clear()

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from canemo import run_pictures
-from canemo.backbones import load_backbone
 from canemo.config import load_config
 from canemo.explain.decision import Decision
 from canemo.explain.methods import METHODS, map_decisions
 from canemo.extraction import Extraction
 from canemo.learning import Fitted, Material
 from canemo.model import read_model
+from canemo.networks.backbones import load_backbone
 from canemo.parallel import silent
 from canemo.report.pictures import overlay_evidence
 from canemo.run_pictures import draw_examples

@@ -11,11 +11,11 @@ import PIL.Image
 import pytest
 
 import canemo
-from canemo.backbones import write_random_weights
 from canemo.cli import main
 from canemo.config import load_config
 from canemo.errors import ConfigError
 from canemo.formats.boxes.coco import AnnotatedImage, write_coco
+from canemo.networks.backbones import write_random_weights
 from canemo.report.wording import PAPER
 from canemo.species import GENERIC
 from canemo.video.times import Sampling

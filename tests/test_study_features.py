@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from canemo import study_features
-from canemo.backbones import Embedding, load_backbone
 from canemo.config import load_config
 from canemo.errors import ConfigError
 from canemo.extraction import Extraction
 from canemo.feature_files import load_features
+from canemo.networks.backbones import Embedding, load_backbone
 from canemo.parallel import silent
 from canemo.study import load_study
 from canemo.study_features import Cost, crop_and_embed
@@ -179,7 +179,7 @@ def test_a_video_alone_goes_the_way_of_those_of_a_study(study, painted_detector)
 @pytest.mark.slow
 def test_int8_embeds_a_study_as_the_other_precisions_do(study, painted_detector, monkeypatch):
     pytest.importorskip("nncf", reason="needs the extra canemo[int8]")
-    monkeypatch.setattr("canemo.engines.quantise.CALIBRATED_ON", 24)
+    monkeypatch.setattr("canemo.networks.engines.quantise.CALIBRATED_ON", 24)
     config = load_config(
         overrides={"backbone": {"name": "efficientnet_lite0", "precision": "int8"}}
     )

@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 
 from canemo import variants as module
-from canemo.backbones import load_backbone
 from canemo.config import CropConfig, DetectConfig
 from canemo.crop_images import compute_brightness, compute_sharpness
 from canemo.crops import extract_crops
 from canemo.errors import ConfigError, VideoOpenError
 from canemo.feature_files import extract_features, load_features
+from canemo.networks.backbones import load_backbone
 from canemo.records import Fate, Video
 from canemo.species import DOG
 from canemo.variants import hide_band, hide_face, list_variants, make_variants, pick_frames

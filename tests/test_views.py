@@ -3,11 +3,11 @@ import pytest
 import torch
 
 from canemo.augment import augment_crop
-from canemo.backbones import INPUT_SIDE_PX, Embedding, load_backbone
 from canemo.config import AugmentConfig, CropConfig, DetectConfig, GradientConfig
 from canemo.crops import extract_crops
 from canemo.feature_files import extract_features, load_features
 from canemo.features import pool
+from canemo.networks.backbones import INPUT_SIDE_PX, Embedding, load_backbone
 from canemo.records import Face, Video
 from canemo.video.times import Sampling
 from canemo.views import StudyViews

@@ -9,9 +9,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.measurement import Measurement, load_or_draw, measure_peak_mib, time_best
-from canemo.backbones import INPUT_SIDE_PX, Backbone
-from canemo.engines.choice import draw_pixels
-from canemo.engines.machine import has_bfloat16
+from canemo.networks.backbones import INPUT_SIDE_PX, Backbone
+from canemo.networks.engines.choice import draw_pixels
+from canemo.networks.engines.machine import has_bfloat16
 from canemo.parallel import Progress, silent
 
 MATRIX_SIDE = 2048

@@ -13,12 +13,12 @@ import numpy as np
 
 from bench.clips import choose_clips
 from bench.measurement import Measurement, load_or_draw, measure_peak_mib
-from canemo.backbones import Backbone
 from canemo.explain.contribution import spread_exactly, sum_channels
 from canemo.explain.decision import Decision
 from canemo.explain.eigencam import compute_eigencam
 from canemo.explain.methods import BATCH_SIZE
 from canemo.explain.occlusion import fit_to_input
+from canemo.networks.backbones import Backbone
 from canemo.parallel import Progress, silent
 from canemo.probe import Probe
 from canemo.records import Image

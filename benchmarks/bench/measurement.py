@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from canemo.backbones import Backbone, load_backbone, write_random_weights
 from canemo.errors import MissingExtraError, WeightsError
+from canemo.networks.backbones import Backbone, load_backbone, write_random_weights
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from PIL import Image as PilImage
 from torch import nn
 from torchvision.models.detection import maskrcnn_resnet50_fpn
 
-from canemo.backbone_specs import find_backbone
-from canemo.backbones import INPUT_SIDE_PX, build_network
+from canemo.networks.backbone_specs import find_backbone
+from canemo.networks.backbones import INPUT_SIDE_PX, build_network
 from canemo.records import Image
 from canemo.video.reader import VideoReader
 from canemo.video.times import Sampling

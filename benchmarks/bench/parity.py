@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.measurement import load_or_draw, time_best
-from canemo.backbones import Backbone
 from canemo.config import Config, load_config
-from canemo.engines.choice import build_engine
-from canemo.engines.gates import GATES, compute_cosines, refuse_precision
-from canemo.engines.machine import has_bfloat16
-from canemo.engines.protocol import Engine, EngineName, Precision
-from canemo.engines.torch_engine import TorchEngine
 from canemo.errors import CanemoError, ConfigError
 from canemo.extraction import Extraction
+from canemo.networks.backbones import Backbone
+from canemo.networks.engines.choice import build_engine
+from canemo.networks.engines.gates import GATES, compute_cosines, refuse_precision
+from canemo.networks.engines.machine import has_bfloat16
+from canemo.networks.engines.protocol import Engine, EngineName, Precision
+from canemo.networks.engines.torch_engine import TorchEngine
 from canemo.parallel import Progress, silent
 from canemo.probe import fit_probe
 from canemo.records import Image

@@ -13,7 +13,6 @@ import pandas as pd
 
 from bench.measurement import Measurement, load_or_draw, measure_peak_mib
 from canemo.audit import audit_evidence
-from canemo.backbones import Backbone
 from canemo.config import SWEEP_POOLINGS, Config, load_config
 from canemo.crops import CropFile
 from canemo.discriminant_learner import DiscriminantLearner
@@ -23,6 +22,7 @@ from canemo.evidence import Evidence
 from canemo.gradient import choose_learning_rate
 from canemo.learners import GradientLearner
 from canemo.learning import Material
+from canemo.networks.backbones import Backbone
 from canemo.parallel import Progress, silent
 from canemo.permutation import compare_labellings
 from canemo.records import Study, Video

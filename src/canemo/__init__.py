@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from canemo.auditing import audit_study
-    from canemo.backbones import load_backbone
     from canemo.bundles import export_bundle, verify_run
     from canemo.comparing import compare_models
     from canemo.concepts.study_concepts import concepts_study
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     )
     from canemo.errors import CanemoError
     from canemo.explaining import explain_models
+    from canemo.networks.backbones import load_backbone
     from canemo.pipeline import (
         crop_study,
         demo,
@@ -65,7 +65,7 @@ _HOMES = {
     "export_bundle": "bundles",
     "import_faces": "detectors",
     "iter_frames": "video.reader",
-    "load_backbone": "backbones",
+    "load_backbone": "networks.backbones",
     "load_config": "config",
     "load_detector": "detect.registry",
     "load_model": "predict",

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from canemo.backbones import Backbone
 from canemo.config import Config
 from canemo.evaluate import Evaluation, evaluate_learner
 from canemo.evidence import Evidence, list_representations, make_materials
 from canemo.feature_files import load_poolings
 from canemo.learners import make_learner
 from canemo.learning import Learner, Material
+from canemo.networks.backbones import Backbone
 from canemo.parallel import Progress
 from canemo.plan import Plan
 from canemo.run_metrics import (

@@ -15,7 +15,6 @@ from canemo.assessment import (
     load_materials,
     offer_views,
 )
-from canemo.backbones import Backbone
 from canemo.comparison import (
     Entrant,
     Result,
@@ -29,6 +28,7 @@ from canemo.config import Config, load_config
 from canemo.examples import captioned, choose_examples
 from canemo.explain.eigencam import CAM_SCALE, map_crops
 from canemo.files import write_table
+from canemo.networks.backbones import Backbone
 from canemo.parallel import Progress, silent
 from canemo.plan import Plan, prepare
 from canemo.report.canvas import save_figure

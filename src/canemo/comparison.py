@@ -12,8 +12,6 @@ from typing import Any
 
 import pandas as pd
 
-from canemo.backbone_specs import find_backbone
-from canemo.backbones import Backbone
 from canemo.config import Config, Method
 from canemo.curves import average_curves
 from canemo.evaluate import (
@@ -23,6 +21,8 @@ from canemo.evaluate import (
     summarise_level,
 )
 from canemo.metrics import Predictions
+from canemo.networks.backbone_specs import find_backbone
+from canemo.networks.backbones import Backbone
 from canemo.predictions import select_level
 from canemo.records import Study
 from canemo.run_record import ComparisonRecord

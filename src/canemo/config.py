@@ -125,7 +125,7 @@ class BackboneConfig(_Section):
 
     `engine` (``torch``, ``openvino``) runs it with `precision` (``float32``, ``bfloat16``,
     ``int8``) on `device`; ``auto`` takes the fastest of those that answer alike here (see
-    `canemo.engines.choice`), and never int8, whose answers differ more.
+    `canemo.networks.engines.choice`), and never int8, whose answers differ more.
     """
 
     name: str = "dino_vits8"

@@ -8,7 +8,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from canemo.backbones import load_backbone
 from canemo.config import load_config
 from canemo.detect.annotations.importing import (
     FACES_JSON,
@@ -24,6 +23,7 @@ from canemo.detect.mask_rcnn_training import train_mask_rcnn
 from canemo.detect.registry import load_detector
 from canemo.errors import ConfigError
 from canemo.formats.boxes.coco import AnnotatedImage, load_coco
+from canemo.networks.backbones import load_backbone
 from canemo.parallel import Progress, silent
 from canemo.picking import PickedFrame, pick_frames, write_picked
 from canemo.records import Study

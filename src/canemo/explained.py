@@ -11,7 +11,6 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 
-from canemo.backbones import Backbone
 from canemo.config import Config
 from canemo.detect.landmarks import load_landmark_model
 from canemo.errors import ConfigError, NoFacesError, StudyError
@@ -24,6 +23,7 @@ from canemo.frame_choice import choose_frames
 from canemo.gallery import open_gallery
 from canemo.landmark_tables import load_landmarks
 from canemo.model import read_model
+from canemo.networks.backbones import Backbone
 from canemo.parallel import Progress
 from canemo.plan import prepare_again
 from canemo.predict import load_model

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from canemo.backbones import randomise
 from canemo.errors import ConfigError, ModelError, NoFacesError, OutputExistsError
 from canemo.explain.decision import Maps, require_grid
 from canemo.explain.face_finder import RegionSource
@@ -30,6 +29,7 @@ from canemo.explained import (
     read_species,
 )
 from canemo.explanation_files import join_tables, write_explanation
+from canemo.networks.backbones import randomise
 from canemo.parallel import Progress, silent
 from canemo.report.explanation import PAGE_FILE
 from canemo.report.html import write_report

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from canemo.backbones import Backbone
 from canemo.config import Config
 from canemo.crops import CropFile, extract_crops, find_crops
 from canemo.detect.protocol import Detector
 from canemo.feature_files import FeatureFile, extract_features, locate_features
+from canemo.networks.backbones import Backbone
 from canemo.records import Video
 from canemo.video.times import Sampling
 

@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from canemo.backbones import Backbone
 from canemo.crops import CropFile
 from canemo.features import (
     GRID_SIDE,
@@ -31,6 +30,7 @@ from canemo.features import (
     require_pooling,
 )
 from canemo.files import hash_values, replacing
+from canemo.networks.backbones import Backbone
 from canemo.parallel import read_ahead
 
 FEATURES_VERSION = 3

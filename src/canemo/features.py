@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from canemo.backbones import Backbone, Embedding
 from canemo.errors import ConfigError
+from canemo.networks.backbones import Backbone, Embedding
 from canemo.records import Image
 
 GRID_SIDE = 4

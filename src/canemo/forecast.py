@@ -14,8 +14,8 @@ from typing import Any
 
 from canemo.assessment import Work, offer_views
 from canemo.config import Config, VideoConfig
-from canemo.engines.choice import Choice, recall_choice
 from canemo.errors import VideoOpenError
+from canemo.networks.engines.choice import Choice, recall_choice
 from canemo.parallel import silent
 from canemo.plan import Plan, prepare
 from canemo.rates import keep_rate, recall_rate

@@ -26,11 +26,11 @@ from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
-from canemo.backbones import Backbone
 from canemo.detect.annotations.frames_table import FRAMES_CSV
 from canemo.detect.annotations.importing import FACES_JSON
 from canemo.errors import ConfigError, OutputExistsError, VideoOpenError
 from canemo.files import replacing, write_atomically, write_table
+from canemo.networks.backbones import Backbone
 from canemo.records import Frame, Image, Study, Video
 from canemo.video.reader import VideoReader, iter_frames
 from canemo.video.times import Sampling

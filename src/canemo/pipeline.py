@@ -13,18 +13,10 @@ import pandas as pd
 
 from canemo import environment
 from canemo.assessment import Work, assess
-from canemo.backbone_specs import ALL_BACKBONES
-from canemo.backbones import find_weights, load_backbone
 from canemo.config import Config, load_config
 from canemo.conformal import fit_conformal
 from canemo.detect.fcos import load_head_detector
 from canemo.detect.registry import ALL_DETECTORS, SHIPPED, load_detector
-from canemo.engines.choice import (
-    choose_engine,
-    describe_machine,
-    describe_rule,
-    recall_choice,
-)
 from canemo.errors import CanemoError
 from canemo.evidence import settle, write_evidence
 from canemo.examples import captioned, choose_examples
@@ -37,6 +29,14 @@ from canemo.forecast import keep_rates
 from canemo.formats.boxes.kinds import ALL_FORMATS
 from canemo.learning import Fitted
 from canemo.model import SavedModel, save_model
+from canemo.networks.backbone_specs import ALL_BACKBONES
+from canemo.networks.backbones import find_weights, load_backbone
+from canemo.networks.engines.choice import (
+    choose_engine,
+    describe_machine,
+    describe_rule,
+    recall_choice,
+)
 from canemo.parallel import Progress, silent
 from canemo.plan import prepare
 from canemo.predict import Model, find_videos, name_videos

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from canemo.backbones import Backbone
 from canemo.comparison import Entrant
 from canemo.config import Config
 from canemo.detect.protocol import Detector
@@ -17,6 +16,7 @@ from canemo.extraction import Extraction
 from canemo.features import LAYERS, require_pooling
 from canemo.gradient import require_loss
 from canemo.learners import require_choice
+from canemo.networks.backbones import Backbone
 from canemo.records import Study
 from canemo.splits import Split, make_split
 from canemo.study import load_study

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from canemo.backbones import Backbone, load_backbone, load_backbone_like
 from canemo.conformal import Conformal
 from canemo.crops import LEDGER_COLUMNS, CropFile
 from canemo.detect.protocol import Detector
@@ -25,6 +24,7 @@ from canemo.feature_files import FeatureFile, load_pooled
 from canemo.frame_choice import choose_frames
 from canemo.learning import Material
 from canemo.model import SavedModel, read_model
+from canemo.networks.backbones import Backbone, load_backbone, load_backbone_like
 from canemo.predictions import PROBABILITY
 from canemo.records import Fate, Video
 from canemo.video.info import VIDEO_SUFFIXES

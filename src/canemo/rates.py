@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from canemo import environment
-from canemo.engines.machine import machine_cache
 from canemo.files import hash_values, write_atomically
+from canemo.networks.engines.machine import machine_cache
 
 logger = logging.getLogger(__name__)
 

@@ -8,13 +8,11 @@ from typing import Any
 import pandas as pd
 
 from canemo.audit import audit_evidence
-from canemo.backbones import Backbone
 from canemo.calibration import compute_calibration
 from canemo.config import Config, ProbeConfig, find_departures
 from canemo.conformal import evaluate_conformal
 from canemo.detect.protocol import Detector
 from canemo.discriminant_learner import DiscriminantLearner
-from canemo.engines.gates import read_refusal
 from canemo.evaluate import (
     Evaluation,
     summarise_chance,
@@ -26,6 +24,8 @@ from canemo.gradient import choose_learning_rate
 from canemo.learning import Learner, Material
 from canemo.metadata import score_metadata
 from canemo.metrics import Predictions
+from canemo.networks.backbones import Backbone
+from canemo.networks.engines.gates import read_refusal
 from canemo.parallel import Progress, silent
 from canemo.permutation import compare_labellings, describe_permutation
 from canemo.power import find_least_detectable

@@ -22,12 +22,12 @@ import torchvision
 from numpy.typing import NDArray
 
 from canemo.augment import augment_crop
-from canemo.backbones import INPUT_SIDE_PX, Backbone
 from canemo.config import AugmentConfig, GradientConfig
 from canemo.crops import CropFile, iter_batches
 from canemo.feature_files import to_array, to_column
 from canemo.features import compute_features, pool
 from canemo.files import hash_values, replacing
+from canemo.networks.backbones import INPUT_SIDE_PX, Backbone
 from canemo.records import Image
 
 VIEWS_VERSION = 1

@@ -24,12 +24,12 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import FeaturePyramidNetwork, box_iou, clip_boxes_to_image, nms
 
 from canemo.detect.boxes import list_faces
-from canemo.detect.network_files import choose_weights, fill_network, read_settings, write_network
-from canemo.engines.choice import make_engine
-from canemo.engines.protocol import FrozenNetwork
-from canemo.engines.runner import Runner
 from canemo.errors import ConfigError, WeightsError
 from canemo.files import hash_values, sha256_file
+from canemo.networks.engines.choice import make_engine
+from canemo.networks.engines.protocol import FrozenNetwork
+from canemo.networks.engines.runner import Runner
+from canemo.networks.network_files import choose_weights, fill_network, read_settings, write_network
 from canemo.records import Face, Image
 
 STRIDES = (8, 16, 32)

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from canemo.detect.fcos import Letterbox, fold_batch_norm, letterbox_images
-from canemo.detect.network_files import choose_weights, fill_network, read_settings, write_network
-from canemo.engines.choice import make_engine
-from canemo.engines.protocol import FrozenNetwork
-from canemo.engines.runner import Runner
 from canemo.errors import ConfigError
 from canemo.files import hash_values, sha256_file
+from canemo.networks.engines.choice import make_engine
+from canemo.networks.engines.protocol import FrozenNetwork
+from canemo.networks.engines.runner import Runner
+from canemo.networks.network_files import choose_weights, fill_network, read_settings, write_network
 from canemo.records import Image
 from canemo.species import Species
 

@@ -32,9 +32,9 @@ from torchvision.ops.poolers import initLevelMapper
 
 from canemo.detect.boxes import list_faces
 from canemo.detect.fcos import PyramidBackbone, fold_batch_norm
-from canemo.detect.network_files import fill_network, read_settings, write_network
 from canemo.errors import ConfigError, WeightsError
 from canemo.files import sha256_file
+from canemo.networks.network_files import fill_network, read_settings, write_network
 from canemo.records import Face, Image
 
 _LOG = logging.getLogger(__name__)

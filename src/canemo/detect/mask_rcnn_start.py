@@ -19,10 +19,10 @@ from canemo.detect.mask_rcnn import (
     load_network,
     read_mask_rcnn_settings,
 )
-from canemo.detect.network_files import first_mismatch, read_metadata
 from canemo.errors import WeightsError
 from canemo.files import sha256_file
-from canemo.weights import State, fetch_url, is_marked_random, read_state, verify_name
+from canemo.networks.network_files import first_mismatch, read_metadata
+from canemo.networks.weights import State, fetch_url, is_marked_random, read_state, verify_name
 
 _LOG = logging.getLogger(__name__)
 

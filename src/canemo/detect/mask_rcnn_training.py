@@ -42,7 +42,6 @@ from canemo.detect.mask_rcnn_samples import (
     warn_of_bare_boxes,
 )
 from canemo.detect.mask_rcnn_start import StartingWeights, build_from_start
-from canemo.detect.network_files import stored_tensors
 from canemo.errors import (
     ConfigError,
     OutputExistsError,
@@ -51,7 +50,8 @@ from canemo.errors import (
 )
 from canemo.files import hash_values, replacing, sha256_file, write_atomically
 from canemo.formats.boxes.coco import AnnotatedImage
-from canemo.weights import require_device
+from canemo.networks.network_files import stored_tensors
+from canemo.networks.weights import require_device
 
 _LOG = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from typing import TypeAlias
 
 from canemo.detect import fcos, mask_rcnn
 from canemo.detect.drawn_boxes import load_drawn_boxes
-from canemo.detect.network_files import read_metadata
 from canemo.detect.protocol import Detector
 from canemo.detect.whole_frame import WholeFrameDetector
 from canemo.errors import ConfigError, EngineError, MissingExtraError, WeightsError
 from canemo.files import hash_values
+from canemo.networks.network_files import read_metadata
 from canemo.records import Face, Image
 from canemo.registry import Registry
 from canemo.species import SPECIES

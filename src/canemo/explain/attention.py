@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from canemo.backbones import Backbone
 from canemo.errors import ConfigError
 from canemo.explain.decision import Decision, Maps
 from canemo.explain.gradients import device_of
+from canemo.networks.backbones import Backbone
 from canemo.records import Image
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from canemo.backbones import Backbone
 from canemo.errors import ConfigError
 from canemo.explain.decision import Decision, Maps, TokenWeights, spread
+from canemo.networks.backbones import Backbone
 from canemo.records import Image
 
 

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from canemo.backbones import Backbone
 from canemo.errors import ConfigError, ModelError
 from canemo.features import LAYERS, POOLINGS, Array, Features, average_cells, pool
+from canemo.networks.backbones import Backbone
 from canemo.probe import Probe
 
 Maps: TypeAlias = NDArray[np.float32]

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from canemo.backbones import Backbone
+from canemo.networks.backbones import Backbone
 from canemo.records import Image
 
 CAM_SCALE = "first principal component of the activations, from 0 to each map's greatest value"

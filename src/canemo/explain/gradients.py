@@ -10,9 +10,9 @@ import torch
 from timm.layers.norm import LayerNorm2d
 from torch import Tensor, nn
 
-from canemo.backbones import Backbone
 from canemo.errors import ConfigError
 from canemo.explain.decision import Decision, Maps, spread
+from canemo.networks.backbones import Backbone
 from canemo.records import Image
 
 

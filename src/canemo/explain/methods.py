@@ -9,7 +9,6 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from canemo.backbones import Backbone
 from canemo.errors import ConfigError
 from canemo.explain.attention import map_rollout
 from canemo.explain.cam import map_gradcam, map_gradcam_plus_plus, map_scorecam
@@ -19,6 +18,7 @@ from canemo.explain.eigencam import compute_eigencam
 from canemo.explain.gradients import map_gradients
 from canemo.explain.occlusion import map_occlusion
 from canemo.features import LAYERS, POOLINGS
+from canemo.networks.backbones import Backbone
 from canemo.records import Image
 
 Compute: TypeAlias = Callable[[Sequence[Image], Backbone, Sequence[Decision]], Maps]

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 from PIL import ImageFilter
 
-from canemo.backbones import INPUT_SIDE_PX, Backbone
 from canemo.explain.decision import Decision, Maps
 from canemo.features import make_features, pool
+from canemo.networks.backbones import INPUT_SIDE_PX, Backbone
 from canemo.records import Image
 
 CELLS = 8

@@ -13,9 +13,9 @@ from scipy.ndimage import maximum_filter
 from scipy.stats import rankdata
 from torch.nn.functional import interpolate
 
-from canemo.backbones import Backbone
 from canemo.explain.decision import Decision, Maps
 from canemo.explain.occlusion import CELLS, blur, cover, fit_to_input, measure_logits
+from canemo.networks.backbones import Backbone
 from canemo.records import Image
 
 SHARES = (0.0625, 0.125, 0.25, 0.5, 0.75)

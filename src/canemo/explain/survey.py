@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from canemo.backbones import Backbone
 from canemo.explain.decision import Decision, Maps, draw_directions
 from canemo.explain.methods import Method, map_decisions
 from canemo.explain.scoring import correlate_maps, displace, point, trace_curves
+from canemo.networks.backbones import Backbone
 from canemo.records import Image
 
 RANDOM_PROBES = 3

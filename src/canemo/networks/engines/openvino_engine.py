@@ -23,16 +23,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from canemo.engines.machine import machine_cache
-from canemo.engines.protocol import (
+from canemo.errors import ConfigError, EngineError, MissingExtraError, first_line
+from canemo.files import hash_values, sha256_file, write_atomically
+from canemo.networks.engines.machine import machine_cache
+from canemo.networks.engines.protocol import (
     ENGINES_VERSION,
     NO_MEMORY,
     EngineName,
     FrozenNetwork,
     Precision,
 )
-from canemo.errors import ConfigError, EngineError, MissingExtraError, first_line
-from canemo.files import hash_values, sha256_file, write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ _HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
 
 
 class OpenVINOEngine:
-    """Runs a network compiled by OpenVINO; see `canemo.engines.protocol.Engine`.
+    """Runs a network compiled by OpenVINO; see `canemo.networks.engines.protocol.Engine`.
 
     Parameters
     ----------
@@ -50,8 +50,8 @@ class OpenVINOEngine:
     precision
         ``"int8"`` needs `quantised`.
     quantised
-        The XML file of a network that `canemo.engines.quantise` wrote, in place of the network's
-        own float32; `canemo.engines.choice.build_engine` finds it.
+        The XML file of a network that `canemo.networks.engines.quantise` wrote, in place of the
+        network's own float32; `canemo.networks.engines.choice.build_engine` finds it.
 
     Raises
     ------

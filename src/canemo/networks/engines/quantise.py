@@ -18,13 +18,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from canemo.engines.gates import compute_cosines, judge, refuse_precision
-from canemo.engines.machine import adds_int8_safely, machine_cache
-from canemo.engines.openvino_engine import convert_network, import_openvino
-from canemo.engines.protocol import ENGINES_VERSION, FrozenNetwork
-from canemo.engines.torch_engine import TorchEngine
 from canemo.errors import ConfigError, EngineError, MissingExtraError
 from canemo.files import hash_values
+from canemo.networks.engines.gates import compute_cosines, judge, refuse_precision
+from canemo.networks.engines.machine import adds_int8_safely, machine_cache
+from canemo.networks.engines.openvino_engine import convert_network, import_openvino
+from canemo.networks.engines.protocol import ENGINES_VERSION, FrozenNetwork
+from canemo.networks.engines.torch_engine import TorchEngine
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def quantise_network(network: FrozenNetwork) -> Path:
     """Return the XML file of a network whose large products run in int8.
 
     It is made at the first call on a machine. Where it misses its gate on pictures it was not
-    calibrated on, that is kept as a refusal, see `canemo.engines.gates`.
+    calibrated on, that is kept as a refusal, see `canemo.networks.engines.gates`.
 
     Raises
     ------

@@ -49,7 +49,7 @@ class FrozenNetwork:
 
 
 class Engine(Protocol):
-    """Runs one frozen network, for one caller at a time (see `canemo.engines.runner`).
+    """Runs one frozen network, for one caller at a time (see `canemo.networks.engines.runner`).
 
     Attributes
     ----------

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from canemo.errors import WeightsError
 from canemo.files import write_atomically
-from canemo.weights import State, read_state
+from canemo.networks.weights import State, read_state
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

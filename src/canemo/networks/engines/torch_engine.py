@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from canemo.engines.machine import has_bfloat16
-from canemo.engines.protocol import NO_MEMORY, EngineName, FrozenNetwork, Precision
 from canemo.errors import ConfigError
 from canemo.files import hash_values
+from canemo.networks.engines.machine import has_bfloat16
+from canemo.networks.engines.protocol import NO_MEMORY, EngineName, FrozenNetwork, Precision
 
 
 class TorchEngine:
-    """Runs a network eagerly; see `canemo.engines.protocol.Engine`.
+    """Runs a network eagerly; see `canemo.networks.engines.protocol.Engine`.
 
     Parameters
     ----------

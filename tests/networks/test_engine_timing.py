@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from canemo.engines.timing import (
+from canemo.networks.engines.timing import (
     FEWEST_ROUNDS,
     MOST_ROUNDS,
     MOST_SECONDS,

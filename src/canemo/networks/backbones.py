@@ -24,11 +24,6 @@ from timm.data.config import resolve_model_data_config
 from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 
-from canemo.backbone_specs import Architecture, BackboneSpec, find_backbone
-from canemo.engines.choice import make_engine, require_engine
-from canemo.engines.protocol import Engine, FrozenNetwork
-from canemo.engines.runner import Runner
-from canemo.engines.torch_engine import TorchEngine
 from canemo.errors import (
     ConfigError,
     EngineError,
@@ -37,11 +32,14 @@ from canemo.errors import (
     first_line,
 )
 from canemo.files import hash_values, replacing, sha256_file
-from canemo.focus_onnx import read_focus_onnx
-from canemo.readout import READOUT_VERSION, Readout
-from canemo.records import Image
-from canemo.video.drawn.faces import draw_faces
-from canemo.weights import (
+from canemo.networks.backbone_specs import Architecture, BackboneSpec, find_backbone
+from canemo.networks.engines.choice import make_engine, require_engine
+from canemo.networks.engines.protocol import Engine, FrozenNetwork
+from canemo.networks.engines.runner import Runner
+from canemo.networks.engines.torch_engine import TorchEngine
+from canemo.networks.focus_onnx import read_focus_onnx
+from canemo.networks.readout import READOUT_VERSION, Readout
+from canemo.networks.weights import (
     RANDOM_MARK,
     State,
     fetch_url,
@@ -50,6 +48,8 @@ from canemo.weights import (
     read_state,
     require_device,
 )
+from canemo.records import Image
+from canemo.video.drawn.faces import draw_faces
 
 logger = logging.getLogger(__name__)
 
@@ -234,7 +234,8 @@ def load_backbone(
     device
         A torch device, e.g. ``"cpu"`` or ``"cuda"``.
     engine
-        ``"torch"``, ``"openvino"``, or ``"auto"``: the fastest here, see `canemo.engines.choice`.
+        ``"torch"``, ``"openvino"``, or ``"auto"``: the fastest here, see
+        `canemo.networks.engines.choice`.
     precision
         ``"float32"``, ``"bfloat16"``, ``"int8"`` (calibrated on drawn dogs at the first call on a
         machine), or ``"auto"``.

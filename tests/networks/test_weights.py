@@ -7,7 +7,13 @@ from safetensors.torch import save_file
 
 from canemo.errors import ConfigError, WeightsError
 from canemo.files import sha256_file
-from canemo.weights import RANDOM_MARK, is_marked_random, read_state, require_device, verify_name
+from canemo.networks.weights import (
+    RANDOM_MARK,
+    is_marked_random,
+    read_state,
+    require_device,
+    verify_name,
+)
 
 STATE = {"conv.weight": torch.arange(6.0).reshape(2, 3), "conv.bias": torch.tensor([1.0, -2.0])}
 

@@ -11,11 +11,11 @@ import torchvision
 from PIL import Image as PilImage
 from safetensors.torch import load_file, save_file
 
-from canemo.backbone_specs import BACKBONES, Architecture, find_backbone
-from canemo.backbones import INPUT_SIDE_PX, find_weights, load_backbone, package_weights
 from canemo.errors import ConfigError, MissingExtraError, WeightsError
 from canemo.files import sha256_file
-from canemo.weights import RANDOM_MARK
+from canemo.networks.backbone_specs import BACKBONES, Architecture, find_backbone
+from canemo.networks.backbones import INPUT_SIDE_PX, find_weights, load_backbone, package_weights
+from canemo.networks.weights import RANDOM_MARK
 
 # The paper's four: architecture, parameters without a head, feature dimension, grid of tokens.
 PAPER = {
@@ -85,7 +85,7 @@ def test_truncated_file_is_named(tmp_path):
 def test_missing_file_and_missing_hub_name_the_ways_out(tmp_path, monkeypatch):
     with pytest.raises(WeightsError, match="no such weights file"):
         load_backbone("vits16", weights=tmp_path / "nowhere.pth")
-    monkeypatch.setattr("canemo.backbones.is_reachable", lambda url: False)
+    monkeypatch.setattr("canemo.networks.backbones.is_reachable", lambda url: False)
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *args: None)
     with pytest.raises(WeightsError, match=r"--weights FILE.*efficientnet_lite0.*focus_vits14"):
         load_backbone("dino_vits8")
@@ -106,7 +106,7 @@ def test_recorded_hash_is_that_of_the_file_as_it_is_now(tmp_path):
 def test_hub_cache_is_used_without_a_network(weighted, tmp_path, monkeypatch):
     path = tmp_path / "model.safetensors"
     path.symlink_to(weighted("vits16")[0])  # as the hub's own cache does
-    monkeypatch.setattr("canemo.backbones.is_reachable", lambda url: False)
+    monkeypatch.setattr("canemo.networks.backbones.is_reachable", lambda url: False)
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *args: str(path))
     assert load_backbone("vits16").weights_source == "model.safetensors"
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from canemo.backbones import load_backbone
-from canemo.engines import choice as choosing
-from canemo.engines import quantise as quantising
-from canemo.engines.choice import (
+from canemo.errors import ConfigError, EngineError, MissingExtraError
+from canemo.networks.backbones import load_backbone
+from canemo.networks.engines import choice as choosing
+from canemo.networks.engines import quantise as quantising
+from canemo.networks.engines.choice import (
     Trial,
     draw_pixels,
     list_candidates,
@@ -20,14 +21,13 @@ from canemo.engines.choice import (
     measure_engines,
     pick_fastest,
 )
-from canemo.engines.gates import GATES, compute_cosines, read_refusal, refuse_precision
-from canemo.engines.machine import has_bfloat16, machine_cache
-from canemo.engines.openvino_engine import OpenVINOEngine, import_openvino
-from canemo.engines.protocol import FrozenNetwork
-from canemo.engines.quantise import quantise_network
-from canemo.engines.timing import time_in_turn
-from canemo.engines.torch_engine import TorchEngine
-from canemo.errors import ConfigError, EngineError, MissingExtraError
+from canemo.networks.engines.gates import GATES, compute_cosines, read_refusal, refuse_precision
+from canemo.networks.engines.machine import has_bfloat16, machine_cache
+from canemo.networks.engines.openvino_engine import OpenVINOEngine, import_openvino
+from canemo.networks.engines.protocol import FrozenNetwork
+from canemo.networks.engines.quantise import quantise_network
+from canemo.networks.engines.timing import time_in_turn
+from canemo.networks.engines.torch_engine import TorchEngine
 
 choose_engine = choosing.choose_engine  # the true one; conftest puts another in its place
 
@@ -137,7 +137,8 @@ def test_compiled_network_is_kept_and_found_again(own_cache, monkeypatch):
     first = OpenVINOEngine(frozen()).run(pixels)[0]
     (blob,) = (own_cache / "openvino").glob("*.blob")
     monkeypatch.setattr(
-        "canemo.engines.openvino_engine.convert_network", lambda network: pytest.fail("converted")
+        "canemo.networks.engines.openvino_engine.convert_network",
+        lambda network: pytest.fail("converted"),
     )
     assert torch.equal(OpenVINOEngine(frozen()).run(pixels)[0], first)
     with pytest.raises(pytest.fail.Exception, match="converted"):
@@ -176,7 +177,7 @@ def test_read_only_cache_costs_time_and_no_more(own_cache, monkeypatch, caplog):
     def refuse(path, data):
         raise OSError("read-only")
 
-    monkeypatch.setattr("canemo.engines.openvino_engine.write_atomically", refuse)
+    monkeypatch.setattr("canemo.networks.engines.openvino_engine.write_atomically", refuse)
     with caplog.at_level(logging.WARNING, "canemo"):
         assert OpenVINOEngine(frozen()).run(draw_pixels(1, 32))[0].shape == (1, 16)
     assert "compiled at every start" in caplog.text
@@ -187,8 +188,10 @@ def test_read_only_cache_costs_time_and_no_more(own_cache, monkeypatch, caplog):
 
 @pytest.mark.parametrize("engine", ["torch", "openvino"])
 def test_bfloat16_that_the_processor_lacks_is_refused_by_name(engine, monkeypatch, own_cache):
-    monkeypatch.setattr("canemo.engines.torch_engine.has_bfloat16", lambda device: False)
-    monkeypatch.setattr("canemo.engines.openvino_engine.has_openvino_bfloat16", lambda: False)
+    monkeypatch.setattr("canemo.networks.engines.torch_engine.has_bfloat16", lambda device: False)
+    monkeypatch.setattr(
+        "canemo.networks.engines.openvino_engine.has_openvino_bfloat16", lambda: False
+    )
     with pytest.raises(ConfigError, match="this processor has no bfloat16"):
         make_engine(frozen(), engine=engine, precision="bfloat16")
 
@@ -197,7 +200,7 @@ def test_missing_openvino_is_an_error_only_where_it_was_asked_for(monkeypatch, o
     def missing():
         raise MissingExtraError("the engine openvino cannot be used; pip install openvino")
 
-    monkeypatch.setattr("canemo.engines.openvino_engine.import_openvino", missing)
+    monkeypatch.setattr("canemo.networks.engines.openvino_engine.import_openvino", missing)
     monkeypatch.setattr(choosing, "import_openvino", missing)
     monkeypatch.setattr(choosing, "has_bfloat16", lambda device: False)
     with pytest.raises(MissingExtraError, match="pip install openvino"):
@@ -498,7 +501,7 @@ def test_cuda_runs_torch_alone_and_its_copies_are_pinned(monkeypatch):
     monkeypatch.setattr(
         torch.Tensor, "to", lambda self, *a, **k: told.append((a, k)) or self, raising=True
     )
-    from canemo.engines.torch_engine import _move
+    from canemo.networks.engines.torch_engine import _move
 
     _move(pixels, "cuda")
     assert told == ["pinned", (("cuda",), {"non_blocking": True})]

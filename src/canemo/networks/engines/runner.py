@@ -8,7 +8,7 @@ import threading
 import torch
 from torch import Tensor
 
-from canemo.engines.protocol import Engine
+from canemo.networks.engines.protocol import Engine
 
 logger = logging.getLogger(__name__)
 

@@ -24,26 +24,26 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from canemo import environment
-from canemo.engines.gates import GATES, compute_cosines, judge, read_refusal
-from canemo.engines.machine import has_bfloat16, machine_cache
-from canemo.engines.openvino_engine import (
+from canemo.errors import CanemoError, ConfigError, EngineError, MissingExtraError
+from canemo.files import hash_values, write_atomically
+from canemo.networks.engines.gates import GATES, compute_cosines, judge, read_refusal
+from canemo.networks.engines.machine import has_bfloat16, machine_cache
+from canemo.networks.engines.openvino_engine import (
     OpenVINOEngine,
     has_openvino_bfloat16,
     import_openvino,
 )
-from canemo.engines.protocol import (
+from canemo.networks.engines.protocol import (
     ENGINES_VERSION,
     Engine,
     EngineName,
     FrozenNetwork,
     Precision,
 )
-from canemo.engines.quantise import quantise_network
-from canemo.engines.runner import Runner
-from canemo.engines.timing import ALIKE, are_told_apart, measure_spread, time_in_turn
-from canemo.engines.torch_engine import TorchEngine
-from canemo.errors import CanemoError, ConfigError, EngineError, MissingExtraError
-from canemo.files import hash_values, write_atomically
+from canemo.networks.engines.quantise import quantise_network
+from canemo.networks.engines.runner import Runner
+from canemo.networks.engines.timing import ALIKE, are_told_apart, measure_spread, time_in_turn
+from canemo.networks.engines.torch_engine import TorchEngine
 
 logger = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from canemo.engines.machine import machine_cache
-from canemo.engines.protocol import ENGINES_VERSION, EngineName, FrozenNetwork, Precision
 from canemo.files import hash_values, write_atomically
+from canemo.networks.engines.machine import machine_cache
+from canemo.networks.engines.protocol import ENGINES_VERSION, EngineName, FrozenNetwork, Precision
 
 GATES: dict[Precision, float] = {"float32": 0.9995, "bfloat16": 0.999, "int8": 0.99}
 """Least cosine between what an engine gives for a picture and what torch gives in float32."""
