@@ -22,9 +22,9 @@ from canemo.learning import Learner, Material
 from canemo.parallel import silent
 from canemo.records import Study, Video
 from canemo.run_metrics import compute_metrics, describe_protocol
-from canemo.run_record import RunMetrics
-from canemo.runs import CONFIG_FILE, METRICS_FILE, write_hashes
 from canemo.splits import make_split, save_split
+from canemo.study.run_record import RunMetrics
+from canemo.study.runs import CONFIG_FILE, METRICS_FILE, write_hashes
 from worlds import LABELS
 
 FAST = {

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from canemo.run_record import EXPLANATION, ComparisonRecord, RunMetrics, StudyProtocol, stamp
+from canemo.study.run_record import EXPLANATION, ComparisonRecord, RunMetrics, StudyProtocol, stamp
 
 FRUSTRATION, ANTICIPATION = "frustration", "positive anticipation"
 

@@ -17,7 +17,7 @@ from canemo.evaluate import Evaluation
 from canemo.feature_files import to_column
 from canemo.files import write_table
 from canemo.run_metrics import compute_metrics, stand_in_for
-from canemo.runs import write_hashes
+from canemo.study.runs import write_hashes
 from evidence_worlds import assess, draw_evidence, write_run
 from worlds import THREE_LABELS
 

@@ -15,9 +15,9 @@ from canemo.evidence import (
     settle,
 )
 from canemo.metadata import describe_clips
-from canemo.run_record import read_run
-from canemo.runs import pin_engines
 from canemo.splits import Fold, Split
+from canemo.study.run_record import read_run
+from canemo.study.runs import pin_engines
 from evidence_worlds import draw_evidence, lose_frames, measure, with_features, write_run
 from worlds import LABELS, THREE_LABELS
 

@@ -20,7 +20,7 @@ from canemo.explained import (
 )
 from canemo.fold_files import read_folds
 from canemo.parallel import silent
-from canemo.study import load_study
+from canemo.study.load import load_study
 from explained_runs import (
     CLIPS,
     DOGS,

@@ -29,8 +29,8 @@ from canemo.parallel import silent
 from canemo.probe import Probe
 from canemo.report import explanation
 from canemo.report.explanation_text import write_sentence
-from canemo.run_record import EXPLANATION
 from canemo.species import DOG
+from canemo.study.run_record import EXPLANATION
 from explained_runs import (
     CLIPS,
     DOGS,

@@ -10,7 +10,7 @@ from canemo.bundles import export_bundle, verify_run
 from canemo.errors import ModelError
 from canemo.evidence import read_evidence
 from canemo.fold_files import FOLDS_FILE, read_folds, write_folds
-from canemo.run_record import read_run
+from canemo.study.run_record import read_run
 from evidence_worlds import assess, draw_evidence, write_run
 from worlds import THREE_LABELS
 

@@ -10,8 +10,8 @@ from canemo.conformal import Conformal
 from canemo.errors import ModelError
 from canemo.model import SavedModel, read_model, save_model
 from canemo.probe import Probe
-from canemo.runs import pin_engines
 from canemo.sequence import HEADS, SequenceProbe, fit_sequence
+from canemo.study.runs import pin_engines
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from canemo.errors import (
     WeightsError,
 )
 from canemo.networks.engines.choice import Choice
-from canemo.run_record import read_run
-from canemo.study import load_study
+from canemo.study.load import load_study
+from canemo.study.run_record import read_run
 from painted import PaintedFaceDetector, leave_undrawn, put_in_place, write_painted_study
 
 OVERRIDES = {

@@ -9,7 +9,7 @@ from canemo.errors import ModelError
 from canemo.report.audit import list_audit_charts, list_audit_tables, state_alarms, state_sessions
 from canemo.report.text import format_audit
 from canemo.report.voice import Voice
-from canemo.run_record import Audit, read_run
+from canemo.study.run_record import Audit, read_run
 from report_fixtures import make_audit, make_duplicates, make_metrics, record, write_run
 
 

@@ -19,7 +19,7 @@ from canemo.report.figures import (
     save_figure,
 )
 from canemo.report.verdict import compare_with_chance
-from canemo.run_record import Confusion, SubjectResult
+from canemo.study.run_record import Confusion, SubjectResult
 from report_fixtures import make_metrics, record
 
 

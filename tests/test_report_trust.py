@@ -13,7 +13,7 @@ from canemo.report.trust_figures import (
     draw_learning_curve,
     list_yardsticks,
 )
-from canemo.run_record import LearningCurve
+from canemo.study.run_record import LearningCurve
 from report_fixtures import (
     make_detectable,
     make_intervals,

@@ -10,8 +10,8 @@ from canemo.report.html import write_report
 from canemo.report.text import format_result_block
 from canemo.report.voice import Voice, find_voice
 from canemo.report.wording import PAPER
-from canemo.run_record import read_run
 from canemo.species import GENERIC
+from canemo.study.run_record import read_run
 from report_fixtures import Page, make_metrics, record, write_run
 
 ANIMAL = Voice(GENERIC, ("Dogs of Ely", "a dog <b>"))

@@ -14,7 +14,7 @@ from canemo.networks.backbones import load_backbone
 from canemo.parallel import silent
 from canemo.report.pictures import overlay_evidence
 from canemo.run_pictures import draw_examples
-from canemo.study import load_study
+from canemo.study.load import load_study
 from canemo.study_features import Cost, crop_videos
 from explained_runs import DOGS, EXACT, LABELS, READS_CLS
 

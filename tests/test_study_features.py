@@ -16,7 +16,7 @@ from canemo.extraction import Extraction
 from canemo.feature_files import load_features
 from canemo.networks.backbones import Embedding, load_backbone
 from canemo.parallel import silent
-from canemo.study import load_study
+from canemo.study.load import load_study
 from canemo.study_features import Cost, crop_and_embed
 from painted import write_painted_study
 

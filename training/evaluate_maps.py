@@ -31,7 +31,7 @@ from canemo.explain.scoring import point, resize_maps
 from canemo.explained import Explained, load_explained_run
 from canemo.parallel import silent
 from canemo.records import Image, Study
-from canemo.study import load_study
+from canemo.study.load import load_study
 from canemo.video.reader import iter_frames
 from canemo.video.times import Sampling
 

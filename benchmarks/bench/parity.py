@@ -29,7 +29,7 @@ from canemo.parallel import Progress, silent
 from canemo.probe import fit_probe
 from canemo.records import Image
 from canemo.splits import make_split
-from canemo.study import load_study
+from canemo.study.load import load_study
 from canemo.study_features import Cost, crop_videos, load_configured_detector, read_crops
 
 COMPARED_CROPS = 200

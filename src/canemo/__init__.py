@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from canemo.records import Study
     from canemo.run_pairs import compare_runs
     from canemo.species import Species
-    from canemo.study import check_study, load_study
+    from canemo.study.check import check_study
+    from canemo.study.load import load_study
     from canemo.video.info import probe_video
     from canemo.video.reader import iter_frames
 
@@ -51,7 +52,7 @@ _HOMES = {
     "Species": "species",
     "Study": "records",
     "audit_study": "auditing",
-    "check_study": "study",
+    "check_study": "study.check",
     "compare_models": "comparing",
     "compare_runs": "run_pairs",
     "concepts_study": "concepts.study_concepts",
@@ -69,7 +70,7 @@ _HOMES = {
     "load_config": "config",
     "load_detector": "detect.registry",
     "load_model": "predict",
-    "load_study": "study",
+    "load_study": "study.load",
     "pick_study_frames": "detectors",
     "predict_videos": "pipeline",
     "probe_video": "video.info",

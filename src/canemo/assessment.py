@@ -22,8 +22,8 @@ from canemo.run_metrics import (
     warn_about_backbone,
     warn_about_run,
 )
-from canemo.run_record import RunMetrics
 from canemo.splits import Split
+from canemo.study.run_record import RunMetrics
 from canemo.study_crops import StudyCrops
 from canemo.study_features import Cost, Sources, crop_and_embed
 from canemo.video.info import probe_video

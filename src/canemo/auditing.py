@@ -15,8 +15,8 @@ from canemo.parallel import Progress, silent
 from canemo.plan import Plan, prepare, prepare_again
 from canemo.report.html import write_report
 from canemo.run_metrics import find_discriminant, find_penalty
-from canemo.run_record import Audit, Confounds, RunRecord, read_run
-from canemo.runs import CONFOUNDS_FILE, INPUTS_FILE, METRICS_FILE, describe_inputs
+from canemo.study.run_record import Audit, Confounds, RunRecord, read_run
+from canemo.study.runs import CONFOUNDS_FILE, INPUTS_FILE, METRICS_FILE, describe_inputs
 from canemo.study_crops import StudyCrops
 from canemo.study_features import crop_videos
 

@@ -26,8 +26,8 @@ from canemo.learning import Learner
 from canemo.parallel import Progress, silent
 from canemo.predictions import PROBABILITY
 from canemo.run_metrics import CHOICES, compute_metrics, stand_in_for
-from canemo.run_record import RunMetrics, RunRecord, read_run
-from canemo.runs import HASHES_FILE, METRICS_FILE
+from canemo.study.run_record import RunMetrics, RunRecord, read_run
+from canemo.study.runs import HASHES_FILE, METRICS_FILE
 
 TOLERANCE = 1e-6
 """How far a recomputed number may be off, relative to its size (or to 1 where it is smaller)."""

@@ -41,9 +41,9 @@ from canemo.run_metrics import (
     summarise_permutation,
     warn_about_run,
 )
-from canemo.run_record import ComparisonRecord
-from canemo.runs import COMPARISON_FILE, find_run, new_run
 from canemo.splits import save_split
+from canemo.study.run_record import ComparisonRecord
+from canemo.study.runs import COMPARISON_FILE, find_run, new_run
 from canemo.study_crops import StudyCrops
 from canemo.study_features import Cost, Embedded, crop_and_embed
 

@@ -25,9 +25,9 @@ from canemo.networks.backbone_specs import find_backbone
 from canemo.networks.backbones import Backbone
 from canemo.predictions import select_level
 from canemo.records import Study
-from canemo.run_record import ComparisonRecord
 from canemo.splits import Split
 from canemo.stats import adjust_holm, compare_pair
+from canemo.study.run_record import ComparisonRecord
 
 logger = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ from canemo.networks.backbones import load_backbone
 from canemo.parallel import Progress, silent
 from canemo.picking import PickedFrame, pick_frames, write_picked
 from canemo.records import Study
-from canemo.study import load_study
+from canemo.study.load import load_study
 from canemo.video.times import Sampling
 
 PICKING_BACKBONE = "efficientnet_lite0"

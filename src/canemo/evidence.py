@@ -20,8 +20,8 @@ from canemo.files import replacing, write_table
 from canemo.frame_choice import choose_frames
 from canemo.learning import Material
 from canemo.records import Study, Video
-from canemo.run_record import RunRecord
 from canemo.splits import Split, load_split
+from canemo.study.run_record import RunRecord
 
 FEATURES_FILE, VIDEOS_FILE, SUBJECTS_FILE = "features.parquet", "videos.parquet", "subjects.parquet"
 LEDGER_FILE, SPLIT_FILE = "frames.parquet", "split.json"

@@ -28,9 +28,9 @@ from canemo.parallel import Progress
 from canemo.plan import prepare_again
 from canemo.predict import load_model
 from canemo.records import Image, Study
-from canemo.run_record import read_run
-from canemo.runs import METRICS_FILE
 from canemo.species import Species
+from canemo.study.run_record import read_run
+from canemo.study.runs import METRICS_FILE
 from canemo.study_features import crop_videos, read_crops
 
 OTHER = "other labels"

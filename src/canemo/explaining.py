@@ -33,8 +33,8 @@ from canemo.networks.backbones import randomise
 from canemo.parallel import Progress, silent
 from canemo.report.explanation import PAGE_FILE
 from canemo.report.html import write_report
-from canemo.run_record import EXPLANATION_FILE
 from canemo.species import Species
+from canemo.study.run_record import EXPLANATION_FILE
 
 MOST_PICTURES = 40
 """Of how many pictures without a condition maps are tested; with a study `tests` says it."""

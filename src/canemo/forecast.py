@@ -20,7 +20,7 @@ from canemo.parallel import silent
 from canemo.plan import Plan, prepare
 from canemo.rates import keep_rate, recall_rate
 from canemo.records import Video
-from canemo.runs import pin_engines, require_replaceable
+from canemo.study.runs import pin_engines, require_replaceable
 from canemo.study_crops import StudyCrops
 from canemo.video.info import VideoInfo, probe_video
 

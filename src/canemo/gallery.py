@@ -19,7 +19,7 @@ from canemo.frame_choice import spread_evenly
 from canemo.parallel import Progress
 from canemo.predict import Model, name_videos
 from canemo.records import Fate, Image, Video
-from canemo.run_record import EXPLANATION_FILE
+from canemo.study.run_record import EXPLANATION_FILE
 from canemo.video.info import VIDEO_SUFFIXES
 
 logger = logging.getLogger(__name__)

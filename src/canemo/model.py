@@ -28,8 +28,8 @@ from canemo.errors import ModelError
 from canemo.files import write_atomically
 from canemo.learning import Classifier
 from canemo.probe import Probe
-from canemo.run_record import RunMetrics
-from canemo.runs import METRICS_FILE
+from canemo.study.run_record import RunMetrics
+from canemo.study.runs import METRICS_FILE
 
 MODEL_SCHEMA = 1
 

@@ -46,16 +46,10 @@ from canemo.report.canvas import save_figure
 from canemo.report.html import write_report
 from canemo.report.pictures import draw_crop_sheet
 from canemo.run_pictures import CAMS_PER_LABEL, draw_examples
-from canemo.run_record import RunMetrics
-from canemo.runs import (
-    METRICS_FILE,
-    find_run,
-    new_run,
-    pin_engines,
-    write_hashes,
-)
 from canemo.splits import save_split
-from canemo.study import load_study
+from canemo.study.load import load_study
+from canemo.study.run_record import RunMetrics
+from canemo.study.runs import METRICS_FILE, find_run, new_run, pin_engines, write_hashes
 from canemo.study_crops import StudyCrops
 from canemo.study_features import (
     Cost,

@@ -19,7 +19,7 @@ from canemo.learners import require_choice
 from canemo.networks.backbones import Backbone
 from canemo.records import Study
 from canemo.splits import Split, make_split
-from canemo.study import load_study
+from canemo.study.load import load_study
 from canemo.study_features import Cost, load_configured_backbone, load_configured_detector
 
 

@@ -31,9 +31,9 @@ from canemo.permutation import compare_labellings, describe_permutation
 from canemo.power import find_least_detectable
 from canemo.predictions import select_level
 from canemo.records import Fate, Study
-from canemo.run_record import RunMetrics
 from canemo.splits import Split
 from canemo.stats import INTERVAL_METHOD
+from canemo.study.run_record import RunMetrics
 from canemo.subsampling import choose_most_often, estimate_learning_curve
 from canemo.sweep import summarise_sweep
 

@@ -20,7 +20,9 @@ from canemo.predictions import PROBABILITY, select_level
 from canemo.report.comparison import describe_pairs
 from canemo.report.tables import Column, describe_measures, describe_records, format_text
 from canemo.report.wording import count, join_words
-from canemo.run_record import (
+from canemo.species import Species
+from canemo.splits import load_split
+from canemo.study.run_record import (
     PREDICTIONS_FILE,
     RunMetrics,
     RunRecord,
@@ -28,8 +30,6 @@ from canemo.run_record import (
     WhatRan,
     read_run,
 )
-from canemo.species import Species
-from canemo.splits import load_split
 
 SPLIT_FILE = "split.json"
 SHOWN_VIDEOS = 5

@@ -16,7 +16,7 @@ from canemo.formats.problems import Problems
 from canemo.formats.tables import DelimitedTextError, read_table, read_text
 from canemo.landmark_tables import load_landmarks
 from canemo.records import Study, Video
-from canemo.study import load_study
+from canemo.study.load import load_study
 
 Lines = Sequence[str]
 Form = Callable[[Lines], bytes]

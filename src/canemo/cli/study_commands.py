@@ -61,7 +61,7 @@ def init(
     force: Force = False,
 ) -> None:
     """Write videos.csv from the names of the files, and show what was understood."""
-    from canemo.study import propose_videos, write_videos_csv
+    from canemo.study.load import propose_videos, write_videos_csv
 
     proposal = propose_videos(folder, pattern)
     typer.echo(proposal.table.to_string(index=False))
@@ -77,7 +77,7 @@ def init(
 def check(study: StudyDir, as_json: Json = False) -> None:
     """Name every problem of a study at once."""
     from canemo import terminal
-    from canemo.study import check_study
+    from canemo.study.check import check_study
 
     problems = check_study(study)
     if as_json:
@@ -361,7 +361,7 @@ def _print_result(result: Any, *, as_json: bool = False) -> None:
 
 def _are_runs(paths: list[Path]) -> bool:
     """Tell two or more finished runs from one study; anything between is an error."""
-    from canemo.runs import METRICS_FILE
+    from canemo.study.runs import METRICS_FILE
 
     others = [path for path in paths if not (path / METRICS_FILE).is_file()]
     if len(paths) == 1:

@@ -53,7 +53,7 @@ def audit(
     from canemo import terminal
     from canemo.report.text import format_audit
     from canemo.report.voice import find_voice, name_voice
-    from canemo.run_record import read_run
+    from canemo.study.run_record import read_run
 
     config = None
     if (place / "metrics.json").is_file():

@@ -14,8 +14,8 @@ from canemo.concepts.units import Unit
 from canemo.evidence import Evidence
 from canemo.files import sha256_file
 from canemo.formats.events.reading import FORMS, EventFile
-from canemo.run_record import CONCEPTS, stamp
 from canemo.species import Species
+from canemo.study.run_record import CONCEPTS, stamp
 
 _SHOWN = 5
 

@@ -33,8 +33,8 @@ from canemo.parallel import Progress, silent
 from canemo.plan import prepare
 from canemo.records import Study
 from canemo.report.concepts import write_concepts_report
-from canemo.run_record import format_json
-from canemo.study import load_study
+from canemo.study.load import load_study
+from canemo.study.run_record import format_json
 
 FOLDER = "concepts"
 _SHOWN_UNMATCHED = 5

@@ -26,7 +26,7 @@ from canemo.report.wording import (
     quote,
     write_sentence,
 )
-from canemo.run_record import (
+from canemo.study.run_record import (
     Audit,
     Claim,
     Confounds,

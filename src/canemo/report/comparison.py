@@ -34,7 +34,7 @@ from canemo.report.tables import (
 )
 from canemo.report.voice import find_voice
 from canemo.report.workbook import write_workbook
-from canemo.run_record import (
+from canemo.study.run_record import (
     ComparedModel,
     ComparisonFolder,
     ComparisonRecord,

@@ -23,7 +23,7 @@ from canemo.report.canvas import (
     style_axes,
 )
 from canemo.report.rows import Row, draw_rows
-from canemo.run_record import ComparedModel, Pair
+from canemo.study.run_record import ComparedModel, Pair
 
 
 def draw_curves(curves: pd.DataFrame, *, majority: float) -> Figure | None:

@@ -38,8 +38,8 @@ from canemo.report.page import TABLES_FILE, Picture, embed_figure, embed_file, r
 from canemo.report.pictures import draw_picture_rows, overlay_cam, overlay_evidence
 from canemo.report.rows import Row, draw_rows
 from canemo.report.workbook import write_workbook
-from canemo.run_record import EXPLANATION, EXPLANATION_FILE, read_document
 from canemo.species import Species
+from canemo.study.run_record import EXPLANATION, EXPLANATION_FILE, read_document
 
 PAGE_FILE = "index.html"
 SCALE_QUANTILE = 0.99

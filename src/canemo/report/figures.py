@@ -42,7 +42,7 @@ from canemo.report.wording import (
     is_missing,
     quote,
 )
-from canemo.run_record import Confusion, SubjectResult
+from canemo.study.run_record import Confusion, SubjectResult
 
 __all__ = [
     "draw_confusion",

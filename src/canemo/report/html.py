@@ -35,7 +35,7 @@ from canemo.report.verdict import (
 )
 from canemo.report.voice import find_voice
 from canemo.report.workbook import write_tables
-from canemo.run_record import Confusion, RunRecord, StudyFacts, SubjectResult, read_run
+from canemo.study.run_record import Confusion, RunRecord, StudyFacts, SubjectResult, read_run
 
 _ALTS = {
     "crops.png": "Sheet of example face crops, grouped by condition.",

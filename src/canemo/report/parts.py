@@ -15,7 +15,7 @@ from canemo.report.wording import (
     format_measure,
     format_percent,
 )
-from canemo.run_record import RunMetrics, SweepPart
+from canemo.study.run_record import RunMetrics, SweepPart
 
 _ALL = tuple(range(GRID_SIDE**2))
 _CENTRE = (5, 6, 9, 10)

@@ -26,7 +26,7 @@ from canemo.report.tables import (
 )
 from canemo.report.trust import list_facts
 from canemo.report.verdict import compare_with_chance
-from canemo.run_record import LevelName, RunMetrics, RunRecord, StudyFacts
+from canemo.study.run_record import LevelName, RunMetrics, RunRecord, StudyFacts
 
 _NOUNS: Mapping[LevelName, str] = {"video": "clip", "frame": "frame"}
 

@@ -20,7 +20,7 @@ from canemo.report.trust import list_facts
 from canemo.report.verdict import describe_coverage, explain_verdict, write_first_sentence
 from canemo.report.voice import find_voice
 from canemo.report.wording import count
-from canemo.run_record import ComparisonRecord, RunMetrics
+from canemo.study.run_record import ComparisonRecord, RunMetrics
 
 __all__ = ["format_audit", "format_comparison", "format_optimism", "format_result_block"]
 

@@ -26,7 +26,13 @@ from canemo.report.wording import (
     name_in_text,
     quote,
 )
-from canemo.run_record import CalibrationBin, CurvePoint, Detectable, LearningCurve, RunMetrics
+from canemo.study.run_record import (
+    CalibrationBin,
+    CurvePoint,
+    Detectable,
+    LearningCurve,
+    RunMetrics,
+)
 
 
 def list_trust_charts(metrics: RunMetrics) -> dict[str, tuple[Figure | None, str]]:

@@ -17,7 +17,7 @@ from canemo.report.wording import (
     name_in_text,
     quote,
 )
-from canemo.run_record import Level, LevelName, RunMetrics
+from canemo.study.run_record import Level, LevelName, RunMetrics
 
 
 class Standing(StrEnum):

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from canemo.report.wording import PAPER
-from canemo.run_record import StudyFacts
 from canemo.species import DOG, Species, get_species
+from canemo.study.run_record import StudyFacts
 
 _WORDS = r"\b(?P<article>[Aa] )?(?P<word>[Dd]ogs?)\b"
 

@@ -26,8 +26,14 @@ from canemo.config import (
 )
 from canemo.errors import ModelError
 from canemo.files import write_atomically
-from canemo.runs import COMPARISON_FILE, CONFIG_FILE, CONFOUNDS_FILE, METRICS_FILE, pin_engines
 from canemo.species import Species, get_species
+from canemo.study.runs import (
+    COMPARISON_FILE,
+    CONFIG_FILE,
+    CONFOUNDS_FILE,
+    METRICS_FILE,
+    pin_engines,
+)
 
 if TYPE_CHECKING:
     import pandas as pd

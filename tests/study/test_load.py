@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from canemo.errors import OutputExistsError, StudyError
-from canemo.study import Problem, check_study, load_study, propose_videos, write_videos_csv
+from canemo.study.check import check_study
+from canemo.study.load import Problem, load_study, propose_videos, write_videos_csv
 from clips import draw_number, write_clip, write_sound
 
 HEADER = "video_id,path,subject_id,label"

@@ -11,7 +11,7 @@ from canemo.errors import ModelError
 from canemo.report.comparison import write_comparison_report
 from canemo.report.explanation import write_page
 from canemo.report.html import write_report
-from canemo.run_record import (
+from canemo.study.run_record import (
     COMPARISON,
     EXPLANATION,
     RUN,

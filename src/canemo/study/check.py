@@ -1,0 +1,202 @@
+"""Every problem of a study, before any work."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from canemo.errors import VideoOpenError
+from canemo.files import sha256_file
+from canemo.formats.tables import (
+    VIDEOS_CSV,
+    Problem,
+    Row,
+    Table,
+    plain,
+)
+from canemo.study.load import SUBJECTS_CSV, Tables, find_path, is_there, part_s, read_tables
+from canemo.video.info import VideoInfo, probe_video
+
+_END_TOLERANCE_S = 0.5
+
+
+def check_study(root: Path | str) -> list[Problem]:
+    """Find everything that is wrong with a study: its tables, its files and its design.
+
+    Every video file is opened, and files of equal size are compared by content.
+
+    Returns
+    -------
+    list of Problem
+        In the order of the tables, an empty list if all is well. Never raises for something
+        that is wrong with the study.
+    """
+    root = Path(root).absolute()
+    tables = read_tables(root)
+    problems = list(tables.problems)
+    rows = [row for row in tables.videos if row.get("path")]
+    problems += _check_files(rows, root, tables.videos)
+    if not tables.videos.is_broken:
+        problems += _check_design(tables.videos.rows)
+    if tables.subjects is not None:
+        problems += _check_unused_subjects(tables)
+    return sorted(problems, key=lambda problem: (problem.file != VIDEOS_CSV, problem.row or 0))
+
+
+# -- files ----------------------------------------------------------------------------------------
+
+
+def _check_files(rows: Sequence[Row], root: Path, table: Table) -> list[Problem]:
+    rows_by_path: dict[Path, list[Row]] = defaultdict(list)
+    for row in rows:
+        rows_by_path[find_path(root, row.cells["path"])].append(row)
+    problems: list[Problem] = []
+    sound: dict[Path, list[Row]] = {}
+    for path, its_rows in rows_by_path.items():
+        try:
+            info = probe_video(path)
+        except VideoOpenError as exc:
+            problems += [_bad_file(row, path, exc) for row in its_rows]
+            continue
+        sound[path] = its_rows
+        problems += _check_parts(its_rows, info, table)
+    return [*problems, *_check_repeats(sound, table)]
+
+
+def _bad_file(row: Row, path: Path, exc: VideoOpenError) -> Problem:
+    reason, _, advice = str(exc).removeprefix(f"{path}: ").partition("; ")
+    if not is_there(path):
+        reason, advice = f"there is no file {str(path)!r}", _advise_path(path)
+    else:
+        reason = f"{row.cells['path']!r} {reason}"
+    return Problem("error", VIDEOS_CSV, row.number, "path", reason, advice)
+
+
+def _advise_path(path: Path) -> str:
+    try:
+        names = [other.name for other in path.parent.iterdir()]
+    except (OSError, ValueError):
+        names = []
+    by_plain_name = {name.casefold(): name for name in names}
+    close = difflib.get_close_matches(path.name.casefold(), by_plain_name, n=1, cutoff=0.8)
+    if close:
+        return f"did you mean {by_plain_name[close[0]]!r}?"
+    return "a path relative to the study folder"
+
+
+def _check_parts(rows: Sequence[Row], info: VideoInfo, table: Table) -> Iterator[Problem]:
+    if info.duration_s is None:
+        return
+    for row in rows:
+        start_s, end_s = part_s(row, table)
+        length = f"the video is {info.duration_s:.2f} s long"
+        if start_s is not None and start_s >= info.duration_s:
+            seen = f"{start_s:g} lies behind the end"
+            yield Problem("error", VIDEOS_CSV, row.number, "start_s", seen, length)
+        elif end_s is not None and end_s > info.duration_s + _END_TOLERANCE_S:
+            seen = f"{end_s:g} lies behind the end"
+            yield Problem("warning", VIDEOS_CSV, row.number, "end_s", seen, length)
+
+
+def _check_repeats(rows_by_path: Mapping[Path, list[Row]], table: Table) -> Iterator[Problem]:
+    wanted = "each moment once: take out a row, or give the rows start_s and end_s apart"
+    for rows in _group_by_content(rows_by_path):
+        rows.sort(key=lambda row: row.number)
+        for place, row in enumerate(rows):
+            part = part_s(row, table)
+            first = next((old for old in rows[:place] if _overlap(part_s(old, table), part)), None)
+            if first is not None:
+                seen = f"shows the same pictures as row {first.number}"
+                yield Problem("error", VIDEOS_CSV, row.number, "path", seen, wanted)
+
+
+def _group_by_content(rows_by_path: Mapping[Path, list[Row]]) -> list[list[Row]]:
+    paths_by_size: dict[int, list[Path]] = defaultdict(list)
+    for path in rows_by_path:
+        paths_by_size[path.stat().st_size].append(path)
+    groups: dict[object, list[Row]] = defaultdict(list)
+    for paths in paths_by_size.values():
+        for path in paths:
+            content = sha256_file(path) if len(paths) > 1 else path
+            groups[content] += rows_by_path[path]
+    return list(groups.values())
+
+
+def _overlap(
+    first: tuple[float | None, float | None], second: tuple[float | None, float | None]
+) -> bool:
+    latest_start = max(first[0] or 0.0, second[0] or 0.0)
+    earliest_end = min(math.inf if end is None else end for end in (first[1], second[1]))
+    return latest_start < earliest_end
+
+
+# -- design ---------------------------------------------------------------------------------------
+
+
+def _check_design(rows: Sequence[Row]) -> Iterator[Problem]:
+    pairs = [(row.get("subject_id"), row.get("label")) for row in rows]
+    subjects_of, labels_of = defaultdict(set), defaultdict(set)
+    for subject_id, label in pairs:
+        if subject_id and label:
+            subjects_of[label].add(subject_id)
+            labels_of[subject_id].add(label)
+    yield from _check_spellings(rows, "label")
+    yield from _check_spellings(rows, "subject_id")
+    if len(labels_of) == 1:
+        seen = f"all videos are of {next(iter(labels_of))!r}"
+        yield _design_problem("error", "subject_id", seen, "at least two subjects")
+    if len(subjects_of) == 1:
+        seen = f"all videos are labelled {next(iter(subjects_of))!r}"
+        yield _design_problem("error", "label", seen, "at least two labels")
+    yield from _check_balance(subjects_of, labels_of)
+
+
+def _check_balance(
+    subjects_of: Mapping[str, set[str]], labels_of: Mapping[str, set[str]]
+) -> Iterator[Problem]:
+    for label, subject_ids in subjects_of.items():
+        if len(subject_ids) < 2 and len(labels_of) > 1:
+            seen = f"{label!r} occurs with one subject only, {next(iter(subject_ids))!r}"
+            wanted = "two subjects or more, so that a subject can be left out"
+            yield _design_problem("error", "label", seen, wanted)
+    for subject_id, labels in labels_of.items():
+        if len(labels) < 2 and len(subjects_of) > 1:
+            seen = f"{subject_id!r} has videos of one label only, {next(iter(labels))!r}"
+            wanted = "videos of each label, else the label can be told from the subject"
+            yield _design_problem("warning", "subject_id", seen, wanted)
+
+
+def _check_spellings(rows: Sequence[Row], column: str) -> Iterator[Problem]:
+    first_rows: dict[str, Row] = {}
+    told: set[str] = set()
+    for row in rows:
+        value = row.get(column)
+        first = first_rows.setdefault(plain(value), row)
+        if value == first.get(column) or value in told:
+            continue
+        told.add(value)
+        seen = f"{value!r} looks like {first.cells[column]!r} in row {first.number}"
+        wanted = f"one spelling, if they are the same {column}"
+        yield Problem("warning", VIDEOS_CSV, row.number, column, seen, wanted)
+
+
+def _check_unused_subjects(tables: Tables) -> Iterator[Problem]:
+    used = {row.get("subject_id") for row in tables.videos}
+    if tables.videos.is_broken or tables.subjects is None:
+        return
+    for row in tables.subjects:
+        subject_id = row.get("subject_id")
+        if subject_id and subject_id not in used:
+            seen = f"{subject_id!r} has no video in {VIDEOS_CSV}"
+            wanted = "a video, or no row"
+            yield Problem("warning", SUBJECTS_CSV, row.number, "subject_id", seen, wanted)
+
+
+def _design_problem(
+    severity: Literal["error", "warning"], column: str, seen: str, wanted: str
+) -> Problem:
+    return Problem(severity, VIDEOS_CSV, None, column, seen, wanted)
