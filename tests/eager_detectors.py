@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torchvision.models.detection import MaskRCNN
 
-from canemo.detect.fcos import DetectorSettings, HeadDetector, build_network
-from canemo.detect.mask_rcnn import MaskRCNNDetector, MaskRCNNSettings
-from canemo.detect.mask_rcnn_start import build_from_start, find_start
+from canemo.faces.detect.head_fcos import DetectorSettings, HeadDetector, build_network
+from canemo.faces.detect.mask_rcnn import MaskRCNNDetector, MaskRCNNSettings
+from canemo.faces.training.start import build_from_start, find_start
 from canemo.records import Image
 from lib.head import load_imagenet_backbone
 

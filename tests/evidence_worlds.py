@@ -12,10 +12,10 @@ import pandas as pd
 
 from canemo.assessment import evaluate_evidence
 from canemo.config import Config, format_config, load_config
-from canemo.detect.whole_frame import WholeFrameDetector
 from canemo.discriminant_learner import DiscriminantLearner
 from canemo.evaluate import Evaluation
 from canemo.evidence import SPLIT_FILE, Evidence, list_representations, write_evidence
+from canemo.faces.detect.whole_frame import WholeFrameDetector
 from canemo.files import write_table
 from canemo.fold_files import write_folds
 from canemo.learning import Learner, Material

@@ -14,7 +14,7 @@ from canemo.audit import (
     measure_identity,
 )
 from canemo.config import EvaluateConfig
-from canemo.frame_choice import choose_frames
+from canemo.faces.frame_choice import choose_frames
 from canemo.metadata import score_metadata
 from canemo.run_metrics import find_penalty
 from evidence_worlds import (

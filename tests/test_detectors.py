@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from canemo import detectors
-from canemo.detect.mask_rcnn_records import MaskRCNNTraining
 from canemo.errors import AnnotationError, ConfigError, OutputExistsError
+from canemo.faces.training.records import MaskRCNNTraining
 from canemo.formats.boxes.coco import load_coco
 from painted import PaintedFaceDetector, write_painted_study
 

@@ -13,7 +13,7 @@ from canemo.explain.regions import (
     draw_bands,
     draw_regions,
 )
-from canemo.landmark_tables import LandmarkTable
+from canemo.faces.landmarks.tables import LandmarkTable
 from canemo.species import DOG
 
 CROP_XYXY = (100.0, 50.0, 180.0, 90.0)  # 80 x 40 pixels of the frame

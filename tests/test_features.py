@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from canemo.config import CropConfig, DetectConfig
-from canemo.crop_images import encode_jpeg
-from canemo.crops import extract_crops, write_derived
 from canemo.errors import ConfigError
+from canemo.faces.crop_file import write_derived
+from canemo.faces.crop_images import encode_jpeg
+from canemo.faces.crops import extract_crops
 from canemo.feature_files import (
     FEATURES_VERSION,
     extract_features,

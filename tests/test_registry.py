@@ -10,9 +10,9 @@ from PIL import Image as PilImage
 
 import canemo
 from canemo.config import load_config
-from canemo.detect.annotations.importing import import_annotations
-from canemo.detect.registry import ALL_DETECTORS, load_detector
 from canemo.errors import AnnotationError, ConfigError
+from canemo.faces.annotations.importing import import_annotations
+from canemo.faces.detect.registry import ALL_DETECTORS, load_detector
 from canemo.formats.boxes.coco import load_coco
 from canemo.formats.boxes.kinds import ALL_FORMATS, guess_kind
 from canemo.networks.backbone_specs import ALL_BACKBONES, BACKBONES, find_backbone

@@ -10,9 +10,9 @@ import PIL.ImageDraw
 import pytest
 import torch
 
-from canemo.detect.boxes import compute_iou
-from canemo.detect.fcos import DetectorSettings, HeadDetector
 from canemo.errors import AnnotationError
+from canemo.faces.boxes import compute_iou
+from canemo.faces.detect.head_fcos import DetectorSettings, HeadDetector
 from canemo.formats.boxes.coco import AnnotatedImage
 from canemo.records import Image
 from lib.head import (

@@ -12,9 +12,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from canemo.detect.fcos import build_network, load_imagenet_backbone
-from canemo.detect.landmarks import LandmarkModel, LandmarkSettings, average_places
 from canemo.errors import AnnotationError
+from canemo.faces.detect.head_fcos import build_network, load_imagenet_backbone
+from canemo.faces.landmarks.model import LandmarkModel, LandmarkSettings, average_places
 from canemo.species import DOG
 from lib.head import is_held_out
 from lib.landmark_augment import CropPlan, cut_crops, plan_plain

@@ -4,7 +4,7 @@ import torch
 
 from canemo.augment import augment_crop
 from canemo.config import AugmentConfig, CropConfig, DetectConfig, GradientConfig
-from canemo.crops import extract_crops
+from canemo.faces.crops import extract_crops
 from canemo.feature_files import extract_features, load_features
 from canemo.features import pool
 from canemo.networks.backbones import INPUT_SIDE_PX, Embedding, load_backbone

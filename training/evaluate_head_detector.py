@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from canemo.detect.evaluate import (
+from canemo.faces.detect.head_fcos import HeadDetector, load_head_detector
+from canemo.faces.training.evaluate import (
     DetectionMetrics,
     compute_detection_metrics,
     evaluate_on_images,
 )
-from canemo.detect.fcos import HeadDetector, load_head_detector
 from canemo.formats.boxes.coco import AnnotatedImage, load_coco
 from canemo.records import Box
 from lib.head import TrainingImage, is_held_out, load_training_image

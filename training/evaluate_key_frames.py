@@ -22,10 +22,10 @@ import numpy as np
 import pandas as pd
 
 from canemo.config import CropConfig, DetectConfig
-from canemo.crops import extract_crops
-from canemo.detect.boxes import compute_iou
-from canemo.detect.protocol import Detector
-from canemo.detect.registry import load_detector
+from canemo.faces.boxes import compute_iou
+from canemo.faces.crops import extract_crops
+from canemo.faces.detect.protocol import Detector
+from canemo.faces.detect.registry import load_detector
 from canemo.records import Face, Image, Video
 from canemo.video.times import Sampling
 

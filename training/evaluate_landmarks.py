@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from canemo.detect.boxes import compute_iou
-from canemo.detect.fcos import HeadDetector, load_head_detector
-from canemo.detect.landmarks import NEAR, LandmarkModel, load_landmark_model
+from canemo.faces.boxes import compute_iou
+from canemo.faces.detect.head_fcos import HeadDetector, load_head_detector
+from canemo.faces.landmarks.model import NEAR, LandmarkModel, load_landmark_model
 from canemo.formats.boxes.shapes import measure_area
 from canemo.records import Image
 from canemo.species import DOG

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from torchvision.models.detection import FCOS
 
-from canemo.detect.fcos import DetectorSettings, save_network
+from canemo.faces.detect.head_fcos import DetectorSettings, save_network
 from canemo.formats.boxes.coco import AnnotatedImage, load_coco
 from lib.head import (
     TrainingConfig,

@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torchvision.models.detection import FCOS
 
-from canemo.detect.fcos import build_network, load_imagenet_backbone, load_network
-from canemo.detect.landmarks import LandmarkNetwork, LandmarkSettings, save_landmark_network
+from canemo.faces.detect.head_fcos import build_network, load_imagenet_backbone, load_network
+from canemo.faces.landmarks.model import LandmarkNetwork, LandmarkSettings, save_landmark_network
 from lib.landmark_errors import compute_distances, compute_landmark_metrics
 from lib.landmark_faces import (
     FaceTensors,

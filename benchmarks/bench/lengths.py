@@ -13,9 +13,9 @@ from pathlib import Path
 from bench.clips import as_study, choose_clips, loop_clip
 from bench.measurement import Measurement, load_or_draw, measure_peak_mib
 from canemo.config import load_config
-from canemo.detect.registry import load_detector
 from canemo.errors import CanemoError
 from canemo.extraction import Extraction
+from canemo.faces.detect.registry import load_detector
 from canemo.feature_files import load_pooled
 from canemo.parallel import Progress, silent
 from canemo.study_features import Cost, crop_and_embed

@@ -14,11 +14,11 @@ import pandas as pd
 from bench.measurement import Measurement, load_or_draw, measure_peak_mib
 from canemo.audit import audit_evidence
 from canemo.config import SWEEP_POOLINGS, Config, load_config
-from canemo.crops import CropFile
 from canemo.discriminant_learner import DiscriminantLearner
 from canemo.errors import ConfigError
 from canemo.evaluate import evaluate_learner
 from canemo.evidence import Evidence
+from canemo.faces.crop_file import CropFile
 from canemo.gradient import choose_learning_rate
 from canemo.learners import GradientLearner
 from canemo.learning import Material

@@ -13,13 +13,13 @@ from bench.clips import as_study, choose_clips
 from bench.measurement import Measurement, load_or_draw, measure_peak_mib
 from bench.paper_stack import time_paper_stack
 from canemo.config import Config, load_config
-from canemo.detect.registry import load_detector
 from canemo.explain.eigencam import compute_eigencam
 from canemo.extraction import Extraction
+from canemo.faces.detect.registry import load_detector
+from canemo.faces.study_crops import StudyCrops
 from canemo.networks.backbones import Backbone
 from canemo.parallel import Progress, silent
 from canemo.records import Fate, Image, Study
-from canemo.study_crops import StudyCrops
 from canemo.study_features import Cost, crop_and_embed, read_crops
 from canemo.video.reader import VideoReader
 from canemo.video.times import Sampling

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from canemo.comparing import compare_models
     from canemo.concepts.study_concepts import concepts_study
     from canemo.config import Config, load_config
-    from canemo.detect.registry import load_detector
     from canemo.detectors import (
         evaluate_detectors,
         import_faces,
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     )
     from canemo.errors import CanemoError
     from canemo.explaining import explain_models
+    from canemo.faces.detect.registry import load_detector
     from canemo.networks.backbones import load_backbone
     from canemo.pipeline import (
         crop_study,
@@ -68,7 +68,7 @@ _HOMES = {
     "iter_frames": "video.reader",
     "load_backbone": "networks.backbones",
     "load_config": "config",
-    "load_detector": "detect.registry",
+    "load_detector": "faces.detect.registry",
     "load_model": "predict",
     "load_study": "study.load",
     "pick_study_frames": "detectors",

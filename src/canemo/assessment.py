@@ -10,6 +10,7 @@ import pandas as pd
 from canemo.config import Config
 from canemo.evaluate import Evaluation, evaluate_learner
 from canemo.evidence import Evidence, list_representations, make_materials
+from canemo.faces.study_crops import StudyCrops
 from canemo.feature_files import load_poolings
 from canemo.learners import make_learner
 from canemo.learning import Learner, Material
@@ -24,7 +25,6 @@ from canemo.run_metrics import (
 )
 from canemo.splits import Split
 from canemo.study.run_record import RunMetrics
-from canemo.study_crops import StudyCrops
 from canemo.study_features import Cost, Sources, crop_and_embed
 from canemo.video.info import probe_video
 from canemo.views import StudyViews

@@ -10,6 +10,7 @@ from canemo.config import Config, load_config
 from canemo.confounds import run_confounds
 from canemo.errors import ModelError
 from canemo.evidence import Evidence, read_evidence
+from canemo.faces.study_crops import StudyCrops
 from canemo.metadata import score_metadata
 from canemo.parallel import Progress, silent
 from canemo.plan import Plan, prepare, prepare_again
@@ -17,7 +18,6 @@ from canemo.report.html import write_report
 from canemo.run_metrics import find_discriminant, find_penalty
 from canemo.study.run_record import Audit, Confounds, RunRecord, read_run
 from canemo.study.runs import CONFOUNDS_FILE, INPUTS_FILE, METRICS_FILE, describe_inputs
-from canemo.study_crops import StudyCrops
 from canemo.study_features import crop_videos
 
 

@@ -25,8 +25,9 @@ from canemo.comparison import (
     tabulate_models,
 )
 from canemo.config import Config, load_config
-from canemo.examples import captioned, choose_examples
 from canemo.explain.eigencam import CAM_SCALE, map_crops
+from canemo.faces.examples import captioned, choose_examples
+from canemo.faces.study_crops import StudyCrops
 from canemo.files import write_table
 from canemo.networks.backbones import Backbone
 from canemo.parallel import Progress, silent
@@ -44,7 +45,6 @@ from canemo.run_metrics import (
 from canemo.splits import save_split
 from canemo.study.run_record import ComparisonRecord
 from canemo.study.runs import COMPARISON_FILE, find_run, new_run
-from canemo.study_crops import StudyCrops
 from canemo.study_features import Cost, Embedded, crop_and_embed
 
 CAMS_PER_LABEL, CROPS_PER_LABEL = 2, 12

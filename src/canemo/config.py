@@ -87,13 +87,13 @@ class DetectConfig(_Section):
 
     `detector` is ``auto`` (the one that ships with canemo for the species), a name (`dog_head`),
     the path of trained weights or of the study's ``faces.json``, whose boxes then stand in for a
-    detector (see `canemo.detect.drawn_boxes`), or `whole_frame`, which takes each frame as it is.
-    `engine` is what runs it (``torch``, ``openvino``, or ``auto`` for the faster one here);
+    detector (see `canemo.faces.detect.drawn_boxes`), or `whole_frame`, which takes each frame as it
+    is. `engine` is what runs it (``torch``, ``openvino``, or ``auto`` for the faster one here);
     `score_threshold` None means the detector's own; gaps up to `max_gap_s` [s] between two
     detections are bridged; faces whose shorter side is under `min_side_px` [pixels] are too small.
     `follow` False links nothing: each frame gives the face with the best score, by itself, as in
     the 2022 paper. The detector looks at a sampled frame at least every `key_every_s` [s], and at
-    those in between where faces move or the picture changes (see `canemo.detect.key_frames`); 0, or
+    those in between where faces move or the picture changes (see `canemo.faces.key_frames`); 0, or
     `follow` False: at all of them.
     """
 

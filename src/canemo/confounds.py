@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from canemo.crops import CropFile
 from canemo.errors import SplitError
 from canemo.evaluate import summarise_scores
 from canemo.evidence import Evidence
+from canemo.faces.crop_file import CropFile
+from canemo.faces.frame_choice import choose_frames
+from canemo.faces.study_crops import StudyCrops
+from canemo.faces.variants import OF_FRAMES, list_variants, make_variants
 from canemo.feature_files import load_pooled
-from canemo.frame_choice import choose_frames
 from canemo.learning import Material
 from canemo.metadata import (
     GEOMETRY,
@@ -30,9 +32,7 @@ from canemo.metrics import Predictions
 from canemo.parallel import Progress
 from canemo.plan import Plan
 from canemo.stats import LEVEL, adjust_holm, compare_pair
-from canemo.study_crops import StudyCrops
 from canemo.study_features import embed_crops
-from canemo.variants import OF_FRAMES, list_variants, make_variants
 from canemo.video.times import Sampling
 
 TITLES = {

@@ -9,23 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from canemo.config import load_config
-from canemo.detect.annotations.importing import (
+from canemo.errors import ConfigError
+from canemo.faces.annotations.importing import (
     FACES_JSON,
     FRAMES_DIR,
     ImportResult,
     import_annotations,
 )
-from canemo.detect.annotations.subjects import find_subjects
-from canemo.detect.evaluate import evaluate_detector as measure_detector
-from canemo.detect.mask_rcnn_records import MaskRCNNTraining, TrainingRecord
-from canemo.detect.mask_rcnn_start import find_start
-from canemo.detect.mask_rcnn_training import train_mask_rcnn
-from canemo.detect.registry import load_detector
-from canemo.errors import ConfigError
+from canemo.faces.annotations.picking import PickedFrame, pick_frames, write_picked
+from canemo.faces.annotations.subjects import find_subjects
+from canemo.faces.detect.registry import load_detector
+from canemo.faces.training.evaluate import evaluate_detector as measure_detector
+from canemo.faces.training.mask_rcnn import train_mask_rcnn
+from canemo.faces.training.records import MaskRCNNTraining, TrainingRecord
+from canemo.faces.training.start import find_start
 from canemo.formats.boxes.coco import AnnotatedImage, load_coco
 from canemo.networks.backbones import load_backbone
 from canemo.parallel import Progress, silent
-from canemo.picking import PickedFrame, pick_frames, write_picked
 from canemo.records import Study
 from canemo.study.load import load_study
 from canemo.video.times import Sampling
@@ -112,7 +112,7 @@ def import_faces(
     study_dir
         The study; where it has a videos.csv, labelled videos are found by its names and files.
     kind, images_dir, frame_rate, step, skip_invalid, force
-        As for `canemo.detect.annotations.importing.import_annotations`.
+        As for `canemo.faces.annotations.importing.import_annotations`.
 
     Raises
     ------

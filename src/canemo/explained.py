@@ -12,16 +12,16 @@ import numpy as np
 import pandas as pd
 
 from canemo.config import Config
-from canemo.detect.landmarks import load_landmark_model
 from canemo.errors import ConfigError, NoFacesError, StudyError
 from canemo.evidence import Evidence, read_evidence
 from canemo.explain.decision import Decision
 from canemo.explain.face_finder import FaceFinder, RegionSource
 from canemo.explain.fold_probes import fit_shuffled, list_unseen, require_probe
+from canemo.faces.frame_choice import choose_frames
+from canemo.faces.landmarks.model import load_landmark_model
+from canemo.faces.landmarks.tables import load_landmarks
 from canemo.fold_files import read_folds
-from canemo.frame_choice import choose_frames
 from canemo.gallery import open_gallery
-from canemo.landmark_tables import load_landmarks
 from canemo.model import read_model
 from canemo.networks.backbones import Backbone
 from canemo.parallel import Progress

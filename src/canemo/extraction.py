@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from canemo.config import Config
-from canemo.crops import CropFile, extract_crops, find_crops
-from canemo.detect.protocol import Detector
+from canemo.faces.crop_file import CropFile
+from canemo.faces.crops import extract_crops, find_crops
+from canemo.faces.detect.protocol import Detector
 from canemo.feature_files import FeatureFile, extract_features, locate_features
 from canemo.networks.backbones import Backbone
 from canemo.records import Video

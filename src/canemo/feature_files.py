@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from canemo.crops import CropFile
+from canemo.faces.crop_file import CropFile
 from canemo.features import (
     GRID_SIDE,
     LAYERS,

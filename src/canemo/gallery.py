@@ -12,10 +12,10 @@ import pandas as pd
 from PIL import Image as PilImage
 from PIL import ImageOps, UnidentifiedImageError
 
-from canemo.crop_images import shrink
-from canemo.crops import CropFile
 from canemo.errors import NoFacesError, StudyError, VideoOpenError
-from canemo.frame_choice import spread_evenly
+from canemo.faces.crop_file import CropFile
+from canemo.faces.crop_images import shrink
+from canemo.faces.frame_choice import spread_evenly
 from canemo.parallel import Progress
 from canemo.predict import Model, name_videos
 from canemo.records import Fate, Image, Video

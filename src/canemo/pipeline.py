@@ -15,12 +15,13 @@ from canemo import environment
 from canemo.assessment import Work, assess
 from canemo.config import Config, load_config
 from canemo.conformal import fit_conformal
-from canemo.detect.fcos import load_head_detector
-from canemo.detect.registry import ALL_DETECTORS, SHIPPED, load_detector
 from canemo.errors import CanemoError
 from canemo.evidence import settle, write_evidence
-from canemo.examples import captioned, choose_examples
 from canemo.extraction import Extraction
+from canemo.faces.detect.head_fcos import load_head_detector
+from canemo.faces.detect.registry import ALL_DETECTORS, SHIPPED, load_detector
+from canemo.faces.examples import captioned, choose_examples
+from canemo.faces.study_crops import StudyCrops
 from canemo.feature_files import load_features
 from canemo.features import Features
 from canemo.files import write_table
@@ -50,7 +51,6 @@ from canemo.splits import save_split
 from canemo.study.load import load_study
 from canemo.study.run_record import RunMetrics
 from canemo.study.runs import METRICS_FILE, find_run, new_run, pin_engines, write_hashes
-from canemo.study_crops import StudyCrops
 from canemo.study_features import (
     Cost,
     crop_and_embed,

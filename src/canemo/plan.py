@@ -9,10 +9,10 @@ from pathlib import Path
 
 from canemo.comparison import Entrant
 from canemo.config import Config
-from canemo.detect.protocol import Detector
 from canemo.errors import ConfigError, MissingExtraError, SplitError, StudyError, WeightsError
 from canemo.evidence import Evidence, list_representations
 from canemo.extraction import Extraction
+from canemo.faces.detect.protocol import Detector
 from canemo.features import LAYERS, require_pooling
 from canemo.gradient import require_loss
 from canemo.learners import require_choice

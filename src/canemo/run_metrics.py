@@ -11,7 +11,6 @@ from canemo.audit import audit_evidence
 from canemo.calibration import compute_calibration
 from canemo.config import Config, ProbeConfig, find_departures
 from canemo.conformal import evaluate_conformal
-from canemo.detect.protocol import Detector
 from canemo.discriminant_learner import DiscriminantLearner
 from canemo.evaluate import (
     Evaluation,
@@ -20,6 +19,7 @@ from canemo.evaluate import (
     summarise_subjects,
 )
 from canemo.evidence import Evidence
+from canemo.faces.detect.protocol import Detector
 from canemo.gradient import choose_learning_rate
 from canemo.learning import Learner, Material
 from canemo.metadata import score_metadata

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from canemo.assessment import Work
 from canemo.errors import ConfigError
-from canemo.examples import ExampleCrop, captioned, choose_examples
 from canemo.explain.decision import Decision
 from canemo.explain.eigencam import CAM_SCALE, map_crops
 from canemo.explain.methods import METHODS, choose_method, map_decisions
+from canemo.faces.examples import ExampleCrop, captioned, choose_examples
 from canemo.learning import Fitted
 from canemo.networks.backbones import Backbone
 from canemo.parallel import Progress

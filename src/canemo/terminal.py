@@ -40,7 +40,7 @@ def start_logging(level: int, *, progress: bool) -> None:
 def log_epochs() -> None:
     """Let trainings of detectors say how each epoch went, unless nothing is to be said at all."""
     if not _quiet:
-        logging.getLogger("canemo.detect").setLevel(logging.INFO)
+        logging.getLogger("canemo.faces").setLevel(logging.INFO)
 
 
 @contextmanager

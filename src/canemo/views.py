@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from canemo.augment import augment_crop
 from canemo.config import AugmentConfig, GradientConfig
-from canemo.crops import CropFile, iter_batches
+from canemo.faces.crop_file import CropFile, iter_batches
 from canemo.feature_files import to_array, to_column
 from canemo.features import compute_features, pool
 from canemo.files import hash_values, replacing

@@ -9,8 +9,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from canemo.detect.annotations.importing import ImportResult, import_annotations
 from canemo.errors import AnnotationError, ConfigError, OutputExistsError
+from canemo.faces.annotations.importing import ImportResult, import_annotations
 from canemo.formats.boxes.coco import AnnotatedImage, load_coco
 from canemo.formats.boxes.kinds import guess_kind
 from canemo.formats.boxes.shapes import (

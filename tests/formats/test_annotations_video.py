@@ -9,10 +9,10 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from canemo.detect.annotations.cutting import match_video
-from canemo.detect.annotations.importing import ImportResult, import_annotations
-from canemo.detect.annotations.tracks import find_nearest
 from canemo.errors import AnnotationError
+from canemo.faces.annotations.cutting import match_video
+from canemo.faces.annotations.importing import ImportResult, import_annotations
+from canemo.faces.annotations.key_boxes import find_nearest
 from canemo.formats.boxes.coco import AnnotatedImage, load_coco
 from clips import read_number, write_clip
 

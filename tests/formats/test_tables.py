@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from canemo.detect.annotations.frames_table import FrameTables
+from canemo.faces.annotations.frames_table import FrameTables
+from canemo.faces.landmarks.tables import load_landmarks
 from canemo.formats.boxes.via import read_via
 from canemo.formats.events.reading import read_events
 from canemo.formats.problems import Problems
 from canemo.formats.tables import DelimitedTextError, read_table, read_text
-from canemo.landmark_tables import load_landmarks
 from canemo.records import Study, Video
 from canemo.study.load import load_study
 

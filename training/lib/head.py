@@ -21,15 +21,15 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchvision.models.detection import FCOS
 
-from canemo.detect.annotated_images import open_annotated
-from canemo.detect.fcos import (
+from canemo.errors import AnnotationError
+from canemo.faces.annotations.annotated_images import open_annotated
+from canemo.faces.detect.head_fcos import (
     GREY,
     build_network,
     load_imagenet_backbone,
     normalise_pixels,
     run_network,
 )
-from canemo.errors import AnnotationError
 from canemo.formats.boxes.coco import AnnotatedImage
 from canemo.formats.boxes.shapes import measure_area
 from canemo.records import Image

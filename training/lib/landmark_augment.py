@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from canemo.detect.fcos import GREY
-from canemo.detect.landmarks import cell_centres
+from canemo.faces.detect.head_fcos import GREY
+from canemo.faces.landmarks.model import cell_centres
 from canemo.species import DOG
 from lib.landmark_faces import FaceTensors
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from canemo.config import CropConfig
-from canemo.crop_images import cut_box
-from canemo.detect.annotated_images import open_annotated
 from canemo.errors import AnnotationError
+from canemo.faces.annotations.annotated_images import open_annotated
+from canemo.faces.crop_images import cut_box
 from canemo.formats.boxes.coco import AnnotatedImage, load_coco
 from canemo.formats.boxes.shapes import clip_box, measure_area
 from canemo.records import Box, Image

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection import FCOS
 
-from canemo.detect.fcos import normalise_pixels
-from canemo.detect.landmarks import LandmarkNetwork, LandmarkSettings, cell_centres
+from canemo.faces.detect.head_fcos import normalise_pixels
+from canemo.faces.landmarks.model import LandmarkNetwork, LandmarkSettings, cell_centres
 from canemo.species import DOG
 from lib.landmark_augment import (
     cut_crops,
@@ -76,7 +76,7 @@ def train_landmarks(
         How to train, and what.
     start
         A head detector whose backbone the network starts from: one filled by
-        `canemo.detect.fcos.load_imagenet_backbone`, or a trained one. It is not changed.
+        `canemo.faces.detect.head_fcos.load_imagenet_backbone`, or a trained one. It is not changed.
     after
         Called every `report_every` steps and at the end with the number of steps taken and the
         averaged network.

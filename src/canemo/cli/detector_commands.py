@@ -72,7 +72,7 @@ def train_detector(
 ) -> None:
     """Train a Mask R-CNN on annotated frames of your own, tested on subjects kept aside."""
     from canemo import terminal
-    from canemo.detect.mask_rcnn_records import MaskRCNNTraining
+    from canemo.faces.training.records import MaskRCNNTraining
     from canemo.report.detector_tables import format_training
 
     terminal.log_epochs()

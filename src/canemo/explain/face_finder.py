@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from canemo.detect.landmarks import LandmarkModel
 from canemo.errors import StudyError
 from canemo.explain.regions import (
     BANDS,
@@ -24,7 +23,8 @@ from canemo.explain.regions import (
     place_points,
     shows_face,
 )
-from canemo.landmark_tables import LandmarkTable
+from canemo.faces.landmarks.model import LandmarkModel
+from canemo.faces.landmarks.tables import LandmarkTable
 from canemo.records import Image
 from canemo.species import Species
 

@@ -111,7 +111,7 @@ def choose_weights(weights: Path | None, *, shipped: str) -> Iterator[Path]:
     if weights is not None:
         yield weights
         return
-    with resources.as_file(resources.files("canemo.detect") / "weights" / shipped) as path:
+    with resources.as_file(resources.files("canemo.faces") / "weights" / shipped) as path:
         yield path
 
 

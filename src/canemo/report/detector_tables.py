@@ -15,7 +15,7 @@ from canemo.report.tables import (
 )
 
 if TYPE_CHECKING:
-    from canemo.detect.mask_rcnn_records import TrainingRecord
+    from canemo.faces.training.records import TrainingRecord
 
 _MIXED = Format(lambda value: f"{value:.3f}" if isinstance(value, float) else str(value), "General")
 

@@ -1,0 +1,1 @@
+"""Train and measure detectors on a study's own frames."""
