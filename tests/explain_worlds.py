@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from canemo.explain.decision import Decision
-from canemo.features import Features, compute_features, make_features, pool
+from canemo.features.embed import Features, compute_features, make_features
+from canemo.features.poolings import pool
 from canemo.networks.backbones import (
     INPUT_SIDE_PX,
     Backbone,

@@ -14,7 +14,7 @@ from canemo.config import format_config
 from canemo.curves import CURVE_COLUMNS
 from canemo.errors import CanemoError, ModelError, OutputExistsError
 from canemo.evaluate import Evaluation
-from canemo.feature_files import to_column
+from canemo.features.store import to_column
 from canemo.files import write_table
 from canemo.run_metrics import compute_metrics, stand_in_for
 from canemo.study.runs import write_hashes

@@ -81,13 +81,13 @@ def compared(study, weights):
         cut_off_from_the_hub(patch)
         detector, cropped = PaintedFaceDetector(), []
         put_in_place(patch, detector)
-        extract = canemo.extraction.extract_crops
+        extract = canemo.features.extraction.extract_crops
 
         def counted(video, *args, **kwargs):
             cropped.append(video.video_id)
             return extract(video, *args, **kwargs)
 
-        patch.setattr("canemo.extraction.extract_crops", counted)
+        patch.setattr("canemo.features.extraction.extract_crops", counted)
         config = configure(study, weights, methods=("gradient",))
         result = compare_models(study, config=config, name="three")
     return result, detector, cropped

@@ -8,7 +8,7 @@ import pytest
 import canemo
 from canemo.cli import app, detector_app
 from canemo.config import PRESETS, Config
-from canemo.features import POOLINGS
+from canemo.features.poolings import POOLINGS
 from canemo.networks.backbone_specs import BACKBONES
 from canemo.records import Fate
 

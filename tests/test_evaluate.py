@@ -10,7 +10,7 @@ from canemo.evaluate import (
     summarise_level,
     summarise_subjects,
 )
-from canemo.features import pool
+from canemo.features.poolings import pool
 from canemo.learners import LogisticLearner
 from canemo.learning import Material
 from canemo.predictions import select_level, tabulate_predictions

@@ -10,7 +10,7 @@ from scipy.special import logit
 from canemo.errors import ConfigError
 from canemo.explain.contribution import is_exact, map_contributions
 from canemo.explain.decision import Decision
-from canemo.features import pool
+from canemo.features.poolings import pool
 from canemo.networks.backbones import load_backbone
 from canemo.probe import fit_probe
 from explain_worlds import (

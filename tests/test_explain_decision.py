@@ -11,7 +11,8 @@ from scipy.special import logit
 
 from canemo.errors import ConfigError, ModelError
 from canemo.explain.decision import Decision, draw_directions, require_grid, spread
-from canemo.features import POOLINGS, make_features, pool
+from canemo.features.embed import make_features
+from canemo.features.poolings import POOLINGS, pool
 from canemo.probe import Probe
 from explain_worlds import CNN, LABELS, VIT, decide, draw_crops, load_small
 

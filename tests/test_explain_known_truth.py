@@ -11,7 +11,8 @@ from canemo.explain.decision import Decision
 from canemo.explain.gaps import split_gap
 from canemo.explain.methods import METHODS, map_decisions
 from canemo.explain.regions import draw_bands, measure_cells
-from canemo.features import make_features, pool
+from canemo.features.embed import make_features
+from canemo.features.poolings import pool
 from canemo.networks.backbones import load_backbone
 from canemo.probe import fit_probe
 from canemo.species import DOG

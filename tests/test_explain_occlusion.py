@@ -12,7 +12,7 @@ from canemo.explain.occlusion import (
     measure_logits,
     measure_losses,
 )
-from canemo.features import pool
+from canemo.features.poolings import pool
 from explain_worlds import (
     CNN,
     LABELS,

@@ -9,7 +9,7 @@ from canemo.config import GradientConfig, ProbeConfig, SequenceConfig, load_conf
 from canemo.curves import average_curves
 from canemo.discriminant_learner import DiscriminantLearner
 from canemo.evaluate import evaluate_learner
-from canemo.features import pool
+from canemo.features.poolings import pool
 from canemo.learners import GradientLearner, LogisticLearner, SequenceLearner, make_learner
 from canemo.learning import Fitted, Material
 from canemo.probe import Probe

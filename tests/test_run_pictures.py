@@ -7,7 +7,7 @@ from canemo import run_pictures
 from canemo.config import load_config
 from canemo.explain.decision import Decision
 from canemo.explain.methods import METHODS, map_decisions
-from canemo.extraction import Extraction
+from canemo.features.extraction import Extraction
 from canemo.learning import Fitted, Material
 from canemo.model import read_model
 from canemo.networks.backbones import load_backbone

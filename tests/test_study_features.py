@@ -12,8 +12,8 @@ import torch
 from canemo import study_features
 from canemo.config import load_config
 from canemo.errors import ConfigError
-from canemo.extraction import Extraction
-from canemo.feature_files import load_features
+from canemo.features.extraction import Extraction
+from canemo.features.store import load_features
 from canemo.networks.backbones import Embedding, load_backbone
 from canemo.parallel import silent
 from canemo.study.load import load_study

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from canemo.config import ProbeConfig
 from canemo.discriminant_learner import DiscriminantLearner
 from canemo.faces.frame_choice import choose_frames
-from canemo.features import Features, pool
+from canemo.features.embed import Features
+from canemo.features.poolings import pool
 from canemo.learning import Material
 from canemo.splits import Split, make_split
 

@@ -14,9 +14,9 @@ from bench.clips import as_study, choose_clips, loop_clip
 from bench.measurement import Measurement, load_or_draw, measure_peak_mib
 from canemo.config import load_config
 from canemo.errors import CanemoError
-from canemo.extraction import Extraction
 from canemo.faces.detect.registry import load_detector
-from canemo.feature_files import load_pooled
+from canemo.features.extraction import Extraction
+from canemo.features.store import load_pooled
 from canemo.parallel import Progress, silent
 from canemo.study_features import Cost, crop_and_embed
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from bench.measurement import load_or_draw, time_best
 from canemo.config import Config, load_config
 from canemo.errors import CanemoError, ConfigError
-from canemo.extraction import Extraction
+from canemo.features.extraction import Extraction
 from canemo.networks.backbones import Backbone
 from canemo.networks.engines.choice import build_engine
 from canemo.networks.engines.gates import GATES, compute_cosines, refuse_precision

@@ -19,6 +19,7 @@ from canemo.errors import ConfigError
 from canemo.evaluate import evaluate_learner
 from canemo.evidence import Evidence
 from canemo.faces.crop_file import CropFile
+from canemo.features.views import StudyViews, write_views
 from canemo.gradient import choose_learning_rate
 from canemo.learners import GradientLearner
 from canemo.learning import Material
@@ -27,7 +28,6 @@ from canemo.parallel import Progress, silent
 from canemo.permutation import compare_labellings
 from canemo.records import Study, Video
 from canemo.splits import Split, make_split
-from canemo.views import StudyViews, write_views
 
 REFERENCE_SUBJECTS, REFERENCE_CLIPS, REFERENCE_CROPS = 29, 248, 19_392
 """The data of Boneh-Shitrit et al. (2022), section 2: 12,569 + 6,823 frames."""

@@ -11,9 +11,9 @@ from pathlib import Path
 from bench.clips import as_study, choose_clips, copy_clip
 from bench.measurement import Measurement, load_or_draw, measure_peak_mib
 from canemo.config import Config, load_config
-from canemo.extraction import Extraction
 from canemo.faces.detect.registry import load_detector
-from canemo.feature_files import load_pooled
+from canemo.features.extraction import Extraction
+from canemo.features.store import load_pooled
 from canemo.parallel import Progress, silent
 from canemo.records import Fate
 from canemo.study_features import Cost, crop_and_embed

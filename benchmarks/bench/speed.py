@@ -14,9 +14,9 @@ from bench.measurement import Measurement, load_or_draw, measure_peak_mib
 from bench.paper_stack import time_paper_stack
 from canemo.config import Config, load_config
 from canemo.explain.eigencam import compute_eigencam
-from canemo.extraction import Extraction
 from canemo.faces.detect.registry import load_detector
 from canemo.faces.study_crops import StudyCrops
+from canemo.features.extraction import Extraction
 from canemo.networks.backbones import Backbone
 from canemo.parallel import Progress, silent
 from canemo.records import Fate, Image, Study

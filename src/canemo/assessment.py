@@ -11,7 +11,8 @@ from canemo.config import Config
 from canemo.evaluate import Evaluation, evaluate_learner
 from canemo.evidence import Evidence, list_representations, make_materials
 from canemo.faces.study_crops import StudyCrops
-from canemo.feature_files import load_poolings
+from canemo.features.store import load_poolings
+from canemo.features.views import StudyViews
 from canemo.learners import make_learner
 from canemo.learning import Learner, Material
 from canemo.networks.backbones import Backbone
@@ -27,7 +28,6 @@ from canemo.splits import Split
 from canemo.study.run_record import RunMetrics
 from canemo.study_features import Cost, Sources, crop_and_embed
 from canemo.video.info import probe_video
-from canemo.views import StudyViews
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from canemo.faces.crop_file import CropFile
 from canemo.faces.frame_choice import choose_frames
 from canemo.faces.study_crops import StudyCrops
 from canemo.faces.variants import OF_FRAMES, list_variants, make_variants
-from canemo.feature_files import load_pooled
+from canemo.features.store import load_pooled
 from canemo.learning import Material
 from canemo.metadata import (
     GEOMETRY,

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from canemo.config import Config, SweepConfig
 from canemo.errors import ModelError
 from canemo.faces.frame_choice import choose_frames
-from canemo.feature_files import to_array, to_column
+from canemo.features.store import to_array, to_column
 from canemo.files import replacing, write_table
 from canemo.learning import Material
 from canemo.records import Study, Video

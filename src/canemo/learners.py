@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 from canemo.config import Config, GradientConfig, ProbeConfig, SequenceConfig
 from canemo.discriminant_learner import DiscriminantLearner
 from canemo.errors import ConfigError
+from canemo.features.views import StudyViews
 from canemo.gradient import Epoch, choose_learning_rate, fit_gradient, is_still_falling
 from canemo.learning import Fitted, Learner, Material, Rows
 from canemo.probe import choose_penalty, fit_probe
 from canemo.sequence import fit_sequence
-from canemo.views import StudyViews
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ from canemo.config import Config, load_config
 from canemo.conformal import fit_conformal
 from canemo.errors import CanemoError
 from canemo.evidence import settle, write_evidence
-from canemo.extraction import Extraction
 from canemo.faces.detect.head_fcos import load_head_detector
 from canemo.faces.detect.registry import ALL_DETECTORS, SHIPPED, load_detector
 from canemo.faces.examples import captioned, choose_examples
 from canemo.faces.study_crops import StudyCrops
-from canemo.feature_files import load_features
-from canemo.features import Features
+from canemo.features.embed import Features
+from canemo.features.extraction import Extraction
+from canemo.features.store import load_features
 from canemo.files import write_table
 from canemo.fold_files import write_folds
 from canemo.forecast import keep_rates

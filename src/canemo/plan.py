@@ -11,9 +11,10 @@ from canemo.comparison import Entrant
 from canemo.config import Config
 from canemo.errors import ConfigError, MissingExtraError, SplitError, StudyError, WeightsError
 from canemo.evidence import Evidence, list_representations
-from canemo.extraction import Extraction
 from canemo.faces.detect.protocol import Detector
-from canemo.features import LAYERS, require_pooling
+from canemo.features.embed import LAYERS
+from canemo.features.extraction import Extraction
+from canemo.features.poolings import require_pooling
 from canemo.gradient import require_loss
 from canemo.learners import require_choice
 from canemo.networks.backbones import Backbone

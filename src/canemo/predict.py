@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from canemo.conformal import Conformal
 from canemo.errors import ModelError, StudyError, VideoOpenError
-from canemo.extraction import Extraction
 from canemo.faces.crop_file import LEDGER_COLUMNS, CropFile
 from canemo.faces.detect.protocol import Detector
 from canemo.faces.detect.registry import is_drawn, load_detector_like
 from canemo.faces.frame_choice import choose_frames
-from canemo.feature_files import FeatureFile, load_pooled
+from canemo.features.extraction import Extraction
+from canemo.features.store import FeatureFile, load_pooled
 from canemo.learning import Material
 from canemo.model import SavedModel, read_model
 from canemo.networks.backbones import Backbone, load_backbone, load_backbone_like

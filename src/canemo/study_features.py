@@ -18,12 +18,12 @@ from typing import TypeAlias
 import pandas as pd
 
 from canemo.config import Config
-from canemo.extraction import Extraction
 from canemo.faces.crop_file import CropFile
 from canemo.faces.detect.protocol import Detector
 from canemo.faces.detect.registry import load_detector, load_detector_like
 from canemo.faces.study_crops import StudyCrops, extract_study_crops
-from canemo.feature_files import FeatureFile
+from canemo.features.extraction import Extraction
+from canemo.features.store import FeatureFile
 from canemo.networks.backbones import Backbone, load_backbone, load_backbone_like
 from canemo.parallel import Progress
 from canemo.records import Image, Study

@@ -1,8 +1,8 @@
 import pytest
 
 from canemo.config import load_config
-from canemo.extraction import Extraction
 from canemo.faces.study_crops import extract_study_crops
+from canemo.features.extraction import Extraction
 from canemo.records import Study, Video
 from canemo.species import DOG
 from clips import write_clip

@@ -10,7 +10,7 @@ from canemo.faces import variants as module
 from canemo.faces.crop_images import compute_brightness, compute_sharpness
 from canemo.faces.crops import extract_crops
 from canemo.faces.variants import hide_band, hide_face, list_variants, make_variants, pick_frames
-from canemo.feature_files import extract_features, load_features
+from canemo.features.store import extract_features, load_features
 from canemo.networks.backbones import load_backbone
 from canemo.records import Fate, Video
 from canemo.species import DOG

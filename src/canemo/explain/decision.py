@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from canemo.errors import ConfigError, ModelError
-from canemo.features import LAYERS, POOLINGS, Array, Features, average_cells, pool
+from canemo.features.embed import LAYERS, Array, Features, average_cells
+from canemo.features.poolings import POOLINGS, pool
 from canemo.networks.backbones import Backbone
 from canemo.probe import Probe
 

@@ -17,7 +17,8 @@ from canemo.explain.decision import Decision, Maps, require_grid
 from canemo.explain.eigencam import compute_eigencam
 from canemo.explain.gradients import map_gradients
 from canemo.explain.occlusion import map_occlusion
-from canemo.features import LAYERS, POOLINGS
+from canemo.features.embed import LAYERS
+from canemo.features.poolings import POOLINGS
 from canemo.networks.backbones import Backbone
 from canemo.records import Image
 

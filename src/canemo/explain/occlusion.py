@@ -12,7 +12,8 @@ from PIL import Image as PilImage
 from PIL import ImageFilter
 
 from canemo.explain.decision import Decision, Maps
-from canemo.features import make_features, pool
+from canemo.features.embed import make_features
+from canemo.features.poolings import pool
 from canemo.networks.backbones import INPUT_SIDE_PX, Backbone
 from canemo.records import Image
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from canemo.augment import augment_crop
 from canemo.config import AugmentConfig, load_config
 from canemo.errors import ConfigError
+from canemo.features.augment import augment_crop
 
 STILL = {"flip": 0.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
 

@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 import torch
 
-from canemo.augment import augment_crop
 from canemo.config import AugmentConfig, CropConfig, DetectConfig, GradientConfig
 from canemo.faces.crops import extract_crops
-from canemo.feature_files import extract_features, load_features
-from canemo.features import pool
+from canemo.features.augment import augment_crop
+from canemo.features.poolings import pool
+from canemo.features.store import extract_features, load_features
+from canemo.features.views import StudyViews
 from canemo.networks.backbones import INPUT_SIDE_PX, Embedding, load_backbone
 from canemo.records import Face, Video
 from canemo.video.times import Sampling
-from canemo.views import StudyViews
 from clips import write_clip
 
 JITTER = AugmentConfig(flip=0.5, area=(0.8, 1.0), brightness=0.3, contrast=0.0, hue=0.0)

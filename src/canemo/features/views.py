@@ -21,11 +21,12 @@ import pyarrow.parquet as pq
 import torchvision
 from numpy.typing import NDArray
 
-from canemo.augment import augment_crop
 from canemo.config import AugmentConfig, GradientConfig
 from canemo.faces.crop_file import CropFile, iter_batches
-from canemo.feature_files import to_array, to_column
-from canemo.features import compute_features, pool
+from canemo.features.augment import augment_crop
+from canemo.features.embed import compute_features
+from canemo.features.poolings import pool
+from canemo.features.store import to_array, to_column
 from canemo.files import hash_values, replacing
 from canemo.networks.backbones import INPUT_SIDE_PX, Backbone
 from canemo.records import Image

@@ -11,7 +11,7 @@ from canemo.config import Config
 from canemo.faces.crop_file import CropFile
 from canemo.faces.crops import extract_crops, find_crops
 from canemo.faces.detect.protocol import Detector
-from canemo.feature_files import FeatureFile, extract_features, locate_features
+from canemo.features.store import FeatureFile, extract_features, locate_features
 from canemo.networks.backbones import Backbone
 from canemo.records import Video
 from canemo.video.times import Sampling

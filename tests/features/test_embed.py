@@ -12,14 +12,15 @@ from canemo.errors import ConfigError
 from canemo.faces.crop_file import write_derived
 from canemo.faces.crop_images import encode_jpeg
 from canemo.faces.crops import extract_crops
-from canemo.feature_files import (
+from canemo.features.embed import LAYERS, compute_features
+from canemo.features.poolings import POOLINGS, pool, require_pooling
+from canemo.features.store import (
     FEATURES_VERSION,
     extract_features,
     load_features,
     load_pooled,
     load_poolings,
 )
-from canemo.features import LAYERS, POOLINGS, compute_features, pool, require_pooling
 from canemo.networks.backbones import load_backbone
 from canemo.records import Video
 from canemo.video.times import Sampling
@@ -103,7 +104,7 @@ def test_cache_is_used_and_depends_on_the_backbone(tmp_path, backbone, monkeypat
 def test_features_that_another_version_kept_are_made_again(tmp_path, backbone, monkeypatch):
     crops = crops_of(tmp_path)
     with monkeypatch.context() as earlier:
-        earlier.setattr("canemo.feature_files.FEATURES_VERSION", FEATURES_VERSION - 1)
+        earlier.setattr("canemo.features.store.FEATURES_VERSION", FEATURES_VERSION - 1)
         kept = extract_features(crops, backbone, batch_size=8, cache_dir=tmp_path)
     kept.path.write_bytes(b"of a form that nobody reads any more")
     found = extract_features(crops, backbone, batch_size=8, cache_dir=tmp_path)
@@ -238,7 +239,7 @@ def test_several_poolings_read_each_file_once_and_only_what_they_need(crop_sourc
 
     wanted = ["layer3", "cls_mean"]
     alone = {pooling: load_pooled(crop_sources, pooling)[1] for pooling in wanted}
-    monkeypatch.setattr("canemo.feature_files.pq.ParquetFile", Recorded)
+    monkeypatch.setattr("canemo.features.store.pq.ParquetFile", Recorded)
     origin, pooled = load_poolings(crop_sources, wanted)
     columns = ["cls", "frame_index", "layer3", "mean"]
     assert reads == [(path, columns) for _, path in crop_sources]

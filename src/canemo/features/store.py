@@ -18,17 +18,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from canemo.faces.crop_file import CropFile
-from canemo.features import (
-    GRID_SIDE,
-    LAYERS,
-    POOLINGS,
-    Array,
-    Features,
-    Stored,
-    compute_features,
-    pool,
-    require_pooling,
-)
+from canemo.features.embed import GRID_SIDE, LAYERS, Array, Features, Stored, compute_features
+from canemo.features.poolings import POOLINGS, pool, require_pooling
 from canemo.files import hash_values, replacing
 from canemo.networks.backbones import Backbone
 from canemo.parallel import read_ahead

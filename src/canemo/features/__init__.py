@@ -1,0 +1,1 @@
+"""Crops become vectors, once."""
