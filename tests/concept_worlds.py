@@ -9,7 +9,7 @@ import numpy as np
 from canemo.concepts.directions import learn_condition
 from canemo.concepts.probes import Probing, set_up
 from canemo.concepts.units import Draws, examine_units
-from canemo.evidence import Evidence
+from canemo.learn.evidence import Evidence
 from evidence_worlds import draw_evidence, with_features
 
 LABEL = "frustration"

@@ -12,19 +12,20 @@ import pandas as pd
 
 from canemo.assessment import evaluate_evidence
 from canemo.config import Config, format_config, load_config
-from canemo.discriminant_learner import DiscriminantLearner
-from canemo.evaluate import Evaluation
-from canemo.evidence import SPLIT_FILE, Evidence, list_representations, write_evidence
 from canemo.faces.detect.whole_frame import WholeFrameDetector
 from canemo.files import write_table
-from canemo.fold_files import write_folds
-from canemo.learning import Learner, Material
+from canemo.learn.evaluate import Evaluation
+from canemo.learn.evidence import SPLIT_FILE, Evidence, list_representations, write_evidence
+from canemo.learn.fold_files import write_folds
+from canemo.learn.lda import DiscriminantLearner
+from canemo.learn.learner import Learner
+from canemo.learn.material import Material
+from canemo.learn.splits import make_split, save_split
 from canemo.parallel import silent
 from canemo.records import Study, Video
-from canemo.run_metrics import compute_metrics, describe_protocol
-from canemo.splits import make_split, save_split
 from canemo.study.run_record import RunMetrics
 from canemo.study.runs import CONFIG_FILE, METRICS_FILE, write_hashes
+from canemo.trust.metrics_json import compute_metrics, describe_protocol
 from worlds import LABELS
 
 FAST = {

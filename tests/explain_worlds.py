@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from canemo.explain.decision import Decision
 from canemo.features.embed import Features, compute_features, make_features
 from canemo.features.poolings import pool
+from canemo.learn.logistic import fit_probe
+from canemo.learn.probe import Probe
 from canemo.networks.backbones import (
     INPUT_SIDE_PX,
     Backbone,
@@ -23,7 +25,6 @@ from canemo.networks.backbones import (
     load_backbone,
     write_random_weights,
 )
-from canemo.probe import Probe, fit_probe
 from canemo.records import Image
 
 VIT, CNN, RESNET = "timm:test_vit", "timm:test_efficientnet", "timm:test_resnet"

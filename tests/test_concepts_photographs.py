@@ -13,9 +13,9 @@ from canemo.concepts.directions import learn_condition
 from canemo.concepts.probes import set_up
 from canemo.concepts.units import Draws, examine_units
 from canemo.config import ProbeConfig
-from canemo.learning import Material
+from canemo.learn.material import Material
+from canemo.learn.splits import make_split
 from canemo.networks.backbones import load_backbone
-from canemo.splits import make_split
 
 LABELS = ("even", "odd")
 FACE_MARGIN = 0.15

@@ -23,11 +23,11 @@ from canemo.concepts.probes import (
     weigh_frames,
 )
 from canemo.config import ProbeConfig
-from canemo.discriminant import select_training
-from canemo.discriminant_learner import DiscriminantLearner
 from canemo.explain.decision import Decision
 from canemo.faces.frame_choice import choose_frames
-from canemo.splits import make_split
+from canemo.learn.lda import DiscriminantLearner
+from canemo.learn.lda_algebra import select_training
+from canemo.learn.splits import make_split
 from concept_worlds import LABEL, draw_bouts, draw_clip_unit, draw_world, make_probing
 from evidence_worlds import lose_frames
 

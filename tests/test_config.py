@@ -13,8 +13,8 @@ from canemo.config import (
     read_preset,
 )
 from canemo.errors import ConfigError
+from canemo.learn.splits import make_split
 from canemo.networks.backbone_specs import BACKBONES
-from canemo.splits import make_split
 
 
 def write(folder, text):

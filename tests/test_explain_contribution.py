@@ -11,8 +11,8 @@ from canemo.errors import ConfigError
 from canemo.explain.contribution import is_exact, map_contributions
 from canemo.explain.decision import Decision
 from canemo.features.poolings import pool
+from canemo.learn.logistic import fit_probe
 from canemo.networks.backbones import load_backbone
-from canemo.probe import fit_probe
 from explain_worlds import (
     CNN,
     LABELS,

@@ -13,7 +13,7 @@ from canemo.errors import ConfigError, ModelError
 from canemo.explain.decision import Decision, draw_directions, require_grid, spread
 from canemo.features.embed import make_features
 from canemo.features.poolings import POOLINGS, pool
-from canemo.probe import Probe
+from canemo.learn.probe import Probe
 from explain_worlds import CNN, LABELS, VIT, decide, draw_crops, load_small
 
 LAST_BLOCK = [name for name, each in POOLINGS.items() if set(each.needs) <= {"cls", "mean", "grid"}]

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from canemo.discriminant_learner import DiscriminantLearner
 from canemo.errors import ModelError
-from canemo.evidence import Evidence
 from canemo.explain.fold_probes import fit_shuffled, list_unseen, move_labels
-from canemo.learners import make_learner
-from canemo.learning import Material
-from canemo.probe import fit_probe
+from canemo.learn.evidence import Evidence
+from canemo.learn.lda import DiscriminantLearner
+from canemo.learn.logistic import fit_probe
+from canemo.learn.material import Material
+from canemo.learn.methods import make_learner
 from evidence_worlds import assess, draw_evidence, with_features
 from worlds import LABELS
 

@@ -13,8 +13,8 @@ from canemo.explain.methods import METHODS, map_decisions
 from canemo.explain.regions import draw_bands, measure_cells
 from canemo.features.embed import make_features
 from canemo.features.poolings import pool
+from canemo.learn.logistic import fit_probe
 from canemo.networks.backbones import load_backbone
-from canemo.probe import fit_probe
 from canemo.species import DOG
 
 DOGS, CROPS = 8, 3  # crops of each label

@@ -18,7 +18,7 @@ from canemo.explained import (
     load_explained_model,
     load_explained_run,
 )
-from canemo.fold_files import read_folds
+from canemo.learn.fold_files import read_folds
 from canemo.parallel import silent
 from canemo.study.load import load_study
 from explained_runs import (

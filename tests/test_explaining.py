@@ -24,9 +24,9 @@ from canemo.explain.decision import Decision
 from canemo.explain.occlusion import measure_logits
 from canemo.explain.regions import BANDS, STUDY_LANDMARKS
 from canemo.explained import Explained, load_explained_run
+from canemo.learn.probe import Probe
 from canemo.networks.backbones import load_backbone, write_random_weights
 from canemo.parallel import silent
-from canemo.probe import Probe
 from canemo.report import explanation
 from canemo.report.explanation_text import write_sentence
 from canemo.species import DOG

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import pytest
 
 import canemo
-from canemo.comparison import list_entrants
 from canemo.config import load_config
 from canemo.errors import ConfigError, SplitError, StudyError
+from canemo.learn.splits import Fold, Split
 from canemo.plan import prepare
-from canemo.splits import Fold, Split
+from canemo.trust.comparison import list_entrants
 from painted import write_painted_study
 
 COMMANDS = {

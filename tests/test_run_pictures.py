@@ -8,8 +8,9 @@ from canemo.config import load_config
 from canemo.explain.decision import Decision
 from canemo.explain.methods import METHODS, map_decisions
 from canemo.features.extraction import Extraction
-from canemo.learning import Fitted, Material
-from canemo.model import read_model
+from canemo.learn.learner import Fitted
+from canemo.learn.material import Material
+from canemo.learn.saved_model import read_model
 from canemo.networks.backbones import load_backbone
 from canemo.parallel import silent
 from canemo.report.pictures import overlay_evidence

@@ -9,12 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from canemo.config import ProbeConfig
-from canemo.discriminant_learner import DiscriminantLearner
 from canemo.faces.frame_choice import choose_frames
 from canemo.features.embed import Features
 from canemo.features.poolings import pool
-from canemo.learning import Material
-from canemo.splits import Split, make_split
+from canemo.learn.lda import DiscriminantLearner
+from canemo.learn.material import Material
+from canemo.learn.splits import Split, make_split
 
 LABELS = ("anticipation", "frustration")
 THREE_LABELS = ("anticipation", "frustration", "play")

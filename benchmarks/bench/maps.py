@@ -18,9 +18,9 @@ from canemo.explain.decision import Decision
 from canemo.explain.eigencam import compute_eigencam
 from canemo.explain.methods import BATCH_SIZE
 from canemo.explain.occlusion import fit_to_input
+from canemo.learn.probe import Probe
 from canemo.networks.backbones import Backbone
 from canemo.parallel import Progress, silent
-from canemo.probe import Probe
 from canemo.records import Image
 from canemo.video.reader import iter_frames
 from canemo.video.times import Sampling

@@ -19,6 +19,8 @@ from bench.measurement import load_or_draw, time_best
 from canemo.config import Config, load_config
 from canemo.errors import CanemoError, ConfigError
 from canemo.features.extraction import Extraction
+from canemo.learn.logistic import fit_probe
+from canemo.learn.splits import make_split
 from canemo.networks.backbones import Backbone
 from canemo.networks.engines.choice import build_engine
 from canemo.networks.engines.gates import GATES, compute_cosines, refuse_precision
@@ -26,9 +28,7 @@ from canemo.networks.engines.machine import has_bfloat16
 from canemo.networks.engines.protocol import Engine, EngineName, Precision
 from canemo.networks.engines.torch_engine import TorchEngine
 from canemo.parallel import Progress, silent
-from canemo.probe import fit_probe
 from canemo.records import Image
-from canemo.splits import make_split
 from canemo.study.load import load_study
 from canemo.study_features import Cost, crop_videos, load_configured_detector, read_crops
 

@@ -12,22 +12,21 @@ import numpy as np
 import pandas as pd
 
 from bench.measurement import Measurement, load_or_draw, measure_peak_mib
-from canemo.audit import audit_evidence
 from canemo.config import SWEEP_POOLINGS, Config, load_config
-from canemo.discriminant_learner import DiscriminantLearner
 from canemo.errors import ConfigError
-from canemo.evaluate import evaluate_learner
-from canemo.evidence import Evidence
 from canemo.faces.crop_file import CropFile
 from canemo.features.views import StudyViews, write_views
-from canemo.gradient import choose_learning_rate
-from canemo.learners import GradientLearner
-from canemo.learning import Material
+from canemo.learn.evaluate import evaluate_learner
+from canemo.learn.evidence import Evidence
+from canemo.learn.gradient import GradientLearner, choose_learning_rate
+from canemo.learn.lda import DiscriminantLearner
+from canemo.learn.material import Material
+from canemo.learn.splits import Split, make_split
 from canemo.networks.backbones import Backbone
 from canemo.parallel import Progress, silent
-from canemo.permutation import compare_labellings
 from canemo.records import Study, Video
-from canemo.splits import Split, make_split
+from canemo.trust.audit import audit_evidence
+from canemo.trust.permutation import compare_labellings
 
 REFERENCE_SUBJECTS, REFERENCE_CLIPS, REFERENCE_CROPS = 29, 248, 19_392
 """The data of Boneh-Shitrit et al. (2022), section 2: 12,569 + 6,823 frames."""

@@ -8,25 +8,26 @@ from dataclasses import dataclass
 import pandas as pd
 
 from canemo.config import Config
-from canemo.evaluate import Evaluation, evaluate_learner
-from canemo.evidence import Evidence, list_representations, make_materials
 from canemo.faces.study_crops import StudyCrops
 from canemo.features.store import load_poolings
 from canemo.features.views import StudyViews
-from canemo.learners import make_learner
-from canemo.learning import Learner, Material
+from canemo.learn.evaluate import Evaluation, evaluate_learner
+from canemo.learn.evidence import Evidence, list_representations, make_materials
+from canemo.learn.learner import Learner
+from canemo.learn.material import Material
+from canemo.learn.methods import make_learner
+from canemo.learn.splits import Split
 from canemo.networks.backbones import Backbone
 from canemo.parallel import Progress
 from canemo.plan import Plan
-from canemo.run_metrics import (
+from canemo.study.run_record import RunMetrics
+from canemo.study_features import Cost, Sources, crop_and_embed
+from canemo.trust.metrics_json import (
     compute_metrics,
     describe_run,
     warn_about_backbone,
     warn_about_run,
 )
-from canemo.splits import Split
-from canemo.study.run_record import RunMetrics
-from canemo.study_features import Cost, Sources, crop_and_embed
 from canemo.video.info import probe_video
 
 

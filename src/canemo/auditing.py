@@ -5,20 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from canemo.assessment import evaluate_features, gather_evidence, offer_views
-from canemo.audit import audit_evidence
 from canemo.config import Config, load_config
 from canemo.confounds import run_confounds
 from canemo.errors import ModelError
-from canemo.evidence import Evidence, read_evidence
 from canemo.faces.study_crops import StudyCrops
-from canemo.metadata import score_metadata
+from canemo.learn.evidence import Evidence, read_evidence
 from canemo.parallel import Progress, silent
 from canemo.plan import Plan, prepare, prepare_again
 from canemo.report.html import write_report
-from canemo.run_metrics import find_discriminant, find_penalty
 from canemo.study.run_record import Audit, Confounds, RunRecord, read_run
 from canemo.study.runs import CONFOUNDS_FILE, INPUTS_FILE, METRICS_FILE, describe_inputs
 from canemo.study_features import crop_videos
+from canemo.trust.audit import audit_evidence
+from canemo.trust.metadata import score_metadata
+from canemo.trust.metrics_json import find_discriminant, find_penalty
 
 
 def audit_study(

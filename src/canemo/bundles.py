@@ -16,18 +16,18 @@ import numpy as np
 import pandas as pd
 
 from canemo.assessment import evaluate_evidence
-from canemo.curves import CURVE_COLUMNS
-from canemo.discriminant_learner import DiscriminantLearner
 from canemo.errors import ModelError, OutputExistsError
-from canemo.evaluate import Evaluation
-from canemo.evidence import Evidence, read_evidence
 from canemo.files import replacing, sha256_file
-from canemo.learning import Learner
+from canemo.learn.curves import CURVE_COLUMNS
+from canemo.learn.evaluate import Evaluation
+from canemo.learn.evidence import Evidence, read_evidence
+from canemo.learn.lda import DiscriminantLearner
+from canemo.learn.learner import Learner
+from canemo.learn.predictions import PROBABILITY
 from canemo.parallel import Progress, silent
-from canemo.predictions import PROBABILITY
-from canemo.run_metrics import CHOICES, compute_metrics, stand_in_for
 from canemo.study.run_record import RunMetrics, RunRecord, read_run
 from canemo.study.runs import HASHES_FILE, METRICS_FILE
+from canemo.trust.metrics_json import CHOICES, compute_metrics, stand_in_for
 
 TOLERANCE = 1e-6
 """How far a recomputed number may be off, relative to its size (or to 1 where it is smaller)."""

@@ -15,7 +15,22 @@ from canemo.assessment import (
     load_materials,
     offer_views,
 )
-from canemo.comparison import (
+from canemo.config import Config, load_config
+from canemo.explain.eigencam import CAM_SCALE, map_crops
+from canemo.faces.examples import captioned, choose_examples
+from canemo.faces.study_crops import StudyCrops
+from canemo.files import write_table
+from canemo.learn.splits import save_split
+from canemo.networks.backbones import Backbone
+from canemo.parallel import Progress, silent
+from canemo.plan import Plan, prepare
+from canemo.report.canvas import save_figure
+from canemo.report.comparison import write_comparison_report
+from canemo.report.pictures import draw_crop_sheet, draw_model_cams
+from canemo.study.run_record import ComparisonRecord
+from canemo.study.runs import COMPARISON_FILE, find_run, new_run
+from canemo.study_features import Cost, Embedded, crop_and_embed
+from canemo.trust.comparison import (
     Entrant,
     Result,
     compute_comparison,
@@ -24,28 +39,13 @@ from canemo.comparison import (
     list_entrants,
     tabulate_models,
 )
-from canemo.config import Config, load_config
-from canemo.explain.eigencam import CAM_SCALE, map_crops
-from canemo.faces.examples import captioned, choose_examples
-from canemo.faces.study_crops import StudyCrops
-from canemo.files import write_table
-from canemo.networks.backbones import Backbone
-from canemo.parallel import Progress, silent
-from canemo.plan import Plan, prepare
-from canemo.report.canvas import save_figure
-from canemo.report.comparison import write_comparison_report
-from canemo.report.pictures import draw_crop_sheet, draw_model_cams
-from canemo.run_metrics import (
+from canemo.trust.metrics_json import (
     describe_method,
     describe_protocol,
     describe_study,
     summarise_permutation,
     warn_about_run,
 )
-from canemo.splits import save_split
-from canemo.study.run_record import ComparisonRecord
-from canemo.study.runs import COMPARISON_FILE, find_run, new_run
-from canemo.study_features import Cost, Embedded, crop_and_embed
 
 CAMS_PER_LABEL, CROPS_PER_LABEL = 2, 12
 

@@ -13,42 +13,22 @@ from functools import partial
 from typing import Any
 
 from canemo.errors import SplitError
-from canemo.evaluate import summarise_scores
-from canemo.evidence import Evidence
 from canemo.faces.crop_file import CropFile
 from canemo.faces.frame_choice import choose_frames
 from canemo.faces.study_crops import StudyCrops
-from canemo.faces.variants import OF_FRAMES, list_variants, make_variants
+from canemo.faces.variants import list_variants, make_variants
 from canemo.features.store import load_pooled
-from canemo.learning import Material
-from canemo.metadata import (
-    GEOMETRY,
-    LIGHT,
-    describe_clips,
-    evaluate_clips,
-    predict_clips,
-)
-from canemo.metrics import Predictions
+from canemo.learn.evidence import Evidence
+from canemo.learn.material import Material
+from canemo.learn.predictions import Predictions
 from canemo.parallel import Progress
 from canemo.plan import Plan
-from canemo.stats import LEVEL, adjust_holm, compare_pair
 from canemo.study_features import embed_crops
+from canemo.trust.confounds import TITLES, judge_confounds
+from canemo.trust.metadata import GEOMETRY, LIGHT, describe_clips, evaluate_clips, predict_clips
+from canemo.trust.pairs import adjust_holm, compare_pair
+from canemo.trust.summaries import summarise_scores
 from canemo.video.times import Sampling
-
-TITLES = {
-    "face": "the face crop",
-    **OF_FRAMES,
-    "geometry": "place, size and motion of the box",
-    "light": "brightness and blur",
-}
-_ALONE = {
-    "background": "the background alone predicts the label: do not attribute this result to the "
-    "face",
-    "geometry": "where the face is and how large alone predicts the label: do not attribute this "
-    "result to the face before that is explained",
-    "light": "brightness and blur alone predict the label: do not attribute this result to the "
-    "face before that is explained",
-}
 
 
 @dataclass(frozen=True)
@@ -100,38 +80,6 @@ def run_confounds(
     }
 
 
-def judge_confounds(
-    rows: Sequence[Mapping[str, Any]], losses: Mapping[str, float], labels: int
-) -> list[str]:
-    """Return what the battery says, in plain words.
-
-    Parameters
-    ----------
-    rows
-        As `run_confounds` returns them.
-    losses
-        Name of a region -> corrected p value of the difference it makes to take it away.
-    labels
-        K.
-    """
-    found = {row["name"]: row for row in rows}
-    sentences = [text for name, text in _ALONE.items() if _is_above(found.get(name), 1 / labels)]
-    if not _is_above(found["face"], 1 / labels):
-        sentences.append("the face crop itself cannot be told from chance on these frames")
-    elif not sentences:
-        sentences.append(_acquit([name for name in _ALONE if not _is_judged(found.get(name))]))
-    for name, p in losses.items():
-        scores = [found[each]["accuracy"] for each in ("face", name)]
-        fall = 0.0 if None in scores else scores[0] - scores[1]
-        if p <= LEVEL and fall > 0:
-            region = name.removeprefix("without_")
-            sentences.append(
-                f"without the {region} region the accuracy by clip falls by {100 * fall:.0f} "
-                f"points (p = {p:.3f}, corrected): it carries part of the result"
-            )
-    return sentences
-
-
 def _make_all(plan: Plan, crops: StudyCrops, *, progress: Progress) -> dict[str, list[CropFile]]:
     config = plan.config
     made: dict[str, list[CropFile]] = {name: [] for name in list_variants(config.species)}
@@ -165,27 +113,6 @@ def _compare_bands(rows: Sequence[_Row], evidence: Evidence) -> dict[str, float]
         if pair.p is not None:
             found[row.name] = pair.p
     return dict(zip(found, adjust_holm(list(found.values())), strict=True))
-
-
-def _acquit(unknown: Sequence[str]) -> str:
-    """Return what to say where nothing but the face was told from chance."""
-    if unknown:
-        missing = ", ".join(TITLES[name] for name in unknown)
-        return f"whether the label can be read without the face is not known; not judged: {missing}"
-    return (
-        "neither the background nor box geometry, brightness or blur can be told from chance: "
-        "nothing here speaks against attributing the result to the face"
-    )
-
-
-def _is_judged(row: Mapping[str, Any] | None) -> bool:
-    return row is not None and row["interval"]["balanced_accuracy"] is not None
-
-
-def _is_above(row: Mapping[str, Any] | None, chance: float) -> bool:
-    if row is None or not _is_judged(row):
-        return False
-    return bool(row["interval"]["balanced_accuracy"][0] > chance)
 
 
 def _rename(progress: Progress, name: str, stage: str, done: int, total: int) -> None:

@@ -13,16 +13,16 @@ import pandas as pd
 
 from canemo.config import Config
 from canemo.errors import ConfigError, NoFacesError, StudyError
-from canemo.evidence import Evidence, read_evidence
 from canemo.explain.decision import Decision
 from canemo.explain.face_finder import FaceFinder, RegionSource
 from canemo.explain.fold_probes import fit_shuffled, list_unseen, require_probe
 from canemo.faces.frame_choice import choose_frames
 from canemo.faces.landmarks.model import load_landmark_model
 from canemo.faces.landmarks.tables import load_landmarks
-from canemo.fold_files import read_folds
 from canemo.gallery import open_gallery
-from canemo.model import read_model
+from canemo.learn.evidence import Evidence, read_evidence
+from canemo.learn.fold_files import read_folds
+from canemo.learn.saved_model import read_model
 from canemo.networks.backbones import Backbone
 from canemo.parallel import Progress
 from canemo.plan import prepare_again

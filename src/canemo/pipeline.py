@@ -14,9 +14,7 @@ import pandas as pd
 from canemo import environment
 from canemo.assessment import Work, assess
 from canemo.config import Config, load_config
-from canemo.conformal import fit_conformal
 from canemo.errors import CanemoError
-from canemo.evidence import settle, write_evidence
 from canemo.faces.detect.head_fcos import load_head_detector
 from canemo.faces.detect.registry import ALL_DETECTORS, SHIPPED, load_detector
 from canemo.faces.examples import captioned, choose_examples
@@ -25,11 +23,15 @@ from canemo.features.embed import Features
 from canemo.features.extraction import Extraction
 from canemo.features.store import load_features
 from canemo.files import write_table
-from canemo.fold_files import write_folds
 from canemo.forecast import keep_rates
 from canemo.formats.boxes.kinds import ALL_FORMATS
-from canemo.learning import Fitted
-from canemo.model import SavedModel, save_model
+from canemo.learn.conformal import fit_conformal
+from canemo.learn.evidence import settle, write_evidence
+from canemo.learn.fold_files import write_folds
+from canemo.learn.learner import Fitted
+from canemo.learn.predictions import select_level, tabulate_predictions
+from canemo.learn.saved_model import SavedModel, save_model
+from canemo.learn.splits import save_split
 from canemo.networks.backbone_specs import ALL_BACKBONES
 from canemo.networks.backbones import find_weights, load_backbone
 from canemo.networks.engines.choice import (
@@ -42,12 +44,10 @@ from canemo.parallel import Progress, silent
 from canemo.plan import prepare
 from canemo.predict import Model, find_videos, name_videos
 from canemo.prediction_files import draw_prediction, require_vacant, write_predictions
-from canemo.predictions import select_level, tabulate_predictions
 from canemo.report.canvas import save_figure
 from canemo.report.html import write_report
 from canemo.report.pictures import draw_crop_sheet
 from canemo.run_pictures import CAMS_PER_LABEL, draw_examples
-from canemo.splits import save_split
 from canemo.study.load import load_study
 from canemo.study.run_record import RunMetrics
 from canemo.study.runs import METRICS_FILE, find_run, new_run, pin_engines, write_hashes

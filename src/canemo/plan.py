@@ -7,21 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from canemo.comparison import Entrant
 from canemo.config import Config
 from canemo.errors import ConfigError, MissingExtraError, SplitError, StudyError, WeightsError
-from canemo.evidence import Evidence, list_representations
 from canemo.faces.detect.protocol import Detector
 from canemo.features.embed import LAYERS
 from canemo.features.extraction import Extraction
 from canemo.features.poolings import require_pooling
-from canemo.gradient import require_loss
-from canemo.learners import require_choice
+from canemo.learn.evidence import Evidence, list_representations
+from canemo.learn.gradient import require_loss
+from canemo.learn.methods import require_choice
+from canemo.learn.splits import Split, make_split
 from canemo.networks.backbones import Backbone
 from canemo.records import Study
-from canemo.splits import Split, make_split
 from canemo.study.load import load_study
 from canemo.study_features import Cost, load_configured_backbone, load_configured_detector
+from canemo.trust.comparison import Entrant
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from canemo.conformal import Conformal
 from canemo.errors import ModelError, StudyError, VideoOpenError
 from canemo.faces.crop_file import LEDGER_COLUMNS, CropFile
 from canemo.faces.detect.protocol import Detector
@@ -22,10 +21,11 @@ from canemo.faces.detect.registry import is_drawn, load_detector_like
 from canemo.faces.frame_choice import choose_frames
 from canemo.features.extraction import Extraction
 from canemo.features.store import FeatureFile, load_pooled
-from canemo.learning import Material
-from canemo.model import SavedModel, read_model
+from canemo.learn.conformal import Conformal
+from canemo.learn.material import Material
+from canemo.learn.predictions import PROBABILITY
+from canemo.learn.saved_model import SavedModel, read_model
 from canemo.networks.backbones import Backbone, load_backbone, load_backbone_like
-from canemo.predictions import PROBABILITY
 from canemo.records import Fate, Video
 from canemo.video.info import VIDEO_SUFFIXES
 

@@ -10,8 +10,8 @@ import pandas as pd
 
 from canemo.errors import OutputExistsError, VideoOpenError
 from canemo.files import write_table
+from canemo.learn.predictions import PROBABILITY
 from canemo.predict import VideoPrediction
-from canemo.predictions import PROBABILITY
 from canemo.report.canvas import save_figure
 from canemo.report.figures import draw_timeline
 from canemo.video.annotate import annotate_video

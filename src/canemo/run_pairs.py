@@ -11,17 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from canemo.comparison import compare_every_pair
 from canemo.config import EvaluateConfig, load_config
 from canemo.errors import ConfigError, ModelError
-from canemo.evaluate import summarise_level
-from canemo.metrics import Predictions
-from canemo.predictions import PROBABILITY, select_level
+from canemo.learn.predictions import PROBABILITY, Predictions, select_level
+from canemo.learn.splits import load_split
 from canemo.report.comparison import describe_pairs
 from canemo.report.tables import Column, describe_measures, describe_records, format_text
 from canemo.report.wording import count, join_words
 from canemo.species import Species
-from canemo.splits import load_split
 from canemo.study.run_record import (
     PREDICTIONS_FILE,
     RunMetrics,
@@ -30,6 +27,8 @@ from canemo.study.run_record import (
     WhatRan,
     read_run,
 )
+from canemo.trust.comparison import compare_every_pair
+from canemo.trust.summaries import summarise_level
 
 SPLIT_FILE = "split.json"
 SHOWN_VIDEOS = 5
@@ -82,8 +81,8 @@ def compare_runs(
     Notes
     -----
     Runs are paired over subjects: these are resampled and flipped whole, as in
-    `canemo.stats.compare_pair`. Runs that were tested in different folds also differ in what they
-    learned from; that is a warning.
+    `canemo.trust.pairs.compare_pair`. Runs that were tested in different folds also differ in what
+    they learned from; that is a warning.
     """
     runs = [_read_tested_run(given) for given in _require_distinct(run_dirs)]
     named = dict(zip(_name_runs(runs), runs, strict=True))

@@ -17,10 +17,10 @@ from canemo.explain.decision import Decision
 from canemo.explain.eigencam import CAM_SCALE, map_crops
 from canemo.explain.methods import METHODS, choose_method, map_decisions
 from canemo.faces.examples import ExampleCrop, captioned, choose_examples
-from canemo.learning import Fitted
+from canemo.learn.learner import Fitted
+from canemo.learn.probe import Probe
 from canemo.networks.backbones import Backbone
 from canemo.parallel import Progress
-from canemo.probe import Probe
 from canemo.records import Image
 from canemo.report.canvas import save_figure
 from canemo.report.explanation import SCALE_QUANTILE

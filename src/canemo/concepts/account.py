@@ -11,9 +11,9 @@ from canemo.concepts.directions import ConditionProbe
 from canemo.concepts.matching import Matched
 from canemo.concepts.options import CodingOptions
 from canemo.concepts.units import Unit
-from canemo.evidence import Evidence
 from canemo.files import sha256_file
 from canemo.formats.events.reading import FORMS, EventFile
+from canemo.learn.evidence import Evidence
 from canemo.species import Species
 from canemo.study.run_record import CONCEPTS, stamp
 

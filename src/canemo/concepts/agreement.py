@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canemo.concepts.coding import SHOWN, UNKNOWN, Coding
-from canemo.stats import bound_middle
+from canemo.trust.intervals import bound_middle
 
 METHOD = (
     "Cohen's kappa by frame, over the frames of clips that both coders named (of all clips where "

@@ -30,12 +30,12 @@ from canemo.concepts.probes import (
     weigh_frames,
 )
 from canemo.config import ProbeConfig
-from canemo.discriminant import Array, Mask
-from canemo.discriminant_learner import DiscriminantLearner
 from canemo.explain.decision import Decision
-from canemo.labellings import draw_labellings
-from canemo.metrics import measure_areas
-from canemo.probe import Probe
+from canemo.learn.lda import DiscriminantLearner
+from canemo.learn.lda_algebra import Array, Mask
+from canemo.learn.probe import Probe
+from canemo.trust.labellings import draw_labellings
+from canemo.trust.scores import measure_areas
 
 _ROUNDING = 1e-9
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from canemo.labellings import draw_labellings
+from canemo.trust.labellings import draw_labellings
 
 Mask = NDArray[np.bool_]
 

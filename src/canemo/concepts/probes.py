@@ -2,8 +2,8 @@
 
 The direction of a unit is that of the penalised linear discriminant between frames that show it and
 frames that do not, with the scatter of all training crops: for many codings of the same frames a
-matter of one factored matrix (see `canemo.discriminant`). The penalty is fixed: chosen by nobody's
-coding, it is the same for every coding that is moved.
+matter of one factored matrix (see `canemo.learn.lda_algebra`). The penalty is fixed: chosen by
+nobody's coding, it is the same for every coding that is moved.
 """
 
 from __future__ import annotations
@@ -15,15 +15,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from canemo.discriminant import Array, Mask, TrainingSet, select_training
-from canemo.discriminant_learner import Reading, read_material
-from canemo.learning import Material
-from canemo.metrics import measure_areas
+from canemo.learn.lda import Reading, read_material
+from canemo.learn.lda_algebra import Array, Mask, TrainingSet, select_training
+from canemo.learn.material import Material
+from canemo.learn.splits import Split
 from canemo.parallel import map_folds
-from canemo.splits import Split
+from canemo.trust.scores import measure_areas
 
 Rows = NDArray[np.integer]
+
+
 _ROUNDING = 1e-9
+
+
 CHUNK_VALUES = 8_000_000  # scores at a time: bounds the memory
 
 

@@ -26,9 +26,9 @@ from canemo.concepts.probes import Probing, set_up
 from canemo.concepts.units import Draws, Unit, examine_units
 from canemo.config import Config, ProbeConfig, VideoConfig, load_config
 from canemo.errors import AnnotationError, OutputExistsError
-from canemo.evidence import Evidence
 from canemo.files import write_atomically, write_table
 from canemo.formats.events.reading import EventFile, read_events
+from canemo.learn.evidence import Evidence
 from canemo.parallel import Progress, silent
 from canemo.plan import prepare
 from canemo.records import Study

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from canemo.chance import Chance
 from canemo.concepts.coding import SHOWN, UNKNOWN
 from canemo.concepts.directions import (
     ConditionProbe,
@@ -41,11 +40,14 @@ from canemo.concepts.probes import (
     sum_codings,
     weigh_frames,
 )
-from canemo.discriminant import Array, Mask
-from canemo.evaluate import finite_or_none
-from canemo.metrics import Predictions, measure_areas
+from canemo.learn.lda_algebra import Array, Mask
+from canemo.learn.predictions import Predictions
 from canemo.parallel import Progress, silent
-from canemo.stats import LEVEL, adjust_holm, bound_mean, compute_intervals
+from canemo.trust.chance import Chance
+from canemo.trust.intervals import LEVEL, bound_mean, compute_intervals
+from canemo.trust.pairs import adjust_holm
+from canemo.trust.scores import measure_areas
+from canemo.trust.summaries import finite_or_none
 
 MIN_SUBJECTS = 3
 """Tested subjects that show both states of a unit, below which nothing is claimed of it."""

@@ -15,8 +15,8 @@ from torch import Tensor
 from canemo.errors import ConfigError, ModelError
 from canemo.features.embed import LAYERS, Array, Features, average_cells
 from canemo.features.poolings import POOLINGS, pool
+from canemo.learn.probe import Probe
 from canemo.networks.backbones import Backbone
-from canemo.probe import Probe
 
 Maps: TypeAlias = NDArray[np.float32]
 

@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from canemo.errors import ModelError
-from canemo.evaluate import TestedFold
-from canemo.evidence import Evidence
 from canemo.explain.decision import Decision
-from canemo.learners import make_learner
-from canemo.learning import Classifier, Learner, Material
+from canemo.learn.evaluate import TestedFold
+from canemo.learn.evidence import Evidence
+from canemo.learn.learner import Learner
+from canemo.learn.material import Classifier, Material
+from canemo.learn.methods import make_learner
+from canemo.learn.probe import Probe
+from canemo.learn.splits import Fold
 from canemo.parallel import count_done
-from canemo.probe import Probe
-from canemo.splits import Fold
 
 
 def list_unseen(folds: Sequence[TestedFold], *, label: str, place: Path) -> dict[str, Decision]:

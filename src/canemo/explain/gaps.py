@@ -22,8 +22,9 @@ from canemo.explain.parts import (
     measure_parts,
     rows_of,
 )
-from canemo.metrics import Array
-from canemo.stats import LEAST_SPREAD, adjust_holm, bound_mean, flip_signs
+from canemo.learn.predictions import Array
+from canemo.trust.intervals import LEAST_SPREAD, bound_mean
+from canemo.trust.pairs import adjust_holm, flip_signs
 
 WHOLE = "all"
 """In place of a region: the whole crop."""

@@ -23,7 +23,7 @@ from canemo.explain.scoring import CURVE_SHARES
 from canemo.explain.shares import measure_shares
 from canemo.records import Image
 from canemo.species import Species
-from canemo.stats import LEVEL
+from canemo.trust.intervals import LEVEL
 
 MEAN_FACE_CROPS = 600
 """Of how many crops at most the mean faces are made; evenly spaced among all."""

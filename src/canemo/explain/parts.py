@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from canemo.metrics import Array
+from canemo.learn.predictions import Array
 from canemo.species import Species
 
 ONE_SUBJECT = "one {noun}: nothing to say of others"

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from canemo.explain.scoring import ALIKE
-from canemo.metrics import Array
-from canemo.stats import LEVEL, bound_mean, flip_signs
+from canemo.learn.predictions import Array
+from canemo.trust.intervals import LEVEL, bound_mean
+from canemo.trust.pairs import flip_signs
 
 LEAST_SUBJECTS = 6
 """Of fewer the sign-flip test never has p <= 0.05: 2 of their 2^S patterns are as far from zero."""

@@ -22,8 +22,8 @@ from canemo.explain.parts import (
     measure_parts,
     rows_of,
 )
-from canemo.metrics import Array
-from canemo.stats import LEAST_SPREAD, bound_share, measure_reach
+from canemo.learn.predictions import Array
+from canemo.trust.intervals import LEAST_SPREAD, bound_share, measure_reach
 
 NO_EVIDENCE = "no crop has evidence towards its own label"
 NONE_HERE = "no evidence in this region in any {noun}"
@@ -100,15 +100,15 @@ def measure_shares(
     conditions differ is what `split_gap` tells.
 
     Of the mean share m of S subjects the interval is symmetric on the log-odds scale, with
-    Student's t at S - 1 degrees of freedom and the standard error of the mean (as `canemo.stats`
-    does for scores). The ratio is that of the means of share and area over subjects, and its
-    interval is symmetric on the log scale with the standard error of ln(share / area) by
-    linearisation, from share_i / mean share - area_i / mean area of each subject i: a subject with
-    no evidence at all in a region does not make it infinite. Resampling subjects would find the
-    same standard errors but for chance, and too short intervals with few subjects. Of 4000 drawn
-    studies each of 5, 10 and 20 subjects with a true share of 0.25 in half of the area, 94 to 95 %
-    of intervals held it, and as many the ratio; where subjects' ratios are log-normal (sigma 0.6)
-    and areas vary too, 92 to 93 % held the ratio.
+    Student's t at S - 1 degrees of freedom and the standard error of the mean (as
+    `canemo.trust.intervals` does for scores). The ratio is that of the means of share and area over
+    subjects, and its interval is symmetric on the log scale with the standard error of ln(share /
+    area) by linearisation, from share_i / mean share - area_i / mean area of each subject i: a
+    subject with no evidence at all in a region does not make it infinite. Resampling subjects would
+    find the same standard errors but for chance, and too short intervals with few subjects. Of 4000
+    drawn studies each of 5, 10 and 20 subjects with a true share of 0.25 in half of the area, 94 to
+    95 % of intervals held it, and as many the ratio; where subjects' ratios are log-normal (sigma
+    0.6) and areas vary too, 92 to 93 % held the ratio.
     ``test_ratio_intervals_hold_the_truth_as_often_as_stated`` repeats a part of this.
 
     References

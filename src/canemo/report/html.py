@@ -7,8 +7,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from canemo.curves import average_curves
 from canemo.files import write_atomically
+from canemo.learn.curves import average_curves
 from canemo.records import Fate
 from canemo.report import audit, figures, parts, wording
 from canemo.report.comparison_figures import draw_curves

@@ -58,7 +58,10 @@ class Format:
 
 RUN = Format("canemo.run", 2, "a finished run", "make the run again with `canemo run STUDY`")
 COMPARISON = Format(
-    "canemo.comparison", 2, "a finished comparison", "make it again with `canemo compare STUDY`"
+    "canemo.trust.comparison",
+    2,
+    "a finished comparison",
+    "make it again with `canemo compare STUDY`",
 )
 RUNS_COMPARISON = Format(
     "canemo.runs_comparison",

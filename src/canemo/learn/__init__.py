@@ -1,0 +1,1 @@
+"""Splits by subject, classifiers, evaluation on unseen subjects, the saved model."""

@@ -1,0 +1,261 @@
+"""Every number of a run, put together as metrics.json holds them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+
+from canemo.config import Config, ProbeConfig, find_departures
+from canemo.faces.detect.protocol import Detector
+from canemo.learn.conformal import evaluate_conformal
+from canemo.learn.evaluate import Evaluation
+from canemo.learn.evidence import Evidence
+from canemo.learn.gradient import choose_learning_rate
+from canemo.learn.lda import DiscriminantLearner
+from canemo.learn.learner import Learner
+from canemo.learn.material import Material
+from canemo.learn.predictions import Predictions, select_level
+from canemo.learn.splits import Split
+from canemo.networks.backbones import Backbone
+from canemo.networks.engines.gates import read_refusal
+from canemo.parallel import Progress, silent
+from canemo.records import Fate, Study
+from canemo.study.run_record import RunMetrics
+from canemo.trust.audit import audit_evidence
+from canemo.trust.calibration import compute_calibration
+from canemo.trust.intervals import INTERVAL_METHOD
+from canemo.trust.learning_curve import choose_most_often, estimate_learning_curve
+from canemo.trust.metadata import score_metadata
+from canemo.trust.permutation import compare_labellings, describe_permutation
+from canemo.trust.power import find_least_detectable
+from canemo.trust.summaries import summarise_chance, summarise_level, summarise_subjects
+from canemo.trust.sweep import summarise_sweep
+
+CHOICES = ("penalties", "penalty_chosen", "temperature_chosen", "interval")
+"""The keys of ``protocol`` that come out of the evaluation."""
+
+
+def compute_metrics(
+    evidence: Evidence, learner: Learner, evaluation: Evaluation, *, progress: Progress = silent
+) -> RunMetrics:
+    """Return everything metrics.json holds but the cost.
+
+    Parameters
+    ----------
+    evidence
+        What the numbers are computed from.
+    learner, evaluation
+        What learned, and what came out of testing it on unseen subjects.
+    progress
+        Told how far it is.
+
+    Notes
+    -----
+    A discriminant is refitted for the permutations, the learning curve and the audit. Where the run
+    learned by another method, a discriminant on the same features and folds stands in for it.
+    """
+    config, labels = evidence.config, evidence.study.labels
+    table = evaluation.predictions
+    frames, videos = (select_level(table, level, labels) for level in ("frame", "video"))
+    stand_in = find_discriminant(learner)
+    penalty = find_penalty(config, evaluation)
+    metadata = score_metadata(evidence, stand_in.material)
+    permutation = summarise_permutation(learner, evidence.split, config, progress=progress)
+    metrics = {
+        "study": describe_study(evidence.study, evidence.ledger, species=config.study.species),
+        "protocol": {**evidence.protocol, **_describe_choices(evidence, evaluation)},
+        "levels": {
+            "video": summarise_level(videos, evaluate=config.evaluate),
+            "frame": summarise_level(frames, evaluate=config.evaluate),
+        },
+        "subjects": summarise_subjects(table[table["level"] == "video"]),
+        "chance": {
+            **summarise_chance(frames, videos),
+            "metadata": metadata,
+        },
+        "permutation": permutation,
+        "detectable": find_least_detectable(
+            videos, threshold=permutation["critical"], seed=config.evaluate.seed
+        ),
+        "calibration": _calibrate(videos, evidence),
+        "abstention": evaluate_conformal(videos, level=config.audit.abstain_level),
+        "sweep": summarise_sweep(evaluation, labels=labels, evaluate=config.evaluate),
+        "learning_curve": estimate_learning_curve(stand_in, penalty, seed=config.evaluate.seed),
+        "audit": audit_evidence(evidence, stand_in, penalty=penalty, metadata=metadata),
+        "training": {"frame_accuracy": evaluation.train_accuracy},
+        "warnings": [*evidence.warnings, *evaluation.warnings],
+    }
+    return RunMetrics.model_validate(metrics)
+
+
+def find_discriminant(learner: Learner) -> DiscriminantLearner:
+    """Return the learner itself, or the discriminant that stands in for another."""
+    if isinstance(learner, DiscriminantLearner):
+        return learner
+    return stand_in_for(learner.material)
+
+
+def find_penalty(config: Config, evaluation: Evaluation) -> float:
+    """Return the strength of discriminants that choose none: what the run's folds chose most."""
+    if config.probe.method != "lda":  # a penalty of another method means another thing
+        return choose_most_often((), offered=ProbeConfig().penalties)
+    return choose_most_often(evaluation.penalties, offered=config.probe.penalties)
+
+
+def stand_in_for(material: Material) -> DiscriminantLearner:
+    """Return the discriminant that stands in for another learner of the same material."""
+    return DiscriminantLearner((material,), ProbeConfig())
+
+
+def summarise_permutation(
+    learner: Learner, split: Split, config: Config, *, progress: Progress = silent
+) -> dict[str, Any]:
+    """Return what metrics.json says of the permutation test; ``probe`` says what was refitted."""
+    test = compare_labellings(
+        find_discriminant(learner),
+        split,
+        permutations=config.evaluate.permutations,
+        seed=config.evaluate.seed,
+        progress=lambda done, total: progress("permute", done, total),
+    )
+    probe = "own" if config.probe.method == "lda" else "lda"
+    return {**describe_permutation(test, config.species), "probe": probe}
+
+
+def _calibrate(videos: Predictions, evidence: Evidence) -> dict[str, Any]:
+    positive_label = str(evidence.protocol["positive_label"])
+    balanced = evidence.config.probe.class_weight == "balanced"
+    found = compute_calibration(
+        videos, positive=videos.labels.index(positive_label), balanced=balanced
+    )
+    return {**found, "positive_label": positive_label, "balanced": balanced}
+
+
+def _describe_choices(evidence: Evidence, evaluation: Evaluation) -> dict[str, Any]:
+    offered = evidence.config.probe.penalties
+    return {
+        "penalties": list(offered) if evaluation.penalties else [],
+        "penalty_chosen": list(evaluation.penalties),
+        "temperature_chosen": list(evaluation.temperatures),
+        "interval": INTERVAL_METHOD,
+    }
+
+
+def warn_about_run(config: Config, split: Split, detector: Detector) -> list[str]:
+    """Return what a reader must know of the settings, a line each."""
+    lines = []
+    if config.probe.class_weight == "none" and len(split.folds) > 1:
+        lines.append(
+            "labels were not weighted equally: every fold's probabilities lean towards the label "
+            "its training subjects showed more often, so an AUROC pooled over folds can come out "
+            "too low"
+        )
+    if config.preset == "paper" and detector.name != "mask_rcnn":
+        lines.append(
+            "the 2022 paper crops with a Mask R-CNN trained on about 200 frames of its own study; "
+            f"this run used {detector.name} (`canemo frames` picks frames to annotate, `canemo "
+            "detector train` trains one, --detector uses it)"
+        )
+    return lines
+
+
+def warn_about_backbone(backbone: Backbone) -> list[str]:
+    """Return what a reader must know of the backbone, a line each."""
+    engine = backbone.engine
+    refusal = read_refusal(backbone.network, engine.name, engine.precision)
+    lines = [f"{engine.precision} of {backbone.spec.name}: {refusal}"] if refusal else []
+    if not backbone.is_random:
+        return lines
+    return [
+        *lines,
+        f"the weights file of {backbone.spec.name} ({backbone.weights_source}) says of itself that "
+        "its tensors are random: the run shows cost and architecture, no figure of it is a result",
+    ]
+
+
+def describe_run(
+    study: Study, config: Config, split: Split, *, backbone: Backbone, detector: Detector
+) -> dict[str, Any]:
+    """Return what metrics.json says of how a run was made, but for what came out."""
+    return {
+        **describe_protocol(study, config, split, detector),
+        **describe_method(config, backbone),
+        "backbone": backbone.spec.name,
+        "backbone_note": backbone.spec.note,
+        **backbone.describe_engine(),
+        "weights_sha256": backbone.weights_sha256,
+        "weights_source": backbone.weights_source,
+    }
+
+
+def describe_study(study: Study, ledger: pd.DataFrame, *, species: str) -> dict[str, Any]:
+    """Return what metrics.json says of a study and of what became of its frames."""
+    videos = pd.DataFrame([(v.subject_id, v.label) for v in study.videos], columns=["s", "label"])
+    by_label = {str(k): _counts(rows["fate"]) for k, rows in ledger.groupby("label")}
+    return {
+        "name": study.root.resolve().name,
+        "species": species,
+        "videos": len(study.videos),
+        "subjects": len(study.subject_ids),
+        "labels": _counts(videos["label"]),
+        "labels_by_subject": {str(k): _counts(rows["label"]) for k, rows in videos.groupby("s")},
+        "frames": int((ledger["fate"] != Fate.DECODE_ERROR).sum()),
+        "crops": int((ledger["fate"] == Fate.USED).sum()),
+        "fates": _counts(ledger["fate"]),
+        "fates_by_label": by_label,
+        "subjects_table": _tabulate_subjects(study),
+    }
+
+
+def describe_protocol(
+    study: Study, config: Config, split: Split, detector: Detector
+) -> dict[str, Any]:
+    """Return how crops were made and dogs were split, whatever learns from them."""
+    rate, nth = config.video.fps, config.video.every_nth
+    return {
+        "preset": config.preset,
+        "preset_departures": find_departures(config),
+        "split": split.kind,
+        "folds": len(split.folds),
+        "seed": config.evaluate.seed,
+        "positive_label": config.study.positive_label or study.labels[0],
+        "class_weight": None if config.probe.class_weight == "none" else config.probe.class_weight,
+        "pooling": config.probe.pooling,
+        "frames": config.probe.frames,
+        "sampling": f"{rate:g} frames per second" if nth is None else f"every {nth} frame(s)",
+        "resamples": config.evaluate.resamples,
+        "detector": detector.name,
+        "detector_sha256": detector.fingerprint,
+        "detector_engine": detector.engine,
+    }
+
+
+def describe_method(config: Config, backbone: Backbone) -> dict[str, Any]:
+    """Return how was learned, defaults that depend on the backbone filled in."""
+    method = config.probe.method
+    if method == "gradient":
+        rate = choose_learning_rate(config.gradient, is_cnn=backbone.is_cnn)
+        return {
+            "method": method,
+            "gradient": {**config.gradient.model_dump(mode="json"), "learning_rate": rate},
+            "augment": config.augment.model_dump(mode="json"),
+        }
+    if method.startswith("sequence"):
+        return {"method": method, "sequence": config.sequence.model_dump(mode="json")}
+    if config.sweep.poolings or config.sweep.frames:
+        return {"method": method, "sweep": config.sweep.model_dump(mode="json")}
+    return {"method": method}
+
+
+def _counts(values: pd.Series) -> dict[str, int]:
+    return {str(key): int(number) for key, number in values.value_counts().sort_index().items()}
+
+
+def _tabulate_subjects(study: Study) -> list[dict[str, Any]] | None:
+    if study.subjects is None:
+        return None
+    present = study.subjects[study.subjects.index.isin(study.subject_ids)].reset_index()
+    rows: list[dict[str, Any]] = json.loads(present.to_json(orient="records"))
+    return rows

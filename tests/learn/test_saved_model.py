@@ -1,0 +1,213 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from canemo.config import SequenceConfig, load_config
+from canemo.errors import ModelError
+from canemo.learn.conformal import Conformal
+from canemo.learn.probe import Probe
+from canemo.learn.saved_model import SavedModel, read_model, save_model
+from canemo.learn.sequence import HEADS, SequenceProbe, fit_sequence
+from canemo.study.runs import pin_engines
+
+
+@pytest.fixture
+def model():
+    rng = np.random.default_rng(0)
+    probe = Probe(
+        ("Vorfreude", 'schöne "Frustration"'),
+        rng.normal(size=5),
+        rng.random(5) + 0.5,
+        rng.normal(size=(1, 5)),
+        rng.normal(size=1),
+        0.1,
+    )
+    training = {
+        "canemo": "0.1.0", "study": "s", "subjects": 29, "videos": 248, "split": "loso",
+        "accuracy": 0.81, "interval": [0.7, 0.9], "majority": 0.66,
+    }  # fmt: skip
+    config = load_config(overrides={"video": {"every_nth": 2}, "probe": {"pooling": "lower"}})
+    return SavedModel(probe, config, "Vorfreude", "a" * 64, "b" * 64, training)
+
+
+def test_saved_model_comes_back_equal_to_the_last_bit(model, tmp_path):
+    again = read_model(save_model(model, tmp_path / "model"))
+    features = np.random.default_rng(1).normal(size=(7, 5))
+    np.testing.assert_array_equal(
+        again.classifier.predict_proba(features), model.classifier.predict_proba(features)
+    )
+    assert again.config == model.config
+    assert dataclasses.replace(again, classifier=model.classifier) == model
+
+
+def test_model_whose_weights_lie_transposed_in_memory_comes_back_equal(model, tmp_path):
+    rng = np.random.default_rng(0)
+    probe = dataclasses.replace(
+        model.classifier,
+        labels=("a", "b", "c"),
+        coef=rng.normal(size=(5, 3)).T,  # as the discriminant has it of three labels
+        intercept=rng.normal(size=3),
+    )
+    saved = dataclasses.replace(model, classifier=probe, positive_label="a")
+    again = read_model(save_model(saved, tmp_path)).classifier
+    np.testing.assert_array_equal(again.coef, probe.coef)
+
+
+def test_what_undecided_answers_rest_on_comes_back_to_the_last_bit(model, tmp_path):
+    scores, weights = np.array([0.1, 1 / 3, 0.7]), np.array([0.5, 0.5, 1.0])
+    saved = dataclasses.replace(model, conformal=Conformal(scores, weights, subjects=2))
+    again = read_model(save_model(saved, tmp_path)).conformal
+    np.testing.assert_array_equal(again.scores, scores)
+    np.testing.assert_array_equal(again.weights, weights)
+    assert again.subjects == 2
+
+
+def test_run_folder_is_accepted(model, tmp_path):
+    save_model(model, tmp_path / "run" / "model")
+    assert read_model(tmp_path / "run").classifier.labels == model.classifier.labels
+
+
+def test_no_part_of_a_model_is_a_pickle(model, tmp_path):
+    save_model(model, tmp_path)
+    assert {p.suffix for p in tmp_path.iterdir()} == {".json", ".safetensors", ".md"}
+
+
+def test_card_says_what_the_model_does_and_does_not_say(model, tmp_path):
+    card = (save_model(model, tmp_path) / "README.md").read_text(encoding="utf-8")
+    assert "29 subjects in 248 videos" in " ".join(card.split())
+    assert "0.810" in card
+    assert "does not say what an animal feels" in card
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "probe.safetensors").write_bytes(b"x"), "not a canemo model"),
+        (lambda folder: (folder / "model.json").write_text("{}"), "not a canemo model"),
+        (lambda folder: (folder / "model.json").unlink(), "not a canemo model"),
+    ],
+)
+def test_damaged_model_is_named(model, tmp_path, damage, message):
+    damage(save_model(model, tmp_path))
+    with pytest.raises(ModelError, match=message):
+        read_model(tmp_path)
+
+
+def test_model_of_another_version_says_what_to_do(model, tmp_path):
+    path = save_model(model, tmp_path) / "model.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 99}))
+    with pytest.raises(ModelError, match="schema 99, expected 1; train the model again"):
+        read_model(tmp_path)
+
+
+# -- models of the whole clip ----------------------------------------------------------------------
+
+
+def clips(seed=0, videos=6, frames=5, features=4):
+    rng = np.random.default_rng(seed)
+    return {
+        "features": rng.normal(size=(videos * frames, features)).astype(np.float32),
+        "video_ids": np.repeat([f"v{i}" for i in range(videos)], frames).astype(object),
+        "time_s": np.tile(np.arange(frames) / 5, videos),
+    }
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_saved_model_of_a_clip_answers_to_the_last_bit_as_before(model, tmp_path, head):
+    settings = SequenceConfig(hidden=5, epochs=3, window_s=0.7)
+    rows = clips()
+    classifier = fit_sequence(
+        **rows,
+        label_index=np.repeat([0, 1, 0, 1, 0, 1], 5),
+        labels=model.classifier.labels,
+        head=head,
+        settings=settings,
+    )
+    saved = dataclasses.replace(model, classifier=classifier)
+    folder = save_model(saved, tmp_path / "model")
+    again = read_model(folder)
+    assert isinstance(again.classifier, SequenceProbe)
+    assert (again.classifier.head, again.classifier.hidden) == (head, 5)
+    assert again.classifier.window_s == 0.7
+    assert dataclasses.replace(again, classifier=classifier) == saved
+    new = clips(seed=1)
+    before, after = classifier.predict(**new), again.classifier.predict(**new)
+    for a, b in zip(before, after, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert np.ptp(after[0]) > 0.01
+    assert {p.suffix for p in folder.iterdir()} == {".json", ".safetensors", ".md"}
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert f"A model of the whole clip ({head})" in card
+    assert "window_s 0.7" in card
+
+
+def test_model_of_a_clip_that_lacks_a_setting_is_named(model, tmp_path):
+    classifier = fit_sequence(
+        **clips(),
+        label_index=np.repeat([0, 1, 0, 1, 0, 1], 5),
+        labels=("a", "b"),
+        head="gru",
+        settings=SequenceConfig(hidden=5, epochs=1),
+    )
+    path = save_model(dataclasses.replace(model, classifier=classifier), tmp_path) / "model.json"
+    content = json.loads(path.read_text())
+    del content["window_s"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(ModelError, match="not a canemo model"):
+        read_model(tmp_path)
+
+
+def test_linear_probe_written_before_there_were_models_of_a_clip_still_reads(model, tmp_path):
+    # What version 0.1.0 wrote, key by key.
+    folder = save_model(model, tmp_path)
+    content = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    assert set(content) == {
+        "schema", "labels", "positive_label", "penalty", "backbone_sha256", "detector_sha256",
+        "config", "training", "conformal",
+    }  # fmt: skip
+    assert (content["schema"], content["penalty"]) == (1, 0.1)
+    del content["conformal"]
+    for section in ("backbone", "detect"):
+        del content["config"][section]["engine"]
+    del content["config"]["backbone"]["precision"]
+    for section in ("gradient", "augment", "sequence", "compare", "sweep", "audit"):
+        del content["config"][section]
+    del content["config"]["probe"]["method"]
+    (folder / "model.json").write_text(json.dumps(content), encoding="utf-8")
+    again = read_model(folder)
+    features = np.random.default_rng(1).normal(size=(7, 5))
+    np.testing.assert_array_equal(
+        again.classifier.predict_proba(features), model.classifier.predict_proba(features)
+    )
+    assert again.config == pin_engines(
+        model.config, engine="torch", precision="float32", detector_engine="torch"
+    )
+
+
+@pytest.mark.parametrize("damage", ["layer", "head"])
+def test_damaged_model_of_a_whole_clip_is_refused_when_it_is_read(tmp_path, damage):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 4)), np.repeat([0, 1], 20)
+    clips = np.array([f"c{i // 4}" for i in range(40)], dtype=object)
+    classifier = fit_sequence(
+        x, y, video_ids=clips, time_s=np.arange(40.0), labels=("a", "b"), head="gru",
+        settings=SequenceConfig(epochs=1, hidden=4),
+    )  # fmt: skip
+    training = dict.fromkeys(("canemo", "study", "split"), "x") | {
+        "subjects": 2, "videos": 10, "accuracy": 0.5, "interval": None, "majority": 0.5,
+    }  # fmt: skip
+    saved = SavedModel(classifier, load_config(), "a", "0" * 64, "1" * 64, training)
+    save_model(saved, tmp_path)
+    assert read_model(tmp_path).classifier.head == "gru"
+    if damage == "head":
+        text = (tmp_path / "model.json").read_text(encoding="utf-8")
+        (tmp_path / "model.json").write_text(text.replace('"gru"', '"lstm"'), encoding="utf-8")
+    else:
+        arrays = load_file(tmp_path / "probe.safetensors")
+        arrays.pop(next(name for name in arrays if name.startswith("state.")))
+        save_file(arrays, tmp_path / "probe.safetensors")
+    with pytest.raises(ModelError, match="not a canemo model"):
+        read_model(tmp_path)
