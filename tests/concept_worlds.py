@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from canemo.concepts.directions import learn_condition
-from canemo.concepts.probes import Probing, set_up
-from canemo.concepts.units import Draws, examine_units
+from canemo.explain.concepts.directions import learn_condition
+from canemo.explain.concepts.probes import Probing, set_up
+from canemo.explain.concepts.units import Draws, examine_units
 from canemo.learn.evidence import Evidence
 from evidence_worlds import draw_evidence, with_features
 

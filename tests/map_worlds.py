@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from canemo.explain.decision import Decision, Maps
-from canemo.explain.methods import METHODS, Method
+from canemo.explain.maps.methods import METHODS, Method
 from canemo.explain.survey import Case, Controls, examine_case, map_case
 from canemo.records import Image
 from canemo.species import DOG

@@ -11,13 +11,7 @@ import pytest
 import canemo
 from canemo.config import load_config, read_config
 from canemo.errors import ConfigError, ModelError, NoFacesError, StudyError
-from canemo.explained import (
-    OTHER,
-    find_faces,
-    is_run,
-    load_explained_model,
-    load_explained_run,
-)
+from canemo.explained import OTHER, find_faces, is_run, load_explained_model, load_explained_run
 from canemo.learn.fold_files import read_folds
 from canemo.parallel import silent
 from canemo.study.load import load_study

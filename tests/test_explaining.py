@@ -21,9 +21,10 @@ from canemo.errors import (
     StudyError,
 )
 from canemo.explain.decision import Decision
-from canemo.explain.occlusion import measure_logits
+from canemo.explain.inquiry import Explained
+from canemo.explain.maps.occlusion import measure_logits
 from canemo.explain.regions import BANDS, STUDY_LANDMARKS
-from canemo.explained import Explained, load_explained_run
+from canemo.explained import load_explained_run
 from canemo.learn.probe import Probe
 from canemo.networks.backbones import load_backbone, write_random_weights
 from canemo.parallel import silent

@@ -6,7 +6,7 @@ import pytest
 from canemo import run_pictures
 from canemo.config import load_config
 from canemo.explain.decision import Decision
-from canemo.explain.methods import METHODS, map_decisions
+from canemo.explain.maps.methods import METHODS, map_decisions
 from canemo.features.extraction import Extraction
 from canemo.learn.learner import Fitted
 from canemo.learn.material import Material

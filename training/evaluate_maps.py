@@ -22,12 +22,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, maximum_filter
 
-from canemo.explain.methods import find_method, map_decisions
-from canemo.explain.occlusion import measure_logits, measure_losses
+from canemo.explain.inquiry import Explained
+from canemo.explain.maps.methods import find_method, map_decisions
+from canemo.explain.maps.occlusion import measure_logits, measure_losses
 from canemo.explain.parts import measure_parts
 from canemo.explain.regions import measure_cells
 from canemo.explain.scoring import point, resize_maps
-from canemo.explained import Explained, load_explained_run
+from canemo.explained import load_explained_run
 from canemo.faces.crop_images import shrink
 from canemo.parallel import silent
 from canemo.records import Image, Study

@@ -13,11 +13,11 @@ import numpy as np
 
 from bench.clips import choose_clips
 from bench.measurement import Measurement, load_or_draw, measure_peak_mib
-from canemo.explain.contribution import spread_exactly, sum_channels
 from canemo.explain.decision import Decision
-from canemo.explain.eigencam import compute_eigencam
-from canemo.explain.methods import BATCH_SIZE
-from canemo.explain.occlusion import fit_to_input
+from canemo.explain.maps.contribution import spread_exactly, sum_channels
+from canemo.explain.maps.eigencam import compute_eigencam
+from canemo.explain.maps.methods import BATCH_SIZE
+from canemo.explain.maps.occlusion import fit_to_input
 from canemo.learn.probe import Probe
 from canemo.networks.backbones import Backbone
 from canemo.parallel import Progress, silent

@@ -13,7 +13,7 @@ from bench.clips import as_study, choose_clips
 from bench.measurement import Measurement, load_or_draw, measure_peak_mib
 from bench.paper_stack import time_paper_stack
 from canemo.config import Config, load_config
-from canemo.explain.eigencam import compute_eigencam
+from canemo.explain.maps.eigencam import compute_eigencam
 from canemo.faces.detect.registry import load_detector
 from canemo.faces.study_crops import StudyCrops
 from canemo.features.extraction import Extraction

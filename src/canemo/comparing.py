@@ -16,7 +16,7 @@ from canemo.assessment import (
     offer_views,
 )
 from canemo.config import Config, load_config
-from canemo.explain.eigencam import CAM_SCALE, map_crops
+from canemo.explain.maps.eigencam import CAM_SCALE, map_crops
 from canemo.faces.examples import captioned, choose_examples
 from canemo.faces.study_crops import StudyCrops
 from canemo.files import write_table

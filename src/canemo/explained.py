@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import get_args
 
@@ -16,6 +13,7 @@ from canemo.errors import ConfigError, NoFacesError, StudyError
 from canemo.explain.decision import Decision
 from canemo.explain.face_finder import FaceFinder, RegionSource
 from canemo.explain.fold_probes import fit_shuffled, list_unseen, require_probe
+from canemo.explain.inquiry import Explained
 from canemo.faces.frame_choice import choose_frames
 from canemo.faces.landmarks.model import load_landmark_model
 from canemo.faces.landmarks.tables import load_landmarks
@@ -23,81 +21,22 @@ from canemo.gallery import open_gallery
 from canemo.learn.evidence import Evidence, read_evidence
 from canemo.learn.fold_files import read_folds
 from canemo.learn.saved_model import read_model
-from canemo.networks.backbones import Backbone
 from canemo.parallel import Progress
 from canemo.plan import prepare_again
 from canemo.predict import load_model
-from canemo.records import Image, Study
+from canemo.records import Study
 from canemo.species import Species
 from canemo.study.run_record import read_run
 from canemo.study.runs import METRICS_FILE
 from canemo.study_features import crop_videos, read_crops
 
 OTHER = "other labels"
-CROPS_AT_ONCE = 64
+
+
 _COLUMNS = [
     *("video_id", "subject_id", "label", "frame_index", "time_s"),
     *("crop_x0", "crop_y0", "crop_x1", "crop_y1"),
 ]
-
-
-@dataclass(frozen=True)
-class Explained:
-    """A model and the N crops that it is asked about.
-
-    Attributes
-    ----------
-    name
-        Of the run or model.
-    backbone
-        What embeds the crops.
-    rows
-        N rows: video_id, subject_id, label, frame_index, time_s and, where known, the rectangle
-        that was cut. `label` is the one that is explained or another.
-    read
-        Rows to their crops, (H, W, 3) uint8, RGB each.
-    decisions
-        subject_id -> the decision that is asked about its crops.
-    shuffled
-        Likewise of probes learned from shuffled labels; empty where there are none.
-    labels
-        The others, and the label whose evidence is mapped.
-    finder
-        Finds the regions of the faces; it knows whose they are.
-    notes
-        What a reader of the results must know.
-    is_labelled
-        Whether `label` is the condition filmed; else it is what the model answered.
-    """
-
-    name: str
-    backbone: Backbone
-    rows: pd.DataFrame
-    read: Callable[[pd.DataFrame], list[Image]]
-    decisions: Mapping[str, Decision]
-    shuffled: Mapping[str, Decision]
-    labels: tuple[str, str]
-    finder: FaceFinder
-    notes: tuple[str, ...]
-    is_labelled: bool = True
-
-    @property
-    def species(self) -> Species:
-        """Whose faces the crops are."""
-        return self.finder.species
-
-    @cached_property
-    def places(self) -> list[tuple[str, int]]:
-        """Video and frame of each crop: what two models must share to be shown side by side."""
-        return list(self.rows[["video_id", "frame_index"]].itertuples(index=False, name=None))
-
-    def iter_parts(self) -> Iterator[pd.DataFrame]:
-        """Yield rows that one probe is asked about, no more at a time than fit into memory."""
-        rows = self.rows.sort_values("subject_id", kind="stable")
-        asked = [id(self.decisions[subject_id]) for subject_id in rows["subject_id"]]
-        for _, some in rows.groupby(asked, sort=False):
-            for start in range(0, len(some), CROPS_AT_ONCE):
-                yield some.iloc[start : start + CROPS_AT_ONCE]
 
 
 def load_explained_run(

@@ -16,18 +16,13 @@ from numpy.typing import NDArray
 from canemo.errors import ConfigError, ModelError, NoFacesError, OutputExistsError
 from canemo.explain.decision import Maps, require_grid
 from canemo.explain.face_finder import RegionSource
-from canemo.explain.methods import METHODS, Method, choose_method, find_method
-from canemo.explain.numbers import Found, name_losses
-from canemo.explain.occlusion import measure_logits, measure_losses
+from canemo.explain.inquiry import Explained
+from canemo.explain.maps.methods import METHODS, Method, choose_method, find_method
+from canemo.explain.maps.occlusion import measure_logits, measure_losses
 from canemo.explain.report_card import grade_maps
+from canemo.explain.results import Found, name_losses
 from canemo.explain.survey import Case, Controls, examine_case, map_case
-from canemo.explained import (
-    Explained,
-    is_run,
-    load_explained_model,
-    load_explained_run,
-    read_species,
-)
+from canemo.explained import is_run, load_explained_model, load_explained_run, read_species
 from canemo.explanation_files import join_tables, write_explanation
 from canemo.networks.backbones import randomise
 from canemo.parallel import Progress, silent

@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 
 from canemo import environment
-from canemo.explain.numbers import (
+from canemo.explain.inquiry import Explained
+from canemo.explain.regions import outline_regions
+from canemo.explain.results import (
     MEAN_FACE_CROPS,
     Found,
     average_maps,
@@ -20,8 +22,6 @@ from canemo.explain.numbers import (
     tabulate_crops,
     tabulate_subjects,
 )
-from canemo.explain.regions import outline_regions
-from canemo.explained import Explained
 from canemo.files import write_atomically, write_table
 from canemo.parallel import Progress
 from canemo.records import Image

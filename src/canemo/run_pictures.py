@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from canemo.assessment import Work
 from canemo.errors import ConfigError
 from canemo.explain.decision import Decision
-from canemo.explain.eigencam import CAM_SCALE, map_crops
-from canemo.explain.methods import METHODS, choose_method, map_decisions
+from canemo.explain.maps.eigencam import CAM_SCALE, map_crops
+from canemo.explain.maps.methods import METHODS, choose_method, map_decisions
 from canemo.faces.examples import ExampleCrop, captioned, choose_examples
 from canemo.learn.learner import Fitted
 from canemo.learn.probe import Probe

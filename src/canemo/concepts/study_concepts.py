@@ -11,21 +11,21 @@ import numpy as np
 import pandas as pd
 
 from canemo.assessment import gather_evidence
-from canemo.concepts.account import (
+from canemo.config import Config, ProbeConfig, VideoConfig, load_config
+from canemo.errors import AnnotationError, OutputExistsError
+from canemo.explain.concepts.account import (
     describe_events,
     describe_result,
     describe_study,
     list_warnings,
 )
-from canemo.concepts.agreement import METHOD, compare_coders
-from canemo.concepts.coding import Clip, Coding, code_frames
-from canemo.concepts.directions import ConditionProbe, learn_condition
-from canemo.concepts.matching import Matched, match_events
-from canemo.concepts.options import CodingOptions, list_sources, set_options
-from canemo.concepts.probes import Probing, set_up
-from canemo.concepts.units import Draws, Unit, examine_units
-from canemo.config import Config, ProbeConfig, VideoConfig, load_config
-from canemo.errors import AnnotationError, OutputExistsError
+from canemo.explain.concepts.agreement import METHOD, compare_coders
+from canemo.explain.concepts.coding import Clip, Coding, code_frames
+from canemo.explain.concepts.directions import ConditionProbe, learn_condition
+from canemo.explain.concepts.matching import Matched, match_events
+from canemo.explain.concepts.options import CodingOptions, list_sources, set_options
+from canemo.explain.concepts.probes import Probing, set_up
+from canemo.explain.concepts.units import Draws, Unit, examine_units
 from canemo.files import write_atomically, write_table
 from canemo.formats.events.reading import EventFile, read_events
 from canemo.learn.evidence import Evidence

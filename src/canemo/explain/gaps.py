@@ -111,8 +111,8 @@ def split_gap(
     -----
     Within each subject, the mean map of the one condition is taken from that of the other. Evidence
     that is the same in both, such as what the model reads in any picture, cancels. With maps that
-    sum to the logit but for a constant (`canemo.explain.contribution`) the parts sum exactly to
-    the difference of the mean logits. Each condition's sums are over the regions as they lie in
+    sum to the logit but for a constant (`canemo.explain.maps.contribution`) the parts sum exactly
+    to the difference of the mean logits. Each condition's sums are over the regions as they lie in
     its own crops: where a region grows, so does what it may hold. What the subject's mean map of
     both conditions has in the regions of the one more than in those of the other is given as
     `moved`, and a region is told from chance only where it is with and without that.

@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 from torch.nn.functional import interpolate
 
 from canemo.explain.decision import Decision, Maps
-from canemo.explain.occlusion import CELLS, blur, cover, fit_to_input, measure_logits
+from canemo.explain.maps.occlusion import CELLS, blur, cover, fit_to_input, measure_logits
 from canemo.networks.backbones import Backbone
 from canemo.records import Image
 

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from canemo.explain.decision import Decision, Maps, draw_directions
-from canemo.explain.methods import Method, map_decisions
+from canemo.explain.maps.methods import Method, map_decisions
 from canemo.explain.scoring import correlate_maps, displace, point, trace_curves
 from canemo.networks.backbones import Backbone
 from canemo.records import Image

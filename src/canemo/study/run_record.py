@@ -79,7 +79,10 @@ EXPLANATION = Format(
     "canemo.explanation", 3, "an explanation", "explain it again with `canemo explain RUN`"
 )
 CONCEPTS = Format(
-    "canemo.concepts", 2, "a result of concepts", "make it again with `canemo concepts STUDY`"
+    "canemo.explain.concepts",
+    2,
+    "a result of concepts",
+    "make it again with `canemo concepts STUDY`",
 )
 
 

@@ -15,7 +15,7 @@ from canemo.explain.alignment import MeanFace, align_faces, average_faces, warp_
 from canemo.explain.decision import Maps
 from canemo.explain.face_finder import describe_sources
 from canemo.explain.gaps import WHOLE, split_gap
-from canemo.explain.methods import METHODS
+from canemo.explain.maps.methods import METHODS
 from canemo.explain.parts import list_rows, measure_parts
 from canemo.explain.regions import BANDS, measure_cells
 from canemo.explain.report_card import ReportCard

@@ -8,8 +8,8 @@ import torch
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from canemo.errors import ConfigError, MissingExtraError
-from canemo.explain.cam import map_gradcam, map_gradcam_plus_plus, map_scorecam
 from canemo.explain.decision import spread
+from canemo.explain.maps.cam import map_gradcam, map_gradcam_plus_plus, map_scorecam
 from explain_worlds import CNN, LABELS, RESNET, VIT, decide, draw_crops, load_small
 
 cam_package = pytest.importorskip("pytorch_grad_cam", reason="needs the extra canemo[cam]")

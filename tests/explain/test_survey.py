@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from canemo.explain.contribution import map_contributions
-from canemo.explain.methods import METHODS, Method
+from canemo.explain.maps.contribution import map_contributions
+from canemo.explain.maps.methods import METHODS, Method
 from canemo.explain.scoring import correlate_maps, trace_curves
 from canemo.explain.survey import Controls, examine_case, map_case
 from canemo.networks.backbones import randomise

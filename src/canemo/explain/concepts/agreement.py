@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from canemo.concepts.coding import SHOWN, UNKNOWN, Coding
+from canemo.explain.concepts.coding import SHOWN, UNKNOWN, Coding
 from canemo.trust.intervals import bound_middle
 
 METHOD = (

@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from canemo.concepts.probes import (
+from canemo.config import ProbeConfig
+from canemo.explain.concepts.probes import (
     Learned,
     Probing,
     Rows,
@@ -29,7 +30,6 @@ from canemo.concepts.probes import (
     sum_codings,
     weigh_frames,
 )
-from canemo.config import ProbeConfig
 from canemo.explain.decision import Decision
 from canemo.learn.lda import DiscriminantLearner
 from canemo.learn.lda_algebra import Array, Mask

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from canemo.concepts.directions import (
+from canemo.config import ProbeConfig
+from canemo.explain.concepts.directions import (
     correlate_within,
     learn_condition,
     measure_remaining,
@@ -12,7 +13,7 @@ from canemo.concepts.directions import (
     measure_steps,
     remove_difference,
 )
-from canemo.concepts.probes import (
+from canemo.explain.concepts.probes import (
     average_within,
     iter_chunks,
     learn_directions,
@@ -22,7 +23,6 @@ from canemo.concepts.probes import (
     sum_codings,
     weigh_frames,
 )
-from canemo.config import ProbeConfig
 from canemo.explain.decision import Decision
 from canemo.faces.frame_choice import choose_frames
 from canemo.learn.lda import DiscriminantLearner
@@ -161,7 +161,7 @@ def test_frames_that_do_not_count_are_left_out(world):
 
 
 def test_chunks_are_all_codings_in_order(probing, codings, monkeypatch):
-    monkeypatch.setattr("canemo.concepts.probes.CHUNK_VALUES", 2 * codings.shape[1])
+    monkeypatch.setattr("canemo.explain.concepts.probes.CHUNK_VALUES", 2 * codings.shape[1])
     parts = list(iter_chunks(probing, codings))
     assert [len(part) for part in parts] == [2, 1]
     assert (np.concatenate(parts) == codings).all()

@@ -4,11 +4,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from canemo.concepts.agreement import compare_coders, compute_kappa
-from canemo.concepts.coding import ABSENT, SHOWN, UNKNOWN, Clip, code_frames, list_unknown_units
-from canemo.concepts.matching import match_events
 from canemo.concepts.study_concepts import list_clips
 from canemo.config import VideoConfig
+from canemo.explain.concepts.agreement import compare_coders, compute_kappa
+from canemo.explain.concepts.coding import (
+    ABSENT,
+    SHOWN,
+    UNKNOWN,
+    Clip,
+    code_frames,
+    list_unknown_units,
+)
+from canemo.explain.concepts.matching import match_events
 from canemo.formats.events.event import Event
 from canemo.records import Study, Video
 from canemo.species import DOG

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from canemo.concepts.coding import SHOWN, UNKNOWN
-from canemo.concepts.directions import (
+from canemo.explain.concepts.coding import SHOWN, UNKNOWN
+from canemo.explain.concepts.directions import (
     ConditionProbe,
     correlate_within,
     iter_moved_conditions,
@@ -26,8 +26,8 @@ from canemo.concepts.directions import (
     measure_steps,
     move_labels,
 )
-from canemo.concepts.moves import move_coding
-from canemo.concepts.probes import (
+from canemo.explain.concepts.moves import move_coding
+from canemo.explain.concepts.probes import (
     Learned,
     Probing,
     Rows,

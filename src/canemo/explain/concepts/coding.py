@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from canemo.concepts.matching import Matched
+from canemo.explain.concepts.matching import Matched
 from canemo.formats.events.event import Event
 
 Mask = NDArray[np.bool_]

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from canemo.concepts.moves import move_coding
+from canemo.explain.concepts.moves import move_coding
 
 
 def lay_out(clips, *, frames=4):

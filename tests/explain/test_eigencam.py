@@ -10,8 +10,8 @@ from PIL import Image as PilImage
 from threadpoolctl import threadpool_limits
 
 import bench
-from canemo.explain import eigencam
-from canemo.explain.eigencam import compute_eigencam, map_crops, scale_maps
+from canemo.explain.maps import eigencam
+from canemo.explain.maps.eigencam import compute_eigencam, map_crops, scale_maps
 from canemo.networks.backbones import load_backbone, write_random_weights
 
 
@@ -284,7 +284,7 @@ print(measure_peak_mib())
 
 def measure_peak(pictures):
     command = [sys.executable, "-c", MEASURE, str(pictures)]
-    folder = Path(bench.__file__).parents[1]
+    folder = Path(bench.__file__).parents[2]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder)
     finite, peak = done.stdout.split()
     assert finite == "True"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from canemo.explain.decision import Decision
-from canemo.explain.occlusion import (
+from canemo.explain.maps.occlusion import (
     blur,
     cover,
     fit_to_input,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from canemo.concepts.units import MIN_SUBJECTS
+from canemo.explain.concepts.units import MIN_SUBJECTS
 from canemo.report.concepts import describe_directions, write_concepts_sentence
 from canemo.species import DOG
 from concept_worlds import (

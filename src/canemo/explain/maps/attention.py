@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from canemo.errors import ConfigError
 from canemo.explain.decision import Decision, Maps
-from canemo.explain.gradients import device_of
+from canemo.explain.maps.gradients import device_of
 from canemo.networks.backbones import Backbone
 from canemo.records import Image
 

@@ -8,8 +8,8 @@ import pytest
 from scipy.special import logit
 
 from canemo.errors import ConfigError
-from canemo.explain.contribution import is_exact, map_contributions
 from canemo.explain.decision import Decision
+from canemo.explain.maps.contribution import is_exact, map_contributions
 from canemo.features.poolings import pool
 from canemo.learn.logistic import fit_probe
 from canemo.networks.backbones import load_backbone

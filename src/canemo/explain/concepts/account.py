@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from canemo import environment
-from canemo.concepts.coding import Coding, list_unknown_units
-from canemo.concepts.directions import ConditionProbe
-from canemo.concepts.matching import Matched
-from canemo.concepts.options import CodingOptions
-from canemo.concepts.units import Unit
+from canemo.explain.concepts.coding import Coding, list_unknown_units
+from canemo.explain.concepts.directions import ConditionProbe
+from canemo.explain.concepts.matching import Matched
+from canemo.explain.concepts.options import CodingOptions
+from canemo.explain.concepts.units import Unit
 from canemo.files import sha256_file
 from canemo.formats.events.reading import FORMS, EventFile
 from canemo.learn.evidence import Evidence

@@ -9,8 +9,10 @@ import pytest
 
 from canemo.explain.decision import Decision
 from canemo.explain.gaps import WHOLE
-from canemo.explain.methods import METHODS, map_decisions
-from canemo.explain.numbers import (
+from canemo.explain.maps.methods import METHODS, map_decisions
+from canemo.explain.regions import BANDS, MODEL_LANDMARKS, draw_bands, measure_cells
+from canemo.explain.report_card import grade_maps
+from canemo.explain.results import (
     Found,
     average_maps,
     describe_model,
@@ -18,8 +20,6 @@ from canemo.explain.numbers import (
     tabulate_crops,
     tabulate_subjects,
 )
-from canemo.explain.regions import BANDS, MODEL_LANDMARKS, draw_bands, measure_cells
-from canemo.explain.report_card import grade_maps
 from canemo.explain.scoring import CURVE_SHARES
 from canemo.species import DOG
 from explain_worlds import LABELS, TextureBackbone, draw_textures, make_probe, read_checks
@@ -285,7 +285,7 @@ def test_what_mean_faces_are_of_is_said(monkeypatch):
     known = describe_model(replace(found, points=points))["notes"]
     assert any(note.startswith("2 crop(s) have no points") for note in known)
     assert not any("evenly spaced" in note for note in known)
-    monkeypatch.setattr("canemo.explain.numbers.MEAN_FACE_CROPS", 10)
+    monkeypatch.setattr("canemo.explain.results.MEAN_FACE_CROPS", 10)
     some = describe_model(found)["notes"]
     assert "the mean faces are of 10 crops, evenly spaced among all" in some
 

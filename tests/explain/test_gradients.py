@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from canemo.errors import ConfigError
-from canemo.explain.contribution import map_contributions
 from canemo.explain.decision import spread
-from canemo.explain.gradients import map_gradients
-from canemo.explain.occlusion import measure_logits
+from canemo.explain.maps.contribution import map_contributions
+from canemo.explain.maps.gradients import map_gradients
+from canemo.explain.maps.occlusion import measure_logits
 from canemo.networks.backbones import Backbone
 from explain_worlds import CNN, LABELS, RESNET, VIT, decide, draw_crops, load_small, make_small
 

@@ -10,13 +10,13 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from canemo.errors import ConfigError
-from canemo.explain.attention import map_rollout
-from canemo.explain.cam import map_gradcam, map_gradcam_plus_plus, map_scorecam
-from canemo.explain.contribution import is_exact, map_contributions
 from canemo.explain.decision import Decision, Maps, require_grid
-from canemo.explain.eigencam import compute_eigencam
-from canemo.explain.gradients import map_gradients
-from canemo.explain.occlusion import map_occlusion
+from canemo.explain.maps.attention import map_rollout
+from canemo.explain.maps.cam import map_gradcam, map_gradcam_plus_plus, map_scorecam
+from canemo.explain.maps.contribution import is_exact, map_contributions
+from canemo.explain.maps.eigencam import compute_eigencam
+from canemo.explain.maps.gradients import map_gradients
+from canemo.explain.maps.occlusion import map_occlusion
 from canemo.features.embed import LAYERS
 from canemo.features.poolings import POOLINGS
 from canemo.networks.backbones import Backbone

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import t as student_t
 
 from canemo.explain.decision import draw_directions
-from canemo.explain.methods import METHODS, map_decisions
+from canemo.explain.maps.methods import METHODS, map_decisions
 from canemo.explain.report_card import Check, ReportCard, grade_maps
 from canemo.explain.scoring import correlate_maps
 from canemo.explain.survey import RANDOM_PROBES, Case, Controls, examine_case, map_case

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from canemo.errors import ConfigError
-from canemo.explain.attention import map_rollout
+from canemo.explain.maps.attention import map_rollout
 from explain_worlds import CNN, LABELS, RESNET, VIT, decide, draw_crops, load_small, make_small
 
 WITHOUT_CLS = "timm:test_vit_relpos"

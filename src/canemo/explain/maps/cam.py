@@ -16,7 +16,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from canemo.errors import ConfigError, MissingExtraError
 from canemo.explain.decision import Decision, Maps, TokenWeights, spread
-from canemo.explain.gradients import device_of
+from canemo.explain.maps.gradients import device_of
 from canemo.networks.backbones import Backbone
 from canemo.records import Image
 

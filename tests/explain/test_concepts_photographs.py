@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from PIL import Image as PilImage
 
-from canemo.concepts.directions import learn_condition
-from canemo.concepts.probes import set_up
-from canemo.concepts.units import Draws, examine_units
 from canemo.config import ProbeConfig
+from canemo.explain.concepts.directions import learn_condition
+from canemo.explain.concepts.probes import set_up
+from canemo.explain.concepts.units import Draws, examine_units
 from canemo.learn.material import Material
 from canemo.learn.splits import make_split
 from canemo.networks.backbones import load_backbone

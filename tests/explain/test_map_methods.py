@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from canemo.errors import ConfigError
-from canemo.explain.methods import (
+from canemo.explain.maps.methods import (
     BATCH_SIZE,
     METHODS,
     choose_method,

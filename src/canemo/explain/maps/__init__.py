@@ -1,0 +1,1 @@
+"""Maps of where in a picture the evidence lies, a method a module."""
