@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from canemo import cli, embed_study, load_config
-from canemo.report.explanation_text import format_explanation
+from canemo.report.words.explanation import format_explanation
 from explained_runs import EXACT, READS_CLS, copy_run
 from painted import PaintedFaceDetector, leave_undrawn, put_in_place, write_painted_study
 

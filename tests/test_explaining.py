@@ -28,8 +28,8 @@ from canemo.explained import load_explained_run
 from canemo.learn.probe import Probe
 from canemo.networks.backbones import load_backbone, write_random_weights
 from canemo.parallel import silent
-from canemo.report import explanation
-from canemo.report.explanation_text import write_sentence
+from canemo.report.pages import explanation
+from canemo.report.words.explanation import write_sentence
 from canemo.species import DOG
 from canemo.study.run_record import EXPLANATION
 from explained_runs import (

@@ -13,7 +13,7 @@ from canemo.learn.material import Material
 from canemo.learn.saved_model import read_model
 from canemo.networks.backbones import load_backbone
 from canemo.parallel import silent
-from canemo.report.pictures import overlay_evidence
+from canemo.report.charts.crops import overlay_evidence
 from canemo.run_pictures import draw_examples
 from canemo.study.load import load_study
 from canemo.study_features import Cost, crop_videos

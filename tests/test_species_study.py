@@ -16,7 +16,7 @@ from canemo.config import load_config
 from canemo.errors import ConfigError
 from canemo.formats.boxes.coco import AnnotatedImage, write_coco
 from canemo.networks.backbones import write_random_weights
-from canemo.report.wording import PAPER
+from canemo.report.words.wording import PAPER
 from canemo.species import GENERIC
 from canemo.video.times import Sampling
 from painted import write_painted_study

@@ -12,7 +12,7 @@ from canemo.faces.study_crops import StudyCrops
 from canemo.learn.evidence import Evidence, read_evidence
 from canemo.parallel import Progress, silent
 from canemo.plan import Plan, prepare, prepare_again
-from canemo.report.html import write_report
+from canemo.report.pages.run import write_report
 from canemo.study.run_record import Audit, Confounds, RunRecord, read_run
 from canemo.study.runs import CONFOUNDS_FILE, INPUTS_FILE, METRICS_FILE, describe_inputs
 from canemo.study_features import crop_videos

@@ -24,9 +24,9 @@ from canemo.learn.splits import save_split
 from canemo.networks.backbones import Backbone
 from canemo.parallel import Progress, silent
 from canemo.plan import Plan, prepare
-from canemo.report.canvas import save_figure
-from canemo.report.comparison import write_comparison_report
-from canemo.report.pictures import draw_crop_sheet, draw_model_cams
+from canemo.report.charts.canvas import save_figure
+from canemo.report.charts.crops import draw_crop_sheet, draw_model_cams
+from canemo.report.pages.comparison import write_comparison_report
 from canemo.study.run_record import ComparisonRecord
 from canemo.study.runs import COMPARISON_FILE, find_run, new_run
 from canemo.study_features import Cost, Embedded, crop_and_embed

@@ -26,8 +26,8 @@ from canemo.explained import is_run, load_explained_model, load_explained_run, r
 from canemo.explanation_files import join_tables, write_explanation
 from canemo.networks.backbones import randomise
 from canemo.parallel import Progress, silent
-from canemo.report.explanation import PAGE_FILE
-from canemo.report.html import write_report
+from canemo.report.charts.explanation import PAGE_FILE
+from canemo.report.pages.run import write_report
 from canemo.species import Species
 from canemo.study.run_record import EXPLANATION_FILE
 

@@ -25,7 +25,8 @@ from canemo.explain.results import (
 from canemo.files import write_atomically, write_table
 from canemo.parallel import Progress
 from canemo.records import Image
-from canemo.report.explanation import Example, colour_regions, draw_explanation, write_page
+from canemo.report.charts.explanation import Example, colour_regions, draw_explanation
+from canemo.report.pages.explanation import write_page
 from canemo.study.run_record import EXPLANATION, EXPLANATION_FILE, format_json, stamp
 from canemo.study.runs import put_in_place
 

@@ -44,9 +44,9 @@ from canemo.parallel import Progress, silent
 from canemo.plan import prepare
 from canemo.predict import Model, find_videos, name_videos
 from canemo.prediction_files import draw_prediction, require_vacant, write_predictions
-from canemo.report.canvas import save_figure
-from canemo.report.html import write_report
-from canemo.report.pictures import draw_crop_sheet
+from canemo.report.charts.canvas import save_figure
+from canemo.report.charts.crops import draw_crop_sheet
+from canemo.report.pages.run import write_report
 from canemo.run_pictures import CAMS_PER_LABEL, draw_examples
 from canemo.study.load import load_study
 from canemo.study.run_record import RunMetrics

@@ -12,8 +12,8 @@ from canemo.errors import OutputExistsError, VideoOpenError
 from canemo.files import write_table
 from canemo.learn.predictions import PROBABILITY
 from canemo.predict import VideoPrediction
-from canemo.report.canvas import save_figure
-from canemo.report.figures import draw_timeline
+from canemo.report.charts.canvas import save_figure
+from canemo.report.charts.evaluation import draw_timeline
 from canemo.video.annotate import annotate_video
 
 logger = logging.getLogger(__name__)

@@ -15,9 +15,9 @@ from canemo.config import EvaluateConfig, load_config
 from canemo.errors import ConfigError, ModelError
 from canemo.learn.predictions import PROBABILITY, Predictions, select_level
 from canemo.learn.splits import load_split
-from canemo.report.comparison import describe_pairs
 from canemo.report.tables import Column, describe_measures, describe_records, format_text
-from canemo.report.wording import count, join_words
+from canemo.report.words.comparison import describe_pairs
+from canemo.report.words.wording import count, join_words
 from canemo.species import Species
 from canemo.study.run_record import (
     PREDICTIONS_FILE,

@@ -22,14 +22,14 @@ from canemo.learn.probe import Probe
 from canemo.networks.backbones import Backbone
 from canemo.parallel import Progress
 from canemo.records import Image
-from canemo.report.canvas import save_figure
-from canemo.report.explanation import SCALE_QUANTILE
-from canemo.report.pictures import (
+from canemo.report.charts.canvas import save_figure
+from canemo.report.charts.crops import (
     draw_crop_sheet,
     draw_picture_rows,
     overlay_cam,
     overlay_evidence,
 )
+from canemo.report.charts.explanation import SCALE_QUANTILE
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import kstest
 
 from canemo.explain.concepts.units import MIN_SUBJECTS
-from canemo.report.concepts import describe_directions, write_concepts_sentence
+from canemo.report.words.concepts import describe_directions, write_concepts_sentence
 from canemo.species import DOG
 from concept_worlds import (
     draw_bouts,

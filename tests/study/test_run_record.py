@@ -8,9 +8,9 @@ from pydantic import ValidationError
 
 import canemo
 from canemo.errors import ModelError
-from canemo.report.comparison import write_comparison_report
-from canemo.report.explanation import write_page
-from canemo.report.html import write_report
+from canemo.report.pages.comparison import write_comparison_report
+from canemo.report.pages.explanation import write_page
+from canemo.report.pages.run import write_report
 from canemo.study.run_record import (
     COMPARISON,
     EXPLANATION,

@@ -18,7 +18,7 @@ from canemo.learn.probe import Probe
 from canemo.learn.saved_model import read_model
 from canemo.learn.sequence import SequenceProbe
 from canemo.networks.weights import RANDOM_MARK
-from canemo.report.comparison import write_comparison_sentence
+from canemo.report.words.comparison import write_comparison_sentence
 from canemo.trust.comparison import Entrant, list_entrants, tabulate_models
 from canemo.trust.pairs import adjust_holm, compare_pair
 from painted import PaintedFaceDetector, put_in_place, write_painted_study

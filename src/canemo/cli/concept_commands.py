@@ -77,7 +77,7 @@ def concepts(
     """Say which coded action units can be decoded, and which of them the condition leans on."""
     from canemo import terminal
     from canemo.concepts.study_concepts import concepts_study
-    from canemo.report.concepts_text import format_concepts
+    from canemo.report.terminal import format_concepts
 
     config = configure(context, study)
     with terminal.show_progress() as progress:

@@ -73,7 +73,7 @@ def train_detector(
     """Train a Mask R-CNN on annotated frames of your own, tested on subjects kept aside."""
     from canemo import terminal
     from canemo.faces.training.records import MaskRCNNTraining
-    from canemo.report.detector_tables import format_training
+    from canemo.report.words.detector import format_training
 
     terminal.log_epochs()
     with terminal.show_progress() as progress:
@@ -109,7 +109,7 @@ def evaluate_detector(
     as_json: Json = False,
 ) -> None:
     """Measure detectors side by side on annotated images: recall, AP, false positives, time."""
-    from canemo.report.detector_tables import format_columns
+    from canemo.report.words.detector import format_columns
 
     found = canemo.evaluate_detectors(
         coco, detectors=detector or [], images_dir=images, category=category

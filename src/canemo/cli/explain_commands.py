@@ -60,7 +60,7 @@ def explain(
 ) -> None:
     """Show where in the face the evidence is: maps, numbers by region, tests of the maps."""
     from canemo import terminal
-    from canemo.report.explanation_text import format_explanation
+    from canemo.report.words.explanation import format_explanation
 
     with terminal.show_progress() as progress:
         found = canemo.explain_models(

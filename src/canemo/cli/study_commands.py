@@ -157,7 +157,7 @@ def evaluate(
 ) -> None:
     """Test a probe on dogs it has not seen; writes nothing but the cache."""
     from canemo import terminal
-    from canemo.report.text import format_optimism, format_result_block
+    from canemo.report.terminal import format_optimism, format_result_block
 
     config = configure(context, study)
     with terminal.show_progress() as progress:
@@ -249,7 +249,7 @@ def compare(
         _compare_runs(paths, context, seed=seed, as_json=as_json)
         return
     from canemo import terminal
-    from canemo.report.text import format_comparison
+    from canemo.report.terminal import format_comparison
 
     (study,) = paths
     config = configure(
@@ -350,7 +350,7 @@ def frames(
 
 
 def _print_result(result: Any, *, as_json: bool = False) -> None:
-    from canemo.report.text import format_result_block
+    from canemo.report.terminal import format_result_block
 
     if as_json:
         typer.echo(json.dumps(result.metrics.to_dict(), indent=1))

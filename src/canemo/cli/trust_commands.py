@@ -51,8 +51,8 @@ def audit(
 ) -> None:
     """Look for what could fool you: leaks, duplicates, identity, confounds, tempting numbers."""
     from canemo import terminal
-    from canemo.report.text import format_audit
-    from canemo.report.voice import find_voice, name_voice
+    from canemo.report.terminal import format_audit
+    from canemo.report.words.voice import find_voice, name_voice
     from canemo.study.run_record import read_run
 
     config = None
@@ -93,7 +93,7 @@ def verify(
 ) -> None:
     """Compute every number of a run again, without its videos, and say which agree."""
     from canemo import terminal
-    from canemo.report.verification import format_verification
+    from canemo.report.words.verification import format_verification
 
     with terminal.show_progress() as progress:
         found = canemo.verify_run(run, progress=progress)

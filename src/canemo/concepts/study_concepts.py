@@ -32,7 +32,7 @@ from canemo.learn.evidence import Evidence
 from canemo.parallel import Progress, silent
 from canemo.plan import prepare
 from canemo.records import Study
-from canemo.report.concepts import write_concepts_report
+from canemo.report.pages.concepts import write_concepts_report
 from canemo.study.load import load_study
 from canemo.study.run_record import format_json
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from rich.cells import cell_len
 
-from canemo.report.wording import (
+from canemo.report.words.wording import (
     MEANINGS,
     MEASURES,
     format_p,

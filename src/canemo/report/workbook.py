@@ -16,8 +16,8 @@ from xlsxwriter.worksheet import Worksheet
 from canemo.errors import ConfigError
 from canemo.files import write_atomically
 from canemo.report.tables import Column, Line, Table, format_latex
-from canemo.report.voice import Voice
-from canemo.report.wording import is_missing
+from canemo.report.words.voice import Voice
+from canemo.report.words.wording import is_missing
 
 LEGEND_SHEET = "columns"
 _LONGEST_NAME = 31

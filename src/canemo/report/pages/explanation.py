@@ -1,0 +1,65 @@
+"""The page of `canemo explain`: where in the face the evidence is, and what the maps are worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from canemo.files import write_atomically
+from canemo.report.charts.explanation import CHARTS, PAGE_FILE, colour_regions, list_methods
+from canemo.report.pages.page import TABLES_FILE, Picture, embed_figure, embed_file, render_page
+from canemo.report.words.explanation import (
+    find_explanation_voice,
+    list_explanation_tables,
+    list_unmade,
+    write_sentence,
+)
+from canemo.report.workbook import write_workbook
+from canemo.study.run_record import EXPLANATION, EXPLANATION_FILE, read_document
+
+
+def write_page(folder: Path) -> Path:
+    """Write page and workbook from ``explanation.json`` and the figures in the folder.
+
+    Returns the path of the page.
+
+    Raises
+    ------
+    ModelError
+        The folder holds no explanation.
+    """
+    content = read_document(folder / EXPLANATION_FILE, EXPLANATION)
+    voice = find_explanation_voice(content)
+    pictures: dict[str, Picture | None] = {
+        path.name: embed_file(path, _describe_picture(path.stem))
+        for path in sorted((folder / "figures").glob("*.png"))
+    }
+    for number, model in enumerate(content["models"]):
+        for name, (draw, alt) in CHARTS.items():
+            pictures[f"{name}_{number}"] = embed_figure(draw(model), alt, voice)
+    tables = list_explanation_tables(content)
+    page = render_page(
+        "explanation.html.j2",
+        tables=tables,
+        pictures=pictures,
+        voice=voice,
+        content=content,
+        models=content["models"],
+        write_sentence=write_sentence,
+        list_unmade=list_unmade,
+        methods=list_methods(content["models"]),
+        colours=colour_regions(voice.species),
+        environment={"canemo": content["canemo"]},
+        warnings=(),
+    )
+    write_workbook(folder / TABLES_FILE, tables, voice)
+    return write_atomically(folder / PAGE_FILE, page)
+
+
+def _describe_picture(name: str) -> str:
+    words = {
+        "regions": "Face crops with the outlines of the regions",
+        "maps": "Face crops with their maps",
+        "faces": "Mean face and mean map of each condition",
+        "dogs": "Mean face and mean map of each dog",
+    }
+    return words.get(name.partition("_")[0], name)

@@ -1,0 +1,93 @@
+"""What every page is made of."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from matplotlib.figure import Figure
+
+from canemo.report.charts.canvas import CHART_WIDTH_IN, render_png
+from canemo.report.tables import Table
+from canemo.report.words import wording
+from canemo.report.words.voice import Voice
+
+REPORT_FILE = "report.html"
+TABLES_FILE = "tables.xlsx"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One figure: its data address, what it shows in words, its width [% of the text]."""
+
+    address: str
+    alt: str
+    width_percent: int
+
+
+def render_page(
+    template: str,
+    *,
+    tables: Mapping[str, Table],
+    pictures: Mapping[str, Picture | None],
+    voice: Voice,
+    **content: Any,
+) -> str:
+    """Return a page: a template beside this file, filled in.
+
+    Parameters
+    ----------
+    template
+        Its name.
+    tables, pictures
+        By the name that the template calls for; what is not there is left out.
+    voice
+        In whose words the page is.
+    content
+        What else the template names.
+    """
+    shown = {name: picture for name, picture in pictures.items() if picture is not None}
+    page = open_templates().get_template(template)
+    return voice.say(page.render(tables=tables, pictures=shown, **content))
+
+
+def open_templates() -> jinja2.Environment:
+    """Return the page templates beside this file; every text put into them is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["units"] = wording.join_units
+    environment.globals.update(
+        count=wording.count,
+        quote=wording.quote,
+        group_digits=wording.group_digits,
+        paper=wording.PAPER,
+        paper_url=wording.PAPER_URL,
+    )
+    return environment
+
+
+def embed_figure(figure: Figure | None, alt: str, voice: Voice) -> Picture | None:
+    """Return a chart as a picture as wide as it was drawn; None where there is no chart."""
+    if figure is None:
+        return None
+    voice.write_on(figure)
+    width_percent = round(100 * figure.get_figwidth() / CHART_WIDTH_IN)
+    return Picture(_data_address(render_png(figure)), alt, width_percent)
+
+
+def embed_file(path: Path, alt: str) -> Picture:
+    """Return a PNG file as a picture as wide as the text."""
+    return Picture(_data_address(path.read_bytes()), alt, 100)
+
+
+def _data_address(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

@@ -1,0 +1,198 @@
+"""The report of a run: one HTML file that needs nothing else, for screen, phone and paper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from canemo.files import write_atomically
+from canemo.learn.curves import average_curves
+from canemo.records import Fate
+from canemo.report.charts import evaluation
+from canemo.report.charts.audit import list_audit_charts
+from canemo.report.charts.comparison import draw_curves
+from canemo.report.charts.parts import list_part_charts
+from canemo.report.charts.trust import list_trust_charts
+from canemo.report.pages.page import (
+    REPORT_FILE,
+    TABLES_FILE,
+    Picture,
+    embed_figure,
+    embed_file,
+    render_page,
+)
+from canemo.report.tables import Table
+from canemo.report.words import audit, parts, wording
+from canemo.report.words.explanation import write_sentence
+from canemo.report.words.methods import write_methods
+from canemo.report.words.run import list_run_tables
+from canemo.report.words.verdict import (
+    Comparison,
+    compare_with_chance,
+    describe_coverage,
+    explain_verdict,
+    judge_run,
+    write_first_sentence,
+)
+from canemo.report.words.voice import find_voice
+from canemo.report.workbook import write_tables
+from canemo.study.run_record import Confusion, RunRecord, StudyFacts, SubjectResult, read_run
+
+_ALTS = {
+    "crops.png": "Sheet of example face crops, grouped by condition.",
+    "eigencam.png": "Face crops, each with its EigenCAM map laid over it, by condition.",
+    "decision.png": "Face crops, each with what speaks for and against a condition laid over it.",
+}
+
+
+def write_report(run_dir: Path, *, tables_file: Path | None = None) -> Path:
+    """Write report and tables from the files of a run, and return the report's path.
+
+    Parameters
+    ----------
+    run_dir
+        The folder of a finished run. Only files in it are read.
+    tables_file
+        Where the tables go, .xlsx or .tex; None writes `tables.xlsx` in the run.
+
+    Raises
+    ------
+    ModelError
+        `run_dir` is not a finished run.
+    ConfigError
+        `tables_file` ends otherwise.
+    """
+    run = read_run(run_dir)
+    tables = list_run_tables(run)
+    page = render_report(run, tables)
+    write_tables(tables_file or run_dir / TABLES_FILE, tables, find_voice(run.metrics.study))
+    return write_atomically(run_dir / REPORT_FILE, page)
+
+
+def render_report(run: RunRecord, tables: Mapping[str, Table]) -> str:
+    """Return the report as one HTML page, every text of the study escaped."""
+    metrics, protocol = run.metrics, run.metrics.protocol
+    details = [explain_verdict(metrics), describe_coverage(metrics), audit.state_alarms(metrics)]
+    return render_page(
+        "run.html.j2",
+        tables=tables,
+        pictures=_draw_pictures(run),
+        voice=find_voice(metrics.study),
+        metrics=metrics,
+        study=metrics.study,
+        protocol=protocol,
+        audit=metrics.audit,
+        warnings=metrics.warnings,
+        explanation=run.explanation,
+        environment=run.environment,
+        config_toml=run.config_toml,
+        first_sentence=write_first_sentence(metrics),
+        details=list(filter(None, details)),
+        standing=str(judge_run(metrics)),
+        reads_clips=protocol.method.startswith("sequence"),
+        majority_label=metrics.chance.majority.label,
+        split_words=wording.describe_split(protocol.split, protocol.folds),
+        used_shares=_share_used(metrics.study),
+        methods=write_methods(metrics, run.environment).split("\n\n"),
+        format_percent=wording.format_percent,
+        write_sentence=wording.write_sentence,
+        tell_where=write_sentence,
+        vary_parts=parts.vary_parts,
+        describe_optimism=parts.describe_optimism,
+        sort_findings=audit.sort_findings,
+        name_severity=audit.name_severity,
+        state_nothing=audit.state_nothing,
+        state_identity=audit.state_identity,
+        state_drops=audit.state_drops,
+        state_sessions=audit.state_sessions,
+    )
+
+
+def _share_used(study: StudyFacts) -> dict[str, float]:
+    return {
+        label: counts.get(Fate.USED, 0) / max(sum(counts.values()), 1)
+        for label, counts in study.fates_by_label.items()
+    }
+
+
+def _draw_pictures(run: RunRecord) -> dict[str, Picture | None]:
+    """Return the figures of the report by name; None where the run has no data for one."""
+    metrics, study = run.metrics, run.metrics.study
+    majority, confusion = metrics.chance.majority, metrics.levels.video.confusion
+    comparisons = {
+        "clips": compare_with_chance(metrics, "video"),
+        "frames": compare_with_chance(metrics, "frame"),
+    }
+    charts: dict[str, tuple[Figure | None, str]] = {
+        "subjects": (
+            evaluation.draw_subjects(study.subjects_table),
+            "Bar charts of the number of dogs by age and by sex.",
+        ),
+        "label_counts": (
+            evaluation.draw_label_counts(study.labels_by_subject),
+            "Stacked bar chart of the number of clips of each dog by condition.",
+        ),
+        "ledger": (evaluation.draw_ledger(study.fates_by_label), _describe_ledger(study)),
+        "intervals": (evaluation.draw_intervals(comparisons), _describe_intervals(comparisons)),
+        "subject_accuracy": (
+            evaluation.draw_subject_accuracy(
+                metrics.subjects, chance=majority.video, majority_label=majority.label
+            ),
+            _describe_subjects(metrics.subjects),
+        ),
+        "curves": (_draw_curves(run), "Loss and accuracy by epoch, in training and validation."),
+        "confusion": (evaluation.draw_confusion(confusion), _describe_confusion(confusion)),
+        **list_trust_charts(metrics),
+        **list_part_charts(metrics),
+        **list_audit_charts(metrics),
+    }
+    voice = find_voice(study)
+    drawn = {name: embed_figure(*chart, voice) for name, chart in charts.items()}
+    return drawn | {
+        name: embed_file(path, _ALTS.get(name, path.stem)) for name, path in run.pictures.items()
+    }
+
+
+def _draw_curves(run: RunRecord) -> Figure | None:
+    if run.curves.empty:
+        return None
+    curves = average_curves(run.curves).assign(model=run.metrics.protocol.backbone)
+    return draw_curves(curves, majority=run.metrics.chance.majority.frame)
+
+
+def _describe_ledger(study: StudyFacts) -> str:
+    facts = [
+        f"{label}: {counts.get(Fate.USED, 0)} of {sum(counts.values())} frames used"
+        for label, counts in study.fates_by_label.items()
+    ]
+    return f"Stacked bars of what became of the frames. {'; '.join(facts)}."
+
+
+def _describe_intervals(levels: Mapping[str, Sequence[Comparison]]) -> str:
+    facts = [
+        f"{wording.MEASURES[item.measure]} on {name} "
+        f"{wording.format_measure(item.measure, item.value)}"
+        for name, items in levels.items()
+        for item in items
+    ]
+    return f"Each measure with its 95 % interval and chance. {'; '.join(facts)}."
+
+
+def _describe_subjects(subjects: Sequence[SubjectResult]) -> str:
+    values = [subject.accuracy for subject in subjects]
+    return (
+        f"Dot plot of the accuracy of each of {wording.count(len(values), 'dog')}, from "
+        f"{wording.format_percent(min(values), decimals=0)} to "
+        f"{wording.format_percent(max(values), decimals=0)}."
+    )
+
+
+def _describe_confusion(confusion: Confusion) -> str:
+    facts = [
+        f"{number} clips filmed in {true} classified as {predicted}"
+        for true, row in zip(confusion.labels, confusion.counts, strict=True)
+        for predicted, number in zip(confusion.labels, row, strict=True)
+    ]
+    return f"Confusion matrix: {'; '.join(facts)}."

@@ -1,0 +1,148 @@
+"""What a run, a comparison or an audit found, as a few lines for the terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from canemo.report.tables import describe_texts, format_text
+from canemo.report.words import wording
+from canemo.report.words.audit import format_audit, format_finding, sort_findings
+from canemo.report.words.checks import list_facts
+from canemo.report.words.comparison import (
+    describe_clips,
+    describe_frames,
+    describe_pairs,
+    list_reasons,
+    write_comparison_sentence,
+)
+from canemo.report.words.concepts import (
+    find_concepts_voice,
+    list_concept_tables,
+    list_remarks,
+    write_concepts_sentence,
+)
+from canemo.report.words.parts import format_optimism
+from canemo.report.words.run import describe_result
+from canemo.report.words.verdict import describe_coverage, explain_verdict, write_first_sentence
+from canemo.report.words.voice import find_voice
+from canemo.report.words.wording import count
+from canemo.study.run_record import ComparisonRecord, RunMetrics
+
+__all__ = ["format_audit", "format_comparison", "format_optimism", "format_result_block"]
+
+SHOWN_WARNINGS = 5
+SHOWN_FINDINGS = 5
+_FINDING_LENGTH = 200
+
+
+def format_result_block(metrics: RunMetrics) -> str:
+    """Return the result sentence, a table, and a line for each check on the result.
+
+    Parameters
+    ----------
+    metrics
+        The content of ``metrics.json``.
+
+    Notes
+    -----
+    Clips come first, frames second. Of the audit's findings at most five are shown, alarms first.
+    """
+    result = describe_result(metrics).pick("measure", "value", "interval", "chance")
+    checks = {fact.title: fact.line for fact in list_facts(metrics) if fact.line}
+    parts = [
+        write_first_sentence(metrics),
+        explain_verdict(metrics),
+        describe_coverage(metrics),
+        format_text(result, is_captioned=False),
+        format_text(describe_texts("", checks), is_captioned=False),
+        _list_findings(metrics),
+        format_warnings(metrics.warnings),
+    ]
+    return find_voice(metrics.study).say("\n\n".join(filter(None, parts)))
+
+
+def format_comparison(content: ComparisonRecord) -> str:
+    """Return a comparison as a sentence and its tables: the models, and their differences.
+
+    Parameters
+    ----------
+    content
+        The content of ``comparison.json``.
+    """
+    parts = [
+        write_comparison_sentence(content),
+        format_text(describe_frames(content)),
+        format_text(describe_clips(content)),
+        format_text(describe_pairs(content.pairs)) if content.pairs else "",
+        "\n".join(f"Missing: {reason}" for reason in list_reasons(content)),
+        format_warnings(content.warnings),
+    ]
+    return find_voice(content.study).say("\n\n".join(filter(None, parts)))
+
+
+def format_warnings(warnings: Sequence[str]) -> str:
+    """Return the first few warnings, a line each, and how many more there are."""
+    lines = [f"Warning: {warning}" for warning in warnings[:SHOWN_WARNINGS]]
+    more = len(warnings) - len(lines)
+    if more > 0:
+        lines.append(f"{count(more, 'more warning')}: see the report")
+    return "\n".join(lines)
+
+
+def _list_findings(metrics: RunMetrics) -> str:
+    findings = sort_findings(metrics.audit)
+    lines = [
+        textwrap.shorten(format_finding(finding), _FINDING_LENGTH, placeholder=" …")
+        for finding in findings[:SHOWN_FINDINGS]
+    ]
+    more = len(findings) - len(lines)
+    if more > 0:
+        lines.append(f"{count(more, 'more finding')}: see the report")
+    return "\n".join(lines)
+
+
+SHOWN_LINES = 5
+
+
+def format_concepts(content: Mapping[str, Any]) -> str:
+    """Return what was found as sentences and tables.
+
+    Parameters
+    ----------
+    content
+        What `canemo concepts` writes as JSON.
+    """
+    tables = list_concept_tables(content)
+    shown = {
+        "decoding": "unit frames shown dogs within interval p_holm pooled pooled_null unseen "
+        "disagreed verdict",
+        "directions": "unit correlation sensitivity whole left p_holm verdict",
+        "agreement": "unit observers kappa agreement frames first second reason",
+    }
+    parts = [write_concepts_sentence(content), _format_understood(content["events"])]
+    parts += [
+        format_text(tables[name].pick(*keys.split()))
+        for name, keys in shown.items()
+        if name in tables
+    ]
+    parts += ["\n".join(f"Warning: {text}" for text in content["warnings"])]
+    return find_concepts_voice(content).say("\n\n".join(filter(None, parts)))
+
+
+def _format_understood(events: Mapping[str, Any]) -> str:
+    lines = [
+        f"{file['file']}: {file['form_words']}, {wording.count(file['events'], 'row')}; "
+        + ", ".join(f"{ours} = {theirs!r}" for ours, theirs in file["columns"].items())
+        for file in events["files"]
+    ]
+    lines.append(
+        f"{wording.count(events['clips_coded'], 'clip')} coded, "
+        f"{len(events['clips_left_out'])} left out"
+    )
+    for title, texts in list_remarks(events):
+        lines += [f"{title}: {text}" for text in texts[:SHOWN_LINES]]
+        if len(texts) > SHOWN_LINES:
+            lines.append(f"{title}: {len(texts) - SHOWN_LINES} more, see the report")
+    return "\n".join(lines)

@@ -1,0 +1,246 @@
+"""What the audit found: what might carry a result other than the condition, worst first."""
+
+from __future__ import annotations
+
+from canemo.report.tables import (
+    COUNT,
+    FOUR_DECIMALS,
+    PERCENT,
+    Column,
+    Table,
+    describe_measures,
+    describe_records,
+    format_text,
+)
+from canemo.report.words.voice import Voice
+from canemo.report.words.wording import (
+    count,
+    format_p,
+    format_percent,
+    group_digits,
+    join_words,
+    quote,
+    write_sentence,
+)
+from canemo.study.run_record import (
+    Audit,
+    Claim,
+    Confounds,
+    DuplicatePair,
+    Finding,
+    RunMetrics,
+    SharedSession,
+)
+
+SHOWN_PAIRS = 20
+
+
+SHOWN_SESSIONS = 8
+
+
+ALARM = "alarm"
+
+
+_SPLITS = {
+    "frame_wise": "split by frame",
+    "clip_wise": "split by clip",
+    "subject_wise": "split by dog",
+}
+
+
+OWN, _PICKED = "split by dog", "split by dog, frames picked on all dogs"
+
+
+_REMOVED = {
+    "centred": "each dog’s mean removed",
+    "without_subjects": "the directions that name the dog removed",
+}
+
+
+# -- words -----------------------------------------------------------------------------------------
+
+
+def format_audit(audit: Audit, voice: Voice) -> str:
+    """Return the audit as a few short blocks for the terminal.
+
+    Parameters
+    ----------
+    audit
+        ``audit`` of ``metrics.json``.
+    voice
+        In whose words.
+    """
+    tables = list_audit_tables(audit)
+    shown = {
+        name: format_text(tables[name])
+        for name in ("splits", "removed", "duplicates", "confounds")
+        if name in tables
+    }
+    facts = [state_identity(audit), state_drops(audit), state_sessions(audit)]
+    verdict = "\n".join(map(write_sentence, audit.confounds.verdict)) if audit.confounds else ""
+    blocks = [
+        "\n".join(map(format_finding, sort_findings(audit))) or state_nothing(audit),
+        shown.get("splits"),
+        shown.get("removed"),
+        "\n".join(filter(None, facts)),
+        shown.get("duplicates"),
+        "\n".join(filter(None, [shown.get("confounds"), verdict])),
+    ]
+    return voice.say("\n\n".join(filter(None, blocks)))
+
+
+def state_nothing(audit: Audit) -> str:
+    """Return that nothing was found; empty where something was."""
+    return "" if audit.findings else "The audit found nothing amiss."
+
+
+def format_finding(finding: Finding) -> str:
+    """Return a finding as one line that names its severity."""
+    return f"{name_severity(finding)}: {write_sentence(finding.text)}"
+
+
+def name_severity(finding: Finding) -> str:
+    """Return how bad a finding is, in a word."""
+    return "Alarm" if finding.severity == ALARM else "Note"
+
+
+def sort_findings(audit: Audit) -> list[Finding]:
+    """Return the findings, alarms first and else in their order."""
+    return sorted(audit.findings, key=lambda finding: finding.severity != ALARM)
+
+
+def state_alarms(metrics: RunMetrics) -> str:
+    """Return how many alarms the audit raised, for the head of the report; empty without any."""
+    alarms = sum(each.severity == ALARM for each in metrics.audit.findings)
+    if not alarms:
+        return ""
+    return f"The audit raises {count(alarms, 'alarm')}: see “Audit” before relying on this result."
+
+
+def state_identity(audit: Audit) -> str:
+    """Return how often a dog is told from the features; empty where it is not known."""
+    identity = audit.identity
+    if identity is None:
+        return ""
+    return (
+        f"From the features alone, clips are assigned to the right one of "
+        f"{count(identity.subjects, 'dog')} in {format_percent(identity.accuracy)} "
+        f"(chance {format_percent(identity.chance)})."
+    )
+
+
+def state_drops(audit: Audit) -> str:
+    """Return how many frames of each condition were lost."""
+    if not audit.drops.shares:
+        return ""
+    shares = [f"{quote(label)} {format_percent(n)}" for label, n in audit.drops.shares.items()]
+    p = audit.drops.p
+    difference = "" if p is None else f" (difference between them: {format_p(p)})"
+    return f"Frames without a usable face: {join_words(shares)}{difference}."
+
+
+def state_sessions(audit: Audit) -> str:
+    """Return which sessions several dogs share; empty without any."""
+    if not audit.sessions.column or not audit.sessions.shared:
+        return ""
+    named = [_name_session(each) for each in audit.sessions.shared]
+    left = len(named) - SHOWN_SESSIONS
+    if left > 1:
+        named = [*named[:SHOWN_SESSIONS], f"{left} more"]
+    return f"Shared between dogs in the column {quote(audit.sessions.column)}: {join_words(named)}."
+
+
+def _name_session(shared: SharedSession) -> str:
+    return f"{shared.session} ({', '.join(shared.subjects)})"
+
+
+# -- tables and charts -----------------------------------------------------------------------------
+
+
+def list_audit_tables(audit: Audit) -> dict[str, Table]:
+    """Return the tables of the audit that hold anything, by name."""
+    tables = {
+        "findings": _describe_findings(audit),
+        "splits": _describe_splits(audit),
+        "removed": _describe_removed(audit),
+        "duplicates": _describe_duplicates(audit),
+    }
+    if audit.confounds is not None:
+        tables["confounds"] = _describe_confounds(audit.confounds)
+    return {name: table for name, table in tables.items() if table.rows}
+
+
+def list_splits(audit: Audit) -> dict[str, Claim]:
+    """Return what each way to split would have claimed, the run's own first."""
+    splits = {words: getattr(audit.splits, name) for name, words in _SPLITS.items()}
+    picked = audit.selected_outside.balanced_accuracy
+    return {**splits, _PICKED: Claim(video=picked, frame=None)}
+
+
+def _describe_findings(audit: Audit) -> Table:
+    columns = (
+        Column("severity", "Severity", at=name_severity),
+        Column("text", "Finding", at=lambda finding: write_sentence(finding.text)),
+    )
+    return describe_records("What the audit found.", columns, sort_findings(audit))
+
+
+def _describe_splits(audit: Audit) -> Table:
+    columns = (
+        Column("name", "Split"),
+        Column("video", "Clips", "balanced accuracy by clip", PERCENT, is_main=True),
+        Column("frame", "Frames", "balanced accuracy by frame", PERCENT),
+    )
+    splits = [
+        {"name": name, "video": claim.video, "frame": claim.frame}
+        for name, claim in list_splits(audit).items()
+    ]
+    return describe_records("Balanced accuracy claimed, by split.", columns, splits)
+
+
+def _describe_removed(audit: Audit) -> Table:
+    columns = (
+        Column("name", "Features"),
+        Column("value", "Balanced accuracy", "by clip of unseen dogs", PERCENT, is_main=True),
+        Column("interval", "95 % interval", "95 % interval over dogs", PERCENT, kind="interval"),
+    )
+    found = {words: getattr(audit, name) for name, words in _REMOVED.items()}
+    removed = [
+        {"name": words, "value": each.balanced_accuracy, "interval": each.interval}
+        for words, each in found.items()
+    ]
+    caption = "Result on clips with the dog taken out of the features."
+    return describe_records(caption, columns, removed)
+
+
+def _describe_duplicates(audit: Audit) -> Table:
+    duplicates = audit.duplicates
+    columns = (
+        Column("first", "Clip (dog)", at=lambda pair: f"{pair.first} ({pair.first_subject})"),
+        Column("second", "Clip (dog)", at=lambda pair: f"{pair.second} ({pair.second_subject})"),
+        Column("cosine", "Cosine", "of the mean features of both clips", FOUR_DECIMALS),
+        Column("mark", "Trouble", "what makes them a trouble", at=_mark_pair),
+    )
+    above = "" if duplicates.threshold is None else f", cosine of {duplicates.threshold:g} or more"
+    left = duplicates.n - len(duplicates.pairs[:SHOWN_PAIRS])
+    more = f"; {group_digits(left)} more are not shown" if left > 0 else ""
+    caption = f"{count(duplicates.n, 'pair')} of clips nearly alike{above}{more}."
+    return describe_records(caption, columns, duplicates.pairs[:SHOWN_PAIRS])
+
+
+def _mark_pair(pair: DuplicatePair) -> str:
+    """Return what makes a pair of like clips a trouble."""
+    if pair.first_subject != pair.second_subject:
+        return "two dogs"
+    return "two conditions" if pair.first_label != pair.second_label else ""
+
+
+def _describe_confounds(confounds: Confounds) -> Table:
+    columns = (
+        Column("title", "Seen"),
+        *describe_measures("balanced_accuracy", "auroc"),
+        Column("clips", "Clips", "clips that were tested", COUNT),
+    )
+    frames = count(confounds.frames_per_clip, "frame")
+    caption = f"What a model reaches that sees only this, on {frames} of each clip."
+    return describe_records(caption, columns, confounds.rows, style="result")

@@ -1,0 +1,272 @@
+"""Whether a result can be told from chance, and the one sentence that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from canemo.report.words.wording import (
+    MEASURES,
+    P_LEVEL,
+    count,
+    format_measure,
+    format_p,
+    format_percent,
+    join_words,
+    name_in_text,
+    quote,
+)
+from canemo.study.run_record import Level, LevelName, RunMetrics
+
+
+class Standing(StrEnum):
+    """Where an interval, or a whole result, lies with respect to chance.
+
+    `VOID` is a whole result from which nothing follows about the condition, wherever it lies.
+    """
+
+    ABOVE = "above"
+    UNCLEAR = "unclear"
+    MIXED = "mixed"
+    BELOW = "below"
+    VOID = "void"
+
+
+_NOTHING = "Nothing can be concluded about the condition: "
+_OPENING_WORDS = {"All", "An", "Each", "Every", "In", "No", "Only", "The", "This", "With", "Within"}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One measure beside what a classifier that always gives the same answer would reach."""
+
+    measure: str
+    value: float | None
+    interval: tuple[float, float] | None
+    chance: float
+
+    @property
+    def standing(self) -> Standing:
+        """`ABOVE` or `BELOW` where the whole interval is; `UNCLEAR` where it includes chance."""
+        if self.interval is None:
+            return Standing.UNCLEAR
+        low, high = self.interval
+        if low > self.chance:
+            return Standing.ABOVE
+        return Standing.BELOW if high < self.chance else Standing.UNCLEAR
+
+
+def compare_with_chance(metrics: RunMetrics, level: LevelName = "video") -> list[Comparison]:
+    """Set the measures of one level beside the answer "always the most frequent label".
+
+    Parameters
+    ----------
+    metrics
+        The content of ``metrics.json``.
+    level
+        ``"video"`` or ``"frame"``.
+
+    Returns
+    -------
+    list of Comparison
+        In the order of `MEASURES`; AUROC is left out where it was not computed.
+    """
+    numbers: Level = getattr(metrics.levels, level)
+    share: float = getattr(metrics.chance.majority, level)
+    n_labels = len(numbers.confusion.labels)
+    chance = {
+        "accuracy": share,
+        "balanced_accuracy": 1 / n_labels,
+        # the constant answer has F1 = 2 share / (1 + share) for its own label, 0 for the others
+        "macro_f1": 2 * share / (1 + share) / n_labels,
+        "auroc": 0.5,
+    }
+    return [
+        Comparison(name, numbers.of(name), numbers.interval.of(name), chance[name])
+        for name in MEASURES
+        if numbers.of(name) is not None
+    ]
+
+
+def judge_run(metrics: RunMetrics) -> Standing:
+    """Return the standing of a run: of its intervals, and of its permutation test where there is.
+
+    Notes
+    -----
+    Above chance takes both. A p above 0.05 leaves a result that cannot be told from chance
+    wherever its intervals lie; labels that cannot be moved, or that go with something else
+    throughout, leave nothing to conclude.
+    """
+    if find_obstacle(metrics):
+        return Standing.VOID
+    if _is_chance(metrics):
+        return Standing.UNCLEAR
+    return judge(compare_with_chance(metrics))
+
+
+def find_obstacle(metrics: RunMetrics) -> str:
+    """Return why nothing can be concluded about the condition, whatever the numbers; else empty."""
+    texts = [metrics.permutation.reason]
+    texts += [finding.text for finding in metrics.audit.findings if finding.name == "aligned"]
+    return next((_continue_sentence(text) for text in texts if text), "")
+
+
+def judge(comparisons: Sequence[Comparison]) -> Standing:
+    """Return the standing of the whole result: above chance only if every tested measure is.
+
+    Notes
+    -----
+    Accuracy, balanced accuracy and AUROC are tested. Macro F1 is not: its value for guessing at
+    random is above its value for a constant answer.
+    """
+    standings = {item.standing for item in _tested(comparisons)}
+    if Standing.UNCLEAR in standings or not standings:
+        return Standing.UNCLEAR
+    return Standing.MIXED if len(standings) > 1 else standings.pop()
+
+
+def write_first_sentence(metrics: RunMetrics) -> str:
+    """Return the result on clips in one plain sentence that never claims more than it may."""
+    openings = {
+        Standing.ABOVE: "",
+        Standing.VOID: f"{_NOTHING}{find_obstacle(metrics)}. ",
+        Standing.UNCLEAR: "This result cannot be told from chance: ",
+        Standing.MIXED: "This result is above chance by one measure and below it by another: ",
+        Standing.BELOW: "This result is worse than chance: ",
+    }
+    standing = judge_run(metrics)
+    accuracy = _state_accuracy(metrics, compare_with_chance(metrics)[0])
+    if standing in (Standing.ABOVE, Standing.VOID):
+        accuracy = accuracy[0].upper() + accuracy[1:]
+    return openings[standing] + accuracy
+
+
+def explain_verdict(metrics: RunMetrics) -> str:
+    """Return what keeps the result from standing above chance; empty if nothing does.
+
+    That is which measures on clips are above chance and which are not and, where the permutation
+    test is what speaks against it, what this study could have shown.
+    """
+    standing = judge_run(metrics)
+    if standing in (Standing.ABOVE, Standing.VOID):
+        return ""
+    parts = [_explain_intervals(_tested(compare_with_chance(metrics)))]
+    if _is_chance(metrics):
+        parts += [_explain_p(metrics), describe_detectable(metrics)]
+    return " ".join(filter(None, parts))
+
+
+def describe_detectable(metrics: RunMetrics) -> str:
+    """Return what this study could have told from chance, or why that is not known."""
+    least, reason = metrics.detectable.balanced_accuracy, metrics.detectable.reason
+    if least is None:
+        return (
+            "No balanced accuracy can be named that this study would have told from chance: "
+            f"{(reason or '').rstrip('.')}."
+        )
+    often = describe_power(metrics.detectable.power)
+    return (
+        f"With these dogs and clips only a balanced accuracy of about "
+        f"{format_percent(least, decimals=0)} or more would have been told from chance in {often} "
+        "such studies."
+    )
+
+
+def describe_power(power: float) -> str:
+    """Return how often an effect would be found, as it stands before "such studies"."""
+    return "four of five" if abs(power - 0.8) < 1e-9 else f"{100 * power:g} % of"
+
+
+def _is_chance(metrics: RunMetrics) -> bool:
+    p = metrics.permutation.p
+    return p is not None and p > P_LEVEL
+
+
+def _explain_p(metrics: RunMetrics) -> str:
+    return (
+        "With the labels of whole clips moved within each dog, a probe does as well or better in "
+        f"{format_percent(metrics.permutation.p)} of cases: too often to speak of more than chance."
+    )
+
+
+def _explain_intervals(tested: Sequence[Comparison]) -> str:
+    kinds = {
+        "could not be computed for": [item for item in tested if item.interval is None],
+        "includes chance for": _select(tested, Standing.UNCLEAR),
+        "lies below chance for": _select(tested, Standing.BELOW),
+        "lies above chance for": _select(tested, Standing.ABOVE),
+    }
+    facts = [f"{verb} {_list_measures(items)}" for verb, items in kinds.items() if items]
+    return f"The 95 % interval {join_words(facts)}."
+
+
+def describe_coverage(metrics: RunMetrics) -> str:
+    """Return how much of the study the result rests on; empty where it is all of it."""
+    study, clips, dogs = metrics.study, metrics.levels.video.n, len(metrics.subjects)
+    if clips == study.videos and dogs == study.subjects:
+        return ""
+    return (
+        f"The result rests on {clips:,} of {count(study.videos, 'clip')} and {dogs} of "
+        f"{count(study.subjects, 'dog')}; the others gave no usable face crop or were not "
+        "tested."
+    )
+
+
+def _tested(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    return [item for item in comparisons if item.measure != "macro_f1"]
+
+
+def _continue_sentence(text: str) -> str:
+    """Return a sentence so that it can stand after `_NOTHING`, which it may have said already."""
+    text = text.strip().rstrip(".")
+    if text.casefold().startswith(_NOTHING.casefold()):
+        text = text[len(_NOTHING) :]
+    first = text.partition(" ")[0]
+    return text[0].lower() + text[1:] if first in _OPENING_WORDS else text
+
+
+def _state_accuracy(metrics: RunMetrics, accuracy: Comparison) -> str:
+    decimals = _choose_decimals(accuracy)
+    low_high = "no interval could be computed"
+    if accuracy.interval is not None:
+        low, high = (format_percent(end, decimals=decimals) for end in accuracy.interval)
+        low_high = f"95 % interval {low.removesuffix(' %')} to {high}, resampling dogs"
+    tested = _state_p(metrics)
+    value = format_percent(accuracy.value, decimals=decimals)
+    label = quote(metrics.chance.majority.label)
+    chance = format_percent(accuracy.chance, decimals=decimals)
+    return (
+        f"on dogs it had never seen, canemo classified {value} of clips into the condition they "
+        f"were filmed in ({low_high}{tested}); always answering {label} would give {chance}."
+    )
+
+
+def _state_p(metrics: RunMetrics) -> str:
+    """Return p, and whose it is where it was not the run's own method that was permuted."""
+    permutation = metrics.permutation
+    if permutation.p is None:
+        return ""
+    whose = "" if permutation.is_own else " of the closed-form discriminant"
+    return f"; permutation {format_p(permutation.p)}{whose}"
+
+
+def _choose_decimals(accuracy: Comparison) -> int:
+    """Return 1 where whole percents would hide on which side of chance an end lies."""
+    ends = (accuracy.value, *(accuracy.interval or ()))
+    chance = format_percent(accuracy.chance, decimals=0)
+    return int(any(format_percent(end, decimals=0) == chance for end in ends))
+
+
+def _select(comparisons: Sequence[Comparison], standing: Standing) -> list[Comparison]:
+    return [item for item in comparisons if item.interval and item.standing is standing]
+
+
+def _list_measures(comparisons: Sequence[Comparison]) -> str:
+    """Return the measures with the value of chance, ``"accuracy (66.0 %) and AUROC (0.500)"``."""
+    return join_words(
+        [
+            f"{name_in_text(item.measure)} ({format_measure(item.measure, item.chance)})"
+            for item in comparisons
+        ]
+    )
