@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from canemo.assessment import evaluate_evidence
 from canemo.config import Config, format_config, load_config
 from canemo.faces.detect.whole_frame import WholeFrameDetector
 from canemo.files import write_table
@@ -22,10 +21,12 @@ from canemo.learn.learner import Learner
 from canemo.learn.material import Material
 from canemo.learn.splits import make_split, save_split
 from canemo.parallel import silent
+from canemo.pipeline.assess import evaluate_evidence
+from canemo.pipeline.provenance import describe_protocol
 from canemo.records import Study, Video
 from canemo.study.run_record import RunMetrics
 from canemo.study.runs import CONFIG_FILE, METRICS_FILE, write_hashes
-from canemo.trust.metrics_json import compute_metrics, describe_protocol
+from canemo.trust.metrics_json import compute_metrics
 from worlds import LABELS
 
 FAST = {

@@ -43,7 +43,7 @@ def write_explainable_study(folder: Path) -> Path:
             put_in_place(patch, PaintedFaceDetector())
             leave_undrawn(patch)
             if name != EXACT:  # pictures of one run are enough
-                patch.setattr("canemo.pipeline.draw_examples", lambda *_, **__: None)
+                patch.setattr("canemo.pipeline.run.draw_examples", lambda *_, **__: None)
             canemo.run(study, config=load_config(study, overrides=overrides), name=name)
     return study
 

@@ -28,9 +28,9 @@ from canemo.explain.maps.occlusion import measure_logits, measure_losses
 from canemo.explain.parts import measure_parts
 from canemo.explain.regions import measure_cells
 from canemo.explain.scoring import point, resize_maps
-from canemo.explained import load_explained_run
 from canemo.faces.crop_images import shrink
 from canemo.parallel import silent
+from canemo.pipeline.explain_inputs import load_explained_run
 from canemo.records import Image, Study
 from canemo.study.load import load_study
 from canemo.video.reader import iter_frames

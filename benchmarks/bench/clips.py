@@ -9,7 +9,7 @@ from pathlib import Path
 
 import av
 
-from canemo.predict import find_videos
+from canemo.pipeline.model import find_videos
 from canemo.records import Study, Video
 from canemo.video.drawn import draw_study
 

@@ -18,7 +18,7 @@ from canemo.faces.detect.registry import load_detector
 from canemo.features.extraction import Extraction
 from canemo.features.store import load_pooled
 from canemo.parallel import Progress, silent
-from canemo.study_features import Cost, crop_and_embed
+from canemo.pipeline.extract import Cost, crop_and_embed
 
 LENGTHS_S = (30.0, 300.0, 1800.0)
 _FOLDER = Path(__file__).resolve().parents[1]

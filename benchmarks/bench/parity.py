@@ -28,9 +28,10 @@ from canemo.networks.engines.machine import has_bfloat16
 from canemo.networks.engines.protocol import Engine, EngineName, Precision
 from canemo.networks.engines.torch_engine import TorchEngine
 from canemo.parallel import Progress, silent
+from canemo.pipeline.extract import Cost, crop_videos, read_crops
+from canemo.pipeline.plan import load_configured_detector
 from canemo.records import Image
 from canemo.study.load import load_study
-from canemo.study_features import Cost, crop_videos, load_configured_detector, read_crops
 
 COMPARED_CROPS = 200
 MAX_POINTS = 0.5

@@ -15,8 +15,8 @@ from canemo.faces.detect.registry import load_detector
 from canemo.features.extraction import Extraction
 from canemo.features.store import load_pooled
 from canemo.parallel import Progress, silent
+from canemo.pipeline.extract import Cost, crop_and_embed
 from canemo.records import Fate
-from canemo.study_features import Cost, crop_and_embed
 
 TIMES = (1, 3, 10)
 

@@ -19,8 +19,8 @@ from canemo.faces.study_crops import StudyCrops
 from canemo.features.extraction import Extraction
 from canemo.networks.backbones import Backbone
 from canemo.parallel import Progress, silent
+from canemo.pipeline.extract import Cost, crop_and_embed, read_crops
 from canemo.records import Fate, Image, Study
-from canemo.study_features import Cost, crop_and_embed, read_crops
 from canemo.video.reader import VideoReader
 from canemo.video.times import Sampling
 

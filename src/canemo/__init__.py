@@ -11,34 +11,28 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from canemo.auditing import audit_study
-    from canemo.bundles import export_bundle, verify_run
-    from canemo.comparing import compare_models
-    from canemo.concepts.study_concepts import concepts_study
     from canemo.config import Config, load_config
-    from canemo.detectors import (
+    from canemo.errors import CanemoError
+    from canemo.faces.detect.registry import load_detector
+    from canemo.networks.backbones import load_backbone
+    from canemo.pipeline.audit import audit_study
+    from canemo.pipeline.compare_models import compare_models
+    from canemo.pipeline.compare_runs import compare_runs
+    from canemo.pipeline.concepts import concepts_study
+    from canemo.pipeline.demo import demo
+    from canemo.pipeline.detector import (
         evaluate_detectors,
         import_faces,
         pick_study_frames,
         train_detector,
     )
-    from canemo.errors import CanemoError
-    from canemo.explaining import explain_models
-    from canemo.faces.detect.registry import load_detector
-    from canemo.networks.backbones import load_backbone
-    from canemo.pipeline import (
-        crop_study,
-        demo,
-        doctor,
-        embed_study,
-        evaluate_study,
-        predict_videos,
-        report_run,
-        run,
-    )
-    from canemo.predict import Model, load_model
+    from canemo.pipeline.doctor import doctor
+    from canemo.pipeline.explain import explain_models
+    from canemo.pipeline.model import Model, load_model
+    from canemo.pipeline.predict import predict_videos
+    from canemo.pipeline.run import crop_study, embed_study, evaluate_study, report_run, run
+    from canemo.pipeline.verify import export_bundle, verify_run
     from canemo.records import Study
-    from canemo.run_pairs import compare_runs
     from canemo.species import Species
     from canemo.study.check import check_study
     from canemo.study.load import load_study
@@ -48,36 +42,36 @@ if TYPE_CHECKING:
 _HOMES = {
     "CanemoError": "errors",
     "Config": "config",
-    "Model": "predict",
+    "Model": "pipeline.model",
     "Species": "species",
     "Study": "records",
-    "audit_study": "auditing",
+    "audit_study": "pipeline.audit",
     "check_study": "study.check",
-    "compare_models": "comparing",
-    "compare_runs": "run_pairs",
-    "concepts_study": "concepts.study_concepts",
-    "crop_study": "pipeline",
-    "demo": "pipeline",
-    "doctor": "pipeline",
-    "embed_study": "pipeline",
-    "evaluate_detectors": "detectors",
-    "evaluate_study": "pipeline",
-    "explain_models": "explaining",
-    "export_bundle": "bundles",
-    "import_faces": "detectors",
+    "compare_models": "pipeline.compare_models",
+    "compare_runs": "pipeline.compare_runs",
+    "concepts_study": "pipeline.concepts",
+    "crop_study": "pipeline.run",
+    "demo": "pipeline.demo",
+    "doctor": "pipeline.doctor",
+    "embed_study": "pipeline.run",
+    "evaluate_detectors": "pipeline.detector",
+    "evaluate_study": "pipeline.run",
+    "explain_models": "pipeline.explain",
+    "export_bundle": "pipeline.verify",
+    "import_faces": "pipeline.detector",
     "iter_frames": "video.reader",
     "load_backbone": "networks.backbones",
     "load_config": "config",
     "load_detector": "faces.detect.registry",
-    "load_model": "predict",
+    "load_model": "pipeline.model",
     "load_study": "study.load",
-    "pick_study_frames": "detectors",
-    "predict_videos": "pipeline",
+    "pick_study_frames": "pipeline.detector",
+    "predict_videos": "pipeline.predict",
     "probe_video": "video.info",
-    "report_run": "pipeline",
-    "run": "pipeline",
-    "train_detector": "detectors",
-    "verify_run": "bundles",
+    "report_run": "pipeline.run",
+    "run": "pipeline.run",
+    "train_detector": "pipeline.detector",
+    "verify_run": "pipeline.verify",
 }
 
 __all__ = [

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from canemo.concepts.study_concepts import list_clips
 from canemo.config import VideoConfig
 from canemo.explain.concepts.agreement import compare_coders, compute_kappa
 from canemo.explain.concepts.coding import (
@@ -17,6 +16,7 @@ from canemo.explain.concepts.coding import (
 )
 from canemo.explain.concepts.matching import match_events
 from canemo.formats.events.event import Event
+from canemo.pipeline.concepts import list_clips
 from canemo.records import Study, Video
 from canemo.species import DOG
 

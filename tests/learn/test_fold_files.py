@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file, save
 
-from canemo.bundles import export_bundle, verify_run
 from canemo.errors import ModelError
 from canemo.learn.evidence import read_evidence
 from canemo.learn.fold_files import FOLDS_FILE, read_folds, write_folds
+from canemo.pipeline.verify import export_bundle, verify_run
 from canemo.study.run_record import read_run
 from evidence_worlds import assess, draw_evidence, write_run
 from worlds import THREE_LABELS

@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import save_file
 
 import canemo
-from canemo.comparing import compare_models
 from canemo.config import load_config
 from canemo.errors import ConfigError, MissingExtraError, OutputExistsError, WeightsError
 from canemo.learn.predictions import select_level
@@ -18,6 +17,7 @@ from canemo.learn.probe import Probe
 from canemo.learn.saved_model import read_model
 from canemo.learn.sequence import SequenceProbe
 from canemo.networks.weights import RANDOM_MARK
+from canemo.pipeline.compare_models import compare_models
 from canemo.report.words.comparison import write_comparison_sentence
 from canemo.trust.comparison import Entrant, list_entrants, tabulate_models
 from canemo.trust.pairs import adjust_holm, compare_pair

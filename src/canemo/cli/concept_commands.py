@@ -76,7 +76,7 @@ def concepts(
 ) -> None:
     """Say which coded action units can be decoded, and which of them the condition leans on."""
     from canemo import terminal
-    from canemo.concepts.study_concepts import concepts_study
+    from canemo.pipeline.concepts import concepts_study
     from canemo.report.terminal import format_concepts
 
     config = configure(context, study)

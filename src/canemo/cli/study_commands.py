@@ -308,7 +308,7 @@ def predict(
 ) -> None:
     """Classify new video: one row per frame, one per video, a timeline for each."""
     from canemo import terminal
-    from canemo.predict import load_model
+    from canemo.pipeline.model import load_model
 
     loaded = load_model(
         model,
@@ -377,7 +377,7 @@ def _are_runs(paths: list[Path]) -> bool:
 def _compare_runs(
     paths: list[Path], context: typer.Context, *, seed: int | None, as_json: bool
 ) -> None:
-    from canemo.run_pairs import compare_runs, format_run_comparison
+    from canemo.pipeline.compare_runs import compare_runs, format_run_comparison
 
     refuse_options(
         context,
@@ -392,7 +392,7 @@ def _compare_runs(
 
 
 def _foresee(study: Path, config: Any, *, name: str | None, force: bool, as_json: bool) -> None:
-    from canemo.forecast import foresee_run
+    from canemo.pipeline.forecast import foresee_run
     from canemo.report.forecast import format_forecast
 
     found = foresee_run(study, config, name=name, force=force)

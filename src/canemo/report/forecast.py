@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from canemo.report.tables import COUNT, SECONDS, Column, Line, Table, format_text, list_lines
 
 if TYPE_CHECKING:
-    from canemo.forecast import Forecast
+    from canemo.pipeline.forecast import Forecast
 
 _COLUMNS = (
     Column("name", "Stage"),

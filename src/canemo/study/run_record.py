@@ -70,7 +70,7 @@ RUNS_COMPARISON = Format(
     "compare them with `canemo compare RUN RUN`",
 )
 CONFOUNDS = Format(
-    "canemo.confounds",
+    "canemo.pipeline.confounds",
     1,
     "an audit of confounds",
     "make it again with `canemo audit RUN --confounds`",

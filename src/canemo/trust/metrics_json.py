@@ -7,19 +7,15 @@ from typing import Any
 
 import pandas as pd
 
-from canemo.config import Config, ProbeConfig, find_departures
-from canemo.faces.detect.protocol import Detector
+from canemo.config import Config, ProbeConfig
 from canemo.learn.conformal import evaluate_conformal
 from canemo.learn.evaluate import Evaluation
 from canemo.learn.evidence import Evidence
-from canemo.learn.gradient import choose_learning_rate
 from canemo.learn.lda import DiscriminantLearner
 from canemo.learn.learner import Learner
 from canemo.learn.material import Material
 from canemo.learn.predictions import Predictions, select_level
 from canemo.learn.splits import Split
-from canemo.networks.backbones import Backbone
-from canemo.networks.engines.gates import read_refusal
 from canemo.parallel import Progress, silent
 from canemo.records import Fate, Study
 from canemo.study.run_record import RunMetrics
@@ -143,53 +139,6 @@ def _describe_choices(evidence: Evidence, evaluation: Evaluation) -> dict[str, A
     }
 
 
-def warn_about_run(config: Config, split: Split, detector: Detector) -> list[str]:
-    """Return what a reader must know of the settings, a line each."""
-    lines = []
-    if config.probe.class_weight == "none" and len(split.folds) > 1:
-        lines.append(
-            "labels were not weighted equally: every fold's probabilities lean towards the label "
-            "its training subjects showed more often, so an AUROC pooled over folds can come out "
-            "too low"
-        )
-    if config.preset == "paper" and detector.name != "mask_rcnn":
-        lines.append(
-            "the 2022 paper crops with a Mask R-CNN trained on about 200 frames of its own study; "
-            f"this run used {detector.name} (`canemo frames` picks frames to annotate, `canemo "
-            "detector train` trains one, --detector uses it)"
-        )
-    return lines
-
-
-def warn_about_backbone(backbone: Backbone) -> list[str]:
-    """Return what a reader must know of the backbone, a line each."""
-    engine = backbone.engine
-    refusal = read_refusal(backbone.network, engine.name, engine.precision)
-    lines = [f"{engine.precision} of {backbone.spec.name}: {refusal}"] if refusal else []
-    if not backbone.is_random:
-        return lines
-    return [
-        *lines,
-        f"the weights file of {backbone.spec.name} ({backbone.weights_source}) says of itself that "
-        "its tensors are random: the run shows cost and architecture, no figure of it is a result",
-    ]
-
-
-def describe_run(
-    study: Study, config: Config, split: Split, *, backbone: Backbone, detector: Detector
-) -> dict[str, Any]:
-    """Return what metrics.json says of how a run was made, but for what came out."""
-    return {
-        **describe_protocol(study, config, split, detector),
-        **describe_method(config, backbone),
-        "backbone": backbone.spec.name,
-        "backbone_note": backbone.spec.note,
-        **backbone.describe_engine(),
-        "weights_sha256": backbone.weights_sha256,
-        "weights_source": backbone.weights_source,
-    }
-
-
 def describe_study(study: Study, ledger: pd.DataFrame, *, species: str) -> dict[str, Any]:
     """Return what metrics.json says of a study and of what became of its frames."""
     videos = pd.DataFrame([(v.subject_id, v.label) for v in study.videos], columns=["s", "label"])
@@ -207,46 +156,6 @@ def describe_study(study: Study, ledger: pd.DataFrame, *, species: str) -> dict[
         "fates_by_label": by_label,
         "subjects_table": _tabulate_subjects(study),
     }
-
-
-def describe_protocol(
-    study: Study, config: Config, split: Split, detector: Detector
-) -> dict[str, Any]:
-    """Return how crops were made and dogs were split, whatever learns from them."""
-    rate, nth = config.video.fps, config.video.every_nth
-    return {
-        "preset": config.preset,
-        "preset_departures": find_departures(config),
-        "split": split.kind,
-        "folds": len(split.folds),
-        "seed": config.evaluate.seed,
-        "positive_label": config.study.positive_label or study.labels[0],
-        "class_weight": None if config.probe.class_weight == "none" else config.probe.class_weight,
-        "pooling": config.probe.pooling,
-        "frames": config.probe.frames,
-        "sampling": f"{rate:g} frames per second" if nth is None else f"every {nth} frame(s)",
-        "resamples": config.evaluate.resamples,
-        "detector": detector.name,
-        "detector_sha256": detector.fingerprint,
-        "detector_engine": detector.engine,
-    }
-
-
-def describe_method(config: Config, backbone: Backbone) -> dict[str, Any]:
-    """Return how was learned, defaults that depend on the backbone filled in."""
-    method = config.probe.method
-    if method == "gradient":
-        rate = choose_learning_rate(config.gradient, is_cnn=backbone.is_cnn)
-        return {
-            "method": method,
-            "gradient": {**config.gradient.model_dump(mode="json"), "learning_rate": rate},
-            "augment": config.augment.model_dump(mode="json"),
-        }
-    if method.startswith("sequence"):
-        return {"method": method, "sequence": config.sequence.model_dump(mode="json")}
-    if config.sweep.poolings or config.sweep.frames:
-        return {"method": method, "sweep": config.sweep.model_dump(mode="json")}
-    return {"method": method}
 
 
 def _counts(values: pd.Series) -> dict[str, int]:

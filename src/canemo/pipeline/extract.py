@@ -17,18 +17,15 @@ from typing import TypeAlias
 
 import pandas as pd
 
-from canemo.config import Config
 from canemo.faces.crop_file import CropFile
-from canemo.faces.detect.protocol import Detector
-from canemo.faces.detect.registry import load_detector, load_detector_like
 from canemo.faces.study_crops import StudyCrops, extract_study_crops
 from canemo.features.extraction import Extraction
 from canemo.features.store import FeatureFile
-from canemo.networks.backbones import Backbone, load_backbone, load_backbone_like
 from canemo.parallel import Progress
 from canemo.records import Image, Study
 
 WAITING_VIDEOS = 2
+
 
 Sources: TypeAlias = Sequence[tuple[CropFile, Path]]
 """The crops and the features file of each video."""
@@ -175,25 +172,6 @@ class _EmbeddingQueue:
     def _go_on(self) -> None:
         if self._stopped.is_set():
             raise CancelledError
-
-
-def load_configured_detector(config: Config, *, elsewhere: bool = False) -> Detector:
-    """Load the detector that the settings name; `elsewhere` as for `prepare`."""
-    load = load_detector_like if elsewhere else load_detector
-    settings = config.detect
-    return load(config.detector, engine=settings.engine, device=config.backbone.device)
-
-
-def load_configured_backbone(config: Config, *, elsewhere: bool = False) -> Backbone:
-    """Load the backbone that the settings name; `elsewhere` as for `prepare`."""
-    settings = config.backbone
-    return (load_backbone_like if elsewhere else load_backbone)(
-        settings.name,
-        weights=settings.weights,
-        device=settings.device,
-        engine=settings.engine,
-        precision=settings.precision,
-    )
 
 
 def read_crops(crops: StudyCrops, rows: pd.DataFrame) -> list[Image]:

@@ -10,11 +10,6 @@ from typing import Any
 import pandas as pd
 
 from canemo import environment
-from canemo.assessment import (
-    evaluate_features,
-    load_materials,
-    offer_views,
-)
 from canemo.config import Config, load_config
 from canemo.explain.maps.eigencam import CAM_SCALE, map_crops
 from canemo.faces.examples import captioned, choose_examples
@@ -23,13 +18,15 @@ from canemo.files import write_table
 from canemo.learn.splits import save_split
 from canemo.networks.backbones import Backbone
 from canemo.parallel import Progress, silent
-from canemo.plan import Plan, prepare
+from canemo.pipeline.assess import evaluate_features, load_materials, offer_views
+from canemo.pipeline.extract import Cost, Embedded, crop_and_embed
+from canemo.pipeline.plan import Plan, prepare
+from canemo.pipeline.provenance import describe_method, describe_protocol, warn_about_run
 from canemo.report.charts.canvas import save_figure
 from canemo.report.charts.crops import draw_crop_sheet, draw_model_cams
 from canemo.report.pages.comparison import write_comparison_report
 from canemo.study.run_record import ComparisonRecord
 from canemo.study.runs import COMPARISON_FILE, find_run, new_run
-from canemo.study_features import Cost, Embedded, crop_and_embed
 from canemo.trust.comparison import (
     Entrant,
     Result,
@@ -39,13 +36,7 @@ from canemo.trust.comparison import (
     list_entrants,
     tabulate_models,
 )
-from canemo.trust.metrics_json import (
-    describe_method,
-    describe_protocol,
-    describe_study,
-    summarise_permutation,
-    warn_about_run,
-)
+from canemo.trust.metrics_json import describe_study, summarise_permutation
 
 CAMS_PER_LABEL, CROPS_PER_LABEL = 2, 12
 

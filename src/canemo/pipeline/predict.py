@@ -1,9 +1,11 @@
-"""What `predict` writes: tables first, then a timeline and an annotated copy of each video."""
+"""The command `predict`: classify videos and write what came out."""
 
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -11,12 +13,81 @@ import pandas as pd
 from canemo.errors import OutputExistsError, VideoOpenError
 from canemo.files import write_table
 from canemo.learn.predictions import PROBABILITY
-from canemo.predict import VideoPrediction
+from canemo.parallel import Progress, silent
+from canemo.pipeline.model import Model, VideoPrediction, find_videos, name_videos
 from canemo.report.charts.canvas import save_figure
 from canemo.report.charts.evaluation import draw_timeline
 from canemo.video.annotate import annotate_video
 
+
+def predict_videos(
+    model: Model,
+    paths: Path | str | Sequence[Path | str],
+    out_dir: Path | str,
+    *,
+    video: bool = False,
+    abstain: float | None = None,
+    force: bool = False,
+    progress: Progress = silent,
+) -> pd.DataFrame:
+    """Classify videos and write what came out.
+
+    Parameters
+    ----------
+    model
+        From `load_model`.
+    paths
+        Video files, folders (searched through) or glob patterns.
+    out_dir
+        Gets ``predicted_frames`` and ``predicted_videos`` as CSV and Parquet,
+        ``timelines/*.png`` and, with `video`, ``annotated/*.mp4``.
+    video
+        Also write annotated copies of the videos.
+    abstain
+        Share of all clips whose true label may be ruled out: adds the column ``decided``, a label
+        or ``undecided``. None answers always.
+    force
+        Replace an earlier prediction.
+    progress
+        Told how far it is.
+
+    Returns
+    -------
+    DataFrame
+        One row per video; `status` is ``ok``, ``no_face`` or ``failed``.
+
+    Raises
+    ------
+    StudyError
+        Nothing that looks like a video is found.
+    OutputExistsError
+        `out_dir` holds an earlier prediction and `force` is not given.
+    ConfigError
+        The model rests on too few dogs for `abstain`.
+    """
+    out_dir = Path(out_dir)
+    if abstain is not None:
+        model.require_level(abstain)
+    named = name_videos(find_videos(paths))
+    require_vacant(out_dir, force=force)
+    cache_dir = out_dir / ".canemo-cache"  # a stopped prediction continues from it
+    results = []
+    for done, (video_id, path) in enumerate(named):
+        progress("predict", done, len(named))
+        results.append(model.predict_video(path, video_id=video_id, cache_dir=cache_dir))
+    progress("predict", len(named), len(named))
+    decide = None if abstain is None else partial(model.decide, level=abstain)
+    videos = write_predictions(results, out_dir, decide=decide)
+    for done, result in enumerate(results):
+        progress("draw", done, len(results))
+        draw_prediction(result, out_dir, positive_label=model.positive_label, video=video)
+    progress("draw", len(results), len(results))
+    shutil.rmtree(cache_dir, ignore_errors=True)
+    return videos
+
+
 logger = logging.getLogger(__name__)
+
 
 FRAMES_STEM, VIDEOS_STEM = "predicted_frames", "predicted_videos"
 

@@ -22,10 +22,15 @@ from canemo.explain.maps.occlusion import measure_logits, measure_losses
 from canemo.explain.report_card import grade_maps
 from canemo.explain.results import Found, name_losses
 from canemo.explain.survey import Case, Controls, examine_case, map_case
-from canemo.explained import is_run, load_explained_model, load_explained_run, read_species
-from canemo.explanation_files import join_tables, write_explanation
 from canemo.networks.backbones import randomise
 from canemo.parallel import Progress, silent
+from canemo.pipeline.explain_files import join_tables, write_explanation
+from canemo.pipeline.explain_inputs import (
+    is_run,
+    load_explained_model,
+    load_explained_run,
+    read_species,
+)
 from canemo.report.charts.explanation import PAGE_FILE
 from canemo.report.pages.run import write_report
 from canemo.species import Species

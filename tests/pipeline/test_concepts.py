@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from canemo import cli
-from canemo.concepts.study_concepts import concepts_study
 from canemo.config import load_config
 from canemo.errors import AnnotationError, ConfigError, OutputExistsError
+from canemo.pipeline.concepts import concepts_study
 from painted import PaintedFaceDetector, put_in_place, write_painted_study
 
 OVERRIDES = {

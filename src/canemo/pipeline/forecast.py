@@ -12,14 +12,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from canemo.assessment import Work, offer_views
 from canemo.config import Config, VideoConfig
 from canemo.errors import VideoOpenError
 from canemo.faces.study_crops import StudyCrops
 from canemo.networks.engines.choice import Choice, recall_choice
 from canemo.parallel import silent
-from canemo.plan import Plan, prepare
-from canemo.rates import keep_rate, recall_rate
+from canemo.pipeline.assess import Work, offer_views
+from canemo.pipeline.plan import Plan, prepare
+from canemo.pipeline.rates import keep_rate, recall_rate
 from canemo.records import Video
 from canemo.study.runs import pin_engines, require_replaceable
 from canemo.video.info import VideoInfo, probe_video

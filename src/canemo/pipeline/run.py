@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from canemo import environment
-from canemo.assessment import Work, assess
 from canemo.config import Config, load_config
-from canemo.errors import CanemoError
-from canemo.faces.detect.head_fcos import load_head_detector
-from canemo.faces.detect.registry import ALL_DETECTORS, SHIPPED, load_detector
 from canemo.faces.examples import captioned, choose_examples
 from canemo.faces.study_crops import StudyCrops
 from canemo.features.embed import Features
 from canemo.features.extraction import Extraction
 from canemo.features.store import load_features
 from canemo.files import write_table
-from canemo.forecast import keep_rates
-from canemo.formats.boxes.kinds import ALL_FORMATS
 from canemo.learn.conformal import fit_conformal
 from canemo.learn.evidence import settle, write_evidence
 from canemo.learn.fold_files import write_folds
@@ -32,37 +22,18 @@ from canemo.learn.learner import Fitted
 from canemo.learn.predictions import select_level, tabulate_predictions
 from canemo.learn.saved_model import SavedModel, save_model
 from canemo.learn.splits import save_split
-from canemo.networks.backbone_specs import ALL_BACKBONES
-from canemo.networks.backbones import find_weights, load_backbone
-from canemo.networks.engines.choice import (
-    choose_engine,
-    describe_machine,
-    describe_rule,
-    recall_choice,
-)
 from canemo.parallel import Progress, silent
-from canemo.plan import prepare
-from canemo.predict import Model, find_videos, name_videos
-from canemo.prediction_files import draw_prediction, require_vacant, write_predictions
+from canemo.pipeline.assess import Work, assess
+from canemo.pipeline.extract import Cost, crop_and_embed, crop_videos
+from canemo.pipeline.forecast import keep_rates
+from canemo.pipeline.pictures import CAMS_PER_LABEL, draw_examples
+from canemo.pipeline.plan import load_configured_backbone, load_configured_detector, prepare
 from canemo.report.charts.canvas import save_figure
 from canemo.report.charts.crops import draw_crop_sheet
 from canemo.report.pages.run import write_report
-from canemo.run_pictures import CAMS_PER_LABEL, draw_examples
 from canemo.study.load import load_study
 from canemo.study.run_record import RunMetrics
 from canemo.study.runs import METRICS_FILE, find_run, new_run, pin_engines, write_hashes
-from canemo.study_features import (
-    Cost,
-    crop_and_embed,
-    crop_videos,
-    load_configured_backbone,
-    load_configured_detector,
-)
-from canemo.video.drawn import draw_study
-
-DEMO_BACKBONE = "efficientnet_lite0"
-DEMO_EFFECT = 1.6  # drawn dogs show their condition clearly: a demo should find what is there
-DEMO_CLIPS_PER_SUBJECT = 9  # "roughly nine times", Boneh-Shitrit et al. 2022, section 2
 
 
 @dataclass(frozen=True)
@@ -229,134 +200,6 @@ def report_run(run_dir: Path | str, *, tables: Path | str | None = None) -> Path
     return write_report(Path(run_dir), tables_file=None if tables is None else Path(tables))
 
 
-def predict_videos(
-    model: Model,
-    paths: Path | str | Sequence[Path | str],
-    out_dir: Path | str,
-    *,
-    video: bool = False,
-    abstain: float | None = None,
-    force: bool = False,
-    progress: Progress = silent,
-) -> pd.DataFrame:
-    """Classify videos and write what came out.
-
-    Parameters
-    ----------
-    model
-        From `load_model`.
-    paths
-        Video files, folders (searched through) or glob patterns.
-    out_dir
-        Gets ``predicted_frames`` and ``predicted_videos`` as CSV and Parquet,
-        ``timelines/*.png`` and, with `video`, ``annotated/*.mp4``.
-    video
-        Also write annotated copies of the videos.
-    abstain
-        Share of all clips whose true label may be ruled out: adds the column ``decided``, a label
-        or ``undecided``. None answers always.
-    force
-        Replace an earlier prediction.
-    progress
-        Told how far it is.
-
-    Returns
-    -------
-    DataFrame
-        One row per video; `status` is ``ok``, ``no_face`` or ``failed``.
-
-    Raises
-    ------
-    StudyError
-        Nothing that looks like a video is found.
-    OutputExistsError
-        `out_dir` holds an earlier prediction and `force` is not given.
-    ConfigError
-        The model rests on too few dogs for `abstain`.
-    """
-    out_dir = Path(out_dir)
-    if abstain is not None:
-        model.require_level(abstain)
-    named = name_videos(find_videos(paths))
-    require_vacant(out_dir, force=force)
-    cache_dir = out_dir / ".canemo-cache"  # a stopped prediction continues from it
-    results = []
-    for done, (video_id, path) in enumerate(named):
-        progress("predict", done, len(named))
-        results.append(model.predict_video(path, video_id=video_id, cache_dir=cache_dir))
-    progress("predict", len(named), len(named))
-    decide = None if abstain is None else partial(model.decide, level=abstain)
-    videos = write_predictions(results, out_dir, decide=decide)
-    for done, result in enumerate(results):
-        progress("draw", done, len(results))
-        draw_prediction(result, out_dir, positive_label=model.positive_label, video=video)
-    progress("draw", len(results), len(results))
-    shutil.rmtree(cache_dir, ignore_errors=True)
-    return videos
-
-
-def demo(folder: Path | str, *, seed: int = 0, progress: Progress = silent) -> RunResult:
-    """Draw a small study of dogs into `folder` (unless it is there already) and run it.
-
-    The heads are found by the detector that ships with canemo, the backbone is
-    ``efficientnet_lite0``. The drawings exercise the software; they show nothing about real dogs.
-
-    Raises
-    ------
-    OutputExistsError
-        `folder` holds something else.
-    """
-    folder = Path(folder)
-    if not (folder / "truth.json").is_file():
-        draw_study(
-            folder,
-            clips_per_subject=DEMO_CLIPS_PER_SUBJECT,
-            effect=DEMO_EFFECT,
-            seed=seed,
-            progress=lambda done, total: progress("draw", done, total),
-        )
-    config = load_config(folder, overrides={"backbone": {"name": DEMO_BACKBONE}})
-    return run(folder, config=config, name="demo", command="canemo demo", progress=progress)
-
-
-def doctor(*, measure: bool = False, again: bool = False) -> dict[str, dict[str, str]]:
-    """Return what is installed, where the weights of backbones are, and what runs them here.
-
-    With `measure`, the engines of every backbone that can be had are timed now, where they have not
-    been, instead of at its first use; with `again`, also where they have been.
-    """
-    describe_choice = partial(_describe_choice, measure=measure or again, again=again)
-    found = environment.describe_environment(command="")
-    added = {
-        **ALL_BACKBONES.describe_added(),
-        **ALL_DETECTORS.describe_added(),
-        **ALL_FORMATS.describe_added(),
-    }
-    backbones = {name: find_weights(name) for name in ALL_BACKBONES.load_all()}
-    ready = [name for name, where in backbones.items() if where.startswith("ready")]
-    return {
-        "canemo": {key: found[key] for key in ("canemo", "python", "platform", "processor")},
-        "packages": found["packages"],
-        "backbones": backbones,
-        "detectors": _describe_detector(load_config().detector),
-        **({"added by packages": added} if added else {}),
-        "engines": {
-            **describe_machine(),
-            "auto": describe_rule(),
-            **{name: describe_choice(name) for name in (*ready, *SHIPPED)},
-        },
-    }
-
-
-def _describe_choice(name: str, *, measure: bool, again: bool) -> str:
-    try:
-        network = load_head_detector().network if name in SHIPPED else load_backbone(name).network
-        known = choose_engine(network, again=again) if measure else recall_choice(network)
-    except CanemoError as exc:
-        return f"cannot be used: {exc}"
-    return "not measured yet: canemo doctor --measure" if known is None else known.describe()
-
-
 def _fill_run(folder: Path, work: Work, command: str, progress: Progress) -> RunMetrics:
     with work.cost.measure("model"):
         everyone = np.ones(len(work.learner.material.origin), dtype=bool)
@@ -416,11 +259,3 @@ def _save_model(folder: Path, work: Work, fitted: Fitted) -> None:
     answers = material.predict(fitted.classifier, everyone)
     table = tabulate_predictions(material.origin, *answers, labels=material.labels)
     write_table(table, folder / "training_predictions.parquet")
-
-
-def _describe_detector(name: str) -> dict[str, str]:
-    try:
-        detector = load_detector(name)
-    except CanemoError as exc:
-        return {name: f"cannot be used: {exc}"}
-    return {detector.name: f"ready, threshold {detector.score_threshold:.2f}"}

@@ -11,7 +11,6 @@ import pytest
 from PIL import Image as PilImage
 
 import canemo
-from canemo import explaining, gallery
 from canemo.errors import (
     ConfigError,
     MissingExtraError,
@@ -24,10 +23,11 @@ from canemo.explain.decision import Decision
 from canemo.explain.inquiry import Explained
 from canemo.explain.maps.occlusion import measure_logits
 from canemo.explain.regions import BANDS, STUDY_LANDMARKS
-from canemo.explained import load_explained_run
 from canemo.learn.probe import Probe
 from canemo.networks.backbones import load_backbone, write_random_weights
 from canemo.parallel import silent
+from canemo.pipeline import explain, gallery
+from canemo.pipeline.explain_inputs import load_explained_run
 from canemo.report.pages import explanation
 from canemo.report.words.explanation import write_sentence
 from canemo.species import DOG
@@ -69,10 +69,10 @@ def explained(explainable_study, tmp_path_factory):
 @pytest.fixture
 def pared_down(monkeypatch):
     """Leave out what takes most of the time: pictures, the run's report, covering regions."""
-    monkeypatch.setattr("canemo.explanation_files.draw_explanation", lambda *_, **__: None)
-    monkeypatch.setattr("canemo.explaining.write_report", lambda run_dir: None)
+    monkeypatch.setattr("canemo.pipeline.explain_files.draw_explanation", lambda *_, **__: None)
+    monkeypatch.setattr("canemo.pipeline.explain.write_report", lambda run_dir: None)
     monkeypatch.setattr(
-        "canemo.explaining.measure_losses",
+        "canemo.pipeline.explain.measure_losses",
         lambda images, masks, backbone, decisions: np.zeros((1, len(images), len(DOG.regions))),
     )
 
@@ -327,7 +327,7 @@ def test_runs_that_would_show_evidence_for_other_labels_are_refused(explainable_
 def test_dogs_whose_folds_chose_different_poolings_get_a_map_that_all_have(
     explainable_study, run, monkeypatch, pared_down
 ):
-    load = explaining.load_explained_run
+    load = explain.load_explained_run
 
     def load_swept(folder, **options):
         found, other = (
@@ -336,7 +336,7 @@ def test_dogs_whose_folds_chose_different_poolings_get_a_map_that_all_have(
         decisions = {**found.decisions, "dog3": other.decisions["dog3"]}
         return replace(found, decisions=decisions)
 
-    monkeypatch.setattr(explaining, "load_explained_run", load_swept)
+    monkeypatch.setattr(explain, "load_explained_run", load_swept)
     found = canemo.explain_models(run, regions="bands", tests=0)
     [model] = found.content["models"]
     assert [method["name"] for method in model["methods"]] == ["gradient", "eigencam"]
@@ -415,7 +415,7 @@ def test_models_of_finer_and_coarser_maps_leave_out_the_same_pictures(
     coarse = load_backbone("timm:test_resnet", weights=weights)
     assert coarse.grid_shape == (7, 7)  # the other's is 14 x 14
     probe = Probe(LABELS, np.zeros(96), np.ones(96), np.ones((1, 96)), np.zeros(1), 1.0)
-    load = explaining.load_explained_model
+    load = explain.load_explained_model
 
     def load_coarse(folder, *args, **options):
         found = load(folder, *args, **options)
@@ -424,7 +424,7 @@ def test_models_of_finer_and_coarser_maps_leave_out_the_same_pictures(
         decision = Decision(probe, "mean", LABELS[0])
         return replace(found, backbone=coarse, decisions=dict.fromkeys(found.decisions, decision))
 
-    monkeypatch.setattr(explaining, "load_explained_model", load_coarse)
+    monkeypatch.setattr(explain, "load_explained_model", load_coarse)
     found = canemo.explain_models(
         [explainable_study / "runs" / name for name in (READS_CLS, EXACT)],
         crops=faces,
@@ -444,7 +444,7 @@ def test_models_of_finer_and_coarser_maps_leave_out_the_same_pictures(
 def test_dog_of_many_crops_is_gone_through_in_parts(run, tmp_path, monkeypatch, pared_down):
     options = {**QUICK, "per_clip": 2}
     whole = canemo.explain_models(run, out_dir=tmp_path / "whole", **options)
-    monkeypatch.setattr("canemo.explained.CROPS_AT_ONCE", 1)
+    monkeypatch.setattr("canemo.pipeline.explain_inputs.CROPS_AT_ONCE", 1)
     parts = canemo.explain_models(run, out_dir=tmp_path / "parts", **{**options, "tests": 1})
     pd.testing.assert_frame_equal(
         read_table(parts.folder), read_table(whole.folder), rtol=1e-4, atol=1e-4
@@ -471,7 +471,7 @@ def test_order_in_which_probes_are_asked_shows_nowhere(run, tmp_path, monkeypatc
 def test_as_many_files_are_tested_as_there_is_room_for(
     explainable_study, tmp_path, monkeypatch, pared_down
 ):
-    monkeypatch.setattr("canemo.explaining.MOST_PICTURES", 3)
+    monkeypatch.setattr("canemo.pipeline.explain.MOST_PICTURES", 3)
     model = explainable_study / "runs" / EXACT / "model"
     found = canemo.explain_models(
         model,
@@ -501,8 +501,8 @@ def test_pictures_are_not_all_held_at_once(explainable_study, tmp_path, monkeypa
         return image
 
     monkeypatch.setattr(gallery, "_read_picture", watch)
-    monkeypatch.setattr("canemo.explanation_files.MEAN_FACE_CROPS", 3)
-    monkeypatch.setattr("canemo.explained.CROPS_AT_ONCE", 3)
+    monkeypatch.setattr("canemo.pipeline.explain_files.MEAN_FACE_CROPS", 3)
+    monkeypatch.setattr("canemo.pipeline.explain_inputs.CROPS_AT_ONCE", 3)
     model = explainable_study / "runs" / EXACT / "model"
     found = canemo.explain_models(model, crops=faces, out_dir=tmp_path / "out", **QUICK)
     assert found.content["models"][0]["crops"] == 12
@@ -649,8 +649,8 @@ def test_interrupt_leaves_nothing_half_written_and_an_earlier_one_alone(
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     if step == "write_page":
-        monkeypatch.setattr("canemo.explanation_files.draw_explanation", lambda *_, **__: None)
-        monkeypatch.setattr("canemo.explaining.write_report", lambda run_dir: None)
+        monkeypatch.setattr("canemo.pipeline.explain_files.draw_explanation", lambda *_, **__: None)
+        monkeypatch.setattr("canemo.pipeline.explain.write_report", lambda run_dir: None)
     module = "explaining" if step == "examine_case" else "explanation_files"
     monkeypatch.setattr(f"canemo.{module}.{step}", interrupt)
     with pytest.raises(KeyboardInterrupt):
@@ -687,13 +687,13 @@ def test_no_temporary_files_and_no_hooks_are_left(
     temporary, loaded = tmp_path / "temporary", []
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-    load = explaining.load_explained_run
+    load = explain.load_explained_run
 
     def keep(*args, **options):
         loaded.append(load(*args, **options))
         return loaded[-1]
 
-    monkeypatch.setattr(explaining, "load_explained_run", keep)
+    monkeypatch.setattr(explain, "load_explained_run", keep)
     canemo.explain_models(
         explainable_study / "runs" / READS_CLS,
         out_dir=tmp_path / "out",
@@ -712,7 +712,7 @@ def test_no_temporary_files_and_no_hooks_are_left(
 
 
 def test_progress_reaches_the_end_of_every_step(run, monkeypatch, pared_down):
-    monkeypatch.setattr("canemo.explaining.examine_case", lambda *_, **__: pd.DataFrame())
+    monkeypatch.setattr("canemo.pipeline.explain.examine_case", lambda *_, **__: pd.DataFrame())
     told = {}
     canemo.explain_models(
         run, progress=lambda stage, done, total: told.update({stage: (done, total)}),

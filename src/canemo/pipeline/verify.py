@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from canemo.assessment import evaluate_evidence
 from canemo.errors import ModelError, OutputExistsError
 from canemo.files import replacing, sha256_file
 from canemo.learn.curves import CURVE_COLUMNS
@@ -25,6 +24,7 @@ from canemo.learn.lda import DiscriminantLearner
 from canemo.learn.learner import Learner
 from canemo.learn.predictions import PROBABILITY
 from canemo.parallel import Progress, silent
+from canemo.pipeline.assess import evaluate_evidence
 from canemo.study.run_record import RunMetrics, RunRecord, read_run
 from canemo.study.runs import HASHES_FILE, METRICS_FILE
 from canemo.trust.metrics_json import CHOICES, compute_metrics, stand_in_for

@@ -9,15 +9,15 @@ import pandas as pd
 import pytest
 import torch
 
-from canemo import study_features
 from canemo.config import load_config
 from canemo.errors import ConfigError
 from canemo.features.extraction import Extraction
 from canemo.features.store import load_features
 from canemo.networks.backbones import Embedding, load_backbone
 from canemo.parallel import silent
+from canemo.pipeline import extract, plan
+from canemo.pipeline.extract import Cost, crop_and_embed
 from canemo.study.load import load_study
-from canemo.study_features import Cost, crop_and_embed
 from painted import write_painted_study
 
 
@@ -95,15 +95,15 @@ def test_videos_are_embedded_in_their_order_while_others_are_cropped(study, pain
 
 def test_line_of_waiting_videos_is_bounded(study, painted_detector, monkeypatch):
     lengths = []
-    add = study_features._EmbeddingQueue.add
+    add = extract._EmbeddingQueue.add
 
     def watch(queue, found):
         add(queue, found)
         lengths.append(sum(not each.done() for each in queue._waiting))
 
-    monkeypatch.setattr(study_features._EmbeddingQueue, "add", watch)
+    monkeypatch.setattr(extract._EmbeddingQueue, "add", watch)
     extract(study, painted_detector, SlowToStart())
-    assert 2 <= max(lengths) <= study_features.WAITING_VIDEOS + 1  # one of them at work
+    assert 2 <= max(lengths) <= extract.WAITING_VIDEOS + 1  # one of them at work
 
 
 def test_failing_network_ends_the_run_and_the_thread(study, painted_detector):
@@ -183,7 +183,7 @@ def test_int8_embeds_a_study_as_the_other_precisions_do(study, painted_detector,
     config = load_config(
         overrides={"backbone": {"name": "efficientnet_lite0", "precision": "int8"}}
     )
-    backbone = study_features.load_configured_backbone(config)
+    backbone = plan.load_configured_backbone(config)
     found = backbone.describe_engine()
     assert (found["engine"], found["precision"], found["device"]) == ("openvino", "int8", "cpu")
     _, embedded = extract(study, painted_detector, backbone, config=config)
@@ -198,4 +198,4 @@ def test_int8_embeds_a_study_as_the_other_precisions_do(study, painted_detector,
 def test_int8_without_openvino_is_refused_before_any_work():
     config = load_config(overrides={"backbone": {"precision": "int8", "engine": "torch"}})
     with pytest.raises(ConfigError, match="torch has no int8"):
-        study_features.load_configured_backbone(config)
+        plan.load_configured_backbone(config)

@@ -17,7 +17,7 @@ from canemo.faces.crop_file import CropFile
 from canemo.faces.crop_images import shrink
 from canemo.faces.frame_choice import spread_evenly
 from canemo.parallel import Progress
-from canemo.predict import Model, name_videos
+from canemo.pipeline.model import Model, name_videos
 from canemo.records import Fate, Image, Video
 from canemo.study.run_record import EXPLANATION_FILE
 from canemo.video.info import VIDEO_SUFFIXES

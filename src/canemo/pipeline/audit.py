@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from canemo.assessment import evaluate_features, gather_evidence, offer_views
 from canemo.config import Config, load_config
-from canemo.confounds import run_confounds
 from canemo.errors import ModelError
 from canemo.faces.study_crops import StudyCrops
 from canemo.learn.evidence import Evidence, read_evidence
 from canemo.parallel import Progress, silent
-from canemo.plan import Plan, prepare, prepare_again
+from canemo.pipeline.assess import evaluate_features, gather_evidence, offer_views
+from canemo.pipeline.confounds import run_confounds
+from canemo.pipeline.extract import crop_videos
+from canemo.pipeline.plan import Plan, prepare, prepare_again
 from canemo.report.pages.run import write_report
 from canemo.study.run_record import Audit, Confounds, RunRecord, read_run
 from canemo.study.runs import CONFOUNDS_FILE, INPUTS_FILE, METRICS_FILE, describe_inputs
-from canemo.study_features import crop_videos
 from canemo.trust.audit import audit_evidence
 from canemo.trust.metadata import score_metadata
 from canemo.trust.metrics_json import find_discriminant, find_penalty

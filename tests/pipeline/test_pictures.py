@@ -3,7 +3,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from canemo import run_pictures
 from canemo.config import load_config
 from canemo.explain.decision import Decision
 from canemo.explain.maps.methods import METHODS, map_decisions
@@ -13,10 +12,11 @@ from canemo.learn.material import Material
 from canemo.learn.saved_model import read_model
 from canemo.networks.backbones import load_backbone
 from canemo.parallel import silent
+from canemo.pipeline import pictures
+from canemo.pipeline.extract import Cost, crop_videos
+from canemo.pipeline.pictures import draw_examples
 from canemo.report.charts.crops import overlay_evidence
-from canemo.run_pictures import draw_examples
 from canemo.study.load import load_study
-from canemo.study_features import Cost, crop_videos
 from explained_runs import DOGS, EXACT, LABELS, READS_CLS
 
 NAMES = ["crops.png", "decision.png", "eigencam.png"]
@@ -45,10 +45,10 @@ def sheets(monkeypatch):
         kept.append((rows, options))
         return SimpleNamespace(number=len(kept) - 1)
 
-    monkeypatch.setattr(run_pictures, "draw_picture_rows", draw)
-    monkeypatch.setattr(run_pictures, "draw_crop_sheet", lambda rows: SimpleNamespace(rows=rows))
+    monkeypatch.setattr(pictures, "draw_picture_rows", draw)
+    monkeypatch.setattr(pictures, "draw_crop_sheet", lambda rows: SimpleNamespace(rows=rows))
     monkeypatch.setattr(
-        run_pictures,
+        pictures,
         "save_figure",
         lambda figure, path: drawn.update(
             {path.name: kept[figure.number] if hasattr(figure, "number") else figure.rows}

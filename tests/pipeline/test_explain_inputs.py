@@ -11,9 +11,15 @@ import pytest
 import canemo
 from canemo.config import load_config, read_config
 from canemo.errors import ConfigError, ModelError, NoFacesError, StudyError
-from canemo.explained import OTHER, find_faces, is_run, load_explained_model, load_explained_run
 from canemo.learn.fold_files import read_folds
 from canemo.parallel import silent
+from canemo.pipeline.explain_inputs import (
+    OTHER,
+    find_faces,
+    is_run,
+    load_explained_model,
+    load_explained_run,
+)
 from canemo.study.load import load_study
 from explained_runs import (
     CLIPS,
@@ -109,7 +115,7 @@ def test_crops_are_gone_through_probe_by_probe_in_order_of_their_dogs(run, monke
     found = load(run, per_clip=3)
     parts = [rows["subject_id"].unique().tolist() for rows in found.iter_parts()]
     assert parts == [[dog] for dog in NAMES]
-    monkeypatch.setattr("canemo.explained.CROPS_AT_ONCE", 4)
+    monkeypatch.setattr("canemo.pipeline.explain_inputs.CROPS_AT_ONCE", 4)
     parts = list(found.iter_parts())
     assert [len(rows) for rows in parts] == [4, 2] * DOGS
     pd.testing.assert_frame_equal(pd.concat(parts), found.rows)
@@ -157,7 +163,7 @@ def test_run_of_a_model_of_whole_clips_cannot_be_explained(explainable_study, tm
         for fold in read_folds(run)
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("canemo.explained.read_folds", lambda _: folds)
+        patch.setattr("canemo.pipeline.explain_inputs.read_folds", lambda _: folds)
         with pytest.raises(ModelError, match=r"mean: only a linear probe on frames.*--method lda"):
             load(run)
 
@@ -200,7 +206,7 @@ def test_dogs_of_a_probe_trained_in_epochs_are_explained_by_one_that_has_not_see
     config = config.model_copy(update={"probe": probe, "gradient": gradient})
     [run] = copy_run(explainable_study, tmp_path, EXACT)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("canemo.pipeline.draw_examples", lambda *_, **__: None)
+        patch.setattr("canemo.pipeline.run.draw_examples", lambda *_, **__: None)
         run = canemo.run(run.parent.parent, config=config, name="gradient").folder
     found = load(run, with_controls=True)
     assert sorted(found.decisions) == NAMES
@@ -362,7 +368,7 @@ def test_saved_model_names_its_labels(explainable_study, run, tmp_path):
 def test_saved_model_of_whole_clips_cannot_be_explained(run, tmp_path, monkeypatch):
     saved = SimpleNamespace(classifier=object(), config=None)
     monkeypatch.setattr(
-        "canemo.explained.load_model", lambda *_, **__: SimpleNamespace(saved=saved)
+        "canemo.pipeline.explain_inputs.load_model", lambda *_, **__: SimpleNamespace(saved=saved)
     )
     with pytest.raises(ModelError, match=r"model: only a linear probe on frames"):
         load_model_of(run, tmp_path, tmp_path)

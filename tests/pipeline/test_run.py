@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 import canemo
-from canemo import pipeline
 from canemo.config import load_config, read_config
 from canemo.errors import (
     ConfigError,
@@ -19,6 +18,7 @@ from canemo.errors import (
     WeightsError,
 )
 from canemo.networks.engines.choice import Choice
+from canemo.pipeline import run
 from canemo.study.load import load_study
 from canemo.study.run_record import read_run
 from painted import PaintedFaceDetector, leave_undrawn, put_in_place, write_painted_study
@@ -256,7 +256,7 @@ def test_failed_run_leaves_an_earlier_one_as_it_was(study, small, quick, monkeyp
     def fail(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("canemo.pipeline.write_report", fail)
+    monkeypatch.setattr("canemo.pipeline.run.write_report", fail)
     other = load_config(
         study,
         overrides={**quick, "evaluate": {"seed": 9, "resamples": 200, "permutations": 100}},
@@ -414,7 +414,7 @@ def test_features_are_those_that_were_evaluated(study, finished):
 
 def test_progress_reaches_the_end_of_every_stage(study, quick):
     told = {}
-    pipeline.evaluate_study(
+    run.evaluate_study(
         study,
         config=load_config(study, overrides=quick),
         progress=lambda stage, done, total: told.update({stage: (done, total)}),
@@ -464,7 +464,7 @@ def test_audit_of_a_run_reads_what_was_found_and_no_video(finished, tmp_path, mo
     run = shutil.copytree(finished.folder, tmp_path / "study" / "runs" / "alone")  # nothing beside
     (run / "confounds.json").unlink(missing_ok=True)
     files = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    monkeypatch.setattr("canemo.auditing.prepare_again", None)  # would fail if it were called
+    monkeypatch.setattr("canemo.pipeline.audit.prepare_again", None)  # would fail if it were called
     assert canemo.audit_study(run) == finished.metrics.audit
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == files
 
@@ -643,7 +643,7 @@ def test_doctor_says_what_runs_each_backbone(monkeypatch):
     chosen = Choice("torch", "float32", ())
     asked = []
     monkeypatch.setattr(
-        pipeline, "choose_engine", lambda network, *, again: asked.append(again) or chosen
+        run, "choose_engine", lambda network, *, again: asked.append(again) or chosen
     )
     canemo.doctor(again=True)
     assert asked
@@ -655,13 +655,13 @@ def test_doctor_says_what_runs_each_backbone(monkeypatch):
     assert found["efficientnet_lite0"].startswith("torch float32")
     assert found["dog_head"].startswith("torch float32")
     assert "0.9995" in found["auto"]
-    monkeypatch.setattr(pipeline, "recall_choice", lambda network: None)
+    monkeypatch.setattr(run, "recall_choice", lambda network: None)
     assert "canemo doctor --measure" in canemo.doctor()["engines"]["efficientnet_lite0"]
 
     def broken(name):
         raise WeightsError("the file is damaged")
 
-    monkeypatch.setattr(pipeline, "load_backbone", broken)
+    monkeypatch.setattr(run, "load_backbone", broken)
     assert canemo.doctor()["engines"]["efficientnet_lite0"] == "cannot be used: the file is damaged"
 
 

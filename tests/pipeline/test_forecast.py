@@ -7,11 +7,11 @@ from typer.testing import CliRunner
 from canemo.cli import app
 from canemo.config import VideoConfig, load_config
 from canemo.errors import OutputExistsError, StudyError
-from canemo.forecast import Forecast, Stage, count_frames, foresee_run
 from canemo.networks.engines.choice import Choice, Trial
 from canemo.networks.engines.machine import machine_cache
-from canemo.pipeline import run
-from canemo.rates import keep_rate, recall_rate
+from canemo.pipeline.forecast import Forecast, Stage, count_frames, foresee_run
+from canemo.pipeline.rates import keep_rate, recall_rate
+from canemo.pipeline.run import run
 from canemo.records import Video
 from canemo.video.info import probe_video
 from canemo.video.reader import VideoReader
@@ -113,7 +113,7 @@ def test_what_a_run_refuses_is_refused(study):
 
 
 def test_engines_that_were_not_measured_are_named(study, monkeypatch):
-    monkeypatch.setattr("canemo.forecast.recall_choice", lambda network, **_: None)
+    monkeypatch.setattr("canemo.pipeline.forecast.recall_choice", lambda network, **_: None)
     forecast = foresee(study, engine="auto", precision="auto")
     (note,) = forecast.notes
     assert note.startswith(f"{LITE}: ")
@@ -124,7 +124,7 @@ def test_engines_that_were_not_measured_are_named(study, monkeypatch):
 def test_speed_that_was_measured_for_the_choice_of_engines_is_taken(study, monkeypatch):
     trials = (Trial("torch", "float32", 40.0, 1.0), Trial("openvino", "float32", 20.0, 1.0))
     known = Choice("torch", "float32", trials)
-    monkeypatch.setattr("canemo.forecast.recall_choice", lambda network, **_: known)
+    monkeypatch.setattr("canemo.pipeline.forecast.recall_choice", lambda network, **_: known)
     forecast = foresee(study, engine="auto", precision="auto")
     assert by_name(forecast)["embed"].seconds == pytest.approx(80 / 40)
     assert forecast.notes == ()

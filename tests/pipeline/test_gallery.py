@@ -4,8 +4,8 @@ from PIL import Image as PilImage
 
 import canemo
 from canemo.errors import NoFacesError, StudyError
-from canemo.gallery import open_gallery
 from canemo.parallel import silent
+from canemo.pipeline.gallery import open_gallery
 from explained_runs import EXACT, FRAMES
 from painted import paint, write_painted_study
 

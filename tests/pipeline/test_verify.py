@@ -9,13 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from canemo.bundles import export_bundle, verify_run
 from canemo.config import format_config
 from canemo.errors import CanemoError, ModelError, OutputExistsError
 from canemo.features.store import to_column
 from canemo.files import write_table
 from canemo.learn.curves import CURVE_COLUMNS
 from canemo.learn.evaluate import Evaluation
+from canemo.pipeline.verify import export_bundle, verify_run
 from canemo.study.runs import write_hashes
 from canemo.trust.metrics_json import compute_metrics, stand_in_for
 from evidence_worlds import assess, draw_evidence, write_run

@@ -19,15 +19,11 @@ from canemo.learn.methods import make_learner
 from canemo.learn.splits import Split
 from canemo.networks.backbones import Backbone
 from canemo.parallel import Progress
-from canemo.plan import Plan
+from canemo.pipeline.extract import Cost, Sources, crop_and_embed
+from canemo.pipeline.plan import Plan
+from canemo.pipeline.provenance import describe_run, warn_about_backbone, warn_about_run
 from canemo.study.run_record import RunMetrics
-from canemo.study_features import Cost, Sources, crop_and_embed
-from canemo.trust.metrics_json import (
-    compute_metrics,
-    describe_run,
-    warn_about_backbone,
-    warn_about_run,
-)
+from canemo.trust.metrics_json import compute_metrics
 from canemo.video.info import probe_video
 
 

@@ -17,18 +17,18 @@ from canemo.explain.inquiry import Explained
 from canemo.faces.frame_choice import choose_frames
 from canemo.faces.landmarks.model import load_landmark_model
 from canemo.faces.landmarks.tables import load_landmarks
-from canemo.gallery import open_gallery
 from canemo.learn.evidence import Evidence, read_evidence
 from canemo.learn.fold_files import read_folds
 from canemo.learn.saved_model import read_model
 from canemo.parallel import Progress
-from canemo.plan import prepare_again
-from canemo.predict import load_model
+from canemo.pipeline.extract import crop_videos, read_crops
+from canemo.pipeline.gallery import open_gallery
+from canemo.pipeline.model import load_model
+from canemo.pipeline.plan import prepare_again
 from canemo.records import Study
 from canemo.species import Species
 from canemo.study.run_record import read_run
 from canemo.study.runs import METRICS_FILE
-from canemo.study_features import crop_videos, read_crops
 
 OTHER = "other labels"
 

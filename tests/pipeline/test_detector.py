@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from canemo import detectors
 from canemo.errors import AnnotationError, ConfigError, OutputExistsError
 from canemo.faces.training.records import MaskRCNNTraining
 from canemo.formats.boxes.coco import load_coco
+from canemo.pipeline import detector
 from painted import PaintedFaceDetector, write_painted_study
 
 
@@ -20,7 +20,7 @@ def study(tmp_path_factory):
 @pytest.fixture(scope="module")
 def picked(study, tmp_path_factory):
     out = tmp_path_factory.mktemp("picked") / "faces"
-    return detectors.pick_study_frames(study, out, number=9)
+    return detector.pick_study_frames(study, out, number=9)
 
 
 def annotate(coco_file):
@@ -56,15 +56,15 @@ def test_annotations_are_never_replaced(picked, study):
     annotate(coco)
     for force in (False, True):
         with pytest.raises(OutputExistsError):
-            detectors.pick_study_frames(study, coco.parent, number=3, force=force)
+            detector.pick_study_frames(study, coco.parent, number=3, force=force)
     assert len(json.loads(coco.read_text(encoding="utf-8"))["annotations"]) >= 9
 
 
 def test_training_keeps_dogs_apart_and_its_detector_is_a_detector(study, tmp_path):
-    coco, _ = detectors.pick_study_frames(study, tmp_path / "faces", number=9)
+    coco, _ = detector.pick_study_frames(study, tmp_path / "faces", number=9)
     annotate(coco)
     told = []
-    trained = detectors.train_detector(
+    trained = detector.train_detector(
         coco,
         training=MaskRCNNTraining(epochs=1, short_side_px=96),
         body="efficientnet_lite0",
@@ -77,7 +77,7 @@ def test_training_keeps_dogs_apart_and_its_detector_is_a_detector(study, tmp_pat
     assert record.train_counts.images + record.held_out_counts.images == 9
     assert "efficientnet_lite0 trained on ImageNet" in record.started_from
     assert told[-1] == ("train", 6, 6)
-    both = detectors.evaluate_detectors(coco, detectors=["dog_head", str(trained.weights)])
+    both = detector.evaluate_detectors(coco, detectors=["dog_head", str(trained.weights)])
     assert [line["detector"] for line in both] == ["dog_head", "mask_rcnn"]
     assert [line["faces"] for line in both] == [9, 9]
     assert all(line["seconds_per_image"] > 0 for line in both)
@@ -91,14 +91,14 @@ def test_who_is_on_an_image_must_be_known(tmp_path):
     coco = tmp_path / "faces.json"
     coco.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(AnnotationError, match="not known whose face"):
-        detectors.train_detector(coco, body="efficientnet_lite0")
+        detector.train_detector(coco, body="efficientnet_lite0")
 
 
 def test_study_without_annotations_says_how_to_get_some(study):
     with pytest.raises(ConfigError, match=r"canemo frames.*canemo detector import"):
-        detectors.train_detector(study)
+        detector.train_detector(study)
     with pytest.raises(ConfigError, match="'yolo' cannot be trained"):
-        detectors.train_detector(study, model="yolo")
+        detector.train_detector(study, model="yolo")
 
 
 def test_import_finds_the_studys_own_videos(study, tmp_path):
@@ -112,7 +112,7 @@ def test_import_finds_the_studys_own_videos(study, tmp_path):
         "</track></annotations>",
         encoding="utf-8",
     )
-    found = detectors.import_faces(export, study, step=2)
+    found = detector.import_faces(export, study, step=2)
     images = {image.extra["frame_index"]: image for image in load_coco(found.coco_file)}
     assert sorted(images) == [0, 2, 4]
     assert images[2].boxes_xyxy == ((22.0, 22.0, 72.0, 72.0),)
@@ -121,11 +121,11 @@ def test_import_finds_the_studys_own_videos(study, tmp_path):
 
 def test_frames_that_were_picked_are_found_by_the_import(study, tmp_path):
     home = tmp_path / "study"
-    coco, picked = detectors.pick_study_frames(study, home / "faces", number=3)
+    coco, picked = detector.pick_study_frames(study, home / "faces", number=3)
     export = tmp_path / "elsewhere" / "export.json"
     export.parent.mkdir()
     export.write_text(json.dumps(annotate(coco)), encoding="utf-8")
-    found = detectors.import_faces(export, home)
+    found = detector.import_faces(export, home)
     assert (found.images, found.boxes) == (3, 3)
     assert {image.path.name for image in load_coco(found.coco_file)} == {
         image.path.name for image in load_coco(coco)

@@ -1,4 +1,4 @@
-"""What is to be done with a study, known and checked before the first frame is read."""
+"""What is known before the first frame is read, and all that can be refused by then."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from canemo.config import Config
 from canemo.errors import ConfigError, MissingExtraError, SplitError, StudyError, WeightsError
 from canemo.faces.detect.protocol import Detector
+from canemo.faces.detect.registry import load_detector, load_detector_like
 from canemo.features.embed import LAYERS
 from canemo.features.extraction import Extraction
 from canemo.features.poolings import require_pooling
@@ -17,11 +18,30 @@ from canemo.learn.evidence import Evidence, list_representations
 from canemo.learn.gradient import require_loss
 from canemo.learn.methods import require_choice
 from canemo.learn.splits import Split, make_split
-from canemo.networks.backbones import Backbone
+from canemo.networks.backbones import Backbone, load_backbone, load_backbone_like
+from canemo.pipeline.extract import Cost
 from canemo.records import Study
 from canemo.study.load import load_study
-from canemo.study_features import Cost, load_configured_backbone, load_configured_detector
 from canemo.trust.comparison import Entrant
+
+
+def load_configured_detector(config: Config, *, elsewhere: bool = False) -> Detector:
+    """Load the detector that the settings name; `elsewhere` as for `prepare`."""
+    load = load_detector_like if elsewhere else load_detector
+    settings = config.detect
+    return load(config.detector, engine=settings.engine, device=config.backbone.device)
+
+
+def load_configured_backbone(config: Config, *, elsewhere: bool = False) -> Backbone:
+    """Load the backbone that the settings name; `elsewhere` as for `prepare`."""
+    settings = config.backbone
+    return (load_backbone_like if elsewhere else load_backbone)(
+        settings.name,
+        weights=settings.weights,
+        device=settings.device,
+        engine=settings.engine,
+        precision=settings.precision,
+    )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from canemo.assessment import gather_evidence
 from canemo.config import Config, ProbeConfig, VideoConfig, load_config
 from canemo.errors import AnnotationError, OutputExistsError
 from canemo.explain.concepts.account import (
@@ -30,7 +29,8 @@ from canemo.files import write_atomically, write_table
 from canemo.formats.events.reading import EventFile, read_events
 from canemo.learn.evidence import Evidence
 from canemo.parallel import Progress, silent
-from canemo.plan import prepare
+from canemo.pipeline.assess import gather_evidence
+from canemo.pipeline.plan import prepare
 from canemo.records import Study
 from canemo.report.pages.concepts import write_concepts_report
 from canemo.study.load import load_study

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from canemo.assessment import Work
 from canemo.errors import ConfigError
 from canemo.explain.decision import Decision
 from canemo.explain.maps.eigencam import CAM_SCALE, map_crops
@@ -21,6 +20,7 @@ from canemo.learn.learner import Fitted
 from canemo.learn.probe import Probe
 from canemo.networks.backbones import Backbone
 from canemo.parallel import Progress
+from canemo.pipeline.assess import Work
 from canemo.records import Image
 from canemo.report.charts.canvas import save_figure
 from canemo.report.charts.crops import (

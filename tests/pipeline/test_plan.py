@@ -8,7 +8,7 @@ import canemo
 from canemo.config import load_config
 from canemo.errors import ConfigError, SplitError, StudyError
 from canemo.learn.splits import Fold, Split
-from canemo.plan import prepare
+from canemo.pipeline.plan import prepare
 from canemo.trust.comparison import list_entrants
 from painted import write_painted_study
 
@@ -55,7 +55,8 @@ def test_methods_that_cannot_choose_are_refused(refused):
 
 def test_poolings_that_the_backbone_has_not_got_are_refused(refused, monkeypatch):
     monkeypatch.setattr(
-        "canemo.plan.load_configured_backbone", lambda *_, **__: SimpleNamespace(layer_dims=())
+        "canemo.pipeline.plan.load_configured_backbone",
+        lambda *_, **__: SimpleNamespace(layer_dims=()),
     )
     message = r"'layer3' needs layers .* which efficientnet_lite0 does not have; there are cls"
     refused(ConfigError, message, probe={"pooling": "layer3"})

@@ -8,7 +8,7 @@ import pytest
 import canemo
 from canemo.errors import ConfigError, ModelError, SplitError
 from canemo.learn.splits import load_split, make_split, save_split
-from canemo.run_pairs import compare_runs, format_run_comparison
+from canemo.pipeline.compare_runs import compare_runs, format_run_comparison
 from canemo.trust.pairs import adjust_holm
 from report_fixtures import make_metrics, write_run
 

@@ -22,8 +22,8 @@ from canemo.learn.evidence import Evidence
 from canemo.learn.material import Material
 from canemo.learn.predictions import Predictions
 from canemo.parallel import Progress
-from canemo.plan import Plan
-from canemo.study_features import embed_crops
+from canemo.pipeline.extract import embed_crops
+from canemo.pipeline.plan import Plan
 from canemo.trust.confounds import TITLES, judge_confounds
 from canemo.trust.metadata import GEOMETRY, LIGHT, describe_clips, evaluate_clips, predict_clips
 from canemo.trust.pairs import adjust_holm, compare_pair
