@@ -87,11 +87,12 @@ def measure(
     """
     from bench import lengths as memory
     from bench import limit, maps, parity, reference_size, scaling, speed, startup, tables
-    from canemo import environment, terminal
+    from canemo import environment
+    from canemo.cli import console
 
-    terminal.start_logging(logging.ERROR if quiet else logging.WARNING, progress=not quiet)
+    console.start_logging(logging.ERROR if quiet else logging.WARNING, progress=not quiet)
     names = backbone or []
-    with terminal.show_progress() as progress:
+    with console.show_progress() as progress:
         shared: dict[str, Any] = {"progress": progress}
         of_one = {"clips": clips or [], **shared}
         if names:
@@ -111,7 +112,7 @@ def measure(
             Part.MAPS: lambda: maps.measure_maps(names, clips=clips or [], crops=mapped, **shared),
         }
         found = {part: work[part]() for part in parts or DEFAULT_PARTS}
-    machine = environment.describe_environment(command=terminal.command_line())
+    machine = environment.describe_environment(command=console.command_line())
     if as_json:
         measured = {part.value: [line.to_dict() for line in found[part]] for part in found}
         typer.echo(json.dumps({"machine": machine, **measured}, indent=1))

@@ -40,10 +40,10 @@ def _start(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    from canemo import terminal
+    from canemo.cli import console
 
     level = logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING
-    terminal.start_logging(level, progress=not quiet)
+    console.start_logging(level, progress=not quiet)
 
 
 def main() -> None:

@@ -9,13 +9,35 @@ from typing import Annotated
 import typer
 
 import canemo
-from canemo.cli.app import detector_app
+
+# No ``: Typer would have to evaluate each as text at every start.
+from canemo.cli.app import app, detector_app
 from canemo.cli.options import (
     Force,
     Json,
     SkipInvalid,
     StudyDir,
 )
+
+
+@app.command()
+def frames(
+    study: StudyDir,
+    pick: Annotated[int, typer.Option(min=1, help="How many frames.")] = 200,
+    out: Annotated[Path | None, typer.Option(help="Where they go (STUDY/faces).")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice.")] = 0,
+    force: Force = False,
+) -> None:
+    """Pick diverse frames to draw faces on, and write them with an empty COCO file."""
+    from canemo.cli import console
+
+    with console.show_progress() as progress:
+        coco, picked = canemo.pick_study_frames(
+            study, out, number=pick, seed=seed, force=force, progress=progress
+        )
+    dogs = len({frame.subject_id for frame in picked})
+    clips = len({frame.video_id for frame in picked})
+    typer.echo(f"{len(picked)} frames of {dogs} subjects in {clips} videos: {coco}")
 
 
 @detector_app.command("import")
@@ -71,12 +93,12 @@ def train_detector(
     force: Force = False,
 ) -> None:
     """Train a Mask R-CNN on annotated frames of your own, tested on subjects kept aside."""
-    from canemo import terminal
+    from canemo.cli import console
     from canemo.faces.training.records import MaskRCNNTraining
     from canemo.report.words.detector import format_training
 
-    terminal.log_epochs()
-    with terminal.show_progress() as progress:
+    console.log_epochs()
+    with console.show_progress() as progress:
         trained = canemo.train_detector(
             target,
             model=model,

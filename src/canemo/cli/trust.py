@@ -50,7 +50,7 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """Look for what could fool you: leaks, duplicates, identity, confounds, tempting numbers."""
-    from canemo import terminal
+    from canemo.cli import console
     from canemo.report.terminal import format_audit
     from canemo.report.words.voice import find_voice, name_voice
     from canemo.study.run_record import read_run
@@ -66,7 +66,7 @@ def audit(
     else:
         config = configure(context, place)
         voice = name_voice(config.study.species, ())
-    with terminal.show_progress() as progress:
+    with console.show_progress() as progress:
         found = canemo.audit_study(place, config=config, confounds=confounds, progress=progress)
     typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else format_audit(found, voice))
 
@@ -92,10 +92,10 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Compute every number of a run again, without its videos, and say which agree."""
-    from canemo import terminal
+    from canemo.cli import console
     from canemo.report.words.verification import format_verification
 
-    with terminal.show_progress() as progress:
+    with console.show_progress() as progress:
         found = canemo.verify_run(run, progress=progress)
     typer.echo(json.dumps(found, indent=1) if as_json else format_verification(found))
     if not found["agrees"]:

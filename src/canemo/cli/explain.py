@@ -59,10 +59,10 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Show where in the face the evidence is: maps, numbers by region, tests of the maps."""
-    from canemo import terminal
+    from canemo.cli import console
     from canemo.report.words.explanation import format_explanation
 
-    with terminal.show_progress() as progress:
+    with console.show_progress() as progress:
         found = canemo.explain_models(
             places,
             out_dir=out,

@@ -1,4 +1,4 @@
-"""Commands about a study, its runs and its models."""
+"""The commands run, crop, embed, evaluate, compare and report."""
 
 # No `from __future__ import annotations`: Typer would have to evaluate each as text at every start.
 
@@ -34,58 +34,8 @@ from canemo.cli.options import (
     parse_weights,
     refuse_options,
 )
+from canemo.cli.study import foresee
 from canemo.errors import ConfigError
-
-
-@app.command()
-def demo(
-    folder: Annotated[Path, typer.Argument(help="Where the drawn study goes.")] = Path(
-        "demo_study"
-    ),
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the drawing.")] = 0,
-) -> None:
-    """Draw a small study of dogs as real video files, run it, and say where the report is."""
-    from canemo import terminal
-
-    with terminal.show_progress() as progress:
-        result = canemo.demo(folder, seed=seed, progress=progress)
-    _print_result(result)
-
-
-@app.command()
-def init(
-    folder: Annotated[Path, typer.Argument(help="Folder with video files, nested or not.")],
-    pattern: Annotated[
-        str, typer.Option(help="How file names are made, e.g. '{subject_id}_{label}_{take}.mp4'.")
-    ],
-    force: Force = False,
-) -> None:
-    """Write videos.csv from the names of the files, and show what was understood."""
-    from canemo.study.load import propose_videos, write_videos_csv
-
-    proposal = propose_videos(folder, pattern)
-    typer.echo(proposal.table.to_string(index=False))
-    for name in proposal.unmatched:
-        typer.echo(f"did not match: {name}", err=True)
-    path = write_videos_csv(proposal.table, folder, force=force)
-    typer.echo(
-        f"{len(proposal.table)} videos in {path}, {len(proposal.unmatched)} left out", err=True
-    )
-
-
-@app.command()
-def check(study: StudyDir, as_json: Json = False) -> None:
-    """Name every problem of a study at once."""
-    from canemo import terminal
-    from canemo.study.check import check_study
-
-    problems = check_study(study)
-    if as_json:
-        typer.echo(json.dumps([terminal.to_record(p) for p in problems], indent=1))
-    else:
-        typer.echo("\n".join(map(str, problems)) or "no problems found")
-    if any(problem.severity == "error" for problem in problems):
-        raise typer.Exit(1)
 
 
 @app.command()
@@ -100,10 +50,10 @@ def crop(
     settings: Settings = None,
 ) -> None:
     """Find and keep the face crops of every video."""
-    from canemo import terminal
+    from canemo.cli import console
 
     config = configure(context, study)
-    with terminal.show_progress() as progress:
+    with console.show_progress() as progress:
         crops = canemo.crop_study(study, config=config, sheet=sheet, progress=progress)
     typer.echo(crops.ledger.groupby("fate").size().to_string())
 
@@ -123,10 +73,10 @@ def embed(
     settings: Settings = None,
 ) -> None:
     """Embed every face crop with a frozen backbone."""
-    from canemo import terminal
+    from canemo.cli import console
 
     config = configure(context, study)
-    with terminal.show_progress() as progress:
+    with console.show_progress() as progress:
         features = canemo.embed_study(study, config=config, progress=progress)
     typer.echo(f"{len(features)} crops, {features.cls.shape[1]} features each")
 
@@ -156,11 +106,11 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Test a probe on dogs it has not seen; writes nothing but the cache."""
-    from canemo import terminal
+    from canemo.cli import console
     from canemo.report.terminal import format_optimism, format_result_block
 
     config = configure(context, study)
-    with terminal.show_progress() as progress:
+    with console.show_progress() as progress:
         metrics = canemo.evaluate_study(study, config=config, progress=progress)
     typer.echo(json.dumps(metrics.to_dict(), indent=1) if as_json else format_result_block(metrics))
     if show_optimism and not as_json:
@@ -195,22 +145,22 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Do everything: crops, features, evaluation on unseen dogs, model, pictures, report."""
-    from canemo import terminal
+    from canemo.cli import console
 
     config = configure(context, study)
     if dry_run:
-        _foresee(study, config, name=name, force=force, as_json=as_json)
+        foresee(study, config, name=name, force=force, as_json=as_json)
         return
-    with terminal.show_progress() as progress:
+    with console.show_progress() as progress:
         result = canemo.run(
             study,
             config=config,
             name=name,
             force=force,
-            command=terminal.command_line(),
+            command=console.command_line(),
             progress=progress,
         )
-    _print_result(result, as_json=as_json)
+    print_result(result, as_json=as_json)
 
 
 @app.command()
@@ -248,7 +198,7 @@ def compare(
     if _are_runs(paths):
         _compare_runs(paths, context, seed=seed, as_json=as_json)
         return
-    from canemo import terminal
+    from canemo.cli import console
     from canemo.report.terminal import format_comparison
 
     (study,) = paths
@@ -262,13 +212,13 @@ def compare(
         methods=method or None,
         weights_by_name=parse_weights(weights),
     )
-    with terminal.show_progress() as progress:
+    with console.show_progress() as progress:
         result = canemo.compare_models(
             study,
             config=config,
             name=name,
             force=force,
-            command=terminal.command_line(),
+            command=console.command_line(),
             progress=progress,
         )
     if as_json:
@@ -289,67 +239,8 @@ def report(
     typer.echo(canemo.report_run(run_dir, tables=tables))
 
 
-@app.command()
-def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Run or model folder.")],
-    paths: Annotated[list[str], typer.Argument(help="Video files, folders, glob patterns.")],
-    out: Annotated[Path, typer.Option(help="Where the results go.")] = Path("predictions"),
-    video: Annotated[bool, typer.Option("--video", help="Also write annotated MP4 files.")] = False,
-    abstain: Annotated[
-        float | None,
-        typer.Option(help="Share of clips whose true label may be ruled out; else: undecided."),
-    ] = None,
-    weights: Weights = None,
-    detector: DetectorName = None,
-    device: Annotated[str | None, typer.Option(help="Where the backbone runs: cpu, cuda.")] = None,
-    engine: EngineOption = None,
-    precision: PrecisionOption = None,
-    force: Force = False,
-) -> None:
-    """Classify new video: one row per frame, one per video, a timeline for each."""
-    from canemo import terminal
-    from canemo.pipeline.model import load_model
-
-    loaded = load_model(
-        model,
-        weights=weights,
-        detector=detector,
-        device=device,
-        engine=engine,
-        precision=precision,
-    )
-    with terminal.show_progress() as progress:
-        table = canemo.predict_videos(
-            loaded, paths, out, video=video, abstain=abstain, force=force, progress=progress
-        )
-    typer.echo(table.drop(columns=["path"]).to_string(index=False))
-    failed = table[table["status"] == "failed"]
-    typer.echo(f"{len(table)} videos, {len(failed)} failed; tables in {out}", err=True)
-    if len(failed):
-        raise typer.Exit(1)
-
-
-@app.command()
-def frames(
-    study: StudyDir,
-    pick: Annotated[int, typer.Option(min=1, help="How many frames.")] = 200,
-    out: Annotated[Path | None, typer.Option(help="Where they go (STUDY/faces).")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice.")] = 0,
-    force: Force = False,
-) -> None:
-    """Pick diverse frames to draw faces on, and write them with an empty COCO file."""
-    from canemo import terminal
-
-    with terminal.show_progress() as progress:
-        coco, picked = canemo.pick_study_frames(
-            study, out, number=pick, seed=seed, force=force, progress=progress
-        )
-    dogs = len({frame.subject_id for frame in picked})
-    clips = len({frame.video_id for frame in picked})
-    typer.echo(f"{len(picked)} frames of {dogs} subjects in {clips} videos: {coco}")
-
-
-def _print_result(result: Any, *, as_json: bool = False) -> None:
+def print_result(result: Any, *, as_json: bool = False) -> None:
+    """Print a run's result block, or metrics.json as it is."""
     from canemo.report.terminal import format_result_block
 
     if as_json:
@@ -389,11 +280,3 @@ def _compare_runs(
     typer.echo(
         json.dumps(content.to_dict(), indent=1) if as_json else format_run_comparison(content)
     )
-
-
-def _foresee(study: Path, config: Any, *, name: str | None, force: bool, as_json: bool) -> None:
-    from canemo.pipeline.forecast import foresee_run
-    from canemo.report.forecast import format_forecast
-
-    found = foresee_run(study, config, name=name, force=force)
-    typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else format_forecast(found))

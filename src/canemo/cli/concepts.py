@@ -75,12 +75,12 @@ def concepts(
     as_json: Json = False,
 ) -> None:
     """Say which coded action units can be decoded, and which of them the condition leans on."""
-    from canemo import terminal
+    from canemo.cli import console
     from canemo.pipeline.concepts import concepts_study
     from canemo.report.terminal import format_concepts
 
     config = configure(context, study)
-    with terminal.show_progress() as progress:
+    with console.show_progress() as progress:
         result = concepts_study(
             study,
             events,
@@ -93,7 +93,7 @@ def concepts(
             penalty=penalty,
             skip_invalid=skip_invalid,
             force=force,
-            command=terminal.command_line(),
+            command=console.command_line(),
             progress=progress,
         )
     if as_json:

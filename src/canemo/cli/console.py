@@ -1,4 +1,4 @@
-"""Progress bars and log lines on stderr."""
+"""Progress bars and logs on stderr."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ from rich.progress import (
 )
 
 _console = Console(stderr=True)
+
+
 _quiet = False
 
 

@@ -1,0 +1,78 @@
+"""Commands about a study, its runs and its models."""
+
+# No `from __future__ import annotations`: Typer would have to evaluate each as text at every start.
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import canemo
+from canemo.cli.app import app
+from canemo.cli.options import (
+    Force,
+    Json,
+    StudyDir,
+)
+from canemo.cli.run import print_result
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where the drawn study goes.")] = Path(
+        "demo_study"
+    ),
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the drawing.")] = 0,
+) -> None:
+    """Draw a small study of dogs as real video files, run it, and say where the report is."""
+    from canemo.cli import console
+
+    with console.show_progress() as progress:
+        result = canemo.demo(folder, seed=seed, progress=progress)
+    print_result(result)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder with video files, nested or not.")],
+    pattern: Annotated[
+        str, typer.Option(help="How file names are made, e.g. '{subject_id}_{label}_{take}.mp4'.")
+    ],
+    force: Force = False,
+) -> None:
+    """Write videos.csv from the names of the files, and show what was understood."""
+    from canemo.study.load import propose_videos, write_videos_csv
+
+    proposal = propose_videos(folder, pattern)
+    typer.echo(proposal.table.to_string(index=False))
+    for name in proposal.unmatched:
+        typer.echo(f"did not match: {name}", err=True)
+    path = write_videos_csv(proposal.table, folder, force=force)
+    typer.echo(
+        f"{len(proposal.table)} videos in {path}, {len(proposal.unmatched)} left out", err=True
+    )
+
+
+@app.command()
+def check(study: StudyDir, as_json: Json = False) -> None:
+    """Name every problem of a study at once."""
+    from canemo.cli import console
+    from canemo.study.check import check_study
+
+    problems = check_study(study)
+    if as_json:
+        typer.echo(json.dumps([console.to_record(p) for p in problems], indent=1))
+    else:
+        typer.echo("\n".join(map(str, problems)) or "no problems found")
+    if any(problem.severity == "error" for problem in problems):
+        raise typer.Exit(1)
+
+
+def foresee(study: Path, config: Any, *, name: str | None, force: bool, as_json: bool) -> None:
+    """Print what a run would do and how long it would take here; nothing is written."""
+    from canemo.pipeline.forecast import foresee_run
+    from canemo.report.forecast import format_forecast
+
+    found = foresee_run(study, config, name=name, force=force)
+    typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else format_forecast(found))
