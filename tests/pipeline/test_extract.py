@@ -15,7 +15,8 @@ from canemo.features.extraction import Extraction
 from canemo.features.store import load_features
 from canemo.networks.backbones import Embedding, load_backbone
 from canemo.parallel import silent
-from canemo.pipeline import extract, plan
+from canemo.pipeline import extract as module
+from canemo.pipeline import plan
 from canemo.pipeline.extract import Cost, crop_and_embed
 from canemo.study.load import load_study
 from painted import write_painted_study
@@ -95,15 +96,15 @@ def test_videos_are_embedded_in_their_order_while_others_are_cropped(study, pain
 
 def test_line_of_waiting_videos_is_bounded(study, painted_detector, monkeypatch):
     lengths = []
-    add = extract._EmbeddingQueue.add
+    add = module._EmbeddingQueue.add
 
     def watch(queue, found):
         add(queue, found)
         lengths.append(sum(not each.done() for each in queue._waiting))
 
-    monkeypatch.setattr(extract._EmbeddingQueue, "add", watch)
+    monkeypatch.setattr(module._EmbeddingQueue, "add", watch)
     extract(study, painted_detector, SlowToStart())
-    assert 2 <= max(lengths) <= extract.WAITING_VIDEOS + 1  # one of them at work
+    assert 2 <= max(lengths) <= module.WAITING_VIDEOS + 1  # one of them at work
 
 
 def test_failing_network_ends_the_run_and_the_thread(study, painted_detector):

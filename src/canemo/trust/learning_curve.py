@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canemo.learn.lda import DiscriminantLearner, Reading
-from canemo.learn.lda_algebra import Array, arrange, select_training, solve
+from canemo.learn.lda_algebra import arrange, select_training, solve
 from canemo.learn.predictions import Array
 from canemo.parallel import map_folds
 from canemo.trust.intervals import bound_middle
