@@ -113,6 +113,6 @@ def leave_undrawn(patch: pytest.MonkeyPatch) -> None:
 
 def put_in_place(patch: pytest.MonkeyPatch, detector: PaintedFaceDetector) -> PaintedFaceDetector:
     """Let every part of canemo that loads a detector get this one."""
-    for module in ("pipeline", "study_features", "detect.registry"):
+    for module in ("pipeline.plan", "pipeline.doctor", "faces.detect.registry"):
         patch.setattr(f"canemo.{module}.load_detector", lambda name, **_: detector)
     return detector

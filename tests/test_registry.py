@@ -70,8 +70,8 @@ lines = FaceFormat("lines of text", lambda content: content.suffix == ".lines", 
 """
 
 OFFERS = {
-    "canemo.networks.backbones": {"tiny_net": "tiny:backbone"},
-    "canemo.pipeline.detector": {"tiny_red": "tiny:make_detector"},
+    "canemo.backbones": {"tiny_net": "tiny:backbone"},
+    "canemo.detectors": {"tiny_red": "tiny:make_detector"},
     "canemo.formats": {"lines": "tiny:lines"},
 }
 
@@ -162,7 +162,7 @@ def test_another_version_of_a_package_has_other_fingerprints(tiny):
 def test_backbone_may_be_a_function_that_gives_one(site):
     install(
         site,
-        {"canemo.networks.backbones": {"made": "tiny:make"}},
+        {"canemo.backbones": {"made": "tiny:make"}},
         code=f"{TINY}\nmake = lambda: backbone",
     )
     spec = find_backbone("made")
@@ -170,7 +170,7 @@ def test_backbone_may_be_a_function_that_gives_one(site):
 
 
 def test_doctor_lists_what_packages_add(tiny, monkeypatch):
-    monkeypatch.setattr("canemo.pipeline.run.recall_choice", lambda network: None)
+    monkeypatch.setattr("canemo.pipeline.doctor.recall_choice", lambda network: None)
     install(tiny, {"canemo.formats": {"bad": "broken:thing"}}, name="broken", code="")
     found = canemo.doctor()
     refused = found["added by packages"].pop("format bad")
@@ -209,7 +209,7 @@ def test_unknown_names_are_refused_with_those_of_packages_too(tiny, tmp_path):
     ],
 )
 def test_package_that_fails_is_named_and_the_rest_works(tiny, caplog, code, reason):
-    groups = ("canemo.networks.backbones", "canemo.pipeline.detector", "canemo.formats")
+    groups = ("canemo.backbones", "canemo.detectors", "canemo.formats")
     install(
         tiny, {group: {"bad": "broken:thing"} for group in groups}, name="broken", version="2.0",
         code=code,
@@ -228,7 +228,7 @@ def test_package_that_fails_is_named_and_the_rest_works(tiny, caplog, code, reas
 
 
 def test_two_packages_of_one_name_are_both_refused_by_name(tiny, caplog):
-    install(tiny, {"canemo.pipeline.detector": {"tiny_red": "tiny:make_detector"}}, name="other")
+    install(tiny, {"canemo.detectors": {"tiny_red": "tiny:make_detector"}}, name="other")
     with pytest.raises(
         ConfigError, match=r"the detector 'tiny_red' is offered by other 1\.0 and tiny 1\.0"
     ):
@@ -240,7 +240,7 @@ def test_two_packages_of_one_name_are_both_refused_by_name(tiny, caplog):
 
 
 def test_name_of_canemo_stays_with_canemo(site, caplog):
-    install(site, {"canemo.networks.backbones": {"efficientnet_lite0": "tiny:backbone"}}, code=TINY)
+    install(site, {"canemo.backbones": {"efficientnet_lite0": "tiny:backbone"}}, code=TINY)
     assert find_backbone("efficientnet_lite0") is BACKBONES["efficientnet_lite0"]
     assert "'efficientnet_lite0' of tiny 1.0 is left aside: canemo's own" in caplog.text
     caplog.clear()
@@ -250,7 +250,7 @@ def test_name_of_canemo_stays_with_canemo(site, caplog):
 
 def test_detector_that_lacks_something_is_refused_when_it_is_made(site):
     code = "def make(engine, device):\n    return object()\n"
-    install(site, {"canemo.pipeline.detector": {"empty": "tiny:make"}}, code=code)
+    install(site, {"canemo.detectors": {"empty": "tiny:make"}}, code=code)
     with pytest.raises(
         ConfigError, match=r"'empty' of tiny 1.0 has no fingerprint, engine, score_threshold, det"
     ):

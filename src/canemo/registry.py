@@ -1,7 +1,7 @@
 """What there is of a kind, by name: what canemo brings, and what installed packages add to it.
 
 A package adds a backbone, a detector or a file format by an entry point of the group
-``canemo.networks.backbones``, ``canemo.pipeline.detector`` or ``canemo.formats`` that leads to the
+``canemo.backbones``, ``canemo.detectors`` or ``canemo.formats`` that leads to the
 same kind of object as canemo's own.
 """
 

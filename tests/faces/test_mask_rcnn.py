@@ -280,7 +280,7 @@ def test_foreign_files_are_refused_and_say_why(
         find_start(path)
     with pytest.raises(WeightsError, match="there is no such weights file"):
         find_start(tmp_path / "missing.pth")
-    shipped = Path(__file__).parents[2] / "src/canemo/detect/weights/dog_head.safetensors"
+    shipped = Path(__file__).parents[2] / "src/canemo/faces/weights/dog_head.safetensors"
     with pytest.raises(WeightsError, match="holds the architecture 'fcos-"):
         find_start(shipped)
     drawn = tmp_path / "drawn.safetensors"

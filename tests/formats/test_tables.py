@@ -16,6 +16,7 @@ from canemo.formats.events.reading import read_events
 from canemo.formats.problems import Problems
 from canemo.formats.tables import DelimitedTextError, read_table, read_text
 from canemo.records import Study, Video
+from canemo.species import DOG
 from canemo.study.load import load_study
 
 Lines = Sequence[str]
@@ -124,7 +125,7 @@ def read_frames(path: Path, content: bytes) -> Any:
 
 
 def read_codes(path: Path, content: bytes) -> Any:
-    events = read_events(write(path / "events.csv", content)).events
+    events = read_events(write(path / "events.csv", content), units=DOG.units).events
     return [(event.video_id, event.units, event.start_s, event.end_s) for event in events]
 
 

@@ -20,7 +20,7 @@ from canemo.errors import (
     StudyError,
 )
 from canemo.explain.decision import Decision
-from canemo.explain.inquiry import Explained
+from canemo.explain.inquiry import Inquiry
 from canemo.explain.maps.occlusion import measure_logits
 from canemo.explain.regions import BANDS, STUDY_LANDMARKS
 from canemo.learn.probe import Probe
@@ -444,7 +444,7 @@ def test_models_of_finer_and_coarser_maps_leave_out_the_same_pictures(
 def test_dog_of_many_crops_is_gone_through_in_parts(run, tmp_path, monkeypatch, pared_down):
     options = {**QUICK, "per_clip": 2}
     whole = canemo.explain_models(run, out_dir=tmp_path / "whole", **options)
-    monkeypatch.setattr("canemo.pipeline.explain_inputs.CROPS_AT_ONCE", 1)
+    monkeypatch.setattr("canemo.explain.inquiry.CROPS_AT_ONCE", 1)
     parts = canemo.explain_models(run, out_dir=tmp_path / "parts", **{**options, "tests": 1})
     pd.testing.assert_frame_equal(
         read_table(parts.folder), read_table(whole.folder), rtol=1e-4, atol=1e-4
@@ -457,8 +457,8 @@ def test_dog_of_many_crops_is_gone_through_in_parts(run, tmp_path, monkeypatch, 
 def test_order_in_which_probes_are_asked_shows_nowhere(run, tmp_path, monkeypatch, pared_down):
     options = {**QUICK, "per_clip": 2}
     there = canemo.explain_models(run, out_dir=tmp_path / "there", **options)
-    iter_parts = Explained.iter_parts
-    monkeypatch.setattr(Explained, "iter_parts", lambda own: reversed(list(iter_parts(own))))
+    iter_parts = Inquiry.iter_parts
+    monkeypatch.setattr(Inquiry, "iter_parts", lambda own: reversed(list(iter_parts(own))))
     back = canemo.explain_models(run, out_dir=tmp_path / "back", **options)
     pd.testing.assert_frame_equal(
         read_table(back.folder), read_table(there.folder), rtol=1e-4, atol=1e-4
@@ -502,7 +502,7 @@ def test_pictures_are_not_all_held_at_once(explainable_study, tmp_path, monkeypa
 
     monkeypatch.setattr(gallery, "_read_picture", watch)
     monkeypatch.setattr("canemo.pipeline.explain_files.MEAN_FACE_CROPS", 3)
-    monkeypatch.setattr("canemo.pipeline.explain_inputs.CROPS_AT_ONCE", 3)
+    monkeypatch.setattr("canemo.explain.inquiry.CROPS_AT_ONCE", 3)
     model = explainable_study / "runs" / EXACT / "model"
     found = canemo.explain_models(model, crops=faces, out_dir=tmp_path / "out", **QUICK)
     assert found.content["models"][0]["crops"] == 12
@@ -651,7 +651,7 @@ def test_interrupt_leaves_nothing_half_written_and_an_earlier_one_alone(
     if step == "write_page":
         monkeypatch.setattr("canemo.pipeline.explain_files.draw_explanation", lambda *_, **__: None)
         monkeypatch.setattr("canemo.pipeline.explain.write_report", lambda run_dir: None)
-    module = "explaining" if step == "examine_case" else "explanation_files"
+    module = "pipeline.explain" if step == "examine_case" else "pipeline.explain_files"
     monkeypatch.setattr(f"canemo.{module}.{step}", interrupt)
     with pytest.raises(KeyboardInterrupt):
         canemo.explain_models(run, **{**QUICK, "tests": int(step == "examine_case")})

@@ -115,7 +115,7 @@ def test_crops_are_gone_through_probe_by_probe_in_order_of_their_dogs(run, monke
     found = load(run, per_clip=3)
     parts = [rows["subject_id"].unique().tolist() for rows in found.iter_parts()]
     assert parts == [[dog] for dog in NAMES]
-    monkeypatch.setattr("canemo.pipeline.explain_inputs.CROPS_AT_ONCE", 4)
+    monkeypatch.setattr("canemo.explain.inquiry.CROPS_AT_ONCE", 4)
     parts = list(found.iter_parts())
     assert [len(rows) for rows in parts] == [4, 2] * DOGS
     pd.testing.assert_frame_equal(pd.concat(parts), found.rows)

@@ -13,9 +13,9 @@ from canemo.errors import ModelError
 from canemo.explain.alignment import MeanFace
 from canemo.explain.parts import ONE_SUBJECT
 from canemo.parallel import silent
+from canemo.report.charts import explanation
 from canemo.report.charts.crops import overlay_cam, overlay_evidence
 from canemo.report.charts.explanation import Example, colour_regions, draw_explanation
-from canemo.report.pages import explanation
 from canemo.report.pages.explanation import write_page
 from canemo.report.pages.run import write_report
 from canemo.report.words.explanation import format_explanation, write_sentence

@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 
 from canemo.errors import OutputExistsError, StudyError
+from canemo.formats.tables import Problem
 from canemo.study.check import check_study
-from canemo.study.load import Problem, load_study, propose_videos, write_videos_csv
+from canemo.study.load import load_study
+from canemo.study.propose import propose_videos, write_videos_csv
 from clips import draw_number, write_clip, write_sound
 
 HEADER = "video_id,path,subject_id,label"

@@ -3,16 +3,19 @@
 Exit codes: 0 done, 1 a stated failure, 2 wrong usage, 130 interrupted.
 """
 
+from canemo.cli import concepts, detector, explain, machine, predict, run, study, trust
 from canemo.cli.app import app, detector_app, main
 
 __all__ = [
     "app",
-    "concept_commands",
+    "concepts",
+    "detector",
     "detector_app",
-    "detector_commands",
-    "explain_commands",
+    "explain",
+    "machine",
     "main",
-    "study_commands",
-    "support_commands",
-    "trust_commands",
+    "predict",
+    "run",
+    "study",
+    "trust",
 ]

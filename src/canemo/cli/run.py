@@ -34,7 +34,6 @@ from canemo.cli.options import (
     parse_weights,
     refuse_options,
 )
-from canemo.cli.study import foresee
 from canemo.errors import ConfigError
 
 
@@ -149,7 +148,7 @@ def run(
 
     config = configure(context, study)
     if dry_run:
-        foresee(study, config, name=name, force=force, as_json=as_json)
+        _foresee(study, config, name=name, force=force, as_json=as_json)
         return
     with console.show_progress() as progress:
         result = canemo.run(
@@ -248,6 +247,14 @@ def print_result(result: Any, *, as_json: bool = False) -> None:
     else:
         typer.echo(format_result_block(result.metrics))
         typer.echo(f"\nreport: {result.report}\nmodel:  {result.model}")
+
+
+def _foresee(study: Path, config: Any, *, name: str | None, force: bool, as_json: bool) -> None:
+    from canemo.pipeline.forecast import foresee_run
+    from canemo.report.forecast import format_forecast
+
+    found = foresee_run(study, config, name=name, force=force)
+    typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else format_forecast(found))
 
 
 def _are_runs(paths: list[Path]) -> bool:

@@ -1,10 +1,10 @@
-"""Commands about a study, its runs and its models."""
+"""The commands demo, init and check."""
 
 # No `from __future__ import annotations`: Typer would have to evaluate each as text at every start.
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -42,7 +42,7 @@ def init(
     force: Force = False,
 ) -> None:
     """Write videos.csv from the names of the files, and show what was understood."""
-    from canemo.study.load import propose_videos, write_videos_csv
+    from canemo.study.propose import propose_videos, write_videos_csv
 
     proposal = propose_videos(folder, pattern)
     typer.echo(proposal.table.to_string(index=False))
@@ -67,12 +67,3 @@ def check(study: StudyDir, as_json: Json = False) -> None:
         typer.echo("\n".join(map(str, problems)) or "no problems found")
     if any(problem.severity == "error" for problem in problems):
         raise typer.Exit(1)
-
-
-def foresee(study: Path, config: Any, *, name: str | None, force: bool, as_json: bool) -> None:
-    """Print what a run would do and how long it would take here; nothing is written."""
-    from canemo.pipeline.forecast import foresee_run
-    from canemo.report.forecast import format_forecast
-
-    found = foresee_run(study, config, name=name, force=force)
-    typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else format_forecast(found))

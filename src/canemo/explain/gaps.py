@@ -120,7 +120,7 @@ def split_gap(
     The interval is the t interval of the subjects' differences. Percentages are given where the
     interval of the whole difference leaves out zero; elsewhere they would be parts of nothing.
     Of 1000 drawn studies of 8 subjects with no difference, 5.0 % of intervals left out zero and 5.3
-    % of studies had a region with p_holm < 0.05 (``tests/test_explain_shares.py`` repeats it).
+    % of studies had a region with p_holm < 0.05 (``tests/explain/test_shares.py`` repeats it).
 
     References
     ----------

@@ -18,7 +18,7 @@ CROPS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
-class Explained:
+class Inquiry:
     """A model and the N crops that it is asked about.
 
     Attributes

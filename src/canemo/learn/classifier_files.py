@@ -19,12 +19,19 @@ def list_arrays(classifier: Classifier) -> dict[str, np.ndarray]:
 
     safetensors writes the memory as it lies: of an array that is transposed, another one.
     """
+    classifier = _require_known(classifier)
     if isinstance(classifier, Probe):
         own = {"coef": classifier.coef, "intercept": classifier.intercept}
     else:
         own = {f"{_LAYER}{name}": np.asarray(v) for name, v in classifier.state.items()}
     arrays = {"mean": classifier.mean, "scale": classifier.scale, **own}
     return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def _require_known(classifier: Classifier) -> Probe | SequenceProbe:
+    if isinstance(classifier, Probe | SequenceProbe):
+        return classifier
+    raise TypeError(f"no file holds a {type(classifier).__name__}, only Probe and SequenceProbe")
 
 
 def describe_classifier(classifier: Classifier) -> dict[str, Any]:

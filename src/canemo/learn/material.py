@@ -4,20 +4,36 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from canemo.learn.predictions import label_positions
-from canemo.learn.probe import Array, Probe
-from canemo.learn.sequence import SequenceProbe
+from canemo.learn.probe import Array
 
 Rows: TypeAlias = NDArray[np.bool_]
+"""(N,) which rows are meant."""
 
 
-Classifier: TypeAlias = Probe | SequenceProbe
+class Classifier(Protocol):
+    """What was learned: answers for frames and for their clips."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The K labels, in the order of the probabilities."""
+        ...
+
+    def predict(
+        self,
+        features: NDArray[np.floating],
+        *,
+        video_ids: NDArray[np.object_],
+        time_s: NDArray[np.floating],
+    ) -> tuple[Array, Array]:
+        """Return the probabilities of N frames, (N, K), and of their V clips, (V, K)."""
+        ...
 
 
 @dataclass(frozen=True)

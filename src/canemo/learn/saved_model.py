@@ -27,7 +27,7 @@ from canemo.files import write_atomically
 from canemo.learn.classifier_files import describe_classifier, list_arrays, make_classifier
 from canemo.learn.conformal import Conformal
 from canemo.learn.material import Classifier
-from canemo.learn.probe import Probe
+from canemo.learn.sequence import SequenceProbe
 from canemo.study.run_record import RunMetrics
 from canemo.study.runs import METRICS_FILE
 
@@ -176,9 +176,9 @@ face detector that ships with canemo is for non-commercial research only.
 
 
 def _name_classifier(classifier: Classifier) -> str:
-    if isinstance(classifier, Probe):
-        return "A linear probe"
-    return f"A model of the whole clip ({classifier.head})"
+    if isinstance(classifier, SequenceProbe):
+        return f"A model of the whole clip ({classifier.head})"
+    return "A linear probe"
 
 
 def _name_settings(classifier: Classifier) -> str:

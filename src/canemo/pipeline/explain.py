@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from canemo.errors import ConfigError, ModelError, NoFacesError, OutputExistsError
 from canemo.explain.decision import Maps, require_grid
 from canemo.explain.face_finder import RegionSource
-from canemo.explain.inquiry import Explained
+from canemo.explain.inquiry import Inquiry
 from canemo.explain.maps.methods import METHODS, Method, choose_method, find_method
 from canemo.explain.maps.occlusion import measure_logits, measure_losses
 from canemo.explain.report_card import grade_maps
@@ -167,7 +167,7 @@ def _load(
     weights: Path | None,
     with_controls: bool,
     **shared: Any,
-) -> Explained:
+) -> Inquiry:
     if crops is not None:
         return load_explained_model(folder, crops, weights=weights, cache_dir=cache_dir, **shared)
     if not is_run(folder):
@@ -188,7 +188,7 @@ def _load(
 
 
 def _survey(
-    model: Explained,
+    model: Inquiry,
     methods: Sequence[Method],
     *,
     least_side: int,
@@ -245,14 +245,14 @@ def _survey(
     )
 
 
-def _order_like(model: Explained, rows: pd.DataFrame) -> NDArray[np.int64]:
+def _order_like(model: Inquiry, rows: pd.DataFrame) -> NDArray[np.int64]:
     """Return in which order rows are as the model's: models side by side may ask in another one."""
     place = {pair: number for number, pair in enumerate(model.places)}
     pairs = rows[["video_id", "frame_index"]].itertuples(index=False, name=None)
     return np.argsort([place[pair] for pair in pairs])
 
 
-def _choose_lead(model: Explained) -> Method:
+def _choose_lead(model: Inquiry) -> Method:
     """Return the best map that all decisions have: folds may have chosen different poolings."""
     best = {choose_method(each, model.backbone).name for each in model.decisions.values()}
     from_least = ("occlusion", "gradient", "contribution")
@@ -260,7 +260,7 @@ def _choose_lead(model: Explained) -> Method:
 
 
 def _make_case(
-    model: Explained,
+    model: Inquiry,
     rows: pd.DataFrame,
     given: Counter[tuple[str, str]],
     *,
@@ -304,7 +304,7 @@ def _make_case(
     )
 
 
-def _measure_case(case: Case, model: Explained) -> pd.DataFrame:
+def _measure_case(case: Case, model: Inquiry) -> pd.DataFrame:
     """Return the rows of a case with what covering each region takes off the logit."""
     losses = measure_losses(case.images_rgb, case.masks, model.backbone, [case.decision])[0]
     by_region = {name: losses[:, r] for r, name in enumerate(name_losses(model.species))}
@@ -363,7 +363,7 @@ def _find_place(
     return place
 
 
-def _require_same_question(models: Sequence[Explained]) -> None:
+def _require_same_question(models: Sequence[Inquiry]) -> None:
     """Raise ConfigError where several models would be asked different questions."""
     for each in models[1:]:
         if each.places != models[0].places:

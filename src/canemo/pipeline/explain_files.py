@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from canemo import environment
-from canemo.explain.inquiry import Explained
+from canemo.explain.inquiry import Inquiry
 from canemo.explain.regions import outline_regions
 from canemo.explain.results import (
     MEAN_FACE_CROPS,
@@ -33,7 +33,7 @@ from canemo.study.runs import put_in_place
 
 def write_explanation(
     place: Path,
-    models: Sequence[Explained],
+    models: Sequence[Inquiry],
     found: Sequence[Found],
     *,
     truth: Sequence[str],
@@ -108,7 +108,7 @@ def _write_arrays(found: Found, folder: Path) -> None:
         np.savez_compressed(folder / f"{found.name}_{name}.npz", maps=maps, **arrays)
 
 
-def _list_examples(model: Explained, found: Found) -> list[Example]:
+def _list_examples(model: Inquiry, found: Found) -> list[Example]:
     """Return all crops with their maps; pictures are read again when one is drawn."""
     return [
         Example(
@@ -125,17 +125,17 @@ def _list_examples(model: Explained, found: Found) -> list[Example]:
     ]
 
 
-def _read(model: Explained, found: Found, place: int) -> Image:
+def _read(model: Inquiry, found: Found, place: int) -> Image:
     return model.read(found.rows.iloc[[place]])[0]
 
 
-def _outline(model: Explained, found: Found, place: int) -> Image:
+def _outline(model: Inquiry, found: Found, place: int) -> Image:
     masks = found.masks[place].astype(np.float32)
     colours = list(colour_regions(model.species).values())
     return outline_regions(_read(model, found, place), masks, colours=colours)
 
 
-def _average(model: Explained, found: Found) -> tuple[Any, ...]:
+def _average(model: Inquiry, found: Found) -> tuple[Any, ...]:
     number = min(len(found.rows), MEAN_FACE_CROPS)
     places = np.unique(np.linspace(0, len(found.rows) - 1, number).round().astype(np.int64))
     return average_maps(found, model.read(found.rows.iloc[places]), places)

@@ -13,7 +13,7 @@ from canemo.errors import ConfigError, NoFacesError, StudyError
 from canemo.explain.decision import Decision
 from canemo.explain.face_finder import FaceFinder, RegionSource
 from canemo.explain.fold_probes import fit_shuffled, list_unseen, require_probe
-from canemo.explain.inquiry import Explained
+from canemo.explain.inquiry import Inquiry
 from canemo.faces.frame_choice import choose_frames
 from canemo.faces.landmarks.model import load_landmark_model
 from canemo.faces.landmarks.tables import load_landmarks
@@ -49,7 +49,7 @@ def load_explained_run(
     individual: str | None = None,
     with_controls: bool,
     progress: Progress,
-) -> Explained:
+) -> Inquiry:
     """Load a finished run: each dog is explained by the probe that had not seen it.
 
     Parameters
@@ -98,7 +98,7 @@ def load_explained_run(
     notes += finder.note_matches(rows, required=regions == "study")
     others = [name for name in study.labels if name != label]
     labels = (others[0] if len(others) == 1 else OTHER, label)
-    return Explained(
+    return Inquiry(
         run_dir.resolve().name,
         plan.backbone,
         rows.assign(label=np.where(rows["label"] == label, label, labels[0])),
@@ -168,7 +168,7 @@ def load_explained_model(
     weights: Path | None,
     cache_dir: Path,
     progress: Progress,
-) -> Explained:
+) -> Inquiry:
     """Load a saved model and pictures or videos to ask it about.
 
     Parameters
@@ -207,7 +207,7 @@ def load_explained_model(
     rows = gallery.rows.assign(subject_id=gallery.rows["video_id"], label="")
     finder, _ = find_faces(None, regions=regions, config=config)
     others = [name for name in probe.labels if name != decision.label]
-    return Explained(
+    return Inquiry(
         folder.resolve().name,
         model.backbone,
         rows,

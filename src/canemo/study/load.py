@@ -29,18 +29,6 @@ from canemo.formats.tables import (
     type_column,
 )
 from canemo.records import Study, Video
-from canemo.study.check import check_study
-from canemo.study.propose import Proposal, propose_videos, write_videos_csv
-
-__all__ = [
-    "Problem",
-    "Proposal",
-    "check_study",
-    "load_study",
-    "propose_videos",
-    "write_videos_csv",
-]
-
 
 SUBJECTS_CSV = "subjects.csv"
 
@@ -103,15 +91,19 @@ def _describe_errors(root: Path, errors: Sequence[Problem]) -> str:
 
 @dataclass(frozen=True)
 class Tables:
+    """The tables of a study as read, before any video is made of their rows."""
+
     videos: Table
     subjects: Table | None
 
     @property
     def problems(self) -> list[Problem]:
+        """What is wrong with either table."""
         return self.videos.problems + (self.subjects.problems if self.subjects else [])
 
 
 def read_tables(root: Path) -> Tables:
+    """Read videos.csv and, where it is there, subjects.csv; problems are kept, not raised."""
     videos = _read_videos(root / VIDEOS_CSV)
     if not (root / SUBJECTS_CSV).exists():
         return Tables(videos, None)
@@ -188,6 +180,7 @@ def _check_times(table: Table) -> None:
 
 
 def part_s(row: Row, table: Table) -> tuple[float | None, float | None]:
+    """Return where the part that a row names starts and ends [s], None where it does not say."""
     start_s, end_s = (parse_number(row.get(name), table) for name in TIME_COLUMNS)
     return start_s, end_s
 
@@ -238,6 +231,7 @@ def find_path(root: Path, text: str) -> Path:
 
 
 def is_there(path: Path) -> bool:
+    """Tell whether a path is there; a name that cannot be one is not."""
     try:
         path.stat()
     except (OSError, ValueError):  # a cell can hold what no path can, such as 300 letters

@@ -72,9 +72,9 @@ def compute_intervals(
     percentile intervals 85.8 to 94.1 % did, of BCa intervals 89.2 to 94.2 %. With 8 subjects it
     was 93.6 to 97.5 %, and 75.8 to 91.0 % of percentile intervals. Resampling does not learn anew:
     where subjects look very unlike each other and also differ in how often each label was filmed,
-    87.5 % held 0.5 where there was nothing (``tests/test_trust_worlds.py``); the permutation test,
+    87.5 % held 0.5 where there was nothing (``tests/trust/test_worlds.py``); the permutation test,
     which learns anew, stays right there. A part of this is repeated by
-    ``test_intervals_hold_the_truth_as_often_as_stated`` in ``tests/test_stats.py``.
+    ``test_intervals_hold_the_truth_as_often_as_stated`` in ``tests/trust/test_intervals.py``.
 
     References
     ----------
