@@ -22,7 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, maximum_filter
 
-from canemo.explain.inquiry import Explained
+from canemo.explain.inquiry import Inquiry
 from canemo.explain.maps.methods import find_method, map_decisions
 from canemo.explain.maps.occlusion import measure_logits, measure_losses
 from canemo.explain.parts import measure_parts
@@ -128,7 +128,7 @@ def main() -> None:
 
 
 def _map_all(
-    explained: Explained, rows: pd.DataFrame, images: list[Image], name: str
+    explained: Inquiry, rows: pd.DataFrame, images: list[Image], name: str
 ) -> NDArray[np.float32]:
     method = find_method(name)
     parts = []
@@ -142,7 +142,7 @@ def _map_all(
 
 
 def _print_losses(
-    explained: Explained, rows: pd.DataFrame, images: list[Image], truth: NDArray[np.float64]
+    explained: Inquiry, rows: pd.DataFrame, images: list[Image], truth: NDArray[np.float64]
 ) -> None:
     """Print how much of the difference of the logits goes when the painted part is covered."""
     found = []
