@@ -149,7 +149,7 @@ def painted_study(tmp_path, painted_detector, monkeypatch):
 @pytest.mark.slow
 def test_parity_compares_every_engine_on_crops_of_a_study(painted_study):
     pytest.importorskip("nncf", reason="needs the extra canemo[int8]")
-    rows = measure_parity(painted_study, [LITE], crops=40)
+    rows = measure_parity(painted_study, [LITE], crops=16)
     kinds = [(row.engine, row.precision) for row in rows]
     assert kinds == [
         ("torch", "float32"), ("torch", "bfloat16"), ("openvino", "float32"),
@@ -160,7 +160,7 @@ def test_parity_compares_every_engine_on_crops_of_a_study(painted_study):
     assert by_kind["openvino", "float32"].passed
     assert by_kind["openvino", "float32"].points == 0
     assert by_kind["openvino", "int8"].cosine < by_kind["openvino", "float32"].cosine
-    assert all(row.crops == 40 for row in rows)
+    assert all(row.crops == 16 for row in rows)
     table = format_parity(rows)
     assert len(table.splitlines()) == 6
     assert "int8" in table
@@ -179,7 +179,7 @@ def test_precision_that_misses_its_gate_is_refused_from_then_on(painted_study, m
         return Wrong(network)
 
     monkeypatch.setattr(parity, "build_engine", build)
-    rows = measure_parity(painted_study, [LITE], crops=40)
+    rows = measure_parity(painted_study, [LITE], crops=16)
     wrong = next(row for row in rows if (row.engine, row.precision) == ("openvino", "float32"))
     assert wrong.passed is False
     assert "NO" in format_parity([wrong])
@@ -297,10 +297,14 @@ def test_options_that_cannot_be_meant_are_refused(arguments, match):
 # -- with real work --------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def drawn_clips(tmp_path_factory):
+    return choose_clips([], tmp_path_factory.mktemp("drawn") / "study")[:2]
+
+
 @pytest.mark.slow
-def test_speed_compares_the_same_job(tmp_path):
-    files = choose_clips([], tmp_path / "drawn")[:2]
-    lines = speed.measure_speed(files, backbone=LITE, seconds=0.5, reference_frames=1)
+def test_speed_compares_the_same_job(drawn_clips):
+    lines = speed.measure_speed(drawn_clips, backbone=LITE, seconds=0.5, reference_frames=1)
     stages = [line.stage for line in lines]
     assert stages == [
         *["paper"] * 3, "decode", "paper", *["crop", "embed", "whole"] * 3, "embed", "eigencam",
@@ -322,8 +326,8 @@ def test_paper_stack_spends_its_time_on_the_detector(tmp_path):
 
 
 @pytest.mark.slow
-def test_frame_costs_the_same_in_a_larger_study(tmp_path):
-    one, three = measure_scaling(times=(1, 3))
+def test_frame_costs_the_same_in_a_larger_study(drawn_clips):
+    one, three = measure_scaling(drawn_clips, times=(1, 3))
     assert three.items == 3 * one.items
     ratio = (three.seconds / three.items) / (one.seconds / one.items)
     assert three.note.startswith(f"{ratio:.3f} x")
@@ -331,8 +335,8 @@ def test_frame_costs_the_same_in_a_larger_study(tmp_path):
 
 
 @pytest.mark.slow
-def test_memory_line_is_of_a_process_of_its_own(tmp_path):
-    short, longer = measure_lengths(lengths_s=(5.0, 40.0))
+def test_memory_line_is_of_a_process_of_its_own(drawn_clips):
+    short, longer = measure_lengths(drawn_clips, lengths_s=(3.0, 24.0))
     assert longer.items > 6 * short.items
     assert longer.peak_mib < 1.1 * short.peak_mib
     assert longer.note == f"{longer.peak_mib / short.peak_mib:.3f} x the first line's memory"

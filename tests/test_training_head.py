@@ -149,7 +149,7 @@ def test_training_learns_drawn_heads() -> None:
     config = TrainingConfig(
         input_size=128,
         epochs=2,
-        images_per_epoch=240,
+        images_per_epoch=160,
         batch_size=8,
         mosaic_share=0.0,
         ema_decay=0.9,
