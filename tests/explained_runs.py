@@ -81,16 +81,6 @@ def change_json(path: Path, change: Callable[[Any], None]) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")
 
 
-def set_method(run: Path, method: str) -> Path:
-    """Let a copied run say that it fits something else."""
-    config = run / "config.toml"
-    text = config.read_text(encoding="utf-8")
-    before = f'method = "{_PROBES[run.name]["method"]}"'
-    assert before in text
-    config.write_text(text.replace(before, f'method = "{method}"'), encoding="utf-8")
-    return run
-
-
 def list_files(folder: Path) -> dict[str, bytes]:
     """Return every file below a folder with what it holds."""
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}

@@ -19,13 +19,13 @@ MEASURE = """
 import sys
 from pathlib import Path
 from bench.measurement import measure_peak_mib
-from canemo.backbones import load_backbone
+from canemo.networks.backbones import load_backbone
 from canemo.config import CropConfig, DetectConfig
-from canemo.crops import extract_crops
-from canemo.detect.registry import load_detector
-from canemo.feature_files import extract_features
+from canemo.faces.crops import extract_crops
+from canemo.faces.detect.registry import load_detector
+from canemo.features.store import extract_features
 from canemo.records import Video
-from canemo.video import Sampling
+from canemo.video.times import Sampling
 
 path, cache = Path(sys.argv[1]), Path(sys.argv[2])
 crops = extract_crops(

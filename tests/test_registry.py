@@ -22,9 +22,9 @@ from painted import paint, write_painted_study
 TINY = """
 import numpy as np
 
-from canemo.backbone_specs import BackboneSpec, PackagedFile
-from canemo.detect.annotations.kinds import FaceFormat
-from canemo.detect.annotations.source import DrawnFace, LabelledImage, Source, read_text
+from canemo.networks.backbone_specs import BackboneSpec, PackagedFile
+from canemo.formats.boxes.kinds import FaceFormat
+from canemo.formats.boxes.labelled import DrawnFace, LabelledImage, Source, read_text
 from canemo.errors import AnnotationError
 from canemo.records import Face
 

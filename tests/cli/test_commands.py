@@ -302,7 +302,7 @@ def test_audit_with_confounds_keeps_them_in_the_run(canemo, finished, tmp_path):
     assert code == 0
     battery = json.loads(out)["confounds"]
     kept = json.loads((run / "confounds.json").read_text())
-    assert kept == {"format": "canemo.pipeline.confounds", "schema": 1, **battery}
+    assert kept == {"format": "canemo.confounds", "schema": 1, **battery}
     for sentence in battery["verdict"]:
         assert sentence[1:40] in (run / "report.html").read_text(encoding="utf-8")
     assert canemo("--quiet", "verify", run)[0] == 0  # what needs pictures is no part of it

@@ -274,7 +274,7 @@ def test_maps_come_many_times_faster_than_from_grad_cam(
 MEASURE = """
 import sys, torch
 from bench.measurement import measure_peak_mib
-from canemo.explain.eigencam import compute_eigencam
+from canemo.explain.maps.eigencam import compute_eigencam
 drawn = torch.randn(1, 784, 384, generator=torch.Generator().manual_seed(0))
 drawn = drawn + 20 * torch.linspace(-1, 1, 784)[:, None]
 print(compute_eigencam(drawn.expand(int(sys.argv[1]), 784, 384)).isfinite().all().item())

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image as PilImage
 
 import canemo
+from canemo.config import SequenceConfig
 from canemo.errors import (
     ConfigError,
     MissingExtraError,
@@ -23,12 +24,14 @@ from canemo.explain.decision import Decision
 from canemo.explain.inquiry import Inquiry
 from canemo.explain.maps.occlusion import measure_logits
 from canemo.explain.regions import BANDS, STUDY_LANDMARKS
+from canemo.learn.fold_files import read_folds, write_folds
 from canemo.learn.probe import Probe
+from canemo.learn.sequence import fit_sequence
 from canemo.networks.backbones import load_backbone, write_random_weights
 from canemo.parallel import silent
 from canemo.pipeline import explain, gallery
 from canemo.pipeline.explain_inputs import load_explained_run
-from canemo.report.pages import explanation
+from canemo.report.charts import explanation
 from canemo.report.words.explanation import write_sentence
 from canemo.species import DOG
 from canemo.study.run_record import EXPLANATION
@@ -42,7 +45,6 @@ from explained_runs import (
     change_json,
     copy_run,
     list_files,
-    set_method,
     write_landmarks,
 )
 from painted import PaintedFaceDetector, paint, put_in_place
@@ -565,8 +567,19 @@ def test_folder_that_is_no_run_is_refused(run, tmp_path):
 
 
 def test_run_that_fits_no_probe_is_refused(run):
+    whole_clips = fit_sequence(
+        np.zeros((4, 3)),
+        np.arange(4) % 2,
+        labels=LABELS,
+        video_ids=np.array(list("abcd"), dtype=object),
+        time_s=np.zeros(4),
+        head="mean",
+        settings=SequenceConfig(epochs=1),
+        seed=0,
+    )
+    write_folds([replace(fold, classifier=whole_clips) for fold in read_folds(run)], run)
     with pytest.raises(ModelError, match="only a linear probe on frames"):
-        canemo.explain_models(set_method(run, "sequence_mean"), **QUICK)
+        canemo.explain_models(run, **QUICK)
 
 
 def test_exact_map_of_a_probe_that_is_no_sum_is_refused(explainable_study, tmp_path):
@@ -718,7 +731,7 @@ def test_progress_reaches_the_end_of_every_step(run, monkeypatch, pared_down):
         run, progress=lambda stage, done, total: told.update({stage: (done, total)}),
         regions="bands", methods=["contribution"],
     )  # fmt: skip
-    assert set(told) == {"crop", "probes", "controls", f"explain {EXACT}"}
+    assert set(told) == {"crop", "controls", f"explain {EXACT}"}
     assert all(done == total for done, total in told.values())
 
 

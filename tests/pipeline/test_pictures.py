@@ -58,7 +58,7 @@ def sheets(monkeypatch):
 
 
 def make_work(crops, backbone, *, positive_label=LABELS[0]):
-    metrics = {"protocol": {"positive_label": positive_label}}
+    metrics = SimpleNamespace(protocol=SimpleNamespace(positive_label=positive_label))
     return SimpleNamespace(crops=crops, plan=SimpleNamespace(backbone=backbone), metrics=metrics)
 
 

@@ -18,7 +18,7 @@ from canemo.errors import (
     WeightsError,
 )
 from canemo.networks.engines.choice import Choice
-from canemo.pipeline import run
+from canemo.pipeline import doctor, run
 from canemo.study.load import load_study
 from canemo.study.run_record import read_run
 from painted import PaintedFaceDetector, leave_undrawn, put_in_place, write_painted_study
@@ -643,7 +643,7 @@ def test_doctor_says_what_runs_each_backbone(monkeypatch):
     chosen = Choice("torch", "float32", ())
     asked = []
     monkeypatch.setattr(
-        run, "choose_engine", lambda network, *, again: asked.append(again) or chosen
+        doctor, "choose_engine", lambda network, *, again: asked.append(again) or chosen
     )
     canemo.doctor(again=True)
     assert asked
@@ -655,13 +655,13 @@ def test_doctor_says_what_runs_each_backbone(monkeypatch):
     assert found["efficientnet_lite0"].startswith("torch float32")
     assert found["dog_head"].startswith("torch float32")
     assert "0.9995" in found["auto"]
-    monkeypatch.setattr(run, "recall_choice", lambda network: None)
+    monkeypatch.setattr(doctor, "recall_choice", lambda network: None)
     assert "canemo doctor --measure" in canemo.doctor()["engines"]["efficientnet_lite0"]
 
     def broken(name):
         raise WeightsError("the file is damaged")
 
-    monkeypatch.setattr(run, "load_backbone", broken)
+    monkeypatch.setattr(doctor, "load_backbone", broken)
     assert canemo.doctor()["engines"]["efficientnet_lite0"] == "cannot be used: the file is damaged"
 
 

@@ -226,7 +226,7 @@ def test_bundle_holds_what_is_hashed_and_no_picture(run, tmp_path):
         hashed = json.loads((run / "hashes.json").read_text())["sha256"]
         assert set(bundle.namelist()) == {*hashed, "hashes.json"}
         assert {name.rpartition(".")[2] for name in bundle.namelist()} == {
-            "json", "parquet", "toml",
+            "json", "parquet", "safetensors", "toml",
         }  # fmt: skip
 
 

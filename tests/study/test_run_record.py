@@ -70,7 +70,7 @@ def test_comparison_comes_back_as_it_was_written(tmp_path):
     assert read_comparison(tmp_path).comparison == comparison
     content = json.loads((tmp_path / "comparison.json").read_text(encoding="utf-8"))
     assert content == {
-        "format": "canemo.trust.comparison", "schema": COMPARISON.schema,
+        "format": "canemo.comparison", "schema": COMPARISON.schema,
         **make_comparison(effect_size=1.5),
     }  # fmt: skip
 
@@ -139,7 +139,7 @@ def test_missing_key_is_named_with_the_number_of_others(tmp_path):
         ({"schema": 99}, "schema is 99"),
         ({"format": None, "schema": 1}, "schema is 1"),  # as 0.1.0 wrote it
         (
-            {"format": "canemo.trust.comparison"},
+            {"format": "canemo.comparison"},
             r"format is 'canemo\.comparison', wanted 'canemo\.run'",
         ),
         ({"format": None}, "format is None"),

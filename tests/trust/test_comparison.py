@@ -299,7 +299,7 @@ def test_report_shows_table_and_curves_and_says_what_was_not_chosen(result):
     assert page.count("<svg") + page.count("<img") >= 5
     for model in result.comparison.models:
         epoch = int(model.best_epoch.epoch)
-        assert f"{100 * model['best_epoch']['test_accuracy']:.1f}" in page
+        assert f"{100 * model.best_epoch.test_accuracy:.1f}" in page
         assert f'%</td><td class="n">{epoch}</td></tr>' in page
     assert "http://" not in page.replace("http://www.w3.org", "")  # it needs nothing else
 

@@ -58,7 +58,7 @@ class Format:
 
 RUN = Format("canemo.run", 2, "a finished run", "make the run again with `canemo run STUDY`")
 COMPARISON = Format(
-    "canemo.trust.comparison",
+    "canemo.comparison",
     2,
     "a finished comparison",
     "make it again with `canemo compare STUDY`",
@@ -70,7 +70,7 @@ RUNS_COMPARISON = Format(
     "compare them with `canemo compare RUN RUN`",
 )
 CONFOUNDS = Format(
-    "canemo.pipeline.confounds",
+    "canemo.confounds",
     1,
     "an audit of confounds",
     "make it again with `canemo audit RUN --confounds`",
@@ -79,7 +79,7 @@ EXPLANATION = Format(
     "canemo.explanation", 3, "an explanation", "explain it again with `canemo explain RUN`"
 )
 CONCEPTS = Format(
-    "canemo.explain.concepts",
+    "canemo.concepts",
     2,
     "a result of concepts",
     "make it again with `canemo concepts STUDY`",
