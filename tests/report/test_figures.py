@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from canemo.report.charts.canvas import LABEL_COLOURS, render_png, shorten
+from canemo.report.charts.canvas import LABEL_COLOURS, render_png, save_figure, shorten
 from canemo.report.charts.evaluation import (
     draw_confusion,
     draw_intervals,
@@ -16,7 +16,6 @@ from canemo.report.charts.evaluation import (
     draw_subject_accuracy,
     draw_subjects,
     draw_timeline,
-    save_figure,
 )
 from canemo.report.words.verdict import compare_with_chance
 from canemo.study.run_record import Confusion, SubjectResult

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from canemo.report.charts.parts import draw_parts, list_part_charts
+from canemo.report.charts.parts import list_part_charts, list_part_rows
+from canemo.report.charts.rows import draw_rows
 from canemo.report.terminal import format_optimism
 from canemo.report.words.parts import describe_parts, vary_parts
 from report_fixtures import make_metrics, record
@@ -83,15 +84,15 @@ def test_frames_alone_are_not_called_parts() -> None:
 
 def test_chart_names_frames_only_where_they_vary() -> None:
     parts = record(make_metrics()).sweep.parts
-    names = [tick.get_text() for tick in draw_parts(parts, chance=0.5).axes[0].get_yticklabels()]
+    names = [row.name for row in list_part_rows(parts)]
     assert names[5] == "upper half; sharpest 50 %"
-    figure = draw_parts(parts[::2], chance=0.5)
+    figure = draw_rows(list_part_rows(parts[::2]), xlabel="")
     assert figure.axes[0].get_yticklabels()[2].get_text() == "upper half"
 
 
 def test_unknown_pooling_keeps_its_name_and_draws_no_scheme() -> None:
     part = record(make_metrics()).sweep.parts[0]
     parts = [part.model_copy(update={"pooling": "my$pool"})]
-    axes = draw_parts(parts, chance=0.5).axes[0]
+    axes = draw_rows(list_part_rows(parts), xlabel="").axes[0]
     assert axes.get_yticklabels()[0].get_text() == "my$pool"
     assert not axes.artists

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from canemo.report.charts.rows import Row, draw_rows
+from canemo.report.charts.rows import Row, describe_rows, draw_rows
 from canemo.report.words.audit import OWN, list_splits
-from canemo.report.words.wording import (
-    format_measure,
-)
-from canemo.study.run_record import (
-    RunMetrics,
-)
+from canemo.study.run_record import RunMetrics
 
 
 def list_audit_charts(metrics: RunMetrics) -> dict[str, tuple[Figure | None, str]]:
@@ -20,8 +15,6 @@ def list_audit_charts(metrics: RunMetrics) -> dict[str, tuple[Figure | None, str
         Row(name, claim.video, second=claim.frame, muted=name != OWN)
         for name, claim in list_splits(metrics.audit).items()
     ]
-    facts = [f"{row.name} {format_measure('balanced_accuracy', row.value)}" for row in rows]
-    drawn = draw_rows(
-        rows, chance=1 / len(metrics.study.labels), xlabel="balanced accuracy claimed"
-    )
-    return {"splits": (drawn, f"Balanced accuracy by clip: {'; '.join(facts)}.")}
+    chance = 1 / len(metrics.study.labels)
+    drawn = draw_rows(rows, chance=chance, xlabel="balanced accuracy claimed")
+    return {"splits": (drawn, f"Balanced accuracy by clip: {describe_rows(rows)}.")}

@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from canemo.files import write_atomically
 
@@ -52,8 +52,17 @@ def label_colours(labels: Sequence[str]) -> dict[str, str]:
     return {label: LABEL_COLOURS[i % len(LABEL_COLOURS)] for i, label in enumerate(labels)}
 
 
-def style_axes(axes: Axes, *, grid: Literal["x", "y"] | None = None) -> None:
-    """Take the box off `axes`, set small type and, if asked, hairlines across one direction."""
+def new_chart(height_in: float, *, width_in: float = CHART_WIDTH_IN) -> tuple[Figure, Axes]:
+    """Return such a figure with axes in it."""
+    figure = new_figure(height_in, width_in=width_in)
+    return figure, figure.add_subplot()
+
+
+def style_axes(
+    axes: Axes, *, x: str = "", y: str = "", grid: Literal["x", "y"] | None = None
+) -> None:
+    """Take the box off `axes`, name them, and draw hairlines across one direction if asked."""
+    axes.set(xlabel=x or axes.get_xlabel(), ylabel=y or axes.get_ylabel())
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(MUTED)
     axes.tick_params(labelsize=8, colors=INK, color=MUTED, length=3)
@@ -63,6 +72,12 @@ def style_axes(axes: Axes, *, grid: Literal["x", "y"] | None = None) -> None:
     if grid is not None:
         axes.grid(axis=grid, color=RULE, linewidth=0.6)
         axes.set_axisbelow(True)
+
+
+def count_whole(*axes: Axis) -> None:
+    """Put ticks at whole numbers only."""
+    for axis in axes:
+        axis.set_major_locator(MaxNLocator(integer=True))
 
 
 def show_percent(*axes: Axis) -> None:

@@ -9,12 +9,12 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from canemo.report.charts.canvas import (
     INK,
     PAGE_WIDTH_IN,
     add_legend,
+    count_whole,
     label_colours,
     new_figure,
     set_literal_text,
@@ -29,17 +29,8 @@ from canemo.study.run_record import ComparedModel, Pair
 def draw_curves(curves: pd.DataFrame, *, majority: float) -> Figure | None:
     """Draw loss and accuracy by epoch, all models on shared axes (figure 3 of the 2022 paper).
 
-    Parameters
-    ----------
-    curves
-        Columns model, epoch, train_loss, train_accuracy, test_loss, test_accuracy.
-    majority
-        Share of frames with the most frequent label; a line in the chart of accuracies.
-
-    Returns
-    -------
-    Figure or None
-        None where nothing was trained in epochs.
+    Columns are model, epoch, train_loss, train_accuracy, test_loss, test_accuracy; `majority` is
+    the share of frames with the most frequent label. None where nothing was trained in epochs.
     """
     if curves.empty:
         return None
@@ -54,10 +45,9 @@ def draw_curves(curves: pd.DataFrame, *, majority: float) -> Figure | None:
     accuracy.axhline(majority, color=INK, linewidth=1, linestyle=(0, (1, 2)))
     show_percent(accuracy.yaxis)
     for axes, title in ((loss, "loss (log loss by frame)"), (accuracy, "accuracy by frame")):
-        axes.set_xlabel("epoch")
         axes.set_title(title, loc="left", fontsize=8)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        style_axes(axes, grid="y")
+        count_whole(axes.xaxis)
+        style_axes(axes, x="epoch", grid="y")
     add_legend(figure, _list_lines(colours), length=1.8)
     return set_literal_text(figure)
 

@@ -40,21 +40,13 @@ def draw_crop_sheet(
 ) -> Figure:
     """Draw example crops, label by label, as figure 2 of Boneh-Shitrit et al. (2022).
 
-    Parameters
-    ----------
-    crops
-        By label, pairs of a caption (say, the dog) and a crop (H, W, 3) uint8, RGB.
-    columns
-        Crops per line.
+    `crops` are, by label, pairs of a caption (say, the dog) and a crop (H, W, 3) uint8, RGB.
     """
-    cells = {
-        label: [
-            _Cell(image, caption, row=i // columns, column=i % columns)
-            for i, (caption, image) in enumerate(pairs)
-        ]
+    rows = {
+        label: [pairs[first : first + columns] for first in range(0, len(pairs), columns)]
         for label, pairs in crops.items()
     }
-    return set_literal_text(_lay_out(cells, columns=columns, bottom_in=0))
+    return draw_picture_rows(rows, columns=columns)
 
 
 def draw_model_cams(
@@ -77,7 +69,8 @@ def draw_model_cams(
     """
     lines = {
         label: [
-            [(caption, image), *_name_overlays(image, cams, models)]
+            [(caption, image)]
+            + [(model, overlay_cam(image, cam)) for model, cam in zip(models, cams, strict=True)]
             for caption, image, cams in some
         ]
         for label, some in rows.items()
@@ -85,17 +78,12 @@ def draw_model_cams(
     return draw_picture_rows(lines, scale_title=scale_title)
 
 
-def _name_overlays(
-    image: Image, cams: Sequence[NDArray[np.floating[Any]]], models: Sequence[str]
-) -> list[tuple[str, Image]]:
-    return [(model, overlay_cam(image, cam)) for model, cam in zip(models, cams, strict=True)]
-
-
 def draw_picture_rows(
     rows: Mapping[str, Sequence[Sequence[tuple[str, Image]]]],
     *,
     scale_title: str = "",
     signed: bool = False,
+    columns: int = 4,
 ) -> Figure:
     """Draw rows of captioned pictures, label by label, over one scale of colours.
 
@@ -107,6 +95,8 @@ def draw_picture_rows(
         What the colours mean; empty draws no scale.
     signed
         Whether the scale runs from -1 to 1 (`overlay_evidence`), else from 0 to 1 (`overlay_cam`).
+    columns
+        For how many pictures in a row there is room at least.
     """
     cells = {
         label: [
@@ -117,7 +107,9 @@ def draw_picture_rows(
         for label, lines in rows.items()
     }
     widest = max((len(pairs) for lines in rows.values() for pairs in lines), default=1)
-    figure = _lay_out(cells, columns=max(widest, 4), bottom_in=_SCALE_IN if scale_title else 0)
+    figure = _lay_out(
+        cells, columns=max(widest, columns), bottom_in=_SCALE_IN if scale_title else 0
+    )
     if scale_title:
         _add_scale(figure, scale_title, signed=signed)
     return set_literal_text(figure)
@@ -149,25 +141,7 @@ def overlay_cam(image_rgb: Image, cam: NDArray[np.floating[Any]]) -> Image:
 
 
 def overlay_evidence(image_rgb: Image, evidence: NDArray[np.floating[Any]]) -> Image:
-    """Lay a signed map over an image: orange where it speaks for a label, blue where against it.
-
-    Parameters
-    ----------
-    image_rgb
-        (H, W, 3) uint8, RGB.
-    evidence
-        (h, w) values -1 to 1, of any size; brought to (H, W) bilinearly.
-
-    Returns
-    -------
-    Image
-        A new (H, W, 3) uint8 image; equal to `image_rgb` where the map is 0.
-
-    Raises
-    ------
-    ValueError
-        `evidence` is not two-dimensional or holds values outside -1 to 1.
-    """
+    """Do the same with a map of -1 to 1: orange where it speaks for a label, blue against it."""
     _check_cam(evidence, -1)
     full = _enlarge(evidence, image_rgb).clip(-1, 1)
     colour = np.where(full[..., None] >= 0, np.array(FOR_RGB), np.array(AGAINST_RGB))

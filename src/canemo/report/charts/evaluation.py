@@ -24,9 +24,10 @@ from canemo.report.charts.canvas import (
     MUTED,
     RULE,
     add_legend,
+    count_whole,
     label_colours,
+    new_chart,
     new_figure,
-    save_figure,
     set_literal_text,
     shorten,
     show_percent,
@@ -44,17 +45,6 @@ from canemo.report.words.wording import (
 )
 from canemo.study.run_record import Confusion, SubjectResult
 
-__all__ = [
-    "draw_confusion",
-    "draw_intervals",
-    "draw_label_counts",
-    "draw_ledger",
-    "draw_subject_accuracy",
-    "draw_subjects",
-    "draw_timeline",
-    "save_figure",
-]
-
 _MAX_NAMED_SUBJECTS = 60
 _MAX_MARKED_FRAMES = 300
 _SEXES = {"f": "female", "m": "male"}
@@ -71,15 +61,7 @@ _FATE_COLOURS = {
 def draw_subjects(subjects_table: Sequence[Mapping[str, Any]] | None) -> Figure | None:
     """Draw the number of dogs by age and by sex, as figure 1 of Boneh-Shitrit et al. (2022).
 
-    Parameters
-    ----------
-    subjects_table
-        One mapping per dog; ``age_years`` [years] and ``sex`` are drawn where any dog has them.
-
-    Returns
-    -------
-    Figure or None
-        None where no dog has either.
+    ``age_years`` [years] and ``sex`` are drawn where any dog has them; None where no dog has.
     """
     rows = subjects_table or []
     ages = [_read_age(row.get("age_years")) for row in rows]
@@ -95,33 +77,25 @@ def draw_subjects(subjects_table: Sequence[Mapping[str, Any]] | None) -> Figure 
     figure = new_figure(2.0, width_in=CHART_WIDTH_IN if len(panels) == 2 else 3.2)
     for axes, draw in zip(_add_columns(figure, ratios), panels, strict=True):
         draw(axes)
-        axes.set_ylabel("dogs")
-        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        style_axes(axes, grid="y")
+        count_whole(axes.yaxis)
+        style_axes(axes, y="dogs", grid="y")
     return set_literal_text(figure)
 
 
 def draw_label_counts(labels_by_subject: Mapping[str, Mapping[str, int]]) -> Figure:
-    """Draw the number of clips of each dog, stacked by label.
-
-    Notes
-    -----
-    Dogs are named up to 60 of them; more names would not be legible.
-    """
+    """Draw the number of clips of each dog, stacked by label."""
     subjects = list(labels_by_subject)
     labels = sorted({label for counts in labels_by_subject.values() for label in counts})
     colours = label_colours(labels)
-    figure = new_figure(2.4)
-    axes = figure.add_subplot()
+    figure, axes = new_chart(2.4)
     base = np.zeros(len(subjects))
     for label in labels:
         counts = np.array([labels_by_subject[subject].get(label, 0) for subject in subjects])
         axes.bar(range(len(subjects)), counts, 0.72, bottom=base, color=colours[label])
         base += counts
     _name_subjects(axes, subjects)
-    axes.set_ylabel("clips")
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    style_axes(axes, grid="y")
+    count_whole(axes.yaxis)
+    style_axes(axes, y="clips", grid="y")
     axes.tick_params(axis="x", length=0, labelsize=6.5)
     add_legend(figure, _patches(colours))
     return set_literal_text(figure)
@@ -134,8 +108,7 @@ def draw_ledger(fates_by_label: Mapping[str, Mapping[str, int]]) -> Figure:
         {fate for counts in fates_by_label.values() for fate, number in counts.items() if number}
     )
     totals = [sum(fates_by_label[label].values()) for label in labels]
-    figure = new_figure(0.95 + 0.34 * len(labels))
-    axes = figure.add_subplot()
+    figure, axes = new_chart(0.95 + 0.34 * len(labels))
     left = np.zeros(len(labels))
     for fate in fates:
         counts = np.array([fates_by_label[label].get(fate, 0) for label in labels], dtype=float)
@@ -146,8 +119,7 @@ def draw_ledger(fates_by_label: Mapping[str, Mapping[str, int]]) -> Figure:
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     show_percent(axes.xaxis)
-    axes.set_xlabel("share of the frames looked at")
-    style_axes(axes)
+    style_axes(axes, x="share of the frames looked at")
     axes.tick_params(axis="y", length=0)
     _write_right(axes, [count(total, "frame") for total in totals])
     add_legend(figure, _patches({describe_fate(fate): _fate_colour(fate) for fate in fates}))
@@ -155,13 +127,7 @@ def draw_ledger(fates_by_label: Mapping[str, Mapping[str, int]]) -> Figure:
 
 
 def draw_intervals(levels: Mapping[str, Sequence[Comparison]]) -> Figure:
-    """Draw each measure with its 95 % interval and the value of chance.
-
-    Parameters
-    ----------
-    levels
-        Comparisons by what they were computed on, e.g. ``{"clips": [...], "frames": [...]}``.
-    """
+    """Draw each measure with its 95 % interval and the value of chance, those of clips first."""
     first = next(iter(levels))
     rows = [
         Row(
@@ -183,19 +149,12 @@ def draw_subject_accuracy(
 ) -> Figure:
     """Draw the share of each dog's clips classified into their condition, dogs sorted by it.
 
-    Parameters
-    ----------
-    subjects
-        One per dog.
-    chance
-        Share of clips that always answering `majority_label` would get right.
-    majority_label
-        The most frequent label; the tick of each dog is its share of clips with this label.
+    `chance` is the share of clips that always answering `majority_label` would get right; the tick
+    of each dog is its own.
     """
     rows = sorted(subjects, key=lambda row: (-row.accuracy, row.subject_id))
     row_in = min(0.17, 6.2 / max(len(rows), 1))
-    figure = new_figure(0.7 + row_in * len(rows))
-    axes = figure.add_subplot()
+    figure, axes = new_chart(0.7 + row_in * len(rows))
     y = np.arange(len(rows))
     accuracy = np.array([row.accuracy for row in rows])
     constant = np.array([row.labels.get(majority_label, 0) / max(row.videos, 1) for row in rows])
@@ -211,27 +170,18 @@ def draw_subject_accuracy(
 
 
 def draw_confusion(confusion: Confusion) -> Figure:
-    """Draw a confusion matrix: counts, shaded by the share of their row.
-
-    Parameters
-    ----------
-    confusion
-        Rows are the condition filmed.
-    """
+    """Draw a confusion matrix: counts, shaded by the share of their row."""
     labels, counts = list(confusion.labels), np.asarray(confusion.counts, dtype=float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side_in = min(1.7 + 0.75 * len(labels), CHART_WIDTH_IN)
-    figure = new_figure(side_in - 0.6, width_in=side_in)
-    axes = figure.add_subplot()
+    figure, axes = new_chart(side_in - 0.6, width_in=side_in)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), share in np.ndenumerate(shares):
         _write_cell(axes, row, column, number=int(counts[row, column]), share=float(share))
     names = [fill(shorten(label, 40), 14) for label in labels]
     axes.set_xticks(range(len(labels)), labels=names, rotation=0 if len(labels) < 4 else 40)
     axes.set_yticks(range(len(labels)), labels=names)
-    axes.set_xlabel("classified as")
-    axes.set_ylabel("filmed in")
-    style_axes(axes)
+    style_axes(axes, x="classified as", y="filmed in")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=7.5)
     return set_literal_text(figure)
@@ -255,10 +205,6 @@ def draw_timeline(
         (T,) probability of `positive_label`; ignored where the fate is not ``used``.
     fates
         T fates, one per frame.
-    positive_label
-        The label whose probability is drawn.
-    title
-        Shown above, e.g. the name of the file.
     """
     times = np.asarray(times_s, dtype=float)
     used = np.array([fate == Fate.USED for fate in fates], dtype=bool)
@@ -267,8 +213,7 @@ def draw_timeline(
         raise ValueError(
             f"lengths differ: times {times.shape}, values {values.shape}, fates {used.shape}"
         )
-    figure = new_figure(2.5)
-    axes = figure.add_subplot()
+    figure, axes = new_chart(2.5)
     axes.axhline(0.5, color=INK, linewidth=0.9, linestyle=(0, (4, 3)))
     axes.plot(
         times,
@@ -281,10 +226,9 @@ def draw_timeline(
     missing = _draw_missing(axes, times, fates)
     axes.set_ylim(-0.08 if missing else -0.02, 1.02)
     axes.set_xlim(*_time_limits(times))
-    axes.set_xlabel("time [s]")
-    axes.set_ylabel(f"probability of\n{quote(shorten(positive_label, 26))}")
     axes.set_title(shorten(title, 70), loc="left", fontsize=8.5, color=INK)
-    style_axes(axes, grid="y")
+    name = f"probability of\n{quote(shorten(positive_label, 26))}"
+    style_axes(axes, x="time [s]", y=name, grid="y")
     if missing:
         add_legend(figure, _patches({describe_fate(fate): _fate_colour(fate) for fate in missing}))
     return set_literal_text(figure)

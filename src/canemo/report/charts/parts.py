@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from canemo.report.charts.rows import Row, draw_rows
+from canemo.report.charts.rows import Row, describe_rows, draw_rows
 from canemo.report.words.parts import PARTS, list_parts, name_part
-from canemo.report.words.wording import format_measure
 from canemo.study.run_record import RunMetrics, SweepPart
 
 
@@ -17,18 +16,15 @@ def list_part_charts(metrics: RunMetrics) -> dict[str, tuple[Figure | None, str]
     parts = list_parts(metrics)
     if len(parts) < 2:
         return {}
+    rows = list_part_rows(parts)
     chance = 1 / len(metrics.study.labels)
-    facts = [
-        f"{name_part(part, parts)} {format_measure('balanced_accuracy', part.balanced_accuracy)}"
-        for part in parts
-    ]
-    alt = f"Balanced accuracy by part of the crop. {'; '.join(facts)}."
-    return {"parts": (draw_parts(parts, chance=chance), alt)}
+    drawn = draw_rows(rows, chance=chance, xlabel="balanced accuracy by clip")
+    return {"parts": (drawn, f"Balanced accuracy by part of the crop. {describe_rows(rows)}.")}
 
 
-def draw_parts(parts: Sequence[SweepPart], *, chance: float) -> Figure:
-    """Draw the balanced accuracy of each part with its interval and a scheme of where it is."""
-    rows = [
+def list_part_rows(parts: Sequence[SweepPart]) -> list[Row]:
+    """Return the balanced accuracy of each part with its interval and where in the crop it is."""
+    return [
         Row(
             name_part(part, parts),
             part.balanced_accuracy,
@@ -38,4 +34,3 @@ def draw_parts(parts: Sequence[SweepPart], *, chance: float) -> Figure:
         )
         for part in parts
     ]
-    return draw_rows(rows, chance=chance, xlabel="balanced accuracy by clip")

@@ -16,12 +16,13 @@ from canemo.report.charts.canvas import (
     CHART_WIDTH_IN,
     INK,
     MUTED,
-    new_figure,
+    new_chart,
     set_literal_text,
     shorten,
     show_percent,
     style_axes,
 )
+from canemo.report.words.wording import format_measure
 
 GRID_SIDE = 4
 _ROW_IN = 0.27
@@ -54,23 +55,11 @@ def draw_rows(
     scale: Literal["percent", "share", "free"] = "percent",
     width_in: float = CHART_WIDTH_IN,
 ) -> Figure:
-    """Draw each row's value and interval beside the value of chance.
+    """Draw each row's value and interval, top to bottom, beside the value of chance, dashed.
 
-    Parameters
-    ----------
-    rows
-        Top to bottom.
-    xlabel
-        What is measured.
-    chance
-        Value of chance, a dashed line; None draws none.
-    scale
-        ``"percent"`` from 0 to 100 %, ``"share"`` from 0 to 1, ``"free"`` as the values lie.
-    width_in
-        Width of the figure [inches].
+    The scale is ``"percent"`` from 0 to 100 %, ``"share"`` from 0 to 1, ``"free"`` as values lie.
     """
-    figure = new_figure(0.62 + _ROW_IN * len(rows), width_in=width_in)
-    axes = figure.add_subplot()
+    figure, axes = new_chart(0.62 + _ROW_IN * len(rows), width_in=width_in)
     if chance is not None:
         axes.axvline(chance, color=INK, linewidth=1, linestyle=(0, (4, 3)))
     for y, row in enumerate(rows):
@@ -81,11 +70,16 @@ def draw_rows(
         axes.set_xlim(0, 1)
     if scale == "percent":
         show_percent(axes.xaxis)
-    axes.set_xlabel(xlabel)
-    style_axes(axes, grid="x")
+    style_axes(axes, x=xlabel, grid="x")
     drawn = any(row.cells is not None for row in rows)
     axes.tick_params(axis="y", length=0, pad=_SCHEME_PT + 9 if drawn else 4)
     return set_literal_text(figure)
+
+
+def describe_rows(rows: Sequence[Row]) -> str:
+    """Return each row's balanced accuracy in words."""
+    facts = [f"{row.name} {format_measure('balanced_accuracy', row.value)}" for row in rows]
+    return "; ".join(facts)
 
 
 def _draw_row(axes: Axes, y: int, row: Row) -> None:

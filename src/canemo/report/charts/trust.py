@@ -7,18 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from canemo.report.charts.canvas import (
     ACCENT,
     INK,
     MUTED,
-    new_figure,
+    count_whole,
+    new_chart,
     set_literal_text,
     shorten,
+    show_percent,
     style_axes,
 )
-from canemo.report.charts.rows import Row, draw_rows
+from canemo.report.charts.rows import Row, describe_rows, draw_rows
 from canemo.report.words.wording import count, format_measure, format_percent, name_in_text, quote
 from canemo.study.run_record import (
     CalibrationBin,
@@ -40,7 +41,9 @@ def list_trust_charts(metrics: RunMetrics) -> dict[str, tuple[Figure | None, str
     }
     if len(rows) > 1:
         drawn = draw_rows(rows, chance=1 / labels, xlabel="balanced accuracy by clip")
-        charts["yardsticks"] = (drawn, _describe_rows(rows))
+        facts = describe_rows(rows)
+        alt = f"Balanced accuracy beside what it is to be compared with. {facts}."
+        charts["yardsticks"] = (drawn, alt)
     if curve is not None:
         charts["learning_curve"] = (draw_learning_curve(curve), _describe_curve(curve))
     if len(detectable.curve) > 1:
@@ -66,17 +69,8 @@ def list_yardsticks(metrics: RunMetrics) -> list[Row]:
 
 
 def draw_calibration(bins: Sequence[CalibrationBin], *, label: str) -> Figure:
-    """Draw how often a condition was true by how probable it was said to be.
-
-    Parameters
-    ----------
-    bins
-        Their number of clips is drawn as area.
-    label
-        What the probability is of.
-    """
-    figure = new_figure(3.1, width_in=3.3)
-    axes = figure.add_subplot()
+    """Draw how often a condition was true by how probable it was said to be; clips are area."""
+    figure, axes = new_chart(3.1, width_in=3.3)
     axes.plot([0, 1], [0, 1], color=INK, linewidth=0.9, linestyle=(0, (4, 3)))
     x, y = [each.probability for each in bins], [each.share for each in bins]
     number = np.array([each.n for each in bins], dtype=float)
@@ -84,18 +78,15 @@ def draw_calibration(bins: Sequence[CalibrationBin], *, label: str) -> Figure:
     axes.scatter(x, y, s=8 + 140 * number / max(number.max(), 1), color=ACCENT, zorder=4)
     axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04))
     axes.set_aspect("equal")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1.0, symbol=" %", decimals=0))
-    axes.set_xlabel(f"probability of {shorten(label, 30)}")
-    axes.set_ylabel("share of clips filmed in it")
-    style_axes(axes, grid="y")
+    show_percent(axes.xaxis, axes.yaxis)
+    name = f"probability of {shorten(label, 30)}"
+    style_axes(axes, x=name, y="share of clips filmed in it", grid="y")
     return set_literal_text(figure)
 
 
 def draw_learning_curve(curve: LearningCurve) -> Figure:
     """Draw the score by the number of dogs learnt from, and where the fitted curve leads."""
-    figure = new_figure(2.5)
-    axes = figure.add_subplot()
+    figure, axes = new_chart(2.5)
     ends = [curve.points[-1], curve.extrapolation]
     for points, colour, style in ((curve.points, ACCENT, "-"), (ends, MUTED, (0, (4, 3)))):
         x, y = [point.subjects for point in points], [point.score for point in points]
@@ -103,29 +94,24 @@ def draw_learning_curve(curve: LearningCurve) -> Figure:
     for point in curve.points:
         _draw_point(axes, point, ACCENT)
     _draw_point(axes, curve.extrapolation, MUTED)
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %", decimals=0))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    show_percent(axes.yaxis)
+    count_whole(axes.xaxis)
     axes.set_xlim(left=0)
-    axes.set_xlabel("dogs learnt from")
-    axes.set_ylabel(name_in_text(curve.measure))
-    style_axes(axes, grid="y")
+    style_axes(axes, x="dogs learnt from", y=name_in_text(curve.measure), grid="y")
     return set_literal_text(figure)
 
 
 def draw_power(detectable: Detectable) -> Figure:
     """Draw how often a study like this one would find each balanced accuracy."""
-    figure = new_figure(2.3, width_in=3.3)
-    axes = figure.add_subplot()
+    figure, axes = new_chart(2.3, width_in=3.3)
     curve = detectable.curve
     x, y = [point.balanced_accuracy for point in curve], [point.power for point in curve]
     axes.plot(x, y, color=ACCENT, linewidth=1.6)
     axes.axhline(detectable.power, color=INK, linewidth=0.9, linestyle=(0, (4, 3)))
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1.0, symbol=" %", decimals=0))
+    show_percent(axes.xaxis, axes.yaxis)
     axes.set_ylim(0, 1.02)
-    axes.set_xlabel("balanced accuracy by clip, if that is the truth")
-    axes.set_ylabel("studies that find it")
-    style_axes(axes, grid="y")
+    name = "balanced accuracy by clip, if that is the truth"
+    style_axes(axes, x=name, y="studies that find it", grid="y")
     return set_literal_text(figure)
 
 
@@ -133,11 +119,6 @@ def _draw_point(axes: Axes, point: CurvePoint, colour: str) -> None:
     if point.low is not None and point.high is not None:
         axes.vlines(point.subjects, point.low, point.high, color=colour, linewidth=2)
     axes.scatter([point.subjects], [point.score], s=26, color=colour, zorder=4)
-
-
-def _describe_rows(rows: Sequence[Row]) -> str:
-    facts = [f"{row.name} {format_measure('balanced_accuracy', row.value)}" for row in rows]
-    return f"Balanced accuracy beside what it is to be compared with. {'; '.join(facts)}."
 
 
 def _describe_bins(bins: Sequence[CalibrationBin]) -> str:
