@@ -9,32 +9,24 @@ import typer
 
 from canemo.cli.app import app
 from canemo.cli.options import (
-    BackboneName,
-    DetectorName,
-    EngineOption,
-    EveryNth,
+    ENGINE,
+    FRAMES,
+    NETWORK,
     Force,
-    Fps,
     Json,
-    Pooling,
-    Positive,
-    PrecisionOption,
-    PresetName,
-    Seed,
     Settings,
     SkipInvalid,
-    SplitKind,
     StudyDir,
-    Weights,
-    configure,
+    with_settings,
 )
 from canemo.errors import ConfigError
 
 
 @app.command()
+@with_settings(*NETWORK, *FRAMES, *ENGINE, "pooling", "split", "seed", "positive")
 def concepts(
-    context: typer.Context,
     study: StudyDir,
+    *,
     events: Annotated[
         list[str],
         typer.Option("--events", metavar="[CODER=]FILE", help="Coded events; repeat for more."),
@@ -58,19 +50,7 @@ def concepts(
     ] = None,
     skip_invalid: SkipInvalid = False,
     name: Annotated[str | None, typer.Option(help="Name of the results.")] = None,
-    preset: PresetName = None,
-    backbone: BackboneName = None,
-    weights: Weights = None,
-    fps: Fps = None,
-    every_nth: EveryNth = None,
-    detector: DetectorName = None,
-    engine: EngineOption = None,
-    precision: PrecisionOption = None,
-    pooling: Pooling = None,
-    split: SplitKind = None,
-    seed: Seed = None,
-    positive: Positive = None,
-    settings: Settings = None,
+    settings: Settings,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -79,7 +59,7 @@ def concepts(
     from canemo.pipeline.concepts import concepts_study
     from canemo.report.terminal import format_concepts
 
-    config = configure(context, study)
+    config = settings.load(study)
     with console.show_progress() as progress:
         result = concepts_study(
             study,

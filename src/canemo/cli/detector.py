@@ -9,15 +9,8 @@ from typing import Annotated
 import typer
 
 import canemo
-
-# No ``: Typer would have to evaluate each as text at every start.
 from canemo.cli.app import app, detector_app
-from canemo.cli.options import (
-    Force,
-    Json,
-    SkipInvalid,
-    StudyDir,
-)
+from canemo.cli.options import Force, Json, SkipInvalid, StudyDir
 
 
 @app.command()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,31 +19,11 @@ if TYPE_CHECKING:
 
 StudyDir = Annotated[Path, typer.Argument(metavar="STUDY", help="Folder with videos.csv.")]
 RunDir = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, STUDY/runs/NAME.")]
-BackboneName = Annotated[
-    str | None, typer.Option("--backbone", help="Frozen network, e.g. dino_vits8, timm:NAME.")
-]
 Weights = Annotated[
     Path | None, typer.Option(help="Local weights file of the backbone.", show_default=False)
 ]
-PresetName = Annotated[
-    str | None,
-    typer.Option("--preset", help="quick, paper, video, strict, or a TOML file of your own."),
-]
-Fps = Annotated[float | None, typer.Option(help="Frames per second to look at.")]
-EveryNth = Annotated[int | None, typer.Option(help="Look at every n-th frame (1: all).")]
 DetectorName = Annotated[
     str | None, typer.Option("--detector", help="dog_head, whole_frame, weights or faces.json.")
-]
-MethodName = Annotated[
-    str | None,
-    typer.Option("--method", help="lda, logistic, gradient, or sequence_mean, _attention, ..."),
-]
-Pooling = Annotated[
-    str | None, typer.Option(help="cls, mean, cls_mean, layer2..4, last4, upper, row1..4, ...")
-]
-Sweep = Annotated[
-    bool,
-    typer.Option("--sweep", help="Let inner folds choose among poolings, layers, face parts too."),
 ]
 EngineOption = Annotated[
     str | None,
@@ -48,22 +32,57 @@ EngineOption = Annotated[
 PrecisionOption = Annotated[
     str | None, typer.Option("--precision", help="auto, float32, bfloat16 or int8.")
 ]
-SplitKind = Annotated[
-    str | None,
-    typer.Option("--split", help="loso, kfold:K, holdout:N[:balanced] or file:split.json."),
-]
-Seed = Annotated[int | None, typer.Option(help="Seed of everything that is drawn.")]
-Positive = Annotated[str | None, typer.Option(help="The label whose probability is shown.")]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. --set crop.margin=0.1."),
-]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SkipInvalid = Annotated[
     bool, typer.Option("--skip-invalid", help="Leave out what cannot be used; it is named.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 
+
+_OPTIONS: dict[str, Any] = {
+    "preset": Annotated[
+        str | None,
+        typer.Option("--preset", help="quick, paper, video, strict, or a TOML file of your own."),
+    ],
+    "backbone": Annotated[
+        str | None, typer.Option("--backbone", help="Frozen network, e.g. dino_vits8, timm:NAME.")
+    ],
+    "weights": Weights,
+    "fps": Annotated[float | None, typer.Option(help="Frames per second to look at.")],
+    "every_nth": Annotated[int | None, typer.Option(help="Look at every n-th frame (1: all).")],
+    "detector": DetectorName,
+    "engine": EngineOption,
+    "precision": PrecisionOption,
+    "method": Annotated[
+        str | None,
+        typer.Option("--method", help="lda, logistic, gradient, or sequence_mean, _attention, ..."),
+    ],
+    "pooling": Annotated[
+        str | None, typer.Option(help="cls, mean, cls_mean, layer2..4, last4, upper, row1..4, ...")
+    ],
+    "split": Annotated[
+        str | None,
+        typer.Option("--split", help="loso, kfold:K, holdout:N[:balanced] or file:split.json."),
+    ],
+    "seed": Annotated[int | None, typer.Option(help="Seed of everything that is drawn.")],
+    "positive": Annotated[str | None, typer.Option(help="The label whose probability is shown.")],
+    "sweep": Annotated[
+        bool | None,
+        typer.Option(
+            "--sweep", help="Let inner folds choose among poolings, layers, face parts too."
+        ),
+    ],
+    "assignments": Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. --set crop.margin=0.1."),
+    ],
+}
+"""The options that stand for settings, by parameter, in the order in which help shows them."""
+
+NETWORK = ("backbone", "weights")
+FRAMES = ("fps", "every_nth", "detector")
+ENGINE = ("engine", "precision")
+LEARNING = ("method", "pooling", "split", "seed")
 
 _PLACES = {
     "backbone": ("backbone", "name"),
@@ -82,34 +101,76 @@ _PLACES = {
     "methods": ("compare", "methods"),
     "weights_by_name": ("compare", "weights"),
 }
-"""Name of a command's parameter -> section and key of the setting it stands for."""
+"""Name of a parameter -> section and key of the setting it stands for."""
 
 
-def configure(context: typer.Context, study: Path, **given: Any) -> Config:
-    """Return the settings of a study, overridden by the options of the command at hand.
+@dataclass(frozen=True)
+class Settings:
+    """What the command line says of a study's settings, by parameter."""
 
-    Every parameter that the command shares with `_PLACES` counts, and so do ``--preset``,
-    ``--sweep`` and ``--set``; `given` takes the place of parameters of the same name.
-    """
-    from canemo.config import SWEEP_POOLINGS, load_config
+    given: dict[str, Any]
 
-    options = {**context.params, **given}
-    overrides: dict[str, dict[str, Any]] = {}
-    for option, (section, key) in _PLACES.items():
-        value = options.get(option)
-        if option in ("weights", "detector") and value is not None and Path(value).exists():
-            value = str(Path(value).resolve())  # so that the run and its model can move
-        if value is not None:
+    def load(self, study: Path, **others: Any) -> Config:
+        """Return the settings of `study`, overridden by what was given, here or in `others`."""
+        from canemo.config import SWEEP_POOLINGS, load_config
+
+        overrides: dict[str, dict[str, Any]] = {}
+        for option, value in {**self.given, **others}.items():
+            if option in _PLACES and value is not None:
+                section, key = _PLACES[option]
+                overrides.setdefault(section, {})[key] = _make_movable(option, value)
+        if self.given.get("sweep"):
+            overrides["sweep"] = {"poolings": SWEEP_POOLINGS}
+        for assignment in self.given["assignments"] or ():
+            section, key, value = _parse_assignment(assignment)
             overrides.setdefault(section, {})[key] = value
-    if options.get("sweep"):
-        overrides["sweep"] = {"poolings": SWEEP_POOLINGS}
-    for setting in options.get("settings") or ():
-        section, key, value = _parse_setting(setting)
-        overrides.setdefault(section, {})[key] = value
-    return load_config(study, preset=options.get("preset"), overrides=overrides)
+        return load_config(study, preset=self.given["preset"], overrides=overrides)
 
 
-def _parse_setting(text: str) -> tuple[str, str, Any]:
+def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options `names`, ``--preset`` and ``--set`` in place of its `settings`.
+
+    The command has one parameter `settings`, a `Settings`; Typer sees the options instead of it.
+    """
+    options = [name for name in _OPTIONS if name in {"preset", *names, "assignments"}]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def call(**given: Any) -> None:
+            settings = Settings({name: given.pop(name) for name in options})
+            command(settings=settings, **given)
+
+        parameters = _spread_settings(command, options)
+        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        call.__annotations__ = {each.name: each.annotation for each in parameters}
+        return call
+
+    return decorate
+
+
+def _spread_settings(command: Callable[..., None], options: list[str]) -> list[inspect.Parameter]:
+    """Return the parameters of a command with `options` where it takes `settings`."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    found: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name == "settings":
+            found += [
+                inspect.Parameter(each, keyword, default=None, annotation=_OPTIONS[each])
+                for each in options
+            ]
+        else:
+            found.append(parameter.replace(kind=keyword))
+    return found
+
+
+def _make_movable(option: str, value: Any) -> Any:
+    """Return the full path of a file that is named, so that the run and its model can move."""
+    if option in ("weights", "detector") and Path(value).exists():
+        return str(Path(value).resolve())
+    return value
+
+
+def _parse_assignment(text: str) -> tuple[str, str, Any]:
     name, equals, value = text.partition("=")
     section, dot, key = name.strip().partition(".")
     if not (equals and dot):

@@ -9,13 +9,7 @@ import typer
 
 import canemo
 from canemo.cli.app import app
-from canemo.cli.options import (
-    DetectorName,
-    EngineOption,
-    Force,
-    PrecisionOption,
-    Weights,
-)
+from canemo.cli.options import DetectorName, EngineOption, Force, PrecisionOption, Weights
 
 
 @app.command()

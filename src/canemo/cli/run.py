@@ -11,93 +11,56 @@ import typer
 import canemo
 from canemo.cli.app import app
 from canemo.cli.options import (
-    BackboneName,
-    DetectorName,
-    EngineOption,
-    EveryNth,
+    ENGINE,
+    FRAMES,
+    LEARNING,
+    NETWORK,
     Force,
-    Fps,
     Json,
-    MethodName,
-    Pooling,
-    Positive,
-    PrecisionOption,
-    PresetName,
     RunDir,
-    Seed,
     Settings,
-    SplitKind,
     StudyDir,
-    Sweep,
-    Weights,
-    configure,
     parse_weights,
     refuse_options,
+    with_settings,
 )
 from canemo.errors import ConfigError
 
 
 @app.command()
+@with_settings(*FRAMES)
 def crop(
-    context: typer.Context,
     study: StudyDir,
-    preset: PresetName = None,
+    *,
     sheet: Annotated[Path | None, typer.Option(help="PNG for a contact sheet.")] = None,
-    fps: Fps = None,
-    every_nth: EveryNth = None,
-    detector: DetectorName = None,
-    settings: Settings = None,
+    settings: Settings,
 ) -> None:
     """Find and keep the face crops of every video."""
     from canemo.cli import console
 
-    config = configure(context, study)
+    config = settings.load(study)
     with console.show_progress() as progress:
         crops = canemo.crop_study(study, config=config, sheet=sheet, progress=progress)
     typer.echo(crops.ledger.groupby("fate").size().to_string())
 
 
 @app.command()
-def embed(
-    context: typer.Context,
-    study: StudyDir,
-    preset: PresetName = None,
-    backbone: BackboneName = None,
-    weights: Weights = None,
-    fps: Fps = None,
-    every_nth: EveryNth = None,
-    detector: DetectorName = None,
-    engine: EngineOption = None,
-    precision: PrecisionOption = None,
-    settings: Settings = None,
-) -> None:
+@with_settings(*NETWORK, *FRAMES, *ENGINE)
+def embed(study: StudyDir, settings: Settings) -> None:
     """Embed every face crop with a frozen backbone."""
     from canemo.cli import console
 
-    config = configure(context, study)
+    config = settings.load(study)
     with console.show_progress() as progress:
         features = canemo.embed_study(study, config=config, progress=progress)
     typer.echo(f"{len(features)} crops, {features.cls.shape[1]} features each")
 
 
 @app.command()
+@with_settings(*NETWORK, *FRAMES, *ENGINE, *LEARNING, "sweep")
 def evaluate(
-    context: typer.Context,
     study: StudyDir,
-    preset: PresetName = None,
-    backbone: BackboneName = None,
-    weights: Weights = None,
-    fps: Fps = None,
-    every_nth: EveryNth = None,
-    detector: DetectorName = None,
-    engine: EngineOption = None,
-    precision: PrecisionOption = None,
-    method: MethodName = None,
-    pooling: Pooling = None,
-    split: SplitKind = None,
-    seed: Seed = None,
-    sweep: Sweep = False,
-    settings: Settings = None,
+    settings: Settings,
     show_optimism: Annotated[
         bool,
         typer.Option("--show-optimism", help="Also say what picking the best setting would claim."),
@@ -108,7 +71,7 @@ def evaluate(
     from canemo.cli import console
     from canemo.report.terminal import format_optimism, format_result_block
 
-    config = configure(context, study)
+    config = settings.load(study)
     with console.show_progress() as progress:
         metrics = canemo.evaluate_study(study, config=config, progress=progress)
     typer.echo(json.dumps(metrics.to_dict(), indent=1) if as_json else format_result_block(metrics))
@@ -117,25 +80,12 @@ def evaluate(
 
 
 @app.command()
+@with_settings(*NETWORK, *FRAMES, *ENGINE, *LEARNING, "positive", "sweep")
 def run(
-    context: typer.Context,
     study: StudyDir,
-    preset: PresetName = None,
+    *,
     name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
-    backbone: BackboneName = None,
-    weights: Weights = None,
-    fps: Fps = None,
-    every_nth: EveryNth = None,
-    detector: DetectorName = None,
-    engine: EngineOption = None,
-    precision: PrecisionOption = None,
-    method: MethodName = None,
-    pooling: Pooling = None,
-    split: SplitKind = None,
-    seed: Seed = None,
-    positive: Positive = None,
-    sweep: Sweep = False,
-    settings: Settings = None,
+    settings: Settings,
     force: Force = False,
     dry_run: Annotated[
         bool,
@@ -146,7 +96,7 @@ def run(
     """Do everything: crops, features, evaluation on unseen dogs, model, pictures, report."""
     from canemo.cli import console
 
-    config = configure(context, study)
+    config = settings.load(study)
     if dry_run:
         _foresee(study, config, name=name, force=force, as_json=as_json)
         return
@@ -163,13 +113,14 @@ def run(
 
 
 @app.command()
+@with_settings(*FRAMES, *ENGINE, "split", "seed")
 def compare(
     context: typer.Context,
     paths: Annotated[
         list[Path],
         typer.Argument(metavar="STUDY|RUN...", help="One study, or two or more run folders."),
     ],
-    preset: PresetName = None,
+    *,
     name: Annotated[str | None, typer.Option(help="Name of the folder of results.")] = None,
     backbone: Annotated[
         list[str] | None, typer.Option("--backbone", help="One to compare; give it repeatedly.")
@@ -182,31 +133,20 @@ def compare(
         list[str] | None,
         typer.Option("--weights", metavar="BACKBONE=FILE", help="Local weights of a backbone."),
     ] = None,
-    fps: Fps = None,
-    every_nth: EveryNth = None,
-    detector: DetectorName = None,
-    engine: EngineOption = None,
-    precision: PrecisionOption = None,
-    split: SplitKind = None,
-    seed: Seed = None,
-    settings: Settings = None,
+    settings: Settings,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Train several backbones or methods on identical crops and dogs, or compare finished runs."""
     if _are_runs(paths):
-        _compare_runs(paths, context, seed=seed, as_json=as_json)
+        _compare_runs(paths, context, seed=settings.given["seed"], as_json=as_json)
         return
     from canemo.cli import console
     from canemo.report.terminal import format_comparison
 
     (study,) = paths
-    config = configure(
-        context,
+    config = settings.load(
         study,
-        backbone=None,
-        method=None,
-        weights=None,
         backbones=backbone or None,
         methods=method or None,
         weights_by_name=parse_weights(weights),

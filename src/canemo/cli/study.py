@@ -10,11 +10,7 @@ import typer
 
 import canemo
 from canemo.cli.app import app
-from canemo.cli.options import (
-    Force,
-    Json,
-    StudyDir,
-)
+from canemo.cli.options import Force, Json, StudyDir
 from canemo.cli.run import print_result
 
 

@@ -11,42 +11,28 @@ import typer
 import canemo
 from canemo.cli.app import app
 from canemo.cli.options import (
-    BackboneName,
-    DetectorName,
-    EveryNth,
+    FRAMES,
+    NETWORK,
     Force,
-    Fps,
     Json,
-    Pooling,
-    PresetName,
     RunDir,
-    Seed,
     Settings,
-    SplitKind,
-    Weights,
-    configure,
     refuse_options,
+    with_settings,
 )
 from canemo.errors import ConfigError
 
 
 @app.command()
+@with_settings(*NETWORK, *FRAMES, "pooling", "split", "seed")
 def audit(
     context: typer.Context,
     place: Annotated[Path, typer.Argument(metavar="STUDY|RUN", help="A study, or a run of it.")],
+    *,
     confounds: Annotated[
         bool, typer.Option("--confounds", help="Also try background, whole frame, face parts, ...")
     ] = False,
-    preset: PresetName = None,
-    backbone: BackboneName = None,
-    weights: Weights = None,
-    fps: Fps = None,
-    every_nth: EveryNth = None,
-    detector: DetectorName = None,
-    pooling: Pooling = None,
-    split: SplitKind = None,
-    seed: Seed = None,
-    settings: Settings = None,
+    settings: Settings,
     as_json: Json = False,
 ) -> None:
     """Look for what could fool you: leaks, duplicates, identity, confounds, tempting numbers."""
@@ -64,7 +50,7 @@ def audit(
         )
         voice = find_voice(read_run(place).metrics.study)
     else:
-        config = configure(context, place)
+        config = settings.load(place)
         voice = name_voice(config.study.species, ())
     with console.show_progress() as progress:
         found = canemo.audit_study(place, config=config, confounds=confounds, progress=progress)
