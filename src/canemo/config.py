@@ -40,6 +40,7 @@ FRAMES_PATTERN = r"^(all|even:[1-9][0-9]*|(score|sharp):(0?\.[0-9]*[1-9][0-9]*|1
 Frames: TypeAlias = Annotated[str, Field(pattern=FRAMES_PATTERN)]
 EngineSetting: TypeAlias = Literal["auto", "torch", "openvino"]
 PrecisionSetting: TypeAlias = Literal["auto", "float32", "bfloat16", "int8"]
+ClassWeight: TypeAlias = Literal["balanced", "none"]
 Share: TypeAlias = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -134,9 +135,6 @@ class BackboneConfig(_Section):
     device: str = "cpu"
     engine: EngineSetting = "auto"
     precision: PrecisionSetting = "auto"
-
-
-ClassWeight: TypeAlias = Literal["balanced", "none"]
 
 
 class ProbeConfig(_Section):

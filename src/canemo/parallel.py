@@ -1,4 +1,4 @@
-"""Work side by side: ahead of who needs it, over folds, and how far it is."""
+"""Work side by side, ahead of who needs it or over folds, and being told how far it is."""
 
 from __future__ import annotations
 
@@ -13,18 +13,23 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["read_ahead"]
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Told (stage, items done, items in all) as work goes on, by more than one thread."""
 
-T = TypeVar("T")
+ProgressFn: TypeAlias = Callable[[int, int], None]
+"""Told (items done, items in all) of one stage."""
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 
 def read_ahead(
-    items: Iterable[T],
+    items: Iterable[Item],
     size: int,
     *,
-    weigh: Callable[[T], int] | None = None,
+    weigh: Callable[[Item], int] | None = None,
     max_weight: int = 0,
-) -> Generator[T, None, None]:
+) -> Generator[Item, None, None]:
     """Yield `items` in their order, made by a thread that is up to `size` items ahead.
 
     Parameters
@@ -39,7 +44,7 @@ def read_ahead(
 
     Yields
     ------
-    T
+    Item
         The items. An exception of `items` is raised here, after all items before it.
 
     Notes
@@ -48,7 +53,7 @@ def read_ahead(
     caller that may stop early therefore wraps it in `contextlib.closing`, and closes what `items`
     reads from only after that. Stopping waits for the item in the making, no longer.
     """
-    belt: _Belt[T] = _Belt(size, weigh=weigh, max_weight=max_weight)
+    belt: _Belt[Item] = _Belt(size, weigh=weigh, max_weight=max_weight)
     thread = threading.Thread(target=belt.fill, args=(items,), name="read_ahead", daemon=True)
     thread.start()
     try:
@@ -60,21 +65,21 @@ def read_ahead(
         raise belt.error
 
 
-class _Belt(Generic[T]):
+class _Belt(Generic[Item]):
     """What is handed from the thread to the caller; every field is guarded by one condition."""
 
-    def __init__(self, size: int, *, weigh: Callable[[T], int] | None, max_weight: int) -> None:
+    def __init__(self, size: int, *, weigh: Callable[[Item], int] | None, max_weight: int) -> None:
         self.error: BaseException | None = None
         self._size = size
         self._weigh = weigh or (lambda item: 0)
         self._max_weight = max_weight
-        self._waiting: deque[tuple[T, int]] = deque()
+        self._waiting: deque[tuple[Item, int]] = deque()
         self._weight = 0
         self._ended = False
         self._stopped = False
         self._changed = threading.Condition()
 
-    def fill(self, items: Iterable[T]) -> None:
+    def fill(self, items: Iterable[Item]) -> None:
         """Put every item on the belt: the body of the thread."""
         try:
             for item in items:
@@ -95,7 +100,7 @@ class _Belt(Generic[T]):
             self._waiting.clear()
             self._changed.notify_all()
 
-    def __iter__(self) -> Iterator[T]:
+    def __iter__(self) -> Iterator[Item]:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._ended)
@@ -107,7 +112,7 @@ class _Belt(Generic[T]):
             yield item
             del item  # not held while the next one is waited for
 
-    def _put(self, item: T, weight: int) -> bool:
+    def _put(self, item: Item, weight: int) -> bool:
         """Wait for room; return whether anybody still wants the item."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopped or self._has_room(weight))
@@ -123,21 +128,8 @@ class _Belt(Generic[T]):
         return len(self._waiting) < self._size and self._weight + weight <= self._max_weight
 
 
-Progress: TypeAlias = Callable[[str, int, int], None]
-"""Told (stage, items done, items in all) as work goes on, by more than one thread."""
-
-
 def silent(stage: str, done: int, total: int) -> None:
     """Tell nobody."""
-
-
-ProgressFn = Callable[[int, int], None]
-
-
-Item = TypeVar("Item")
-
-
-Answer = TypeVar("Answer")
 
 
 def map_folds(

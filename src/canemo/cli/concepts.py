@@ -1,4 +1,4 @@
-"""The command for coded action units: what of them is in the features."""
+"""The command concepts: what of coded action units is in the features."""
 
 # No `from __future__ import annotations`: Typer would have to evaluate each as text at every start.
 

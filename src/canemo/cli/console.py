@@ -24,8 +24,6 @@ from rich.progress import (
 )
 
 _console = Console(stderr=True)
-
-
 _quiet = False
 
 

@@ -1,4 +1,4 @@
-"""Commands about face detectors: annotations in, training, measuring."""
+"""The commands frames and detector: annotations in, training, measuring."""
 
 # No `from __future__ import annotations`: Typer would have to evaluate each as text at every start.
 

@@ -1,4 +1,4 @@
-"""The command that shows where in the face the evidence is."""
+"""The command explain: where in the face the evidence is."""
 
 # No `from __future__ import annotations`: Typer would have to evaluate each as text at every start.
 

@@ -1,4 +1,4 @@
-"""Commands about this machine and this version: presets, what is installed."""
+"""The commands presets and doctor: what this version brings, and what is installed here."""
 
 import itertools
 import json

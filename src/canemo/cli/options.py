@@ -38,7 +38,6 @@ SkipInvalid = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 
-
 _OPTIONS: dict[str, Any] = {
     "preset": Annotated[
         str | None,

@@ -1,4 +1,4 @@
-"""The commands run, crop, embed, evaluate, compare and report."""
+"""The commands crop, embed, evaluate, run, compare and report."""
 
 # No `from __future__ import annotations`: Typer would have to evaluate each as text at every start.
 

@@ -1,4 +1,4 @@
-"""Commands for whoever doubts a result: audit, export, verify."""
+"""The commands audit, export and verify, for whoever doubts a result."""
 
 # No `from __future__ import annotations`: Typer would have to evaluate each as text at every start.
 

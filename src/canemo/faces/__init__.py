@@ -1,1 +1,1 @@
-"""Finding the dog's face in a frame: detectors, training, evaluation, linking over time."""
+"""Faces in videos: found, followed, measured, cut out."""

@@ -20,7 +20,6 @@ from canemo.species import Species
 
 ROW_GROUP = 64
 
-
 _SCHEMA = pa.schema(
     [
         ("frame_index", pa.int64()),
@@ -34,13 +33,8 @@ _SCHEMA = pa.schema(
     ]
 )
 
-
 ORIGIN_COLUMNS = ["video_id", "subject_id", "label"]
-
-
 _STORED_COLUMNS = [name for name in _SCHEMA.names if name != "jpeg"]
-
-
 LEDGER_COLUMNS = [*ORIGIN_COLUMNS, *_STORED_COLUMNS]
 
 

@@ -39,20 +39,10 @@ from canemo.video.reader import VideoReader
 from canemo.video.times import Sampling
 
 CROPS_VERSION = 3
-
-
 AHEAD_FRAMES = 8
-
-
 AHEAD_BYTES = 64 * 2**20
-
-
 MAX_FACES = 4
-
-
 FAINT_SHARE = 0.5  # of the threshold: below it there is nothing worth calling a face
-
-
 DOUBT_SHARE = 0.7  # of the threshold: from it on a face may be one in the frames next to it
 
 

@@ -33,8 +33,6 @@ from canemo.faces.boxes import blend_boxes, compute_iou
 from canemo.faces.detect.protocol import Detector, FrameDetector
 from canemo.records import Face, Frame, Image
 
-__all__ = ["Sighting", "find_faces"]
-
 BATCH_FRAMES = 8
 HELD_FRAMES = 96
 HELD_BYTES = 192 * 2**20  # eight frames of 3840 x 2160

@@ -14,8 +14,6 @@ from typing import IO, Any, overload
 
 from canemo.records import Face
 
-__all__ = ["Cut", "Place", "Seen", "SeenFrames", "Spool"]
-
 Place = tuple[int, int]
 """Where a byte string is in a `Spool`: its offset and its length."""
 

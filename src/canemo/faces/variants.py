@@ -30,23 +30,8 @@ from canemo.video.times import Sampling
 
 logger = logging.getLogger(__name__)
 
-
-__all__ = [
-    "FACE_MARGIN",
-    "OF_FRAMES",
-    "hide_band",
-    "hide_face",
-    "list_variants",
-    "make_variants",
-    "pick_frames",
-]
-
-
 VARIANTS_VERSION = 2
-
-
 FACE_MARGIN = 0.25  # of the box's size, on every side: ears and chin often stick out of it
-
 
 OF_FRAMES = {
     "background": "the background, face painted over",
@@ -54,18 +39,11 @@ OF_FRAMES = {
 }
 """Name of a variant that is made from the frame -> what its pictures show."""
 
-
 _SAME_TIME_S = 1e-3
-
-
 _MID_GREY = 128
-
-
 _CUT_COLUMNS = ("crop_x0", "crop_y0", "crop_x1", "crop_y1")
 
-
 Row: TypeAlias = dict[str, Any]
-
 
 Change: TypeAlias = Callable[[Image, Row], Image]
 

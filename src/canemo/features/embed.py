@@ -21,13 +21,9 @@ from canemo.networks.backbones import Backbone, Embedding
 from canemo.records import Image
 
 GRID_SIDE = 4
-
-
 LAYERS = ("layer2", "layer3", "layer4")  # counted from the end, where cls is the first
 
-
 Array: TypeAlias = NDArray[np.float32]
-
 
 Stored: TypeAlias = NDArray[np.float16] | NDArray[np.float32]
 

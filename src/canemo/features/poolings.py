@@ -37,7 +37,6 @@ def _average(*cells: int) -> Pooling:
 
 _CENTRE = (5, 6, 9, 10)
 
-
 POOLINGS: dict[str, Pooling] = {
     "cls": _join("cls"),
     "mean": _join("mean"),

@@ -19,9 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-VIDEOS_CSV = "videos.csv"
-REQUIRED_COLUMNS = ("video_id", "path", "subject_id", "label")
-
 _UNIT_SUFFIXES = ("_years", "_months", "_weeks", "_days", "_kg", "_cm")
 MISSING_NUMBERS = frozenset(["", "na", "n/a", "nan"])
 """What a cell for a number says, in lower case, where there is none."""

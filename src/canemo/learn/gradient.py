@@ -19,6 +19,14 @@ from canemo.learn.learner import Epoch, Fitted
 from canemo.learn.material import Material, Rows
 from canemo.learn.probe import Probe
 
+Feed: TypeAlias = Callable[[int], NDArray[np.floating]]
+"""Epoch, from 0 -> (N, F) features of the N training crops as that epoch sees them."""
+
+CNN_LEARNING_RATE, TRANSFORMER_LEARNING_RATE = 1e-4, 5e-6
+STILL_FALLING = 0.02  # of the loss, in the last fifth of the epochs
+SHARE_OF_FALL = 0.05  # of its whole fall, where that is small
+NOTICEABLE = 0.002  # of the loss
+
 
 @dataclass(frozen=True)
 class GradientLearner:
@@ -58,22 +66,6 @@ class GradientLearner:
             f"learning rate {self.learning_rate:g}: with fewer crops than the 2022 paper had, its "
             "recipe takes fewer steps and stops early",
         )
-
-
-Feed: TypeAlias = Callable[[int], NDArray[np.floating]]
-"""Epoch, from 0 -> (N, F) features of the N training crops as that epoch sees them."""
-
-
-CNN_LEARNING_RATE, TRANSFORMER_LEARNING_RATE = 1e-4, 5e-6
-
-
-STILL_FALLING = 0.02  # of the loss, in the last fifth of the epochs
-
-
-SHARE_OF_FALL = 0.05  # of its whole fall, where that is small
-
-
-NOTICEABLE = 0.002  # of the loss
 
 
 def choose_learning_rate(settings: GradientConfig, *, is_cnn: bool) -> float:

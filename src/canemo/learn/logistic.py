@@ -19,6 +19,8 @@ from canemo.learn.material import Material, Rows
 from canemo.learn.probe import Array, Probe, average_by_video
 from canemo.learn.splits import iter_inner_folds
 
+MAX_ITERATIONS = 2000
+
 
 @dataclass(frozen=True)
 class LogisticLearner:
@@ -51,9 +53,6 @@ class LogisticLearner:
             **shared,
         )
         return Fitted(fit_probe(x, y, penalty=penalty, **shared), self.material, penalty)
-
-
-MAX_ITERATIONS = 2000
 
 
 def fit_probe(

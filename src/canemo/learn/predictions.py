@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float64]
 
-
 Index: TypeAlias = NDArray[np.int64]
+
+PROBABILITY = "probability_"
+"""Start of the columns that hold the probability of a label."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,6 @@ class Predictions:
     def predicted_index(self) -> Index:
         """(N,) the label with the highest probability."""
         return np.asarray(self.probability.argmax(axis=1), dtype=np.int64)
-
-
-PROBABILITY = "probability_"
-"""Start of the columns that hold the probability of a label."""
 
 
 @dataclass(frozen=True)

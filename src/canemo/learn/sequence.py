@@ -23,6 +23,13 @@ from canemo.errors import ConfigError
 from canemo.learn.learner import Fitted
 from canemo.learn.material import Material, Rows
 
+Array: TypeAlias = NDArray[np.float64]
+Array32: TypeAlias = NDArray[np.float32]
+HEADS = ("mean", "attention", "convolution", "gru")
+SPANS_AT_ONCE = 256
+_KERNEL = 3
+_CONSTANT = 1e-9
+
 
 @dataclass(frozen=True)
 class SequenceLearner:
@@ -53,24 +60,6 @@ class SequenceLearner:
             seed=seed,
         )
         return Fitted(classifier, self.material)
-
-
-Array: TypeAlias = NDArray[np.float64]
-
-
-Array32: TypeAlias = NDArray[np.float32]
-
-
-HEADS = ("mean", "attention", "convolution", "gru")
-
-
-SPANS_AT_ONCE = 256
-
-
-_KERNEL = 3
-
-
-_CONSTANT = 1e-9
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,7 @@ from canemo.pipeline.run import RunResult, run
 from canemo.video.drawn import draw_study
 
 DEMO_BACKBONE = "efficientnet_lite0"
-
-
 DEMO_EFFECT = 1.6  # drawn dogs show their condition clearly: a demo should find what is there
-
-
 DEMO_CLIPS_PER_SUBJECT = 9  # "roughly nine times", Boneh-Shitrit et al. 2022, section 2
 
 

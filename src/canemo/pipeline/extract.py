@@ -26,7 +26,6 @@ from canemo.records import Image, Study
 
 WAITING_VIDEOS = 2
 
-
 Sources: TypeAlias = Sequence[tuple[CropFile, Path]]
 """The crops and the features file of each video."""
 

@@ -19,6 +19,9 @@ from canemo.report.charts.canvas import save_figure
 from canemo.report.charts.evaluation import draw_timeline
 from canemo.video.annotate import annotate_video
 
+logger = logging.getLogger(__name__)
+FRAMES_STEM, VIDEOS_STEM = "predicted_frames", "predicted_videos"
+
 
 def predict_videos(
     model: Model,
@@ -84,12 +87,6 @@ def predict_videos(
     progress("draw", len(results), len(results))
     shutil.rmtree(cache_dir, ignore_errors=True)
     return videos
-
-
-logger = logging.getLogger(__name__)
-
-
-FRAMES_STEM, VIDEOS_STEM = "predicted_frames", "predicted_videos"
 
 
 def require_vacant(out_dir: Path, *, force: bool) -> None:

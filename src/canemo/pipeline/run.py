@@ -1,4 +1,4 @@
-"""The one module that knows the order of the stages. Each command is one function here."""
+"""The commands `crop`, `embed`, `evaluate`, `run` and `report`, a function each."""
 
 from __future__ import annotations
 

@@ -11,14 +11,16 @@ from typing import Literal
 
 from canemo.errors import VideoOpenError
 from canemo.files import sha256_file
-from canemo.formats.tables import (
+from canemo.formats.tables import Problem, Row, Table, plain
+from canemo.study.load import (
+    SUBJECTS_CSV,
     VIDEOS_CSV,
-    Problem,
-    Row,
-    Table,
-    plain,
+    Tables,
+    find_path,
+    is_there,
+    part_s,
+    read_tables,
 )
-from canemo.study.load import SUBJECTS_CSV, Tables, find_path, is_there, part_s, read_tables
 from canemo.video.info import VideoInfo, probe_video
 
 _END_TOLERANCE_S = 0.5

@@ -1,4 +1,4 @@
-"""A study on disk: load its tables, and check tables, files and design.
+"""A study on disk: its tables, read and checked row by row.
 
 Whatever could attach a video to the wrong subject or label is a problem with its row.
 """
@@ -15,8 +15,6 @@ import pandas as pd
 
 from canemo.errors import StudyError
 from canemo.formats.tables import (
-    REQUIRED_COLUMNS,
-    VIDEOS_CSV,
     Problem,
     Row,
     Table,
@@ -30,12 +28,10 @@ from canemo.formats.tables import (
 )
 from canemo.records import Study, Video
 
+VIDEOS_CSV = "videos.csv"
 SUBJECTS_CSV = "subjects.csv"
-
-
+REQUIRED_COLUMNS = ("video_id", "path", "subject_id", "label")
 TIME_COLUMNS = ("start_s", "end_s")
-
-
 _SHOWN_PROBLEMS = 10
 
 
@@ -146,7 +142,6 @@ def _check_video_ids(table: Table) -> None:
 _RESERVED_NAMES = frozenset(
     ["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))]
 )
-
 
 _MAX_NAME_BYTES = 150
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from canemo.errors import OutputExistsError, StudyError
 from canemo.files import write_atomically
-from canemo.formats.tables import REQUIRED_COLUMNS, VIDEOS_CSV
+from canemo.study.load import REQUIRED_COLUMNS, VIDEOS_CSV
 from canemo.video.info import VIDEO_SUFFIXES
 
 

@@ -15,7 +15,6 @@ TITLES = {
     "light": "brightness and blur",
 }
 
-
 _ALONE = {
     "background": "the background alone predicts the label: do not attribute this result to the "
     "face",

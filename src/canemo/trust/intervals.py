@@ -1,4 +1,4 @@
-"""How sure one may be: intervals and p values whose units are subjects, not their clips.
+"""Scores and how sure one may be of them: intervals and p values whose units are subjects.
 
 Clips of one subject are not independent.
 """
@@ -15,20 +15,10 @@ from canemo.learn.predictions import Array, Predictions
 from canemo.trust.scores import compute_weighted_scores
 
 CONFIDENCE = 0.95
-
-
 LEVEL = 0.05  # below which p counts as more than chance
-
-
 INTERVAL_METHOD = "log-odds t"
-
-
 LEAST_SPREAD = 1e-12  # less than this is rounding, not a difference
-
-
 _ROUNDING = 1e-9  # within which a value counts as reached
-
-
 CHUNK_VALUES = 4_000_000  # about 32 MB of weights at a time
 
 

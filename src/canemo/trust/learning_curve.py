@@ -21,6 +21,9 @@ LEAST_GAIN = 0.005
 LEAST_SCALE = 1e-9  # less than this is rounding, not a slope
 LEAST_SIZES = 3
 
+REPEATS, SIZES, REPLICATES = 20, 6, 200
+LEAST_TRAINED, LEAST_TESTED = 3, 2
+
 
 @dataclass(frozen=True)
 class _Curves:
@@ -168,12 +171,6 @@ def _describe(values: Array) -> dict[str, float | None]:
     """Return the observed value, which comes first, and the ends of the interval of the others."""
     low, high = bound_middle(values[1:], known=0) or (None, None)
     return {"score": float(values[0]), "low": low, "high": high}
-
-
-REPEATS, SIZES, REPLICATES = 20, 6, 200
-
-
-LEAST_TRAINED, LEAST_TESTED = 3, 2
 
 
 def estimate_learning_curve(

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import av
 import av.error
@@ -18,23 +17,19 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from canemo.errors import VideoOpenError
-
-if TYPE_CHECKING:
-    pass
 from canemo.video.times import in_seconds
 
 logger = logging.getLogger(__name__)
 
-
 # How much earlier than stated the pictures may end in a sound file. Where only the length of the
 # whole file is stated, its sound may outlast them.
 _TOLERATED_SHORTFALL_S = 0.25
-
-
 _TOLERATED_SHORTFALL_WITH_SOUND_S = 1.0
-
-
 _MAX_READ_FAILURES = 20
+
+COPY_AGAIN = "copy it again from its source, or take it out of videos.csv"
+_CHECK_PATH = "check the path, which is relative to the study folder in videos.csv"
+_CONVERT = "check that it is a video, or convert it to MP4 (H.264)"
 
 
 @dataclass(frozen=True)
@@ -43,15 +38,6 @@ class LostFrame:
 
     frame_index: int
     time_s: float
-
-
-COPY_AGAIN = "copy it again from its source, or take it out of videos.csv"
-
-
-_CHECK_PATH = "check the path, which is relative to the study folder in videos.csv"
-
-
-_CONVERT = "check that it is a video, or convert it to MP4 (H.264)"
 
 
 def open_error(path: Path, what: str, advice: str) -> VideoOpenError:

@@ -5,10 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 from canemo.video.container import (
     COPY_AGAIN,
@@ -21,6 +17,14 @@ from canemo.video.container import (
 )
 from canemo.video.pictures import Orientation, square_size
 from canemo.video.times import mean_rate
+
+VIDEO_SUFFIXES = frozenset(
+    [
+        *(".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
+        *(".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv"),
+    ]
+)
+"""File name endings taken for a video, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +87,3 @@ def probe_video(path: Path | str) -> VideoInfo:
             rotation_deg=orientation.rotation_deg,
             codec=stream.codec_context.name,
         )
-
-
-VIDEO_SUFFIXES = frozenset(
-    [
-        *(".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
-        *(".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv"),
-    ]
-)
-"""File name endings taken for a video, in lower case."""

@@ -1,7 +1,6 @@
-"""Video files: what is in them, and their frames with numbers and times that can be trusted.
+"""The frames of a video file, with numbers and times that can be trusted.
 
-The one module that knows PyAV and FFmpeg. PyAV keeps FFmpeg's own log silent, and nothing here
-turns it on.
+PyAV keeps FFmpeg's own log silent, and nothing here turns it on.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import av
 import av.error
@@ -18,9 +17,6 @@ import av.filter
 from av.video.frame import VideoFrame
 
 from canemo.records import Frame
-
-if TYPE_CHECKING:
-    pass
 from canemo.video.container import (
     Losses,
     LostFrame,
@@ -30,21 +26,10 @@ from canemo.video.container import (
     shortfall_tolerance_s,
     stated_duration_s,
 )
-from canemo.video.info import VideoInfo, probe_video
 from canemo.video.pictures import Converter
 from canemo.video.times import Clock, Part, Sampling, Time, make_picker
 
 logger = logging.getLogger(__name__)
-
-
-__all__ = [
-    "LostFrame",
-    "Sampling",
-    "VideoInfo",
-    "VideoReader",
-    "iter_frames",
-    "probe_video",
-]
 
 
 class VideoReader:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from av.container import InputContainer
 from av.video.frame import VideoFrame
@@ -15,11 +14,7 @@ from av.video.stream import VideoStream
 
 from canemo.errors import ConfigError
 
-if TYPE_CHECKING:
-    pass
-
 logger = logging.getLogger(__name__)
-
 
 # Matroska, WebM and FLV round every time stamp to the millisecond. A frame that carries 33 ms
 # answers the grid point 1/29.97 s = 33.4 ms.

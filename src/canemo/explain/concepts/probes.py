@@ -23,11 +23,7 @@ from canemo.parallel import map_folds
 from canemo.trust.scores import measure_areas
 
 Rows = NDArray[np.integer]
-
-
 _ROUNDING = 1e-9
-
-
 CHUNK_VALUES = 8_000_000  # scores at a time: bounds the memory
 
 

@@ -15,14 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from canemo.errors import (
-    SplitError,
-)
+from canemo.errors import SplitError
 from canemo.faces.annotations.annotated_images import open_annotated
 from canemo.faces.detect.mask_rcnn import resize_image
 from canemo.faces.training.evaluate import load_image
 from canemo.faces.training.records import Counts, MaskRCNNTraining
-from canemo.formats.boxes.coco import AnnotatedImage, Polygon
+from canemo.formats.boxes.coco import AnnotatedImage
+from canemo.formats.boxes.shapes import Polygon
 from canemo.records import Box, Image
 
 _LOG = logging.getLogger(__name__)

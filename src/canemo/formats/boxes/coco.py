@@ -25,8 +25,6 @@ from canemo.formats.boxes.shapes import (
 from canemo.formats.problems import Problems
 from canemo.records import Box
 
-__all__ = ["AnnotatedImage", "Polygon", "load_coco", "read_coco", "write_coco"]
-
 logger = logging.getLogger(__name__)
 
 

@@ -9,18 +9,16 @@ from typing import TypeAlias
 from canemo.errors import AnnotationError
 from canemo.records import Box
 
+Point: TypeAlias = tuple[float, float]
+"""`(x, y)` in pixels."""
+
+Polygon: TypeAlias = tuple[Point, ...]
+"""The corners of a closed outline, `(x, y)` in pixels."""
+
 
 def measure_area(box: Box) -> float:
     """Return the area of a box in square pixels."""
     return (box[2] - box[0]) * (box[3] - box[1])
-
-
-Point: TypeAlias = tuple[float, float]
-"""`(x, y)` in pixels."""
-
-
-Polygon: TypeAlias = tuple[Point, ...]
-"""The corners of a closed outline, `(x, y)` in pixels."""
 
 
 def clip_box(box_xyxy: Box, *, width: int, height: int) -> Box:
