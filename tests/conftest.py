@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
+from canemo import cli
 from canemo.networks.engines.choice import Choice
 from explained_runs import write_explainable_study
 from painted import PaintedFaceDetector, draw_small_network, leave_undrawn, put_in_place
@@ -16,6 +19,31 @@ def pytest_collection_finish() -> None:
     """Take what was imported, which stays, out of what the garbage collector goes through."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """On small images and networks threads wait for each other more than they work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def canemo(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[object, str, str]]:
+    """The program: called with its arguments, it returns exit code, stdout and stderr."""
+
+    def call(*arguments: object) -> tuple[object, str, str]:
+        monkeypatch.setattr(sys, "argv", ["canemo", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        out, err = capsys.readouterr()
+        return caught.value.code or 0, out, err
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -1,20 +1,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import PIL.ImageDraw
 import pytest
-import torch
 
 from canemo.errors import AnnotationError
 from canemo.faces.boxes import compute_iou
 from canemo.faces.detect.head_fcos import DetectorSettings, HeadDetector
 from canemo.formats.boxes.coco import AnnotatedImage
 from canemo.records import Image
+from eager_detectors import draw_noise
 from lib.head import (
     TrainingConfig,
     TrainingImage,
@@ -24,11 +23,6 @@ from lib.head import (
     load_training_image,
     train_head_detector,
 )
-
-
-def _noise(height: int, width: int, seed: int = 0) -> Image:
-    rng = np.random.default_rng(seed)
-    return rng.integers(0, 256, (height, width, 1), dtype=np.uint8).repeat(3, axis=2)
 
 
 def _drawn_head(*, width: int = 200, height: int = 160, left: int, top: int, side: int) -> Image:
@@ -64,7 +58,7 @@ def test_held_out_files_are_a_stable_fifth() -> None:
 
 def test_squashed_images_get_their_aspect_back(tmp_path: Path) -> None:
     path = tmp_path / "dog.png"
-    PIL.Image.fromarray(_noise(100, 100)).save(path)
+    PIL.Image.fromarray(draw_noise(100, 100)).save(path)
     annotated = AnnotatedImage(path, 100, 100, ((10.0, 20.0, 50.0, 60.0),), ("dog",))
     wide = load_training_image(annotated, aspect=2.0)
     assert wide.image_rgb.shape == (100, 200, 3)
@@ -110,7 +104,7 @@ def test_boxes_follow_their_pixels_through_augmentation() -> None:
 
 
 def test_the_same_seed_composes_the_same_image() -> None:
-    pool = [TrainingImage(_noise(50, 60), np.array([[5, 5, 40, 40]], dtype=np.float32))]
+    pool = [TrainingImage(draw_noise(50, 60), np.array([[5, 5, 40, 40]], dtype=np.float32))]
     config = TrainingConfig(input_size=96)
     first, second, other = (
         compose_image(pool, config, np.random.default_rng(s)) for s in (3, 3, 4)
@@ -121,18 +115,9 @@ def test_the_same_seed_composes_the_same_image() -> None:
 
 
 def test_training_without_a_single_box_is_refused() -> None:
-    empty = TrainingImage(_noise(20, 20), np.zeros((0, 4), dtype=np.float32))
+    empty = TrainingImage(draw_noise(20, 20), np.zeros((0, 4), dtype=np.float32))
     with pytest.raises(AnnotationError, match="None of the 1 training images has a box"):
         train_head_detector([empty], TrainingConfig())
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """On so small a network threads wait for each other more than they work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from canemo.config import ProbeConfig
 from canemo.faces.frame_choice import choose_frames
 from canemo.features.embed import Features
 from canemo.features.poolings import pool
+from canemo.learn.evaluate import Evaluation
 from canemo.learn.lda import DiscriminantLearner
 from canemo.learn.material import Material
 from canemo.learn.splits import Split, make_split
@@ -101,3 +102,9 @@ def relabel_clips(
     clip, _ = pd.factorize(features.origin["video_id"])
     origin = features.origin.assign(label=np.array(labels, dtype=object)[label_index][clip])
     return Features(origin, features.cls, features.mean, features.grid)
+
+
+def measure_accuracy(evaluation: Evaluation, level: str = "video") -> float:
+    """Return the share of frames or clips whose label was told right."""
+    rows = evaluation.predictions[evaluation.predictions["level"] == level]
+    return float((rows["predicted"] == rows["label"]).mean())

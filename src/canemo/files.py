@@ -45,8 +45,13 @@ def sha256_file(path: Path) -> str:
 
 def hash_values(**values: Any) -> str:
     """Return a short content address of JSON-like `values`: equal values, equal address."""
+    return sha256_values(**values)[:24]
+
+
+def sha256_values(**values: Any) -> str:
+    """Return the SHA-256 of JSON-like `values`, in whatever order they are given."""
     text = json.dumps(values, sort_keys=True, default=str, ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def write_table(table: pd.DataFrame, path: Path) -> Path:

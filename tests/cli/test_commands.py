@@ -24,18 +24,6 @@ FAST = [
 pytestmark = pytest.mark.usefixtures("painted_detector", "undrawn")
 
 
-@pytest.fixture
-def canemo(monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["canemo", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        out, err = capsys.readouterr()
-        return caught.value.code or 0, out, err
-
-    return call
-
-
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
     """A painted study whose clips are cropped and embedded already."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
-import torch
 
 from canemo.faces.detect.protocol import Detector
 from canemo.faces.detect.whole_frame import WholeFrameDetector
 from eager_detectors import draw_noise, make_eager_head_detector, make_eager_mask_rcnn
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,6 @@ class Case:
     name: str
     box_px: float = 0.0
     score: float = 0.0
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """On so small images threads wait for each other more than they work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module", params=["dog_head", "mask_rcnn", "whole_frame"])

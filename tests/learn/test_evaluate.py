@@ -12,7 +12,7 @@ from canemo.learn.predictions import select_level, tabulate_predictions
 from canemo.learn.probe import average_by_video
 from canemo.learn.splits import Fold, Split, make_split
 from canemo.trust.summaries import summarise_chance, summarise_level, summarise_subjects
-from worlds import LABELS, draw_features
+from worlds import LABELS, draw_features, measure_accuracy
 
 PROBE = ProbeConfig(penalties=(0.01, 1.0), inner_folds=3)
 
@@ -23,18 +23,13 @@ def evaluate(features, split=None, probe=PROBE):
     return evaluate_learner(LogisticLearner(material, probe), split, seed=0)
 
 
-def accuracy(evaluation, level="video"):
-    rows = evaluation.predictions[evaluation.predictions["level"] == level]
-    return (rows["predicted"] == rows["label"]).mean()
-
-
 def test_planted_effect_is_found():
-    assert accuracy(evaluate(draw_features(effect=5.0))) >= 0.9
+    assert measure_accuracy(evaluate(draw_features(effect=5.0))) >= 0.9
 
 
 @pytest.mark.slow
 def test_nothing_there_nothing_found():
-    found = [accuracy(evaluate(draw_features(seed=seed))) for seed in range(12)]
+    found = [measure_accuracy(evaluate(draw_features(seed=seed))) for seed in range(12)]
     assert np.mean(found) == pytest.approx(0.5, abs=0.08)
 
 

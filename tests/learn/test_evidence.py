@@ -194,23 +194,18 @@ def three_labels():
 
 
 def dog_without_a_crop():
-    evidence = draw_evidence(subjects=5, clips=4)
-    (material,) = evidence.materials
-    lost = evidence.ledger["subject_id"] == "s03"
-    rows = (material.origin["subject_id"] != "s03").to_numpy()
-    origin = material.origin[rows].reset_index(drop=True)
-    return replace(
-        evidence,
-        ledger=evidence.ledger.assign(fate=np.where(lost, "no_face", "used")),
-        materials=(replace(material, x=material.x[rows], origin=origin),),
-    )
+    return lose_crops(draw_evidence(subjects=5, clips=4), "subject_id", "s03")
 
 
 def clip_without_a_crop():
-    evidence = draw_evidence(subjects=4, clips=4)
+    return lose_crops(draw_evidence(subjects=4, clips=4), "video_id", "v01_2")
+
+
+def lose_crops(evidence, column, value):
+    """Find no face in any frame of a dog or of a clip."""
     (material,) = evidence.materials
-    lost = evidence.ledger["video_id"] == "v01_2"
-    rows = (material.origin["video_id"] != "v01_2").to_numpy()
+    lost = evidence.ledger[column] == value
+    rows = (material.origin[column] != value).to_numpy()
     origin = material.origin[rows].reset_index(drop=True)
     return replace(
         evidence,

@@ -18,7 +18,7 @@ from canemo.learn.methods import make_learner
 from canemo.learn.probe import Probe
 from canemo.learn.sequence import SequenceLearner
 from canemo.learn.splits import Fold, Split, make_split
-from worlds import LABELS, draw_features
+from worlds import LABELS, draw_features, measure_accuracy
 
 PROBE = ProbeConfig(penalties=(0.1, 1.0), inner_folds=3)
 HEADS = ("mean", "attention", "convolution", "gru")
@@ -73,25 +73,20 @@ def evaluate(learner, kind="kfold:4"):
     return evaluate_learner(learner, split, seed=0)
 
 
-def accuracy(evaluation, level="video"):
-    rows = evaluation.predictions[evaluation.predictions["level"] == level]
-    return (rows["predicted"] == rows["label"]).mean()
-
-
 # -- what is found ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", EVERY_LEARNER)
 def test_planted_effect_is_found_on_dogs_never_seen(name):
     evaluation = evaluate(EVERY_LEARNER[name](draw_features(effect=6.0)))
-    assert accuracy(evaluation) >= 0.9
-    assert accuracy(evaluation, "frame") >= 0.85
+    assert measure_accuracy(evaluation) >= 0.9
+    assert measure_accuracy(evaluation, "frame") >= 0.85
 
 
 @pytest.mark.parametrize("name", EVERY_LEARNER)
 def test_nothing_there_nothing_found(name):
     found = [
-        accuracy(evaluate(EVERY_LEARNER[name](draw_features(seed=seed)), "kfold:3"))
+        measure_accuracy(evaluate(EVERY_LEARNER[name](draw_features(seed=seed)), "kfold:3"))
         for seed in range(8)
     ]
     assert np.mean(found) == pytest.approx(0.5, abs=0.09)
@@ -264,7 +259,7 @@ def test_training_accuracy_counts_the_crops_of_the_training_dogs():
     for folds, expected in (((first,), 3 / 4), ((second,), 0), ((first, second), 3 / 6)):
         result = evaluate_learner(learner, Split("x", 0, folds), seed=0)
         assert result.train_accuracy == pytest.approx(expected)
-    assert accuracy(result, "frame") == pytest.approx(3 / 6)
+    assert measure_accuracy(result, "frame") == pytest.approx(3 / 6)
 
 
 # -- clips -----------------------------------------------------------------------------------------

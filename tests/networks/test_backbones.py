@@ -243,14 +243,6 @@ BLOCKS, HEADS = 12, 6
 
 
 @pytest.fixture(scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
 def weighted(one_thread, tmp_path_factory):
     """Return name -> weights file and backbone: no tensor at a value that hides its absence."""
     folder = tmp_path_factory.mktemp("weights")

@@ -1,12 +1,10 @@
 import json
 import re
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from canemo import cli
 from canemo.config import load_config
 from canemo.errors import AnnotationError, ConfigError, OutputExistsError
 from canemo.pipeline.concepts import concepts_study
@@ -60,18 +58,6 @@ def found(study, coded, config):
     with pytest.MonkeyPatch.context() as patch:
         put_in_place(patch, PaintedFaceDetector())
         return concepts_study(study, coded, config=config, command="canemo concepts Hunde")
-
-
-@pytest.fixture
-def canemo(monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["canemo", "-q", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        out, err = capsys.readouterr()
-        return caught.value.code or 0, out, err
-
-    return call
 
 
 def units(found):
@@ -192,7 +178,7 @@ def test_passes_for_different_units_do_not_deny_each_others(canemo, study, tmp_p
     ears.write_text(head + "".join(f"{name},EAD103,0,0.05\n" for name in OPEN + SHUT))
     flags = ["--all-coded"] if all_coded else []
     options = ["--name", f"passes {all_coded}", "--permutations", 50, *FAST, *flags]
-    code, out, _ = canemo("concepts", study, "--events", mouth, "--events", ears, *options)
+    code, out, _ = canemo("-q", "concepts", study, "--events", mouth, "--events", ears, *options)
     assert code == 0
     found = json.loads((study / "concepts" / f"passes {all_coded}.json").read_text())
     by_name = {unit["unit"]: unit for unit in found["units"]}
@@ -212,7 +198,7 @@ def test_table_counts_events_that_no_frame_shows_and_frames_disagreed(canemo, st
         head + "s0c0,AU25,0,1,ann\ns0c0,AU25,0,0.5,ben\ns0c0,AU25,0.61,0.65,ben\n"
         "s0c2,AU25,0.61,0.65,ben\n"
     )
-    code, out, _ = canemo("concepts", study, "--events", table, "--name", "count", *FAST)
+    code, out, _ = canemo("-q", "concepts", study, "--events", table, "--name", "count", *FAST)
     assert code == 0
     assert re.search(r"unseen +disagreed +Verdict", out)
     assert re.search(r"AU25 \(lips part\) +8 +3 +1 .* 2 +2 +too few", out)
@@ -225,7 +211,7 @@ def test_times_moved_and_subjects_assumed_are_told(canemo, study, tmp_path):
         "Start (s),Stop (s),Media file name\n"
         "o,player #1:dog0 clip0.mp4,100,1,Bello,AU25,STATE,100,100.5,Not found\n"
     )
-    code, out, _ = canemo("concepts", study, "--events", table, "--name", "moved", *FAST)
+    code, out, _ = canemo("-q", "concepts", study, "--events", table, "--name", "moved", *FAST)
     assert code == 0
     assert "times moved: moved.csv: time offset of 100 s taken off the times of 1 row(s)" in out
     assert "taken for the video's own: moved.csv: 1 row(s) of subject 'Bello', whom" in out
@@ -299,7 +285,7 @@ def test_files_of_one_name_do_not_pass_for_one_coder(study, config, tmp_path):
 
 def test_command_prints_the_tables(canemo, study, coded):
     code, out, _ = canemo(
-        "concepts", study, "--events", coded, *FAST, "--name", "told", "--permutations", 50
+        "-q", "concepts", study, "--events", coded, *FAST, "--name", "told", "--permutations", 50
     )
     assert code == 0
     assert "AU25 and AU26 can be decoded on dogs the probe has not seen" in out
@@ -317,19 +303,19 @@ def test_command_takes_headings_and_prints_json(canemo, study, tmp_path):
     table.write_text("clip\twhat\tfrom\tto\n" + rows, encoding="utf-8")
     options = ["--column", "video_id=clip", "--column", "code=what", "--column", "start_s=from",
                "--column", "end_s=to", "--all-coded", "--json", "--permutations", 50]  # fmt: skip
-    code, out, _ = canemo("concepts", study, "--events", table, *FAST, *options)
+    code, out, _ = canemo("-q", "concepts", study, "--events", table, *FAST, *options)
     assert code == 0
     assert json.loads(out)["units"][0]["verdict"] == "decodable"
     assert json.loads(out)["events"]["clips_left_out"] == []
 
 
 def test_command_states_failures(canemo, study, tmp_path):
-    code, _, err = canemo("concepts", study, "--events", tmp_path / "none.csv")
+    code, _, err = canemo("-q", "concepts", study, "--events", tmp_path / "none.csv")
     assert code == 1
     assert "none.csv: cannot be read" in err
-    code, _, err = canemo("concepts", study, "--events", "x.csv", "--column", "code")
+    code, _, err = canemo("-q", "concepts", study, "--events", "x.csv", "--column", "code")
     assert code == 1
     assert "--column 'code': expected OURS=THEIRS, e.g. code=Behavior" in err
-    code, _, err = canemo("concepts", study)
+    code, _, err = canemo("-q", "concepts", study)
     assert code == 2
     assert "--events" in err

@@ -19,6 +19,7 @@ from canemo.pipeline.verify import export_bundle, verify_run
 from canemo.study.runs import write_hashes
 from canemo.trust.metrics_json import compute_metrics, stand_in_for
 from evidence_worlds import assess, draw_evidence, write_run
+from explained_runs import change_json
 from worlds import THREE_LABELS
 
 FEW = {"subjects": 6, "clips": 4, "frames": 4, "effect": 2.0}
@@ -33,12 +34,6 @@ def original(tmp_path_factory):
 @pytest.fixture
 def run(original, tmp_path):
     return shutil.copytree(original, tmp_path / "run")
-
-
-def change_json(path, change):
-    content = json.loads(path.read_text(encoding="utf-8"))
-    change(content)
-    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def change_table(path, change):

@@ -141,9 +141,6 @@ def compare(
     if _are_runs(paths):
         _compare_runs(paths, context, seed=settings.given["seed"], as_json=as_json)
         return
-    from canemo.cli import console
-    from canemo.report.terminal import format_comparison
-
     (study,) = paths
     config = settings.load(
         study,
@@ -151,20 +148,7 @@ def compare(
         methods=method or None,
         weights_by_name=parse_weights(weights),
     )
-    with console.show_progress() as progress:
-        result = canemo.compare_models(
-            study,
-            config=config,
-            name=name,
-            force=force,
-            command=console.command_line(),
-            progress=progress,
-        )
-    if as_json:
-        typer.echo(json.dumps(result.comparison.to_dict(), indent=1))
-    else:
-        typer.echo(format_comparison(result.comparison))
-        typer.echo(f"\nreport: {result.report}")
+    _compare_models(study, config, name=name, force=force, as_json=as_json)
 
 
 @app.command()
@@ -210,6 +194,28 @@ def _are_runs(paths: list[Path]) -> bool:
             "in, or two or more RUN folders (STUDY/runs/NAME) and nothing else"
         )
     return True
+
+
+def _compare_models(
+    study: Path, config: Any, *, name: str | None, force: bool, as_json: bool
+) -> None:
+    from canemo.cli import console
+    from canemo.report.terminal import format_comparison
+
+    with console.show_progress() as progress:
+        result = canemo.compare_models(
+            study,
+            config=config,
+            name=name,
+            force=force,
+            command=console.command_line(),
+            progress=progress,
+        )
+    if as_json:
+        typer.echo(json.dumps(result.comparison.to_dict(), indent=1))
+    else:
+        typer.echo(format_comparison(result.comparison))
+        typer.echo(f"\nreport: {result.report}")
 
 
 def _compare_runs(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -97,9 +96,7 @@ def pin_engines(config: Config, *, engine: str, precision: str, detector_engine:
 def describe_inputs(study_dir: Path) -> str:
     """Return the SHA-256 of the tables of a study as JSON."""
     hashes = {
-        name: hashlib.sha256((study_dir / name).read_bytes()).hexdigest()
-        for name in TABLES
-        if (study_dir / name).is_file()
+        name: sha256_file(study_dir / name) for name in TABLES if (study_dir / name).is_file()
     }
     return json.dumps({"sha256": hashes}, indent=1)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -25,7 +23,7 @@ from torchvision.ops import FeaturePyramidNetwork, box_iou, clip_boxes_to_image,
 
 from canemo.errors import ConfigError, WeightsError
 from canemo.faces.boxes import list_faces
-from canemo.files import hash_values, sha256_file
+from canemo.files import hash_values, sha256_file, sha256_values
 from canemo.networks.engines.choice import make_engine
 from canemo.networks.engines.protocol import FrozenNetwork
 from canemo.networks.engines.runner import Runner
@@ -322,16 +320,14 @@ class HeadDetector:
         self._anchors = _list_anchors(folded, settings.input_size)
         self._score_floor, self._nms_iou, self._vote_iou = score_floor, nms_iou, vote_iou
         self._batch_size = batch_size
-        options: dict[str, Any] = {
-            "settings": asdict(settings),
-            "score_floor": score_floor,
-            "nms_iou": nms_iou,
-            "vote_iou": vote_iou,
-            "candidates": _CANDIDATES,
-            "weights": weights_sha256,
-        }
-        text = json.dumps(options, sort_keys=True)
-        self.fingerprint = hashlib.sha256(text.encode("utf-8")).hexdigest()
+        self.fingerprint = sha256_values(
+            settings=asdict(settings),
+            score_floor=score_floor,
+            nms_iou=nms_iou,
+            vote_iou=vote_iou,
+            candidates=_CANDIDATES,
+            weights=weights_sha256,
+        )
         self.network = FrozenNetwork(
             self.name,
             _Outputs(folded).eval(),

@@ -8,13 +8,10 @@ Boneh-Shitrit et al. 2022, arXiv 2206.05619, section 2.1.
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -33,7 +30,7 @@ from torchvision.ops.poolers import initLevelMapper
 from canemo.errors import ConfigError, WeightsError
 from canemo.faces.boxes import list_faces
 from canemo.faces.detect.head_fcos import PyramidBackbone, fold_batch_norm
-from canemo.files import sha256_file
+from canemo.files import sha256_file, sha256_values
 from canemo.networks.network_files import fill_network, read_settings, write_network
 from canemo.records import Face, Image
 
@@ -342,16 +339,14 @@ class MaskRCNNDetector:
         heads.mask_roi_pool = heads.mask_head = heads.mask_predictor = None
         heads.score_thresh, heads.nms_thresh = score_floor, nms_iou
         heads.detections_per_img = max_faces
-        options: dict[str, Any] = {
-            "settings": asdict(settings),
-            "score_floor": score_floor,
-            "nms_iou": nms_iou,
-            "max_faces": max_faces,
-            "sampling": _SAMPLING,
-            "weights": weights_sha256,
-        }
-        text = json.dumps(options, sort_keys=True)
-        self.fingerprint = hashlib.sha256(text.encode("utf-8")).hexdigest()
+        self.fingerprint = sha256_values(
+            settings=asdict(settings),
+            score_floor=score_floor,
+            nms_iou=nms_iou,
+            max_faces=max_faces,
+            sampling=_SAMPLING,
+            weights=weights_sha256,
+        )
 
     def detect(self, images_rgb: Sequence[Image]) -> list[list[Face]]:
         """Return the faces of each image, down to the score floor; see `Detector.detect`."""
