@@ -193,7 +193,7 @@ def measure_sensitivity(
 
 def _find_step(probing: Probing, rows: Rows, learned: Learned) -> Array:
     """Return one step along each of R units, (R, F) in standard deviations of the features."""
-    scores = (learned.standardise(probing.centre(rows)) @ learned.direction.T).T
+    scores = learned.score(probing.centre(rows))
     spread = _measure_spread(scores, probing.subject[rows], weigh_frames(probing, rows))
     size = np.einsum("rf,rf->r", learned.direction, learned.direction)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -217,7 +217,7 @@ def measure_steps(probing: Probing, conditions: Learned, rows: Rows, unit: Learn
     """
     (step,) = _find_step(probing, rows, unit)
     everything = np.arange(len(probing.subject))
-    scores = (conditions.standardise(probing.centre(everything)) @ conditions.direction.T).T
+    scores = conditions.score(probing.centre(everything))
     spread = _measure_spread(scores, probing.subject, weigh_frames(probing, everything))
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(conditions.direction @ step / spread)

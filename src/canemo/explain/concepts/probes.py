@@ -185,6 +185,10 @@ class Learned:
         """Return rows in the units of `Moments.clips` as these subjects see them."""
         return np.asarray((x - self.mean) / self.scale)
 
+    def score(self, x: Array) -> Array:
+        """Return the score of each of M rows by each of the R probes, (R, M)."""
+        return np.asarray((self.standardise(x) @ self.direction.T).T)
+
 
 def learn_directions(probing: Probing, sums: Sums) -> list[Learned]:
     """Return the directions of R codings, learned in every fold from its training subjects."""
@@ -237,7 +241,7 @@ def score_frames(probing: Probing, rows: Rows, learned: Sequence[Learned]) -> Ar
     scores = np.full((len(learned[0].direction), len(rows)), np.nan)
     for fold in learned:
         at = np.flatnonzero(np.isin(probing.subject[rows], fold.group.test))
-        scores[:, at] = (fold.standardise(probing.centre(rows[at])) @ fold.direction.T).T
+        scores[:, at] = fold.score(probing.centre(rows[at]))
     return scores
 
 

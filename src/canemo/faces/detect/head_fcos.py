@@ -195,14 +195,20 @@ def letterbox_image(image_rgb: Image, size: int) -> tuple[Image, Letterbox]:
     """
     height, width = image_rgb.shape[:2]
     scale = size / max(height, width)
-    new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
-    resized = PIL.Image.fromarray(np.ascontiguousarray(image_rgb)).resize(
-        (new_width, new_height), PIL.Image.Resampling.BILINEAR, reducing_gap=2.0
-    )
+    resized = scale_image(image_rgb, scale)
+    new_height, new_width = resized.shape[:2]
     offset_x, offset_y = (size - new_width) // 2, (size - new_height) // 2
     canvas = np.full((size, size, 3), GREY, dtype=np.uint8)
-    canvas[offset_y : offset_y + new_height, offset_x : offset_x + new_width] = np.asarray(resized)
+    canvas[offset_y : offset_y + new_height, offset_x : offset_x + new_width] = resized
     return canvas, Letterbox(new_width / width, new_height / height, offset_x, offset_y)
+
+
+def scale_image(image_rgb: Image, scale: float) -> Image:
+    """Make an image `scale` times as large, of at least one pixel."""
+    height, width = image_rgb.shape[:2]
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    image = PIL.Image.fromarray(np.ascontiguousarray(image_rgb))
+    return np.asarray(image.resize(size, PIL.Image.Resampling.BILINEAR, reducing_gap=2.0))
 
 
 def letterbox_images(images_rgb: Sequence[Image], size: int) -> tuple[Tensor, list[Letterbox]]:

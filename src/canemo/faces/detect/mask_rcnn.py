@@ -13,8 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-import PIL.Image
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
@@ -29,12 +27,12 @@ from torchvision.ops.poolers import initLevelMapper
 
 from canemo.errors import ConfigError, WeightsError
 from canemo.faces.boxes import list_faces
-from canemo.faces.detect.head_fcos import PyramidBackbone, fold_batch_norm
+from canemo.faces.detect.head_fcos import PyramidBackbone, fold_batch_norm, scale_image
 from canemo.files import sha256_file, sha256_values
 from canemo.networks.network_files import fill_network, read_settings, write_network
 from canemo.records import Face, Image
 
-_LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 ARCHITECTURES = {
     "resnet50": "mask_rcnn-resnet50_fpn-256",
@@ -184,9 +182,7 @@ def resize_image(image_rgb: Image, short_side_px: int, long_side_px: int) -> Ima
     """
     height, width = image_rgb.shape[:2]
     scale = min(short_side_px / min(height, width), long_side_px / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    image = PIL.Image.fromarray(np.ascontiguousarray(image_rgb))
-    return np.asarray(image.resize(size, PIL.Image.Resampling.BILINEAR, reducing_gap=2.0))
+    return scale_image(image_rgb, scale)
 
 
 def run_network(

@@ -48,7 +48,7 @@ from canemo.formats.boxes.coco import AnnotatedImage
 from canemo.networks.network_files import stored_tensors
 from canemo.networks.weights import require_device
 
-_LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the number of images trained on so far, and how many there will be."""
@@ -115,7 +115,7 @@ def train_mask_rcnn(
     record = _plan(images, subject_ids, config, start)
     finished = _finished_record(out, record.key)
     if finished is not None:
-        _LOG.info("%s: is complete, nothing is left to train", out)
+        logger.info("%s: is complete, nothing is left to train", out)
         return finished
     _check_out(out, record.key, force=force)
     warn_of_bare_boxes(count_boxes(images))
@@ -290,7 +290,7 @@ class _Run:
         try:
             state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
             if state["key"] != record.key or not _is_of(self.out, record.key):
-                _LOG.info("%s: is of another training and not used", self.checkpoint)
+                logger.info("%s: is of another training and not used", self.checkpoint)
                 return record
             network.load_state_dict(state["network"])
             optimizer.load_state_dict(state["optimizer"])
@@ -300,13 +300,13 @@ class _Run:
                 f"{self.checkpoint}: is damaged ({first_line(exc)}); delete it to train from "
                 "the beginning."
             ) from exc
-        _LOG.info("going on after epoch %d of %d", len(resumed.epochs), resumed.config.epochs)
+        logger.info("going on after epoch %d of %d", len(resumed.epochs), resumed.config.epochs)
         return resumed
 
 
 def _log_epoch(epoch: EpochRecord, epochs: int) -> None:
     losses = ", ".join(f"{name} {loss:.3f}" for name, loss in epoch.losses.items())
-    _LOG.info(
+    logger.info(
         "epoch %d of %d: losses %s; held-out subjects AP %.3f, AP50 %.3f, recall %.3f at IoU 0.5 "
         "and %.3f at 0.75, %.2f false positives per image; %.2f s per image",
         epoch.epoch,

@@ -24,7 +24,7 @@ from canemo.formats.boxes.coco import AnnotatedImage
 from canemo.formats.boxes.shapes import Polygon
 from canemo.records import Box, Image
 
-_LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def draw_held_out(
@@ -86,7 +86,7 @@ def warn_of_bare_boxes(counts: Counts) -> None:
     """Say once how many boxes train with box-shaped masks."""
     bare = counts.boxes - counts.polygons
     if bare:
-        _LOG.warning(
+        logger.warning(
             "%d of %d boxes have no polygon: the whole box counts as the face's mask there; boxes "
             "are learnt all the same, outlines are not",
             bare,

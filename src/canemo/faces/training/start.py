@@ -24,7 +24,7 @@ from canemo.files import sha256_file
 from canemo.networks.network_files import first_mismatch, read_metadata
 from canemo.networks.weights import State, fetch_url, is_marked_random, read_state, verify_name
 
-_LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def find_start(
             f"{weights}: holds {start.description}, weights for the body {body!r} are wanted; "
             "give another file or leave the body open."
         )
-    _LOG.info("training starts from %s", start.description)
+    logger.info("training starts from %s", start.description)
     return start
 
 
@@ -99,7 +99,7 @@ def _find_public(body: str | None, *, fetch: bool) -> StartingWeights:
         if path is not None:
             verify_name(path)
             return StartingWeights("resnet50", kind, path, sha256_file(path))
-        _LOG.info("%s is neither in torch's hub cache nor within reach", url)
+        logger.info("%s is neither in torch's hub cache nor within reach", url)
     if body == "resnet50":
         raise WeightsError(
             f"No weights to start a resnet50 from: {' and '.join(sources.values())} are neither in "
