@@ -154,6 +154,16 @@ def test_missing_package_says_what_to_install(monkeypatch):
         package_weights(BACKBONES["focus_vits14"])
 
 
+@pytest.mark.parametrize("name", ["efficientnet_lite0", SMALL_VIT, "resnet50"])
+def test_no_weight_is_drawn_that_a_file_replaces(name, tmp_path):
+    shipped = name == "efficientnet_lite0"
+    weights = None if shipped else random_weights(name, tmp_path / "some.safetensors")
+    before = torch.get_rng_state()
+    loaded = load_backbone(name, weights=weights)
+    torch.testing.assert_close(torch.get_rng_state(), before, rtol=0, atol=0)
+    assert all(torch.isfinite(tensor).all() for tensor in loaded.net.state_dict().values())
+
+
 def test_backbone_is_frozen_and_in_evaluation_mode(lite0):
     assert not any(p.requires_grad for p in lite0.net.parameters())
     assert not any(module.training for module in lite0.net.modules())

@@ -23,6 +23,8 @@ from safetensors.torch import save_file
 from timm.data.config import resolve_model_data_config
 from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
+from torch.nn import init
+from torch.overrides import TorchFunctionMode
 
 from canemo.errors import (
     ConfigError,
@@ -55,6 +57,10 @@ logger = logging.getLogger(__name__)
 
 INPUT_SIDE_PX = 224
 _CONTROL_SEEDS = 10**9  # from here on; torch takes 32 bits of a seed
+_DRAWS = {
+    *(Tensor.normal_, Tensor.uniform_, Tensor.erfinv_),
+    *(init.normal_, init.uniform_, init.trunc_normal_, init.kaiming_normal_, init.kaiming_uniform_),
+}
 
 
 @dataclass(frozen=True)
@@ -257,7 +263,8 @@ def load_backbone(
         raise WeightsError(f"{weights}: no such weights file; give an existing file to --weights")
     require_device(device, setting="backbone.device")
     path = weights or _locate_weights(spec)
-    net = build_network(spec)
+    with _Undrawn():
+        net = build_network(spec)
     state = (
         read_focus_onnx(path, side_px=INPUT_SIDE_PX)
         if path.suffix == ".onnx"
@@ -393,6 +400,18 @@ def describe_architecture(net: nn.Module) -> Architecture:
         feature_dim=int(cast(int, net.num_features)),
         patch_px=None if patch is None else int(patch[0]),
     )
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves weights as memory holds them: a file replaces all of them, and drawing takes long."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        if func in _DRAWS:
+            return args[0] if args else given["tensor"]
+        return func(*args, **given)
 
 
 def _require_architecture(spec: BackboneSpec, net: nn.Module) -> None:

@@ -58,12 +58,10 @@ class Readout(nn.Module):
             self.is_cnn = features.ndim == 4 and features.shape[1] == self.feature_dim
             self.grid_side = self._measure_grid(features, name)
             self._final: tuple[nn.Module, ...] = ()  # in a tuple: it stays the net's own module
-            self._layers = self._find_layers(pixels)
+            self._layers, self.layer_dims = self._find_layers(pixels)
             blocks = getattr(net, "blocks", None)
             if isinstance(blocks, nn.Sequential | nn.ModuleList) and not self.is_cnn:
                 self._final = tuple(blocks)[-1:]
-            embedding = self(pixels)
-        self.layer_dims = tuple(layer.shape[1] for layer in embedding[2 + self.has_activations :])
 
     @property
     def last_block(self) -> nn.Module | None:
@@ -87,21 +85,22 @@ class Readout(nn.Module):
         activations = [] if kept is None else [self.split(kept)[1]]
         return (cls, tokens, *activations, *(layer for layer in layers if layer is not None))
 
-    def _find_layers(self, pixels: Tensor) -> tuple[nn.Module, ...]:
-        """Return the blocks before the last, nearest to it first, or none.
+    def _find_layers(self, pixels: Tensor) -> tuple[tuple[nn.Module, ...], tuple[int, ...]]:
+        """Return the blocks before the last, nearest to it first, with D of each, or none.
 
         There are none where a block gives something else than one vector per crop, or where the
         last block's is not the embedding: the list is not what the network ends with (CaiT).
         """
         blocks = _last_blocks(self.net)
         features, outputs, _ = self._forward_watching(blocks, pixels)
-        if not blocks or any(output is None for output in outputs):
-            return ()
+        vectors = [output for output in outputs if output is not None]
+        if not vectors or len(vectors) < len(blocks):
+            return (), ()
         if not self.is_cnn:  # of a CNN, convolutions may follow the last stage
-            last, cls = cast(Tensor, outputs[0]), self.split(features)[0]
-            if not torch.allclose(last, cls, rtol=1e-3, atol=1e-3):
-                return ()
-        return blocks[1:]
+            cls = self.split(features)[0]
+            if not torch.allclose(vectors[0], cls, rtol=1e-3, atol=1e-3):
+                return (), ()
+        return blocks[1:], tuple(vector.shape[1] for vector in vectors[1:])
 
     def _forward_watching(
         self, blocks: Sequence[nn.Module], pixels: Tensor
