@@ -1,3 +1,6 @@
+"""What tests share. What takes long to import is imported where it is used: the process that deals
+tests out to others runs none."""
+
 from __future__ import annotations
 
 import gc
@@ -5,14 +8,13 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
 
-from canemo import cli
-from canemo.networks.engines.choice import Choice
-from explained_runs import write_explainable_study
-from painted import PaintedFaceDetector, draw_small_network, leave_undrawn, put_in_place
+if TYPE_CHECKING:
+    from canemo.networks.engines.choice import Choice
+    from painted import PaintedFaceDetector
 
 
 def pytest_collection_finish() -> None:
@@ -24,6 +26,8 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """On small images and networks threads wait for each other more than they work."""
+    import torch
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -35,6 +39,7 @@ def canemo(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[object, str, str]]:
     """The program: called with its arguments, it returns exit code, stdout and stderr."""
+    from canemo import cli
 
     def call(*arguments: object) -> tuple[object, str, str]:
         monkeypatch.setattr(sys, "argv", ["canemo", *map(str, arguments)])
@@ -58,6 +63,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def _one_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Let ``auto`` mean torch in float32: what is fastest here is no matter of most tests."""
+    from canemo.networks.engines.choice import Choice
 
     def choose(
         network: object,
@@ -91,22 +97,30 @@ def _log_of_warnings() -> None:
 @pytest.fixture
 def painted_detector(monkeypatch: pytest.MonkeyPatch) -> PaintedFaceDetector:
     """The detector of painted faces in place of whichever is asked for."""
+    from painted import PaintedFaceDetector, put_in_place
+
     return put_in_place(monkeypatch, PaintedFaceDetector())
 
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests that look at no picture: figures are made up and come out as one pixel."""
+    from painted import leave_undrawn
+
     leave_undrawn(monkeypatch)
 
 
 @pytest.fixture(scope="session")
 def small_network(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Settings of a backbone for tests of all but what it sees."""
+    from painted import draw_small_network
+
     return draw_small_network(tmp_path_factory.mktemp("network"))
 
 
 @pytest.fixture(scope="session")
 def explainable_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A painted study with two finished runs; tests that write into it take a copy."""
+    from explained_runs import write_explainable_study
+
     return write_explainable_study(tmp_path_factory.mktemp("explainable"))
