@@ -20,6 +20,7 @@ from canemo.report.words.wording import (
     format_percent,
     format_seconds,
     is_missing,
+    join_ends,
 )
 
 Interval = Sequence[float]
@@ -272,7 +273,15 @@ def describe_records(
 
 
 def list_lines(columns: Sequence[Column], records: Iterable[Any]) -> list[Line]:
-    """Return a line per record, its values found where the columns say."""
+    """Return a line per record, its values found where the columns say.
+
+    Of a mapping the first column shows the names.
+    """
+    if isinstance(records, Mapping):
+        first, *others = columns
+        lines = list_lines(others, records.values())
+        named = zip(records, lines, strict=True)
+        return [Line({first.key: name, **line.values}) for name, line in named]
     return [Line({column.key: column.read(record) for column in columns}) for record in records]
 
 
@@ -406,5 +415,4 @@ def _write(value: Any, form: Format) -> str:
 def _join_ends(ends: Interval, form: Format) -> str:
     if any(is_missing(end) for end in ends):
         return MISSING
-    low, high = (_write(end, form) for end in ends)
-    return f"{low.removesuffix(' %')} to {high}"
+    return join_ends(*(_write(end, form) for end in ends))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from canemo.report.tables import describe_texts, format_text
-from canemo.report.words import wording
 from canemo.report.words.audit import format_audit, format_finding, sort_findings
 from canemo.report.words.checks import list_facts
 from canemo.report.words.comparison import (
@@ -28,25 +27,17 @@ from canemo.report.words.run import describe_result
 from canemo.report.words.verdict import describe_coverage, explain_verdict, write_first_sentence
 from canemo.report.words.voice import find_voice
 from canemo.report.words.wording import count
-from canemo.study.run_record import ComparisonRecord, RunMetrics
+from canemo.study.run_record import ComparisonRecord, Finding, RunMetrics
 
 __all__ = ["format_audit", "format_comparison", "format_optimism", "format_result_block"]
 
-SHOWN_WARNINGS = 5
-SHOWN_FINDINGS = 5
+SHOWN_LINES = 5
 _FINDING_LENGTH = 200
 
 
 def format_result_block(metrics: RunMetrics) -> str:
     """Return the result sentence, a table, and a line for each check on the result.
 
-    Parameters
-    ----------
-    metrics
-        The content of ``metrics.json``.
-
-    Notes
-    -----
     Clips come first, frames second. Of the audit's findings at most five are shown, alarms first.
     """
     result = describe_result(metrics).pick("measure", "value", "interval", "chance")
@@ -57,63 +48,43 @@ def format_result_block(metrics: RunMetrics) -> str:
         describe_coverage(metrics),
         format_text(result, is_captioned=False),
         format_text(describe_texts("", checks), is_captioned=False),
-        _list_findings(metrics),
-        format_warnings(metrics.warnings),
+        _show_first("finding", map(_shorten_finding, sort_findings(metrics.audit))),
+        _format_warnings(metrics.warnings),
     ]
     return find_voice(metrics.study).say("\n\n".join(filter(None, parts)))
 
 
 def format_comparison(content: ComparisonRecord) -> str:
-    """Return a comparison as a sentence and its tables: the models, and their differences.
-
-    Parameters
-    ----------
-    content
-        The content of ``comparison.json``.
-    """
+    """Return a comparison as a sentence and its tables: the models, and their differences."""
     parts = [
         write_comparison_sentence(content),
         format_text(describe_frames(content)),
         format_text(describe_clips(content)),
         format_text(describe_pairs(content.pairs)) if content.pairs else "",
         "\n".join(f"Missing: {reason}" for reason in list_reasons(content)),
-        format_warnings(content.warnings),
+        _format_warnings(content.warnings),
     ]
     return find_voice(content.study).say("\n\n".join(filter(None, parts)))
 
 
-def format_warnings(warnings: Sequence[str]) -> str:
-    """Return the first few warnings, a line each, and how many more there are."""
-    lines = [f"Warning: {warning}" for warning in warnings[:SHOWN_WARNINGS]]
-    more = len(warnings) - len(lines)
-    if more > 0:
-        lines.append(f"{count(more, 'more warning')}: see the report")
-    return "\n".join(lines)
+def _format_warnings(warnings: Sequence[str]) -> str:
+    return _show_first("warning", [f"Warning: {warning}" for warning in warnings])
 
 
-def _list_findings(metrics: RunMetrics) -> str:
-    findings = sort_findings(metrics.audit)
-    lines = [
-        textwrap.shorten(format_finding(finding), _FINDING_LENGTH, placeholder=" …")
-        for finding in findings[:SHOWN_FINDINGS]
-    ]
-    more = len(findings) - len(lines)
-    if more > 0:
-        lines.append(f"{count(more, 'more finding')}: see the report")
-    return "\n".join(lines)
+def _shorten_finding(finding: Finding) -> str:
+    return textwrap.shorten(format_finding(finding), _FINDING_LENGTH, placeholder=" …")
 
 
-SHOWN_LINES = 5
+def _show_first(noun: str, texts: Iterable[str]) -> str:
+    """Return the first few texts, a line each, and how many more there are."""
+    lines = list(texts)
+    more = len(lines) - SHOWN_LINES
+    left = [f"{count(more, f'more {noun}')}: see the report"] if more > 0 else []
+    return "\n".join(lines[:SHOWN_LINES] + left)
 
 
 def format_concepts(content: Mapping[str, Any]) -> str:
-    """Return what was found as sentences and tables.
-
-    Parameters
-    ----------
-    content
-        What `canemo concepts` writes as JSON.
-    """
+    """Return what `canemo concepts` writes as JSON as sentences and tables."""
     tables = list_concept_tables(content)
     shown = {
         "decoding": "unit frames shown dogs within interval p_holm pooled pooled_null unseen "
@@ -133,13 +104,12 @@ def format_concepts(content: Mapping[str, Any]) -> str:
 
 def _format_understood(events: Mapping[str, Any]) -> str:
     lines = [
-        f"{file['file']}: {file['form_words']}, {wording.count(file['events'], 'row')}; "
+        f"{file['file']}: {file['form_words']}, {count(file['events'], 'row')}; "
         + ", ".join(f"{ours} = {theirs!r}" for ours, theirs in file["columns"].items())
         for file in events["files"]
     ]
     lines.append(
-        f"{wording.count(events['clips_coded'], 'clip')} coded, "
-        f"{len(events['clips_left_out'])} left out"
+        f"{count(events['clips_coded'], 'clip')} coded, {len(events['clips_left_out'])} left out"
     )
     for title, texts in list_remarks(events):
         lines += [f"{title}: {text}" for text in texts[:SHOWN_LINES]]

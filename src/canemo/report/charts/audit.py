@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from matplotlib.figure import Figure
-
+from canemo.report.charts.canvas import Chart
 from canemo.report.charts.rows import Row, describe_rows, draw_rows
 from canemo.report.words.audit import OWN, list_splits
 from canemo.study.run_record import RunMetrics
 
 
-def list_audit_charts(metrics: RunMetrics) -> dict[str, tuple[Figure | None, str]]:
+def list_audit_charts(metrics: RunMetrics) -> dict[str, Chart]:
     """Return the chart of what each split would have claimed."""
     rows = [
         Row(name, claim.video, second=claim.frame, muted=name != OWN)

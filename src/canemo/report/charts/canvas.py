@@ -42,6 +42,10 @@ _FALLBACK_FONTS = (
 )  # fmt: skip
 
 
+Chart = tuple[Figure | None, str]
+"""A figure, None where there is nothing to draw, and what it shows in words."""
+
+
 def new_figure(height_in: float, *, width_in: float = CHART_WIDTH_IN) -> Figure:
     """Return an empty white figure of the given size [inches] that lays itself out."""
     return Figure(figsize=(width_in, height_in), layout="constrained", facecolor="white")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,16 +22,6 @@ OPACITY = 0.75
 """How much of the crop the colour covers where the map is 1; where it is 0 the crop shows whole."""
 
 _HEADING_IN, _CAPTION_IN, _GAP_IN, _SCALE_IN = 0.34, 0.19, 0.07, 0.55
-
-
-@dataclass(frozen=True)
-class _Cell:
-    """One picture of a sheet and where it stands: `row` within its label, `column` [slots]."""
-
-    image_rgb: Image
-    caption: str
-    row: int
-    column: int
 
 
 def draw_crop_sheet(
@@ -98,18 +87,9 @@ def draw_picture_rows(
     columns
         For how many pictures in a row there is room at least.
     """
-    cells = {
-        label: [
-            _Cell(image, caption, row, column)
-            for row, pairs in enumerate(lines)
-            for column, (caption, image) in enumerate(pairs)
-        ]
-        for label, lines in rows.items()
-    }
     widest = max((len(pairs) for lines in rows.values() for pairs in lines), default=1)
-    figure = _lay_out(
-        cells, columns=max(widest, columns), bottom_in=_SCALE_IN if scale_title else 0
-    )
+    bottom_in = _SCALE_IN if scale_title else 0
+    figure = _lay_out(rows, columns=max(widest, columns), bottom_in=bottom_in)
     if scale_title:
         _add_scale(figure, scale_title, signed=signed)
     return set_literal_text(figure)
@@ -171,38 +151,40 @@ def _check_cam(cam: NDArray[np.floating[Any]], least: int) -> None:
         )
 
 
-def _lay_out(cells: Mapping[str, Sequence[_Cell]], *, columns: int, bottom_in: float) -> Figure:
+def _lay_out(
+    rows: Mapping[str, Sequence[Sequence[tuple[str, Image]]]], *, columns: int, bottom_in: float
+) -> Figure:
     """Place pictures on a sheet of page width, one block with a heading per label."""
     side = (PAGE_WIDTH_IN + _GAP_IN) / columns - _GAP_IN
     line = side + _CAPTION_IN + _GAP_IN
-    lines = {
-        label: max((cell.row for cell in group), default=-1) + 1 for label, group in cells.items()
-    }
-    height = sum(_HEADING_IN + n * line for n in lines.values()) + bottom_in or _HEADING_IN
-    figure = Figure(figsize=(PAGE_WIDTH_IN, height), facecolor="white")
+    height = sum(_HEADING_IN + len(lines) * line for lines in rows.values()) + bottom_in
+    figure = Figure(figsize=(PAGE_WIDTH_IN, height or _HEADING_IN), facecolor="white")
     top = height
-    for label, group in cells.items():
-        heading_y = (top - _HEADING_IN + 0.1) / height
+    for label, lines in rows.items():
+        top -= _HEADING_IN
+        heading_y = (top + 0.1) / height
         figure.text(0, heading_y, shorten(label, 80), fontsize=10.5, fontweight="bold", color=INK)
-        for cell in group:
-            upper = top - _HEADING_IN - cell.row * line
-            _place(figure, cell, left_in=cell.column * (side + _GAP_IN), top_in=upper, side_in=side)
-        top -= _HEADING_IN + lines[label] * line
+        for pairs in lines:
+            for column, pair in enumerate(pairs):
+                _place(figure, *pair, left_in=column * (side + _GAP_IN), top_in=top, side_in=side)
+            top -= line
     return figure
 
 
-def _place(figure: Figure, cell: _Cell, *, left_in: float, top_in: float, side_in: float) -> None:
+def _place(
+    figure: Figure, caption: str, image: Image, *, left_in: float, top_in: float, side_in: float
+) -> None:
     width, height = figure.get_size_inches()
     axes = figure.add_axes(
         (left_in / width, (top_in - side_in) / height, side_in / width, side_in / height)
     )
-    axes.imshow(cell.image_rgb, interpolation="antialiased")
+    axes.imshow(image, interpolation="antialiased")
     axes.set_anchor("NW")
     axes.axis("off")
     figure.text(
         left_in / width,
         (top_in - side_in - 0.04) / height,
-        shorten(cell.caption, max(int(side_in * 14), 4)),
+        shorten(caption, max(int(side_in * 14), 4)),
         fontsize=8,
         color=MUTED,
         va="top",

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from matplotlib.figure import Figure
-
+from canemo.report.charts.canvas import Chart
 from canemo.report.charts.rows import Row, describe_rows, draw_rows
 from canemo.report.words.parts import PARTS, list_parts, name_part
 from canemo.study.run_record import RunMetrics, SweepPart
 
 
-def list_part_charts(metrics: RunMetrics) -> dict[str, tuple[Figure | None, str]]:
+def list_part_charts(metrics: RunMetrics) -> dict[str, Chart]:
     """Return the chart of the parts with its words; nothing where there was but one."""
     parts = list_parts(metrics)
     if len(parts) < 2:

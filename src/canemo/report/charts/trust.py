@@ -12,6 +12,7 @@ from canemo.report.charts.canvas import (
     ACCENT,
     INK,
     MUTED,
+    Chart,
     count_whole,
     new_chart,
     set_literal_text,
@@ -30,13 +31,13 @@ from canemo.study.run_record import (
 )
 
 
-def list_trust_charts(metrics: RunMetrics) -> dict[str, tuple[Figure | None, str]]:
+def list_trust_charts(metrics: RunMetrics) -> dict[str, Chart]:
     """Return the charts that the run has data for, each with its words."""
     rows, bins = list_yardsticks(metrics), metrics.calibration.bins
     curve, detectable = metrics.learning_curve, metrics.detectable
     labels = len(metrics.study.labels)
     label = quote(metrics.calibration.positive_label) if labels == 2 else "predicted condition"
-    charts: dict[str, tuple[Figure | None, str]] = {
+    charts: dict[str, Chart] = {
         "calibration": (draw_calibration(bins, label=label), _describe_bins(bins))
     }
     if len(rows) > 1:

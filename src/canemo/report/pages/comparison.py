@@ -3,39 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from canemo.files import write_atomically
 from canemo.report.charts import comparison, evaluation
+from canemo.report.charts.canvas import Chart
 from canemo.report.pages.page import (
     REPORT_FILE,
     TABLES_FILE,
-    Picture,
-    embed_figure,
-    embed_file,
+    embed_charts,
+    embed_files,
     render_page,
 )
-from canemo.report.tables import (
-    Table,
-)
-from canemo.report.words import wording
-from canemo.report.words.comparison import (
-    PICTURES,
-    list_comparison_tables,
-    list_reasons,
-    shows_epochs,
-    shows_p,
-    write_comparison_sentence,
-)
+from canemo.report.tables import Table
+from canemo.report.words import comparison as words
+from canemo.report.words.comparison import PICTURES, list_comparison_tables
 from canemo.report.words.voice import find_voice
 from canemo.report.workbook import write_workbook
-from canemo.study.run_record import (
-    ComparisonFolder,
-    ComparisonRecord,
-    read_comparison,
-)
+from canemo.study.run_record import ComparisonFolder, ComparisonRecord, read_comparison
 
 
 def write_comparison_report(folder: Path) -> Path:
@@ -55,39 +41,30 @@ def write_comparison_report(folder: Path) -> Path:
 
 def _render(record: ComparisonFolder, tables: dict[str, Table]) -> str:
     content = record.comparison
-    found = {
-        name: embed_file(path, PICTURES[name])
-        for name, path in record.pictures.items()
-        if name in PICTURES
-    }
+    drawn = embed_charts(_draw_charts(content, record.curves), find_voice(content.study))
     return render_page(
         "comparison.html.j2",
         tables=tables,
-        pictures=_draw_pictures(content, record.curves) | found,
+        pictures=drawn | embed_files(record.pictures, PICTURES),
         voice=find_voice(content.study),
+        record=record,
+        content=content,
         study=content.study,
         protocol=content.protocol,
-        majority=content.chance.majority,
-        pairs=content.pairs,
         warnings=content.warnings,
-        reasons=list_reasons(content),
-        has_p=shows_p(content),
-        has_epochs=shows_epochs(content),
-        first_sentence=write_comparison_sentence(content),
-        split_words=wording.describe_split(content.protocol.split, content.protocol.folds),
+        environment=record.environment,
         departures=", ".join(
             f"{key} = {', '.join(map(str, value)) if isinstance(value, list) else value}"
             for key, value in content.protocol.preset_departures.items()
             if value is not None
         ),
-        environment=record.environment,
-        config_toml=record.config_toml,
+        words=words,
     )
 
 
-def _draw_pictures(content: ComparisonRecord, curves: pd.DataFrame) -> dict[str, Picture | None]:
+def _draw_charts(content: ComparisonRecord, curves: pd.DataFrame) -> dict[str, Chart]:
     majority = content.chance.majority
-    charts: dict[str, tuple[Any, str]] = {
+    return {
         "subjects": (
             evaluation.draw_subjects(content.study.subjects_table),
             "Bar charts of the number of dogs by age and by sex.",
@@ -105,5 +82,3 @@ def _draw_pictures(content: ComparisonRecord, curves: pd.DataFrame) -> dict[str,
             "Difference in accuracy of every pair of models with its 95 % interval.",
         ),
     }
-    voice = find_voice(content.study)
-    return {name: embed_figure(*chart, voice) for name, chart in charts.items()}

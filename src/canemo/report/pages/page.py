@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 from matplotlib.figure import Figure
 
-from canemo.report.charts.canvas import CHART_WIDTH_IN, render_png
+from canemo.report.charts.canvas import CHART_WIDTH_IN, Chart, render_png
 from canemo.report.tables import Table
 from canemo.report.words import wording
 from canemo.report.words.voice import Voice
@@ -69,10 +69,23 @@ def open_templates() -> jinja2.Environment:
         count=wording.count,
         quote=wording.quote,
         group_digits=wording.group_digits,
+        format_percent=wording.format_percent,
+        write_sentence=wording.write_sentence,
+        describe_split=wording.describe_split,
         paper=wording.PAPER,
         paper_url=wording.PAPER_URL,
     )
     return environment
+
+
+def embed_charts(charts: Mapping[str, Chart], voice: Voice) -> dict[str, Picture | None]:
+    """Return charts as pictures, by name."""
+    return {name: embed_figure(*chart, voice) for name, chart in charts.items()}
+
+
+def embed_files(paths: Mapping[str, Path], alts: Mapping[str, str]) -> dict[str, Picture]:
+    """Return the PNG files that `alts` has words for as pictures, by name."""
+    return {name: embed_file(path, alts[name]) for name, path in paths.items() if name in alts}
 
 
 def embed_figure(figure: Figure | None, alt: str, voice: Voice) -> Picture | None:

@@ -12,6 +12,7 @@ from canemo.learn.curves import average_curves
 from canemo.records import Fate
 from canemo.report.charts import evaluation
 from canemo.report.charts.audit import list_audit_charts
+from canemo.report.charts.canvas import Chart
 from canemo.report.charts.comparison import draw_curves
 from canemo.report.charts.parts import list_part_charts
 from canemo.report.charts.trust import list_trust_charts
@@ -19,8 +20,8 @@ from canemo.report.pages.page import (
     REPORT_FILE,
     TABLES_FILE,
     Picture,
-    embed_figure,
-    embed_file,
+    embed_charts,
+    embed_files,
     render_page,
 )
 from canemo.report.tables import Table
@@ -50,12 +51,7 @@ _ALTS = {
 def write_report(run_dir: Path, *, tables_file: Path | None = None) -> Path:
     """Write report and tables from the files of a run, and return the report's path.
 
-    Parameters
-    ----------
-    run_dir
-        The folder of a finished run. Only files in it are read.
-    tables_file
-        Where the tables go, .xlsx or .tex; None writes `tables.xlsx` in the run.
+    The tables go to `tables_file`, .xlsx or .tex; None writes `tables.xlsx` in the run.
 
     Raises
     ------
@@ -73,40 +69,27 @@ def write_report(run_dir: Path, *, tables_file: Path | None = None) -> Path:
 
 def render_report(run: RunRecord, tables: Mapping[str, Table]) -> str:
     """Return the report as one HTML page, every text of the study escaped."""
-    metrics, protocol = run.metrics, run.metrics.protocol
+    metrics = run.metrics
     details = [explain_verdict(metrics), describe_coverage(metrics), audit.state_alarms(metrics)]
     return render_page(
         "run.html.j2",
         tables=tables,
         pictures=_draw_pictures(run),
         voice=find_voice(metrics.study),
+        run=run,
         metrics=metrics,
         study=metrics.study,
-        protocol=protocol,
-        audit=metrics.audit,
+        protocol=metrics.protocol,
         warnings=metrics.warnings,
-        explanation=run.explanation,
         environment=run.environment,
-        config_toml=run.config_toml,
         first_sentence=write_first_sentence(metrics),
         details=list(filter(None, details)),
         standing=str(judge_run(metrics)),
-        reads_clips=protocol.method.startswith("sequence"),
-        majority_label=metrics.chance.majority.label,
-        split_words=wording.describe_split(protocol.split, protocol.folds),
         used_shares=_share_used(metrics.study),
         methods=write_methods(metrics, run.environment).split("\n\n"),
-        format_percent=wording.format_percent,
-        write_sentence=wording.write_sentence,
         tell_where=write_sentence,
-        vary_parts=parts.vary_parts,
-        describe_optimism=parts.describe_optimism,
-        sort_findings=audit.sort_findings,
-        name_severity=audit.name_severity,
-        state_nothing=audit.state_nothing,
-        state_identity=audit.state_identity,
-        state_drops=audit.state_drops,
-        state_sessions=audit.state_sessions,
+        of_audit=audit,
+        of_parts=parts,
     )
 
 
@@ -125,7 +108,7 @@ def _draw_pictures(run: RunRecord) -> dict[str, Picture | None]:
         "clips": compare_with_chance(metrics, "video"),
         "frames": compare_with_chance(metrics, "frame"),
     }
-    charts: dict[str, tuple[Figure | None, str]] = {
+    charts: dict[str, Chart] = {
         "subjects": (
             evaluation.draw_subjects(study.subjects_table),
             "Bar charts of the number of dogs by age and by sex.",
@@ -148,11 +131,7 @@ def _draw_pictures(run: RunRecord) -> dict[str, Picture | None]:
         **list_part_charts(metrics),
         **list_audit_charts(metrics),
     }
-    voice = find_voice(study)
-    drawn = {name: embed_figure(*chart, voice) for name, chart in charts.items()}
-    return drawn | {
-        name: embed_file(path, _ALTS.get(name, path.stem)) for name, path in run.pictures.items()
-    }
+    return embed_charts(charts, find_voice(study)) | embed_files(run.pictures, _ALTS)
 
 
 def _draw_curves(run: RunRecord) -> Figure | None:

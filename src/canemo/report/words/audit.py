@@ -32,24 +32,15 @@ from canemo.study.run_record import (
     SharedSession,
 )
 
-SHOWN_PAIRS = 20
-
-
-SHOWN_SESSIONS = 8
-
-
+SHOWN_PAIRS, SHOWN_SESSIONS = 20, 8
 ALARM = "alarm"
-
 
 _SPLITS = {
     "frame_wise": "split by frame",
     "clip_wise": "split by clip",
     "subject_wise": "split by dog",
 }
-
-
 OWN, _PICKED = "split by dog", "split by dog, frames picked on all dogs"
-
 
 _REMOVED = {
     "centred": "each dog’s mean removed",
@@ -61,21 +52,8 @@ _REMOVED = {
 
 
 def format_audit(audit: Audit, voice: Voice) -> str:
-    """Return the audit as a few short blocks for the terminal.
-
-    Parameters
-    ----------
-    audit
-        ``audit`` of ``metrics.json``.
-    voice
-        In whose words.
-    """
-    tables = list_audit_tables(audit)
-    shown = {
-        name: format_text(tables[name])
-        for name in ("splits", "removed", "duplicates", "confounds")
-        if name in tables
-    }
+    """Return the audit as a few short blocks for the terminal."""
+    shown = {name: format_text(table) for name, table in list_audit_tables(audit).items()}
     facts = [state_identity(audit), state_drops(audit), state_sessions(audit)]
     verdict = "\n".join(map(write_sentence, audit.confounds.verdict)) if audit.confounds else ""
     blocks = [
@@ -191,24 +169,17 @@ def _describe_splits(audit: Audit) -> Table:
         Column("video", "Clips", "balanced accuracy by clip", PERCENT, is_main=True),
         Column("frame", "Frames", "balanced accuracy by frame", PERCENT),
     )
-    splits = [
-        {"name": name, "video": claim.video, "frame": claim.frame}
-        for name, claim in list_splits(audit).items()
-    ]
-    return describe_records("Balanced accuracy claimed, by split.", columns, splits)
+    return describe_records("Balanced accuracy claimed, by split.", columns, list_splits(audit))
 
 
 def _describe_removed(audit: Audit) -> Table:
     columns = (
         Column("name", "Features"),
-        Column("value", "Balanced accuracy", "by clip of unseen dogs", PERCENT, is_main=True),
+        Column("value", "Balanced accuracy", "by clip of unseen dogs", PERCENT, is_main=True,
+               at="balanced_accuracy"),
         Column("interval", "95 % interval", "95 % interval over dogs", PERCENT, kind="interval"),
-    )
-    found = {words: getattr(audit, name) for name, words in _REMOVED.items()}
-    removed = [
-        {"name": words, "value": each.balanced_accuracy, "interval": each.interval}
-        for words, each in found.items()
-    ]
+    )  # fmt: skip
+    removed = {words: getattr(audit, name) for name, words in _REMOVED.items()}
     caption = "Result on clips with the dog taken out of the features."
     return describe_records(caption, columns, removed)
 

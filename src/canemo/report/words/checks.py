@@ -49,13 +49,7 @@ class Fact:
 
 
 def list_facts(metrics: RunMetrics) -> list[Fact]:
-    """Return the checks that the run has made; those it lacks are left out.
-
-    Parameters
-    ----------
-    metrics
-        The content of ``metrics.json``.
-    """
+    """Return the checks that the run has made; those it lacks are left out."""
     facts = [
         _describe_permutation(metrics),
         _describe_metadata(metrics),
@@ -92,9 +86,8 @@ def _describe_permutation(metrics: RunMetrics) -> Fact:
     if permutation.p is None:
         reason = (permutation.reason or "it could not be computed").rstrip(".")
         return Fact(title, f"no p: {reason}", f"There is no p value: {reason}.")
-    return Fact(
-        title, _shorten_permutation(permutation), _spell_out_permutation(permutation, metrics)
-    )
+    line, text = _shorten_permutation(permutation), _spell_out_permutation(permutation, metrics)
+    return Fact(title, line, text)
 
 
 def _shorten_permutation(permutation: Permutation) -> str:
@@ -187,20 +180,13 @@ def _describe_abstention(metrics: RunMetrics) -> Fact:
             "can be promised."
         )
         return Fact("Abstention", "", text)
-    decided, right, undecided, coverage = (
-        format_percent(share)
-        for share in (
-            abstention.decided,
-            abstention.accuracy_decided,
-            abstention.undecided,
-            abstention.coverage,
-        )
-    )
     text = (
         f"Where the true condition may be missed in no more than {level} of clips of a new dog, "
-        f"the model answers for {decided} of clips, {right} of these rightly, and leaves "
-        f"{undecided} undecided. The sets of conditions it named held the true one in {coverage}, "
-        f"averaged over dogs. With these dogs no level below {least} can be promised."
+        f"the model answers for {format_percent(abstention.decided)} of clips, "
+        f"{format_percent(abstention.accuracy_decided)} of these rightly, and leaves "
+        f"{format_percent(abstention.undecided)} undecided. The sets of conditions it named held "
+        f"the true one in {format_percent(abstention.coverage)}, averaged over dogs. With these "
+        f"dogs no level below {least} can be promised."
     )
     return Fact("Abstention", "", text)
 
@@ -236,5 +222,4 @@ def _format_gain(gain: Reached) -> str:
 
 def _percent(share: float) -> str:
     """Return a share with as many decimals as it needs, one at most."""
-    text = format_percent(share)
-    return text.replace(".0 %", " %")
+    return format_percent(share).replace(".0 %", " %")

@@ -28,10 +28,7 @@ from canemo.study.run_record import (
 )
 
 _MEASURES = ("accuracy", "balanced_accuracy", "auroc")
-
-
 _NO_RESULT = "random weights, no result"
-
 
 PICTURES = {
     "crops.png": "Sheet of example face crops, grouped by condition.",

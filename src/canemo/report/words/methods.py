@@ -31,22 +31,8 @@ _NAMED_PACKAGES = ("torch", "timm", "openvino", "scikit-learn", "numpy", "av")
 
 
 def write_methods(metrics: RunMetrics, environment: Mapping[str, Any]) -> str:
-    """Return what was done and what came out, as plain text with the reference below.
+    """Return what was done and what came out, as paragraphs with the reference below.
 
-    Parameters
-    ----------
-    metrics
-        The content of ``metrics.json``.
-    environment
-        The content of ``environment.json``.
-
-    Returns
-    -------
-    str
-        Paragraphs separated by blank lines.
-
-    Notes
-    -----
     It states only what the run recorded. How the dogs were filmed and how the conditions were
     induced is for the author to add.
     """

@@ -11,10 +11,7 @@ from canemo.report.words.wording import count, describe_frames, format_percent
 from canemo.study.run_record import RunMetrics, SweepPart
 
 _ALL = tuple(range(GRID_SIDE**2))
-
-
 _CENTRE = (5, 6, 9, 10)
-
 
 PARTS: Mapping[str, tuple[str, tuple[int, ...]]] = {
     "cls": ("whole crop, CLS or pooled", _ALL),
@@ -44,7 +41,7 @@ def describe_parts(metrics: RunMetrics) -> Table | None:
     columns = [
         Column("part", "Part", "what the model saw", at=lambda part: name_pooling(part.pooling)),
         Column(
-            "frames", "Frames", "those that counted", at=lambda part: _shorten_frames(part.frames)
+            "frames", "Frames", "those that counted", at=lambda each: _shorten_frames(each.frames)
         ),
         *describe_measures("balanced_accuracy", "auroc"),
         Column("chosen", "Folds", "folds that chose it", COUNT),
@@ -82,13 +79,7 @@ def describe_optimism(metrics: RunMetrics) -> str:
 
 
 def format_optimism(metrics: RunMetrics) -> str:
-    """Return the honest figure beside the best of all settings, in one or two plain sentences.
-
-    Parameters
-    ----------
-    metrics
-        The content of ``metrics.json``.
-    """
+    """Return the honest figure beside the best of all settings, in one or two plain sentences."""
     text = describe_optimism(metrics) or (
         "What picking the best setting by its test result would have claimed is not known: this "
         "run recorded no settings to choose from."

@@ -180,7 +180,7 @@ def _describe_subjects(metrics: RunMetrics) -> Table:
     rows = []
     for subject in metrics.subjects:
         own = facts.get(subject.subject_id, {})
-        values = {f"fact {key}": _tell_fact(own.get(key)) for key in keys}
+        values = {f"fact {key}": own.get(key) if own.get(key) != "" else None for key in keys}
         values |= {column.key: subject.labels.get(column.heading, 0) for column in labels}
         result = {key: getattr(subject, key) for key in ("subject_id", "videos", "accuracy")}
         rows.append(Line({**result, **values}))
@@ -195,10 +195,6 @@ def _describe_fact(key: str, values: Sequence[Any]) -> Column:
     known = [value for value in values if not wording.is_missing(value)]
     are_numbers = all(type(value) in (int, float) for value in known)
     return Column(f"fact {key}", heading, format=NUMBER if known and are_numbers else TEXT)
-
-
-def _tell_fact(value: Any) -> Any:
-    return None if value == "" else value
 
 
 def _describe_permutation(metrics: RunMetrics) -> Table:
@@ -246,18 +242,10 @@ def _describe_cost(metrics: RunMetrics) -> Table:
         Column("stage", "Stage"),
         Column("seconds", "Time", "of the clock", SECONDS, unit="s"),
         Column("items", "Items", "frames, crops or folds", COUNT),
-        Column("rate", "Items per second", format=ONE_DECIMAL),
-    )
-    rows = [
-        Line({
-            "stage": stage,
-            "seconds": entry.seconds,
-            "items": entry.items,
-            "rate": entry.items / entry.seconds if entry.seconds > 0 else None,
-        })
-        for stage, entry in metrics.cost.items()
-    ]  # fmt: skip
-    return Table("Time by stage.", columns, tuple(rows))
+        Column("rate", "Items per second", format=ONE_DECIMAL,
+               at=lambda cost: cost.items / cost.seconds if cost.seconds > 0 else None),
+    )  # fmt: skip
+    return describe_records("Time by stage.", columns, metrics.cost)
 
 
 def describe_settings(protocol: Mapping[str, Any]) -> Table:

@@ -13,6 +13,7 @@ from canemo.report.words.wording import (
     format_measure,
     format_p,
     format_percent,
+    join_ends,
     join_words,
     name_in_text,
     quote,
@@ -60,17 +61,7 @@ class Comparison:
 def compare_with_chance(metrics: RunMetrics, level: LevelName = "video") -> list[Comparison]:
     """Set the measures of one level beside the answer "always the most frequent label".
 
-    Parameters
-    ----------
-    metrics
-        The content of ``metrics.json``.
-    level
-        ``"video"`` or ``"frame"``.
-
-    Returns
-    -------
-    list of Comparison
-        In the order of `MEASURES`; AUROC is left out where it was not computed.
+    They are in the order of `MEASURES`; AUROC is left out where it was not computed.
     """
     numbers: Level = getattr(metrics.levels, level)
     share: float = getattr(metrics.chance.majority, level)
@@ -230,8 +221,8 @@ def _state_accuracy(metrics: RunMetrics, accuracy: Comparison) -> str:
     decimals = _choose_decimals(accuracy)
     low_high = "no interval could be computed"
     if accuracy.interval is not None:
-        low, high = (format_percent(end, decimals=decimals) for end in accuracy.interval)
-        low_high = f"95 % interval {low.removesuffix(' %')} to {high}, resampling dogs"
+        ends = join_ends(*(format_percent(end, decimals=decimals) for end in accuracy.interval))
+        low_high = f"95 % interval {ends}, resampling dogs"
     tested = _state_p(metrics)
     value = format_percent(accuracy.value, decimals=decimals)
     label = quote(metrics.chance.majority.label)
@@ -264,9 +255,5 @@ def _select(comparisons: Sequence[Comparison], standing: Standing) -> list[Compa
 
 def _list_measures(comparisons: Sequence[Comparison]) -> str:
     """Return the measures with the value of chance, ``"accuracy (66.0 %) and AUROC (0.500)"``."""
-    return join_words(
-        [
-            f"{name_in_text(item.measure)} ({format_measure(item.measure, item.chance)})"
-            for item in comparisons
-        ]
-    )
+    facts = [(item.measure, format_measure(item.measure, item.chance)) for item in comparisons]
+    return join_words([f"{name_in_text(measure)} ({chance})" for measure, chance in facts])

@@ -58,17 +58,14 @@ def describe_fate(fate: str) -> str:
 def describe_split(split: str, folds: int) -> str:
     """Return how dogs were split into training and test, in words."""
     kind, _, detail = split.partition(":")
-    if kind == "loso":
-        return f"leave one dog out, {count(folds, 'fold')}"
     if kind == "kfold":
         return f"{folds}-fold cross-validation by dog"
     number, _, how = detail.partition(":")
     if kind == "holdout" and number.isdigit():
         balance = ", drawn so that labels are shared out alike" if how == "balanced" else ""
         return f"{count(int(number), 'dog')} held out{balance}"
-    if kind == "file":
-        return f"a saved split by dog, {count(folds, 'fold')}"
-    return f"{split}, {count(folds, 'fold')}"
+    names = {"loso": "leave one dog out", "file": "a saved split by dog"}
+    return f"{names.get(kind, split)}, {count(folds, 'fold')}"
 
 
 def format_percent(share: float | None, *, decimals: int = 1) -> str:
@@ -95,7 +92,11 @@ def format_interval(measure: str, interval: Sequence[float] | None) -> str:
     """Return both ends of an interval, ``"75.0 to 90.2 %"``, or a dash where there is none."""
     if interval is None or any(is_missing(end) for end in interval):
         return "–"
-    low, high = (format_measure(measure, end) for end in interval)
+    return join_ends(*(format_measure(measure, end) for end in interval))
+
+
+def join_ends(low: str, high: str) -> str:
+    """Return ``"75.0 to 90.2 %"`` for the ends of an interval."""
     return f"{low.removesuffix(' %')} to {high}"
 
 
