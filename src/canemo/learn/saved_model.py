@@ -31,7 +31,7 @@ from canemo.learn.sequence import SequenceProbe
 from canemo.study.run_record import RunMetrics
 from canemo.study.runs import METRICS_FILE
 
-MODEL_SCHEMA = 1
+MODEL_SCHEMA = 2
 
 MODEL_FILE, PROBE_FILE, CARD_FILE = "model.json", "probe.safetensors", "README.md"
 
@@ -107,7 +107,7 @@ def read_model(folder: Path) -> SavedModel:
             )
         return SavedModel(
             make_classifier(content, arrays),
-            Config.model_validate(_with_engines(content["config"])),
+            Config.model_validate(content["config"]),
             content["positive_label"],
             content["backbone_sha256"],
             content["detector_sha256"],
@@ -121,12 +121,6 @@ def read_model(folder: Path) -> SavedModel:
         raise ModelError(
             f"{folder}: not a canemo model ({reason}); give the `model` folder of a finished run"
         ) from exc
-
-
-def _with_engines(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings as they were understood before there was a choice of engines."""
-    backbone = {"engine": "torch", "precision": "float32", **config.get("backbone", {})}
-    return {**config, "backbone": backbone, "detect": {"engine": "torch", **config["detect"]}}
 
 
 def _read_conformal(content: Mapping[str, Any] | None) -> Conformal | None:
