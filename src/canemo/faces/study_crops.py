@@ -10,11 +10,11 @@ import pandas as pd
 
 from canemo.errors import NoFacesError, StudyError, VideoOpenError
 from canemo.faces.crop_file import LEDGER_COLUMNS, CropFile
+from canemo.parallel import ProgressFn
 from canemo.records import Fate, Study, Video
 from canemo.species import Species
 
 logger = logging.getLogger(__name__)
-ProgressFn = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

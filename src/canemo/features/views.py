@@ -29,6 +29,7 @@ from canemo.features.poolings import pool
 from canemo.features.store import to_array, to_column
 from canemo.files import hash_values, replacing
 from canemo.networks.backbones import INPUT_SIDE_PX, Backbone
+from canemo.parallel import ProgressFn
 from canemo.records import Image
 
 VIEWS_VERSION = 1
@@ -36,7 +37,6 @@ VIEWS_VERSION = 1
 Array: TypeAlias = NDArray[np.float16]
 ViewBatch: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], Array]
 """Frame numbers (n,), numbers of the view (n,) and vectors (n, F)."""
-ProgressFn: TypeAlias = Callable[[int, int], None]
 
 
 @dataclass

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from canemo.config import ProbeConfig
 from canemo.learn.lda_algebra import (
     SHARPNESS,
-    Index,
     InnerFold,
     Mask,
     Moments,
@@ -27,7 +26,8 @@ from canemo.learn.lda_algebra import (
 )
 from canemo.learn.learner import Fitted, Trial
 from canemo.learn.material import Material, Rows
-from canemo.learn.probe import Array, Probe
+from canemo.learn.predictions import Array, Index
+from canemo.learn.probe import Probe
 from canemo.learn.splits import iter_inner_folds
 from canemo.parallel import map_folds
 

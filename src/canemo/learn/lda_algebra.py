@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_array
 
-Array: TypeAlias = NDArray[np.float64]
-Index: TypeAlias = NDArray[np.int64]
+from canemo.learn.predictions import Array, Index
+
 Mask: TypeAlias = NDArray[np.bool_]
 
 SHARPNESS = tuple(2.0**power for power in range(-6, 7))

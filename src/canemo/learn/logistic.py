@@ -16,7 +16,8 @@ from threadpoolctl import threadpool_limits
 from canemo.config import ClassWeight, ProbeConfig
 from canemo.learn.learner import Fitted
 from canemo.learn.material import Material, Rows
-from canemo.learn.probe import Array, Probe, average_by_video
+from canemo.learn.predictions import Array
+from canemo.learn.probe import Probe, average_by_video
 from canemo.learn.splits import iter_inner_folds
 
 MAX_ITERATIONS = 2000

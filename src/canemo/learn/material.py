@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from canemo.learn.predictions import label_positions
-from canemo.learn.probe import Array
+from canemo.learn.predictions import Array, label_positions
 
 Rows: TypeAlias = NDArray[np.bool_]
 """(N,) which rows are meant."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
-Array: TypeAlias = NDArray[np.float64]
+from canemo.learn.predictions import Array
 
 
 @dataclass(frozen=True)

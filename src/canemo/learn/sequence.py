@@ -22,8 +22,8 @@ from canemo.config import ClassWeight, ProbeConfig, SequenceConfig
 from canemo.errors import ConfigError
 from canemo.learn.learner import Fitted
 from canemo.learn.material import Material, Rows
+from canemo.learn.predictions import Array
 
-Array: TypeAlias = NDArray[np.float64]
 Array32: TypeAlias = NDArray[np.float32]
 HEADS = ("mean", "attention", "convolution", "gru")
 SPANS_AT_ONCE = 256

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,11 @@ from canemo.learn.material import Material
 from canemo.learn.predictions import PROBABILITY
 from canemo.learn.saved_model import SavedModel, read_model
 from canemo.networks.backbones import Backbone, load_backbone, load_backbone_like
+from canemo.parallel import ProgressFn
 from canemo.records import Fate, Video
 from canemo.video.info import VIDEO_SUFFIXES
 
 logger = logging.getLogger(__name__)
-ProgressFn = Callable[[int, int], None]
 UNDECIDED = "undecided"
 
 

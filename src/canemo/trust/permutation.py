@@ -16,15 +16,8 @@ import numpy as np
 from scipy.special import softmax
 
 from canemo.learn.lda import DiscriminantLearner, Reading, choose_factors, choose_trials
-from canemo.learn.lda_algebra import (
-    Array,
-    Index,
-    Mask,
-    arrange,
-    measure_evidence,
-    select_training,
-    solve,
-)
+from canemo.learn.lda_algebra import Mask, arrange, measure_evidence, select_training, solve
+from canemo.learn.predictions import Array, Index
 from canemo.learn.splits import Fold, Split
 from canemo.parallel import ProgressFn, count_done, map_folds
 from canemo.species import Species

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from canemo.explain.concepts.matching import Matched
 from canemo.formats.events.event import Event
+from canemo.learn.lda_algebra import Mask
 
-Mask = NDArray[np.bool_]
 ABSENT, SHOWN, UNKNOWN = 0, 1, -1
 _ROUNDING_S = 1e-6
 

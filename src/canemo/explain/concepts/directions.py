@@ -32,7 +32,8 @@ from canemo.explain.concepts.probes import (
 )
 from canemo.explain.decision import Decision
 from canemo.learn.lda import DiscriminantLearner
-from canemo.learn.lda_algebra import Array, Mask
+from canemo.learn.lda_algebra import Mask
+from canemo.learn.predictions import Array
 from canemo.learn.probe import Probe
 from canemo.trust.labellings import draw_labellings
 from canemo.trust.scores import measure_areas

@@ -16,9 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from canemo.learn.lda_algebra import Mask
 from canemo.trust.labellings import draw_labellings
-
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from canemo.learn.lda import Reading, read_material
-from canemo.learn.lda_algebra import Array, Mask, TrainingSet, select_training
+from canemo.learn.lda_algebra import Mask, TrainingSet, select_training
 from canemo.learn.material import Material
+from canemo.learn.predictions import Array
 from canemo.learn.splits import Split
 from canemo.parallel import map_folds
 from canemo.trust.scores import measure_areas

@@ -40,8 +40,8 @@ from canemo.explain.concepts.probes import (
     sum_codings,
     weigh_frames,
 )
-from canemo.learn.lda_algebra import Array, Mask
-from canemo.learn.predictions import Predictions
+from canemo.learn.lda_algebra import Mask
+from canemo.learn.predictions import Array, Predictions
 from canemo.parallel import Progress, silent
 from canemo.trust.chance import Chance
 from canemo.trust.intervals import LEVEL, bound_mean, compute_intervals

@@ -12,7 +12,7 @@ import logging
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -31,6 +31,7 @@ from canemo.faces.annotations.frames_table import FRAMES_CSV
 from canemo.faces.annotations.importing import FACES_JSON
 from canemo.files import replacing, write_atomically, write_table
 from canemo.networks.backbones import Backbone
+from canemo.parallel import ProgressFn
 from canemo.records import Frame, Image, Study, Video
 from canemo.video.reader import VideoReader, iter_frames
 from canemo.video.times import Sampling
@@ -38,7 +39,6 @@ from canemo.video.times import Sampling
 logger = logging.getLogger(__name__)
 
 Array: TypeAlias = NDArray[np.float32]
-ProgressFn = Callable[[int, int], None]
 
 BATCH_FRAMES = 8
 JPEG_QUALITY = 95

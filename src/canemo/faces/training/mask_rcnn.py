@@ -7,11 +7,11 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,11 +47,9 @@ from canemo.files import hash_values, replacing, sha256_file, write_atomically
 from canemo.formats.boxes.coco import AnnotatedImage
 from canemo.networks.network_files import stored_tensors
 from canemo.networks.weights import require_device
+from canemo.parallel import ProgressFn
 
 logger = logging.getLogger(__name__)
-
-Progress: TypeAlias = Callable[[int, int], None]
-"""Called with the number of images trained on so far, and how many there will be."""
 
 
 def train_mask_rcnn(
@@ -63,7 +61,7 @@ def train_mask_rcnn(
     start: StartingWeights,
     device: str = "cpu",
     force: bool = False,
-    progress: Progress | None = None,
+    progress: ProgressFn | None = None,
 ) -> TrainingRecord:
     """Train a Mask R-CNN for faces and keep the best epoch.
 
@@ -208,7 +206,7 @@ class _Run:
     device: str
     train: Sequence[AnnotatedImage]
     held_out: Sequence[AnnotatedImage]
-    progress: Progress
+    progress: ProgressFn
 
     @property
     def checkpoint(self) -> Path:
