@@ -24,7 +24,7 @@ from canemo.parallel import silent
 from canemo.pipeline.assess import evaluate_evidence
 from canemo.pipeline.provenance import describe_protocol
 from canemo.records import Study, Video
-from canemo.study.run_record import RunMetrics
+from canemo.study.records.run import RunMetrics
 from canemo.study.runs import CONFIG_FILE, METRICS_FILE, write_hashes
 from canemo.trust.metrics_json import compute_metrics
 from worlds import LABELS

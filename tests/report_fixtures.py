@@ -10,7 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from canemo.study.run_record import EXPLANATION, ComparisonRecord, RunMetrics, StudyProtocol, stamp
+from canemo.study.records.comparison import ComparisonRecord
+from canemo.study.records.document import EXPLANATION, stamp
+from canemo.study.records.explanation import ExplanationRecord
+from canemo.study.records.run import RunMetrics, StudyProtocol
 
 FRUSTRATION, ANTICIPATION = "frustration", "positive anticipation"
 
@@ -487,6 +490,13 @@ def make_explanation(**changes: Any) -> dict[str, Any]:
     return stamp({"canemo": "0.1.0", "truth": [], "models": models}, EXPLANATION)
 
 
+def record_explanation(content: dict[str, Any]) -> ExplanationRecord:
+    """Return the content of explanation.json as the record that a reader gets."""
+    return ExplanationRecord.model_validate(
+        {key: value for key, value in content.items() if key not in ("format", "schema")}
+    )
+
+
 def make_model(**changes: Any) -> dict[str, Any]:
     """Return what explanation.json holds of a model whose evidence is in the muzzle."""
     return {
@@ -530,6 +540,7 @@ def make_method(name: str = "contribution", **changes: Any) -> dict[str, Any]:
         "verdict": "FAILS: it stays the same" if is_blind else "passes every test that was made",
         "tested_crops": 58,
         "checks": checks,
+        "curves": None,
         "shares": [_make_share(label, part) for label in (ANTICIPATION, FRUSTRATION)
                    for part in _PARTS],
         "gap": make_gap(),
@@ -578,6 +589,8 @@ def _make_share(label: str, part: str) -> dict[str, Any]:
     return {
         "label": label, "region": part, "share": share, "share_low": share * 0.8,
         "share_high": share * 1.2, "area": _AREAS[part], "ratio": share / _AREAS[part],
+        "ratio_low": None, "ratio_high": None, "dogs": 29, "clips": 128, "crops": 128,
+        "silent_crops": 0, "reason": None,
     }  # fmt: skip
 
 

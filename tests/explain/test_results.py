@@ -28,6 +28,11 @@ from map_worlds import examine_worlds
 OTHER, LABEL = LABELS[:2]
 
 
+def describe(found):
+    """Return what explanation.json holds of one model."""
+    return describe_model(found).to_dict()
+
+
 def draw_found(
     *, dogs: int = 6, clips: int = 2, effect: float = 1.0, loss: float = 0.25, seed: int = 0
 ) -> Found:
@@ -82,7 +87,7 @@ def mean_difference(found: Found, column: str) -> float:
 
 def test_parts_of_the_gap_sum_to_the_difference_of_the_mean_logits():
     found = draw_found()
-    leading = describe_model(found)["methods"][0]
+    leading = describe(found)["methods"][0]
     gap = by_region(leading["gap"])
     assert sum(gap[name]["gap"] for name in DOG.regions) == pytest.approx(
         gap[WHOLE]["gap"], abs=1e-5
@@ -92,7 +97,7 @@ def test_parts_of_the_gap_sum_to_the_difference_of_the_mean_logits():
 
 
 def test_the_gap_is_where_it_was_planted():
-    gap = by_region(describe_model(draw_found())["methods"][0]["gap"])
+    gap = by_region(describe(draw_found())["methods"][0]["gap"])
     assert gap["muzzle"]["percent"] > 70  # cells of an 8 x 8 map also lie in what is beside it
     assert gap["muzzle"]["gap_low"] > 0
     assert abs(gap["ears"]["percent"]) < 5
@@ -118,7 +123,7 @@ def test_contributions_of_real_tokens_sum_to_the_difference_of_the_logits():
         rows=found.rows.assign(logit=logits[of_dog, every]),
         maps={"contribution": both[of_dog, every]},
     )
-    gap = by_region(describe_model(found)["methods"][0]["gap"])
+    gap = by_region(describe(found)["methods"][0]["gap"])
     assert gap[WHOLE]["gap"] == pytest.approx(mean_difference(found, "logit"), abs=1e-4)
     assert gap[WHOLE]["gap"] > 1
 
@@ -128,7 +133,7 @@ def test_contributions_of_real_tokens_sum_to_the_difference_of_the_logits():
 
 def test_losses_are_percent_of_the_difference_of_the_logits():
     found = draw_found(effect=2.0, loss=0.25)
-    rows = by_region(describe_model(found)["occlusion"])
+    rows = by_region(describe(found)["occlusion"])
     assert tuple(rows) == DOG.regions
     whole = mean_difference(found, "logit")
     for name in DOG.regions:
@@ -140,7 +145,7 @@ def test_losses_are_percent_of_the_difference_of_the_logits():
 
 
 def test_without_a_clear_difference_there_are_no_percentages():
-    described = describe_model(draw_found(effect=0.0))
+    described = describe(draw_found(effect=0.0))
     assert {row["percent"] for row in described["occlusion"]} == {None}
     gap = by_region(described["methods"][0]["gap"])
     assert gap[WHOLE]["percent"] is None
@@ -159,8 +164,8 @@ def test_without_a_clear_difference_there_are_no_percentages():
     ids=["clear", "no difference", "one dog", "two dogs", "empty maps"],
 )  # fmt: skip
 def test_description_is_json_without_gaps_in_numbers(found):
-    text = json.dumps(describe_model(found), allow_nan=False)
-    assert json.loads(text) == describe_model(found)
+    text = json.dumps(describe(found), allow_nan=False)
+    assert json.loads(text) == describe(found)
 
 
 def test_crops_of_one_condition_alone_are_described():
@@ -170,7 +175,7 @@ def test_crops_of_one_condition_alone_are_described():
         found, rows=found.rows[only].reset_index(drop=True), masks=found.masks[only],
         points=found.points[only], maps={name: maps[only] for name, maps in found.maps.items()},
     )  # fmt: skip
-    described = describe_model(found)
+    described = describe(found)
     json.dumps(described, allow_nan=False)
     assert {row["gap"] for row in described["occlusion"]} == {None}
     assert described["methods"][0]["gap"][-1]["reason"].startswith("no dog has crops of both")
@@ -178,7 +183,7 @@ def test_crops_of_one_condition_alone_are_described():
 
 def test_model_is_described_with_its_counts_and_methods():
     found = draw_found()
-    described = describe_model(found)
+    described = describe(found)
     assert (described["name"], described["label"], described["other"]) == ("mine", LABEL, OTHER)
     assert (described["crops"], described["clips"], described["dogs"]) == (24, 24, 6)
     assert described["regions"] == "canemo's landmark model (24 of 24 crops)"
@@ -193,7 +198,7 @@ def test_model_is_described_with_its_counts_and_methods():
 def test_checks_are_written_as_they_are_graded():
     card = grade_maps("contribution", examine_worlds(METHODS["contribution"], dogs=2))
     found = replace(draw_found(), cards={"contribution": card, "eigencam": card})
-    described = json.loads(json.dumps(describe_model(found), allow_nan=False))["methods"][0]
+    described = json.loads(json.dumps(describe(found), allow_nan=False))["methods"][0]
     assert [check["name"] for check in described["checks"]] == [each.name for each in card.checks]
     assert described["tested_crops"] == 4
     deletion = described["checks"][0]
@@ -240,7 +245,7 @@ def test_dogs_one_by_one_make_up_the_difference():
     found = draw_found()
     table = tabulate_subjects(found)
     assert set(table["method"]) == {"contribution"}  # EigenCAM has no parts that add up
-    gap = by_region(describe_model(found)["methods"][0]["gap"])
+    gap = by_region(describe(found)["methods"][0]["gap"])
     means = table.groupby("region")["gap"].mean()
     for region in (*DOG.regions, "all"):
         assert means[region] == pytest.approx(gap[region]["gap"], abs=1e-6)
@@ -260,33 +265,33 @@ def test_dogs_of_one_label_are_named_and_few_dogs_said():
         masks=found.masks[kept],
         maps={name: maps[kept] for name, maps in found.maps.items()},
     )
-    notes = describe_model(less)["notes"]
+    notes = describe(less)["notes"]
     assert any("1 with crops of one label only" in note and "(d3)" in note for note in notes)
     assert not any("fewer than 8 dogs" in note for note in notes)
-    assert any("fewer than 8 dogs" in note for note in describe_model(draw_found(dogs=7))["notes"])
+    assert any("fewer than 8 dogs" in note for note in describe(draw_found(dogs=7))["notes"])
 
 
 def test_regions_measured_in_another_way_in_one_condition_are_said():
     found = draw_found()
     is_label = (found.rows["label"] == LABEL).to_numpy()
     mixed = replace(found, rows=found.rows.assign(regions=np.where(is_label, BANDS, "model")))
-    [note] = [note for note in describe_model(mixed)["notes"] if "fixed bands" in note]
+    [note] = [note for note in describe(mixed)["notes"] if "fixed bands" in note]
     assert f"100 % of {LABEL}" in note
     assert f"0 % of {OTHER}" in note
-    assert not any("fixed bands" in note for note in describe_model(found)["notes"])
+    assert not any("fixed bands" in note for note in describe(found)["notes"])
 
 
 def test_what_mean_faces_are_of_is_said(monkeypatch):
     found = draw_found()
-    unknown = describe_model(found)["notes"]
+    unknown = describe(found)["notes"]
     assert any("the mean faces are of crops as they were cut" in note for note in unknown)
     points = np.zeros_like(found.points)
     points[:2] = np.nan
-    known = describe_model(replace(found, points=points))["notes"]
+    known = describe(replace(found, points=points))["notes"]
     assert any(note.startswith("2 crop(s) have no points") for note in known)
     assert not any("evenly spaced" in note for note in known)
     monkeypatch.setattr("canemo.explain.results.MEAN_FACE_CROPS", 10)
-    some = describe_model(found)["notes"]
+    some = describe(found)["notes"]
     assert "the mean faces are of 10 crops, evenly spaced among all" in some
 
 
@@ -295,7 +300,7 @@ def test_regions_that_no_landmark_shows_are_counted():
     shown = found.rows["not_shown"].to_numpy(dtype=object)
     shown[:3], shown[5] = "ears", "ears, forehead"
     found = replace(found, rows=found.rows.assign(not_shown=shown))
-    notes = [note for note in describe_model(found)["notes"] if "landmarks of" in note]
+    notes = [note for note in describe(found)["notes"] if "landmarks of" in note]
     assert [note.partition(":")[0] for note in notes] == [
         "the landmarks of 4 crop(s) show no ears",
         "the landmarks of 1 crop(s) show no forehead",
@@ -309,7 +314,7 @@ def test_curves_weigh_dogs_alike():
     for name in names:
         tests[name] = [np.full(size, value) for value in (1.0, 3.0, 8.0)]
     found = replace(draw_found(), tests=tests)
-    contribution, eigencam = describe_model(found)["methods"]
+    contribution, eigencam = describe(found)["methods"]
     assert contribution["curves"]["shares"] == list(CURVE_SHARES)
     assert contribution["curves"]["insertion_moved"] == [5.0] * size
     assert eigencam["curves"] is None

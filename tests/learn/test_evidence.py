@@ -10,7 +10,7 @@ import pytest
 from canemo.errors import ModelError
 from canemo.learn.evidence import list_representations, make_materials, read_evidence, settle
 from canemo.learn.splits import Fold, Split
-from canemo.study.run_record import read_run
+from canemo.study.records.folders import read_run
 from canemo.study.runs import pin_engines
 from canemo.trust.metadata import describe_clips
 from evidence_worlds import draw_evidence, lose_frames, measure, with_features, write_run

@@ -10,7 +10,7 @@ from canemo.errors import ModelError
 from canemo.learn.evidence import read_evidence
 from canemo.learn.fold_files import FOLDS_FILE, read_folds, write_folds
 from canemo.pipeline.verify import export_bundle, verify_run
-from canemo.study.run_record import read_run
+from canemo.study.records.folders import read_run
 from evidence_worlds import assess, draw_evidence, write_run
 from worlds import THREE_LABELS
 
@@ -87,7 +87,7 @@ def test_kept_classifiers_are_hashed_exported_and_verified(run, tmp_path):
             lambda path: path.write_bytes(
                 save(load_file(path), metadata={"canemo": json.dumps({"schema": 0, "folds": []})})
             ),
-            "schema is 0, this version of canemo reads 1; run the study again",
+            r"schema is 0, this version of canemo reads schema 2 of 'canemo.folds'; run the study ",
         ),
     ],
 )

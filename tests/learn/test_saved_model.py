@@ -12,6 +12,8 @@ from canemo.learn.probe import Probe
 from canemo.learn.saved_model import SavedModel, read_model, save_model
 from canemo.learn.sequence import HEADS, SequenceProbe, fit_sequence
 
+CONFORMAL = Conformal(np.array([0.2, 0.6]), np.array([1.0, 1.0]), subjects=2)
+
 
 @pytest.fixture
 def model():
@@ -29,7 +31,12 @@ def model():
         "accuracy": 0.81, "interval": [0.7, 0.9], "majority": 0.66,
     }  # fmt: skip
     config = load_config(overrides={"video": {"every_nth": 2}, "probe": {"pooling": "lower"}})
-    return SavedModel(probe, config, "Vorfreude", "a" * 64, "b" * 64, training)
+    return SavedModel(probe, config, "Vorfreude", "a" * 64, "b" * 64, training, CONFORMAL)
+
+
+def replace_arrays(model, other):
+    """Return a model with the arrays of another, which no `==` compares."""
+    return dataclasses.replace(model, classifier=other.classifier, conformal=other.conformal)
 
 
 def test_saved_model_comes_back_equal_to_the_last_bit(model, tmp_path):
@@ -39,7 +46,7 @@ def test_saved_model_comes_back_equal_to_the_last_bit(model, tmp_path):
         again.classifier.predict_proba(features), model.classifier.predict_proba(features)
     )
     assert again.config == model.config
-    assert dataclasses.replace(again, classifier=model.classifier) == model
+    assert replace_arrays(again, model) == model
 
 
 def test_model_whose_weights_lie_transposed_in_memory_comes_back_equal(model, tmp_path):
@@ -85,8 +92,9 @@ def test_card_says_what_the_model_does_and_does_not_say(model, tmp_path):
     ("damage", "message"),
     [
         (lambda folder: (folder / "probe.safetensors").write_bytes(b"x"), "not a canemo model"),
-        (lambda folder: (folder / "model.json").write_text("{}"), "not a canemo model"),
-        (lambda folder: (folder / "model.json").unlink(), "not a canemo model"),
+        (lambda folder: (folder / "model.json").write_text("{}"), "schema is None, .* train it"),
+        (lambda folder: (folder / "model.json").write_text("{"), "not valid JSON"),
+        (lambda folder: (folder / "model.json").unlink(), "not a saved model, model.json is miss"),
     ],
 )
 def test_damaged_model_is_named(model, tmp_path, damage, message):
@@ -95,13 +103,44 @@ def test_damaged_model_is_named(model, tmp_path, damage, message):
         read_model(tmp_path)
 
 
-@pytest.mark.parametrize("schema", [1, 99])
-def test_model_of_another_version_says_what_to_do(model, tmp_path, schema):
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schema": 1, "format": None}, "schema is 1, this version of canemo reads schema 2 of"),
+        ({"schema": 99}, "schema is 99, this version of canemo reads schema 2 of 'canemo.model'"),
+        ({"format": "canemo.run"}, "format is 'canemo.run', wanted 'canemo.model'"),
+    ],
+)
+def test_model_of_another_version_says_what_to_do(model, tmp_path, changes, message):
     path = save_model(model, tmp_path) / "model.json"
-    content = {**json.loads(path.read_text()), "schema": schema}
+    content = {**json.loads(path.read_text()), **changes}
     content["config"]["study"] = {"reuse": True}  # a setting that this version does not know
     path.write_text(json.dumps(content))
-    with pytest.raises(ModelError, match=f"schema {schema}, expected 2; train the model again"):
+    with pytest.raises(ModelError, match=f"{message}.*train it again with `canemo run STUDY`"):
+        read_model(tmp_path)
+
+
+def test_model_says_what_it_is_and_holds_every_key_that_is_read(model, tmp_path):
+    path = save_model(model, tmp_path) / "model.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert list(content) == [
+        "format", "schema", "labels", "positive_label", "penalty", "backbone_sha256",
+        "detector_sha256", "config", "training", "conformal",
+    ]  # fmt: skip
+    assert content["penalty"] == 0.1
+    for key in ("labels", "positive_label", "config", "training", "conformal"):
+        lacking = {name: value for name, value in content.items() if name != key}
+        path.write_text(json.dumps(lacking), encoding="utf-8")
+        with pytest.raises(ModelError, match=f"not a canemo model .'{key}'"):
+            read_model(tmp_path)
+
+
+def test_setting_that_is_no_longer_known_is_refused(model, tmp_path):
+    path = save_model(model, tmp_path) / "model.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["config"]["backbone"]["quantised"] = True
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(ModelError, match="not a canemo model"):
         read_model(tmp_path)
 
 
@@ -134,7 +173,7 @@ def test_saved_model_of_a_clip_answers_to_the_last_bit_as_before(model, tmp_path
     assert isinstance(again.classifier, SequenceProbe)
     assert (again.classifier.head, again.classifier.hidden) == (head, 5)
     assert again.classifier.window_s == 0.7
-    assert dataclasses.replace(again, classifier=classifier) == saved
+    assert replace_arrays(again, saved) == saved
     new = clips(seed=1)
     before, after = classifier.predict(**new), again.classifier.predict(**new)
     for a, b in zip(before, after, strict=True):
@@ -162,21 +201,6 @@ def test_model_of_a_clip_that_lacks_a_setting_is_named(model, tmp_path):
         read_model(tmp_path)
 
 
-def test_linear_probe_is_written_key_by_key_and_keeps_its_settings(model, tmp_path):
-    content = json.loads((save_model(model, tmp_path) / "model.json").read_text(encoding="utf-8"))
-    assert set(content) == {
-        "schema", "labels", "positive_label", "penalty", "backbone_sha256", "detector_sha256",
-        "config", "training", "conformal",
-    }  # fmt: skip
-    assert (content["schema"], content["penalty"]) == (2, 0.1)
-    again = read_model(tmp_path)
-    features = np.random.default_rng(1).normal(size=(7, 5))
-    np.testing.assert_array_equal(
-        again.classifier.predict_proba(features), model.classifier.predict_proba(features)
-    )
-    assert again.config == model.config
-
-
 @pytest.mark.parametrize("damage", ["layer", "head"])
 def test_damaged_model_of_a_whole_clip_is_refused_when_it_is_read(tmp_path, damage):
     rng = np.random.default_rng(0)
@@ -189,7 +213,7 @@ def test_damaged_model_of_a_whole_clip_is_refused_when_it_is_read(tmp_path, dama
     training = dict.fromkeys(("canemo", "study", "split"), "x") | {
         "subjects": 2, "videos": 10, "accuracy": 0.5, "interval": None, "majority": 0.5,
     }  # fmt: skip
-    saved = SavedModel(classifier, load_config(), "a", "0" * 64, "1" * 64, training)
+    saved = SavedModel(classifier, load_config(), "a", "0" * 64, "1" * 64, training, CONFORMAL)
     save_model(saved, tmp_path)
     assert read_model(tmp_path).classifier.head == "gru"
     if damage == "head":

@@ -34,7 +34,7 @@ from canemo.pipeline.explain_inputs import load_explained_run
 from canemo.report.charts import explanation
 from canemo.report.words.explanation import write_sentence
 from canemo.species import DOG
-from canemo.study.run_record import EXPLANATION
+from canemo.study.records.document import EXPLANATION
 from explained_runs import (
     CLIPS,
     DOGS,
@@ -96,7 +96,7 @@ def test_folder_holds_all_that_was_promised(explained):
     assert found.folder == run / "explain"
     assert found.page == run / "explain" / "index.html"
     content = json.loads((found.folder / "explanation.json").read_text(encoding="utf-8"))
-    assert content == found.content
+    assert content == found.record.to_dict()
     assert content["schema"] == EXPLANATION.schema
     [model] = content["models"]
     assert (model["name"], model["pooling"]) == (EXACT, "mean")
@@ -156,9 +156,9 @@ def test_gap_of_all_regions_is_the_difference_of_the_mean_logits(explained):
     table = read_table(folder).query("method == 'contribution'")
     by_subject = table.groupby(["subject_id", "label"])["logit"].mean().unstack()
     difference = (by_subject["anticipation"] - by_subject["frustration"]).mean()
-    rows = {row["region"]: row for row in explained[1].content["models"][0]["methods"][0]["gap"]}
-    assert rows["all"]["gap"] == pytest.approx(difference, abs=1e-3)
-    parts = sum(rows[region]["gap"] for region in DOG.regions)
+    rows = {row.region: row for row in explained[1].record.models[0].lead.gap}
+    assert rows["all"].gap == pytest.approx(difference, abs=1e-3)
+    parts = sum(rows[region].gap for region in DOG.regions)
     assert parts == pytest.approx(difference, abs=1e-2)
 
 
@@ -171,8 +171,8 @@ def test_dogs_are_kept_one_by_one(explained):
     logits = read_table(found.folder).query("method == 'contribution'")
     means = logits.groupby(["subject_id", "label"])["logit"].mean().unstack()
     np.testing.assert_allclose(gaps["all"], means[LABELS[0]] - means[LABELS[1]], atol=1e-3)
-    for row in found.content["models"][0]["methods"][0]["gap"]:
-        assert gaps[row["region"]].mean() == pytest.approx(row["gap"], abs=1e-9)
+    for row in found.record.models[0].lead.gap:
+        assert gaps[row.region].mean() == pytest.approx(row.gap, abs=1e-9)
 
 
 def test_tests_are_kept_crop_by_crop_and_truth_is_asked_for(explained):
@@ -182,7 +182,7 @@ def test_tests_are_kept_crop_by_crop_and_truth_is_asked_for(explained):
     assert tests.groupby("method").size().to_dict() == {"contribution": 8, "eigencam": 8}
     assert (tests.groupby(["method", "subject_id", "label"]).size() == 1).all()
     assert tests["hit"].isin([0, 1]).all()
-    assert found.content["truth"] == ["muzzle"]
+    assert found.record.truth == ("muzzle",)
     eigencam = tests[tests["method"] == "eigencam"]
     np.testing.assert_allclose(eigencam["like_random_probe"], 1)  # it never sees the probe
     assert tests[["deletion", "insertion", "like_shuffled"]].notna().all().all()
@@ -191,16 +191,16 @@ def test_tests_are_kept_crop_by_crop_and_truth_is_asked_for(explained):
 def test_landmarks_of_the_study_are_used_and_named(explained):
     _, found, _ = explained
     assert set(read_table(found.folder)["regions"]) == {STUDY_LANDMARKS}
-    assert found.content["models"][0]["regions"].startswith(f"{STUDY_LANDMARKS} (16 of 16")
+    assert found.record.models[0].regions.startswith(f"{STUDY_LANDMARKS} (16 of 16")
 
 
 def test_report_of_the_run_says_what_was_found(explained):
     run, found, before = explained
     page = Page((run / "report.html").read_text(encoding="utf-8"))
-    [model] = found.content["models"]
+    [model] = found.record.models
     assert write_sentence(model) in page.text
-    for method in model["methods"]:
-        assert method["verdict"] in page.text
+    for method in model.methods:
+        assert method.verdict in page.text
     assert {"href": "explain/index.html"} in page.find("a")
     earlier = Page(before["report.html"].decode("utf-8"))
     assert "explain/index.html" not in earlier.text
@@ -270,7 +270,7 @@ def test_runs_of_one_study_stand_side_by_side(explainable_study, tmp_path, monke
     found = canemo.explain_models(
         runs, out_dir=tmp_path / "both", methods=["gradient"], regions="bands", tests=0
     )
-    assert [model["name"] for model in found.content["models"]] == [EXACT, READS_CLS]
+    assert [model.name for model in found.record.models] == [EXACT, READS_CLS]
     [grid] = [rows for title, rows in grids.items() if "against (-1)" in title]
     names = {name.split()[0] for rows in grid.values() for line in rows for name, _ in line}
     assert names == {EXACT, READS_CLS, "dog0", "dog1", "dog2"}
@@ -291,8 +291,8 @@ def test_runs_of_one_study_stand_side_by_side(explainable_study, tmp_path, monke
     ]
     assert places[0] == places[1]
     page = Page(found.page.read_text(encoding="utf-8"))
-    for model in found.content["models"]:
-        assert f"{model['name']}: {write_sentence(model)}" in page.text
+    for model in found.record.models:
+        assert f"{model.name}: {write_sentence(model)}" in page.text
     assert not any((run / "explain").exists() for run in runs)
 
 
@@ -340,9 +340,9 @@ def test_dogs_whose_folds_chose_different_poolings_get_a_map_that_all_have(
 
     monkeypatch.setattr(explain, "load_explained_run", load_swept)
     found = canemo.explain_models(run, regions="bands", tests=0)
-    [model] = found.content["models"]
-    assert [method["name"] for method in model["methods"]] == ["gradient", "eigencam"]
-    assert model["pooling"] == "mean, cls"
+    [model] = found.record.models
+    assert [method.name for method in model.methods] == ["gradient", "eigencam"]
+    assert model.pooling == "mean, cls"
 
 
 # -- a model and other pictures -------------------------------------------------------------------
@@ -367,10 +367,10 @@ def test_model_is_asked_about_pictures_without_conditions(explainable_study, tmp
     found = canemo.explain_models(
         model, crops=faces, out_dir=tmp_path / "out", regions="bands", methods=["contribution"]
     )
-    [content] = found.content["models"]
-    assert not content["is_labelled"]
-    assert (content["crops"], content["clips"]) == (4, 4)
-    assert any(note.startswith("1 crop(s) have fewer pixels") for note in content["notes"])
+    [content] = found.record.models
+    assert not content.is_labelled
+    assert (content.crops, content.clips) == (4, 4)
+    assert any(note.startswith("1 crop(s) have fewer pixels") for note in content.notes)
     table = read_table(found.folder)
     assert table["video_id"].tolist() == [f"face{i}" for i in range(4)]
     answers = np.where(table["logit"] >= 0, *LABELS)
@@ -439,8 +439,8 @@ def test_models_of_finer_and_coarser_maps_leave_out_the_same_pictures(
     for name in (READS_CLS, EXACT):
         of_model = table[table["model"] == name]
         assert of_model["video_id"].tolist() == ["face0", "face1", "face2"]
-    for model in found.content["models"]:
-        assert any(note.startswith("1 crop(s) have fewer") for note in model["notes"])
+    for model in found.record.models:
+        assert any(note.startswith("1 crop(s) have fewer") for note in model.notes)
 
 
 def test_dog_of_many_crops_is_gone_through_in_parts(run, tmp_path, monkeypatch, pared_down):
@@ -507,7 +507,7 @@ def test_pictures_are_not_all_held_at_once(explainable_study, tmp_path, monkeypa
     monkeypatch.setattr("canemo.explain.inquiry.CROPS_AT_ONCE", 3)
     model = explainable_study / "runs" / EXACT / "model"
     found = canemo.explain_models(model, crops=faces, out_dir=tmp_path / "out", **QUICK)
-    assert found.content["models"][0]["crops"] == 12
+    assert found.record.models[0].crops == 12
     assert len(reads) > 2 * 12
     assert most[0] <= 8  # those of a mean face and what is drawn
 
@@ -624,7 +624,7 @@ def test_earlier_explanation_elsewhere_is_replaced_only_where_that_is_said(
     assert (out / "of the first.txt").exists()
     again = canemo.explain_models(run, out_dir=out, force=True, **QUICK)
     assert not (out / "of the first.txt").exists()
-    assert again.content == first.content
+    assert again.record == first.record
     assert not (run / "explain").exists()
 
 
@@ -632,7 +632,7 @@ def test_explanation_in_its_run_is_made_again_the_same(run, pared_down):
     first = canemo.explain_models(run, **QUICK)
     files = {n: c for n, c in list_files(first.folder).items() if not n.endswith(".npz")}
     again = canemo.explain_models(run, **QUICK)
-    assert again.content == first.content
+    assert again.record == first.record
     assert {n: c for n, c in list_files(again.folder).items() if not n.endswith(".npz")} == files
     for path in (first.folder / "maps").iterdir():
         assert np.isfinite(np.load(path)["maps"]).all()
@@ -640,7 +640,7 @@ def test_explanation_in_its_run_is_made_again_the_same(run, pared_down):
 
 def test_same_method_twice_is_one_map(run, pared_down):
     found = canemo.explain_models(run, **{**QUICK, "methods": ["contribution"] * 2})
-    assert [method["name"] for method in found.content["models"][0]["methods"]] == ["contribution"]
+    assert [method.name for method in found.record.models[0].methods] == ["contribution"]
     assert len(read_table(found.folder)) == DOGS * CLIPS
 
 
@@ -742,13 +742,13 @@ def test_bands_say_what_they_cannot_tell(run, pared_down):
     write_landmarks(run.parent.parent / "landmarks.csv")
     found = canemo.explain_models(run, **QUICK)
     assert set(read_table(found.folder)["regions"]) == {BANDS}
-    assert "Bands tell upper from lower face" in found.content["models"][0]["regions"]
+    assert "Bands tell upper from lower face" in found.record.models[0].regions
 
 
 def test_untested_maps_claim_no_pass(run, pared_down):
     found = canemo.explain_models(run, **QUICK)
-    [method] = found.content["models"][0]["methods"]
-    assert (method["passed"], method["verdict"], method["tested_crops"]) == (None, "not tested", 0)
+    [method] = found.record.models[0].methods
+    assert (method.passed, method.verdict, method.tested_crops) == (None, "not tested", 0)
     assert len(read_table(found.folder, "tests")) == 0
     page = Page(found.page.read_text(encoding="utf-8"))
     assert "exact contributions not tested." in page.text
@@ -780,11 +780,11 @@ def test_run_that_chose_its_pooling_by_inner_folds_is_explained(explainable_stud
     )  # fmt: skip
     swept = canemo.run(study, config=config, name="swept").folder
     found = canemo.explain_models(swept, regions="bands")
-    [model] = found.content["models"]
-    assert set(model["pooling"].split(", ")) <= {"mean", "cls", "upper", "lower"}
-    reads_cls = "cls" in model["pooling"].split(", ")
-    assert model["methods"][0]["name"] == ("gradient" if reads_cls else "contribution")
-    assert model["methods"][0]["passed"] is not None
+    [model] = found.record.models
+    assert set(model.pooling.split(", ")) <= {"mean", "cls", "upper", "lower"}
+    reads_cls = "cls" in model.pooling.split(", ")
+    assert model.lead.name == ("gradient" if reads_cls else "contribution")
+    assert model.lead.passed is not None
 
 
 @pytest.mark.slow

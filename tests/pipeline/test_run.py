@@ -20,7 +20,7 @@ from canemo.errors import (
 from canemo.networks.engines.choice import Choice
 from canemo.pipeline import doctor, run
 from canemo.study.load import load_study
-from canemo.study.run_record import read_run
+from canemo.study.records.folders import read_run
 from painted import PaintedFaceDetector, leave_undrawn, put_in_place, write_painted_study
 
 OVERRIDES = {

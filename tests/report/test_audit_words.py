@@ -10,7 +10,8 @@ from canemo.report.charts.audit import list_audit_charts
 from canemo.report.terminal import format_audit
 from canemo.report.words.audit import list_audit_tables, state_alarms, state_sessions
 from canemo.report.words.voice import Voice
-from canemo.study.run_record import Audit, read_run
+from canemo.study.records.audit import Audit
+from canemo.study.records.folders import read_run
 from report_fixtures import make_audit, make_duplicates, make_metrics, record, write_run
 
 

@@ -9,7 +9,7 @@ from canemo.report.charts.rows import Row, draw_rows
 from canemo.report.charts.trust import draw_calibration, draw_learning_curve, list_yardsticks
 from canemo.report.terminal import format_result_block
 from canemo.report.words.checks import list_facts
-from canemo.study.run_record import LearningCurve
+from canemo.study.records.run import LearningCurve
 from report_fixtures import (
     make_detectable,
     make_intervals,

@@ -20,6 +20,7 @@ from canemo.report.pages.explanation import write_page
 from canemo.report.pages.run import write_report
 from canemo.report.words.explanation import format_explanation, write_sentence
 from canemo.species import DOG, SPECIES
+from canemo.study.records.explanation import ExplainedModel
 from report_fixtures import (
     ANTICIPATION,
     FRUSTRATION,
@@ -29,15 +30,25 @@ from report_fixtures import (
     make_method,
     make_metrics,
     make_model,
+    record_explanation,
     write_explanation,
     write_run,
 )
+
+
+def tell(model):
+    return write_sentence(ExplainedModel.model_validate(model))
+
+
+def tell_all(content):
+    return format_explanation(record_explanation(content))
+
 
 # -- sentences ------------------------------------------------------------------------------------
 
 
 def test_sentence_says_where_the_difference_lies_and_how_large_the_place_is():
-    assert write_sentence(make_model()) == (
+    assert tell(make_model()) == (
         "Of the difference in evidence between “frustration” and “positive anticipation” "
         "(2.40 logits), 61 % lies in the muzzle, 16 % of the area."
     )
@@ -45,17 +56,17 @@ def test_sentence_says_where_the_difference_lies_and_how_large_the_place_is():
 
 def test_sentence_says_where_the_largest_part_may_be_chance():
     model = make_model(methods=[make_method(gap=make_gap(p=0.06))])
-    assert write_sentence(model).endswith(
+    assert tell(model).endswith(
         "61 % lies in the muzzle, 16 % of the area (which cannot be told from chance)."
     )
     model = make_model(methods=[make_method(gap=make_gap(p=0.05))])
-    assert "chance" not in write_sentence(model)
+    assert "chance" not in tell(model)
 
 
 def test_small_place_that_holds_more_for_its_size_is_named_beside_the_large_one():
     percents = {"background": 52.0, "muzzle": 31.0}
     rows = [{**row, "percent": percents.get(row["region"], 1.0)} for row in make_gap()]
-    assert write_sentence(make_model(methods=[make_method(gap=rows)])).endswith(
+    assert tell(make_model(methods=[make_method(gap=rows)])).endswith(
         "52 % lies in the background, 50 % of the area; relative to its area most is in another "
         "part: 31 % lies in the muzzle, 16 % of the area."
     )
@@ -63,22 +74,22 @@ def test_small_place_that_holds_more_for_its_size_is_named_beside_the_large_one(
 
 def test_map_whose_parts_sum_to_no_logit_claims_no_shares_of_it():
     lead = make_method("occlusion", title="a sliding square", gap=make_gap(whole=0.5))
-    assert write_sentence(make_model(methods=[lead])).startswith(
+    assert tell(make_model(methods=[lead])).startswith(
         "The logits of “frustration” and “positive anticipation” differ by 2.40; the parts of the "
         "leading map (a sliding square) do not sum to that. Told from chance: the muzzle (+0.30 in "
         "16 % of the area), "
     )
     unclear = make_method("occlusion", gap=make_gap(whole=0.5, p=0.2, clear=False))
-    sentence = write_sentence(make_model(methods=[unclear]))
+    sentence = tell(make_model(methods=[unclear]))
     assert sentence.endswith("By this map no part of the face can be told from chance.")
-    text = format_explanation(make_explanation(methods=[lead]))
+    text = tell_all(make_explanation(methods=[lead]))
     assert "Held by the map" in text
     assert "Difference [logits]" not in text
 
 
 def test_map_that_failed_claims_nothing():
     failed = make_method(passed=False, verdict="FAILS: covering its best places costs no more")
-    sentence = write_sentence(make_model(methods=[failed, make_method("eigencam")]))
+    sentence = tell(make_model(methods=[failed, make_method("eigencam")]))
     assert "exact contributions) failed a test it was put to: covering its best" in sentence
     assert "Do not read the pictures as an explanation" in sentence
     assert "%" not in sentence
@@ -86,11 +97,11 @@ def test_map_that_failed_claims_nothing():
 
 
 def test_map_beside_the_leading_one_may_fail():
-    assert "61 %" in write_sentence(make_model())  # EigenCAM fails there
+    assert "61 %" in tell(make_model())  # EigenCAM fails there
 
 
 def test_unclear_difference_is_said_to_be_unclear():
-    sentence = write_sentence(make_model(methods=[make_method(gap=make_gap(clear=False))]))
+    sentence = tell(make_model(methods=[make_method(gap=make_gap(clear=False))]))
     assert "does not differ clearly" in sentence
     assert "%" not in sentence
 
@@ -99,22 +110,22 @@ def test_difference_that_could_not_be_measured_is_not_called_small():
     missing = {"gap_low": None, "percent": None, "reason": DOG.fill(ONE_SUBJECT)}
     rows = [{**row, **missing} for row in make_gap()]
     model = make_model(methods=[make_method(gap=rows)], difference=rows[-1])
-    sentence = write_sentence(model)
+    sentence = tell(model)
     assert sentence == f"How the labels differ is not known: {DOG.fill(ONE_SUBJECT)}."
-    sentence = write_sentence(make_model(methods=[make_method(gap=None)]))
+    sentence = tell(make_model(methods=[make_method(gap=None)]))
     assert "(exact contributions) has no parts that add up" in sentence
 
 
 def test_map_that_was_not_tested_says_so():
     untested = make_method(passed=None, verdict="not tested")
-    assert write_sentence(make_model(methods=[untested])).endswith("No test was made of this map.")
-    assert "No test" not in write_sentence(make_model())
+    assert tell(make_model(methods=[untested])).endswith("No test was made of this map.")
+    assert "No test" not in tell(make_model())
 
 
 @pytest.mark.parametrize("clear", [True, False])
 def test_pictures_without_a_condition_claim_no_difference(clear):
     model = make_model(is_labelled=False, methods=[make_method(gap=make_gap(clear=clear))])
-    sentence = write_sentence(model)
+    sentence = tell(model)
     assert "no known condition" in sentence
     assert "%" not in sentence
 
@@ -123,8 +134,8 @@ def test_pictures_without_a_condition_claim_no_difference(clear):
 
 
 def test_text_holds_the_sentence_verdicts_and_both_tables():
-    lines = format_explanation(make_explanation(notes=["two clips are short"])).splitlines()
-    assert lines[0] == f"dino: {write_sentence(make_model())}"
+    lines = tell_all(make_explanation(notes=["two clips are short"])).splitlines()
+    assert lines[0] == f"dino: {tell(make_model())}"
     assert lines[1] == "regions: landmarks of the study (256 of 256 crops)"
     assert "note: two clips are short" in lines
     assert "exact contributions: passes every test that was made" in lines
@@ -140,7 +151,7 @@ def test_text_holds_the_sentence_verdicts_and_both_tables():
 
 
 def test_text_of_pictures_without_a_condition_has_no_table():
-    text = format_explanation(make_explanation(is_labelled=False))
+    text = tell_all(make_explanation(is_labelled=False))
     assert "Region  " not in text
     assert "logits" not in text
 
@@ -148,14 +159,28 @@ def test_text_of_pictures_without_a_condition_has_no_table():
 def test_text_shows_what_is_not_known_as_a_dash():
     nothing = {"gap": None, "gap_low": None, "gap_high": None, "percent": None, "p_holm": None}
     rows = [{**row, **nothing, "p": None} for row in make_gap()]
-    lines = format_explanation(make_explanation(methods=[make_method(gap=rows)])).splitlines()
+    lines = tell_all(make_explanation(methods=[make_method(gap=rows)])).splitlines()
     assert ["eyes", "–", "–", "–", "–"] in [line.split() for line in lines]
+
+
+def test_text_and_page_speak_of_the_animals_that_were_looked_at_and_leave_names_alone(tmp_path):
+    content = make_explanation(species="generic", name="dog run", notes=[])
+    text = tell_all(content)
+    assert text.startswith("dog run: Of the difference")
+    page = render(tmp_path, content)
+    assert "29 animals" in page.text
+    assert "within an animal, by region" in page.text
+    assert "dogs" not in page.text
+    book = openpyxl.load_workbook(tmp_path / "tables.xlsx")
+    texts = [str(cell.value) for sheet in book for row in sheet.iter_rows() for cell in row]
+    assert any("within an animal" in each for each in texts)
+    assert not any("dogs" in each for each in texts)
 
 
 def test_several_models_are_told_one_after_the_other():
     content = make_explanation()
     content["models"].append(make_model(name="cnn"))
-    text = format_explanation(content)
+    text = tell_all(content)
     assert 0 <= text.index("dino: Of the") < text.index("cnn: Of the")
 
 
@@ -182,7 +207,7 @@ def page(tmp_path_factory):
 
 def test_page_says_in_order_what_it_found(page):
     marks = [
-        write_sentence(make_model()),
+        tell(make_model()),
         "29 dogs · 256 face crops · evidence for “frustration”, against “positive anticipation”",
         "by a sign-flip test over dogs",
         "Report card: mean over dogs",
@@ -333,7 +358,7 @@ def test_report_of_a_run_shows_its_explanation(tmp_path):
     page = render_run(run)
     section = page.text[page.text.index("Where in the face") :]
     for mark in (
-        write_sentence(make_model()),
+        tell(make_model()),
         "Regions from: landmarks of the study (256 of 256 crops).",
         "exact contributions (explains the decision) passes every test that was made.",
         "EigenCAM (explains the backbone) FAILS: it stays the same.",
@@ -348,7 +373,7 @@ def test_report_of_a_run_shows_its_explanation(tmp_path):
 def test_explanation_of_another_model_is_none_of_the_run(tmp_path):
     write_explanation(tmp_path / "cnn" / "explain", make_explanation())
     page = render_run(tmp_path / "cnn")
-    assert write_sentence(make_model()) not in page.text
+    assert tell(make_model()) not in page.text
     assert "explain/index.html" not in page.text
 
 
@@ -427,7 +452,7 @@ def draw(folder, examples, models, faces=None, progress=silent):
         folder,
         examples,
         faces=faces or [make_faces() for _ in models],
-        models=models,
+        models=[ExplainedModel.model_validate(model) for model in models],
         progress=progress,
     )
 
@@ -541,6 +566,11 @@ def test_mean_faces_are_of_conditions_and_of_dogs(tmp_path, sheets):
     corner = cells_of(sheets["faces_0"])[1][1][0, 0]
     np.testing.assert_array_equal(corner, noise(1)[0, 0])  # nothing is known there
     assert sheets["faces_0"][1]["signed"]
+
+
+def test_mean_faces_of_other_animals_are_counted_in_their_words(tmp_path, sheets):
+    draw(tmp_path, [make_examples(2)], [make_model(species="generic")])
+    assert [name for name, _ in cells_of(sheets["faces_0"])] == ["2 animals", ""]
 
 
 def test_pictures_without_a_condition_have_no_sheet_of_dogs(tmp_path, sheets):

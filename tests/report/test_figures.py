@@ -18,7 +18,8 @@ from canemo.report.charts.evaluation import (
     draw_timeline,
 )
 from canemo.report.words.verdict import compare_with_chance
-from canemo.study.run_record import Confusion, SubjectResult
+from canemo.study.records.run import SubjectResult
+from canemo.study.records.scores import Confusion
 from report_fixtures import make_metrics, record
 
 

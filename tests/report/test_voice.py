@@ -11,7 +11,7 @@ from canemo.report.terminal import format_result_block
 from canemo.report.words.voice import Voice, find_voice
 from canemo.report.words.wording import PAPER
 from canemo.species import GENERIC
-from canemo.study.run_record import read_run
+from canemo.study.records.folders import read_run
 from report_fixtures import Page, make_metrics, record, write_run
 
 ANIMAL = Voice(GENERIC, ("Dogs of Ely", "a dog <b>"))

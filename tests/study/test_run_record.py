@@ -11,17 +11,11 @@ from canemo.errors import ModelError
 from canemo.report.pages.comparison import write_comparison_report
 from canemo.report.pages.explanation import write_page
 from canemo.report.pages.run import write_report
-from canemo.study.run_record import (
-    COMPARISON,
-    EXPLANATION,
-    RUN,
-    ComparisonRecord,
-    Confounds,
-    RunMetrics,
-    read_comparison,
-    read_document,
-    read_run,
-)
+from canemo.study.records.audit import Confounds
+from canemo.study.records.comparison import ComparisonRecord
+from canemo.study.records.document import COMPARISON, EXPLANATION, RUN, read_document
+from canemo.study.records.folders import read_comparison, read_run
+from canemo.study.records.run import RunMetrics
 from report_fixtures import (
     make_audit,
     make_comparison,

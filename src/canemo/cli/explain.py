@@ -80,7 +80,9 @@ def explain(
             progress=progress,
         )
     typer.echo(
-        json.dumps(found.content, indent=1) if as_json else format_explanation(found.content)
+        json.dumps(found.record.to_dict(), indent=1)
+        if as_json
+        else format_explanation(found.record)
     )
     if not as_json:
         typer.echo(f"\npage: {found.page}")

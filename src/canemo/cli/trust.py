@@ -39,7 +39,7 @@ def audit(
     from canemo.cli import console
     from canemo.report.terminal import format_audit
     from canemo.report.words.voice import find_voice, name_voice
-    from canemo.study.run_record import read_run
+    from canemo.study.records.folders import read_run
 
     config = None
     if (place / "metrics.json").is_file():

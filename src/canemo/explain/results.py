@@ -18,11 +18,19 @@ from canemo.explain.gaps import WHOLE, split_gap
 from canemo.explain.maps.methods import METHODS
 from canemo.explain.parts import list_rows, measure_parts
 from canemo.explain.regions import BANDS, measure_cells
-from canemo.explain.report_card import ReportCard
+from canemo.explain.report_card import Check, ReportCard
 from canemo.explain.scoring import CURVE_SHARES
 from canemo.explain.shares import measure_shares
 from canemo.records import Image
 from canemo.species import Species
+from canemo.study.records.explanation import (
+    ExplainedModel,
+    MapCheck,
+    MapCurves,
+    MapResult,
+    RegionGap,
+    RegionShare,
+)
 from canemo.trust.intervals import LEVEL
 
 MEAN_FACE_CROPS = 600
@@ -86,33 +94,33 @@ def name_losses(species: Species) -> tuple[str, ...]:
     return tuple(f"loss_{region}" for region in species.regions)
 
 
-def describe_model(found: Found) -> dict[str, Any]:
+def describe_model(found: Found) -> ExplainedModel:
     """Return what explanation.json holds of one model."""
     rows = found.rows
     other, label = found.labels
-    return {
-        "name": found.name,
-        "backbone": found.backbone,
-        "pooling": found.pooling,
-        "label": label,
-        "other": other,
-        "is_labelled": found.is_labelled,
-        "species": found.species.name,
-        "crops": len(rows),
-        "clips": int(rows["video_id"].nunique()),
-        "dogs": int(rows["subject_id"].nunique()),
-        "regions": describe_sources(rows["regions"].tolist()),
-        "notes": [
+    return ExplainedModel(
+        name=found.name,
+        backbone=found.backbone,
+        pooling=found.pooling,
+        label=label,
+        other=other,
+        is_labelled=found.is_labelled,
+        species=found.species.name,
+        crops=len(rows),
+        clips=int(rows["video_id"].nunique()),
+        dogs=int(rows["subject_id"].nunique()),
+        regions=describe_sources(rows["regions"].tolist()),
+        notes=(
             *found.notes,
             *_note_subjects(found),
             *_note_sources(found),
             *_note_mean_faces(found),
             *_note_unseen(found),
-        ],
-        "difference": describe_difference(found),
-        "occlusion": describe_losses(found),
-        "methods": [_describe_method(name, found) for name in found.maps],
-    }
+        ),
+        difference=describe_difference(found),
+        occlusion=describe_losses(found),
+        methods=tuple(_describe_method(name, found) for name in found.maps),
+    )
 
 
 def _note_subjects(found: Found) -> list[str]:
@@ -188,41 +196,47 @@ def _note_unseen(found: Found) -> list[str]:
     ]
 
 
-def _describe_method(name: str, found: Found) -> dict[str, Any]:
-    method, maps, card = METHODS[name], found.maps[name], found.cards[name]
-    described: dict[str, Any] = {
-        "name": name,
-        "title": method.title,
-        "explains": method.explains,
-        "values": method.values,
-        "exact": method.exact,
-        "passed": card.passed,
-        "verdict": card.verdict,
-        "tested_crops": card.crops,
-        "checks": [
-            {**vars(check), "reason": found.species.fill(check.reason)} for check in card.checks
-        ],
-        "curves": _average_curves(found.tests, name),
-        "shares": None,
-        "gap": None,
-    }
-    if not method.signed:
-        return described
+def _describe_method(name: str, found: Found) -> MapResult:
+    method, card = METHODS[name], found.cards[name]
+    shares, gap = _measure_regions(found.maps[name], found) if method.signed else (None, None)
+    return MapResult(
+        name=name,
+        title=method.title,
+        explains=method.explains,
+        values=method.values,
+        exact=method.exact,
+        passed=card.passed,
+        verdict=card.verdict,
+        tested_crops=card.crops,
+        checks=tuple(_describe_check(check, found.species) for check in card.checks),
+        curves=_average_curves(found.tests, name),
+        shares=shares,
+        gap=gap,
+    )
+
+
+def _describe_check(check: Check, species: Species) -> MapCheck:
+    return MapCheck.model_validate({**vars(check), "reason": species.fill(check.reason)})
+
+
+def _measure_regions(
+    maps: Maps, found: Found
+) -> tuple[tuple[RegionShare, ...], tuple[RegionGap, ...]]:
+    """Return each region's share of the evidence, and its part of the difference."""
     cells = _measure_all_cells(found.masks, maps)
     regions = found.species.regions
     shares = measure_shares(maps, cells, found.rows, labels=found.labels, regions=regions)
-    return described | {
-        "shares": list_rows(shares.table, species=found.species),
-        "gap": _split(maps, cells, found, regions),
-    }
+    rows = list_rows(shares.table, species=found.species)
+    gap = _split(maps, cells, found, regions)
+    return tuple(RegionShare.model_validate(row) for row in rows), gap
 
 
-def _average_curves(tests: pd.DataFrame, method: str) -> dict[str, list[float]] | None:
-    """Return the mean curves over subjects, by name, with the ``shares`` they are known at."""
+def _average_curves(tests: pd.DataFrame, method: str) -> MapCurves | None:
+    """Return the mean curves over subjects; None of a method that was not tested."""
     own = tests[tests["method"] == method] if len(tests) else tests
     if not len(own):
         return None
-    curves = {"shares": list(CURVE_SHARES)}
+    curves = {}
     for name in ("deletion", "deletion_moved", "insertion", "insertion_moved"):
         kind, _, suffix = name.partition("_")
         column = own[f"{kind}_curve{'_' if suffix else ''}{suffix}"]
@@ -230,7 +244,7 @@ def _average_curves(tests: pd.DataFrame, method: str) -> dict[str, list[float]] 
             np.mean(np.stack(list(some)), axis=0) for _, some in column.groupby(own["subject_id"])
         ]
         curves[name] = np.mean(subjects, axis=0).tolist()
-    return curves
+    return MapCurves(shares=CURVE_SHARES, **curves)
 
 
 def _measure_all_cells(masks: NDArray[np.float16], maps: Maps) -> NDArray[np.float32]:
@@ -266,44 +280,45 @@ def tabulate_subjects(found: Found) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
-def describe_difference(found: Found) -> dict[str, Any]:
-    """Return the difference of the logits between the labels, as a row of `Gap`."""
+def describe_difference(found: Found) -> RegionGap:
+    """Return the difference of the logits between the labels."""
     logits = found.rows["logit"].to_numpy()[:, None, None]
     return _split(logits, np.ones((len(logits), 1, 1, 1)), found, ("crop",))[-1]
 
 
-def describe_losses(found: Found) -> list[dict[str, Any]]:
+def describe_losses(found: Found) -> tuple[RegionGap, ...]:
     """Return, by region, how much of the difference between the labels covering it takes away.
 
-    Rows as of `canemo.explain.gaps.Gap`; ``percent`` is of the difference of the logits. Losses
-    do not add up: parts of a face can stand in for each other.
+    ``percent`` is of the difference of the logits. Losses do not add up: parts of a face can stand
+    in for each other.
     """
     regions = found.species.regions
     losses = found.rows[list(name_losses(found.species))].to_numpy()[:, :, None]
     each = np.eye(len(regions))[None, :, :, None]
     cells = np.broadcast_to(each, (len(losses), *each.shape[1:]))
     whole = describe_difference(found)
-    is_clear = whole["gap_low"] is not None and whole["gap_low"] * whole["gap_high"] > 0
-    return [
-        {
-            **row,
-            "area": None,
-            "percent": 100 * row["gap"] / whole["gap"]
-            if is_clear and row["gap"] is not None
-            else None,
-        }
+    return tuple(
+        row.model_copy(update={"area": None, "percent": _take_percent(row, whole)})
         for row in _split(losses, cells, found, regions)
-        if row["region"] != WHOLE
-    ]
+        if row.region != WHOLE
+    )
+
+
+def _take_percent(row: RegionGap, whole: RegionGap) -> float | None:
+    """Return how much of a whole that is clear of zero a region has."""
+    if not whole.is_clear or whole.gap is None or row.gap is None:
+        return None
+    return 100 * row.gap / whole.gap
 
 
 def _split(
     maps: NDArray[Any], cells: NDArray[Any], found: Found, regions: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Return the difference between the labels by region, as rows for JSON."""
+) -> tuple[RegionGap, ...]:
+    """Return the difference between the labels by region, the last of the whole crop."""
     other, label = found.labels
     gap = split_gap(maps, cells, found.rows, first=other, second=label, regions=regions)
-    return list_rows(gap.table, species=found.species)
+    rows = list_rows(gap.table, species=found.species)
+    return tuple(RegionGap.model_validate(row) for row in rows)
 
 
 def tabulate_crops(found: Found) -> pd.DataFrame:

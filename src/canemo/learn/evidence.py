@@ -21,7 +21,7 @@ from canemo.files import replacing, write_table
 from canemo.learn.material import Material
 from canemo.learn.splits import Split, load_split
 from canemo.records import Study, Video
-from canemo.study.run_record import RunRecord
+from canemo.study.records.folders import RunRecord
 
 FEATURES_FILE, VIDEOS_FILE, SUBJECTS_FILE = "features.parquet", "videos.parquet", "subjects.parquet"
 LEDGER_FILE, SPLIT_FILE = "frames.parquet", "split.json"

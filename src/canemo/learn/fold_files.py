@@ -19,9 +19,9 @@ from canemo.files import write_atomically
 from canemo.learn.classifier_files import describe_classifier, list_arrays, make_classifier
 from canemo.learn.evaluate import TestedFold
 from canemo.learn.splits import Fold
+from canemo.study.records.document import FOLDS, require_format, stamp
 
 FOLDS_FILE = "folds.safetensors"
-FOLDS_SCHEMA = 1
 _HEADER = "canemo"
 
 
@@ -32,7 +32,7 @@ def write_folds(folds: Sequence[TestedFold], folder: Path) -> Path:
         for fold in folds
         for name, array in list_arrays(fold.classifier).items()
     }
-    content = {"schema": FOLDS_SCHEMA, "folds": [_describe(fold) for fold in folds]}
+    content = stamp({"folds": [_describe(fold) for fold in folds]}, FOLDS)
     header = {_HEADER: json.dumps(content, ensure_ascii=False)}
     return write_atomically(folder / FOLDS_FILE, save(arrays, metadata=header))
 
@@ -50,18 +50,16 @@ def read_folds(folder: Path) -> tuple[TestedFold, ...]:
         with safe_open(path, framework="numpy") as file:
             content = json.loads((file.metadata() or {})[_HEADER])
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if content["schema"] == FOLDS_SCHEMA:
-            return tuple(_read(each, arrays) for each in content["folds"])
+        require_format(content, FOLDS, path)
+        return tuple(_read(each, arrays) for each in content["folds"])
+    except ModelError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as exc:
         reason = (str(exc) or type(exc).__name__).splitlines()[0]
         raise ModelError(
             f"{path}: the classifiers of the folds cannot be read ({reason}); give the folder of a "
             "run that this version of canemo finished"
         ) from exc
-    raise ModelError(
-        f"{path}: schema is {content['schema']!r}, this version of canemo reads {FOLDS_SCHEMA}; "
-        "run the study again with this version"
-    )
 
 
 def _describe(fold: TestedFold) -> dict[str, Any]:

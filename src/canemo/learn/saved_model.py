@@ -12,7 +12,6 @@ The weights of backbone and detector are named by their SHA-256, not copied; a m
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +27,9 @@ from canemo.learn.classifier_files import describe_classifier, list_arrays, make
 from canemo.learn.conformal import Conformal
 from canemo.learn.material import Classifier
 from canemo.learn.sequence import SequenceProbe
-from canemo.study.run_record import RunMetrics
+from canemo.study.records.document import MODEL, format_json, read_document, stamp
+from canemo.study.records.run import RunMetrics
 from canemo.study.runs import METRICS_FILE
-
-MODEL_SCHEMA = 2
 
 MODEL_FILE, PROBE_FILE, CARD_FILE = "model.json", "probe.safetensors", "README.md"
 
@@ -54,7 +52,7 @@ class SavedModel:
         Numbers of the study it was trained on and what unseen subjects gave, for the card.
     conformal
         How unusual the right answers for unseen subjects were, so that it can leave a clip
-        undecided; None in models saved before there was such a thing.
+        undecided.
     """
 
     classifier: Classifier
@@ -63,7 +61,7 @@ class SavedModel:
     backbone_sha256: str
     detector_sha256: str
     training: Mapping[str, Any]
-    conformal: Conformal | None = None
+    conformal: Conformal
 
 
 def save_model(model: SavedModel, folder: Path) -> Path:
@@ -71,7 +69,6 @@ def save_model(model: SavedModel, folder: Path) -> Path:
     write_atomically(folder / PROBE_FILE, save(list_arrays(model.classifier)))
     write_atomically(folder / CARD_FILE, _write_card(model))
     content = {
-        "schema": MODEL_SCHEMA,
         "labels": list(model.classifier.labels),
         "positive_label": model.positive_label,
         **describe_classifier(model.classifier),
@@ -79,9 +76,9 @@ def save_model(model: SavedModel, folder: Path) -> Path:
         "detector_sha256": model.detector_sha256,
         "config": model.config.model_dump(mode="json", exclude_none=True),
         "training": dict(model.training),
-        "conformal": None if model.conformal is None else model.conformal.to_dict(),
+        "conformal": model.conformal.to_dict(),
     }
-    write_atomically(folder / MODEL_FILE, json.dumps(content, indent=1, ensure_ascii=False))
+    write_atomically(folder / MODEL_FILE, format_json(stamp(content, MODEL)))
     return folder
 
 
@@ -97,34 +94,22 @@ def read_model(folder: Path) -> SavedModel:
         if (folder / METRICS_FILE).is_file():
             RunMetrics.read(folder / METRICS_FILE)  # a run of another version says so itself
         folder = folder / "model"
+    content = read_document(folder / MODEL_FILE, MODEL)
     try:
-        content = json.loads((folder / MODEL_FILE).read_text(encoding="utf-8"))
-        arrays = load_file(folder / PROBE_FILE)
-        if content["schema"] != MODEL_SCHEMA:
-            raise ModelError(
-                f"{folder}: model schema {content['schema']}, expected {MODEL_SCHEMA}; train the "
-                "model again with this version of canemo"
-            )
         return SavedModel(
-            make_classifier(content, arrays),
+            make_classifier(content, load_file(folder / PROBE_FILE)),
             Config.model_validate(content["config"]),
             content["positive_label"],
             content["backbone_sha256"],
             content["detector_sha256"],
             content["training"],
-            conformal=_read_conformal(content.get("conformal")),
+            Conformal.from_dict(content["conformal"]),
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as exc:
-        if isinstance(exc, ModelError):
-            raise
         reason = (str(exc) or type(exc).__name__).splitlines()[0]
         raise ModelError(
             f"{folder}: not a canemo model ({reason}); give the `model` folder of a finished run"
         ) from exc
-
-
-def _read_conformal(content: Mapping[str, Any] | None) -> Conformal | None:
-    return None if content is None else Conformal.from_dict(content)
 
 
 def _write_card(model: SavedModel) -> str:

@@ -22,7 +22,7 @@ from canemo.parallel import Progress
 from canemo.pipeline.extract import Cost, Sources, crop_and_embed
 from canemo.pipeline.plan import Plan
 from canemo.pipeline.provenance import describe_run, warn_about_backbone, warn_about_run
-from canemo.study.run_record import RunMetrics
+from canemo.study.records.run import RunMetrics
 from canemo.trust.metrics_json import compute_metrics
 from canemo.video.info import probe_video
 

@@ -14,7 +14,8 @@ from canemo.pipeline.confounds import run_confounds
 from canemo.pipeline.extract import crop_videos
 from canemo.pipeline.plan import Plan, prepare, prepare_again
 from canemo.report.pages.run import write_report
-from canemo.study.run_record import Audit, Confounds, RunRecord, read_run
+from canemo.study.records.audit import Audit, Confounds
+from canemo.study.records.folders import RunRecord, read_run
 from canemo.study.runs import CONFOUNDS_FILE, INPUTS_FILE, METRICS_FILE, describe_inputs
 from canemo.trust.audit import audit_evidence
 from canemo.trust.metadata import score_metadata

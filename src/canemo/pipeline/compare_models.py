@@ -25,7 +25,7 @@ from canemo.pipeline.provenance import describe_method, describe_protocol, warn_
 from canemo.report.charts.canvas import save_figure
 from canemo.report.charts.crops import draw_crop_sheet, draw_model_cams
 from canemo.report.pages.comparison import write_comparison_report
-from canemo.study.run_record import ComparisonRecord
+from canemo.study.records.comparison import ComparisonRecord
 from canemo.study.runs import COMPARISON_FILE, find_run, new_run
 from canemo.trust.comparison import (
     Entrant,

@@ -19,14 +19,9 @@ from canemo.report.tables import Column, describe_measures, describe_records, fo
 from canemo.report.words.comparison import describe_pairs
 from canemo.report.words.wording import count, join_words
 from canemo.species import Species
-from canemo.study.run_record import (
-    PREDICTIONS_FILE,
-    RunMetrics,
-    RunRecord,
-    RunsComparison,
-    WhatRan,
-    read_run,
-)
+from canemo.study.records.comparison import RunsComparison, WhatRan
+from canemo.study.records.folders import PREDICTIONS_FILE, RunRecord, read_run
+from canemo.study.records.run import RunMetrics
 from canemo.trust.comparison import compare_every_pair
 from canemo.trust.summaries import summarise_level
 

@@ -34,7 +34,7 @@ from canemo.pipeline.plan import prepare
 from canemo.records import Study
 from canemo.report.pages.concepts import write_concepts_report
 from canemo.study.load import load_study
-from canemo.study.run_record import format_json
+from canemo.study.records.document import format_json
 
 FOLDER = "concepts"
 _SHOWN_UNMATCHED = 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from canemo.pipeline.explain_inputs import (
 from canemo.report.charts.explanation import PAGE_FILE
 from canemo.report.pages.run import write_report
 from canemo.species import Species
-from canemo.study.run_record import EXPLANATION_FILE
+from canemo.study.records.explanation import EXPLANATION_FILE, ExplanationRecord
 
 MOST_PICTURES = 40
 """Of how many pictures without a condition maps are tested; with a study `tests` says it."""
@@ -42,10 +42,10 @@ MOST_PICTURES = 40
 
 @dataclass(frozen=True)
 class Explanation:
-    """What `explain_models` wrote: its folder, and the content of ``explanation.json``."""
+    """What `explain_models` wrote: its folder, and what ``explanation.json`` holds."""
 
     folder: Path
-    content: Mapping[str, Any]
+    record: ExplanationRecord
 
     @property
     def page(self) -> Path:
@@ -151,10 +151,10 @@ def explain_models(
             )
             for model in models
         ]
-        content = write_explanation(place, models, found, truth=truth, progress=progress)
+        record = write_explanation(place, models, found, truth=truth, progress=progress)
     if out_dir is None:
         write_report(folders[0])
-    return Explanation(place, content)
+    return Explanation(place, record)
 
 
 def _load(

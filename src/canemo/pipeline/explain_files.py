@@ -22,12 +22,12 @@ from canemo.explain.results import (
     tabulate_crops,
     tabulate_subjects,
 )
-from canemo.files import write_atomically, write_table
+from canemo.files import write_table
 from canemo.parallel import Progress
 from canemo.records import Image
 from canemo.report.charts.explanation import Example, colour_regions, draw_explanation
 from canemo.report.pages.explanation import write_page
-from canemo.study.run_record import EXPLANATION, EXPLANATION_FILE, format_json, stamp
+from canemo.study.records.explanation import EXPLANATION_FILE, ExplanationRecord
 from canemo.study.runs import put_in_place
 
 
@@ -38,7 +38,7 @@ def write_explanation(
     *,
     truth: Sequence[str],
     progress: Progress,
-) -> dict[str, Any]:
+) -> ExplanationRecord:
     """Write all that was found of some models: numbers, tables, maps, pictures, the page.
 
     Parameters
@@ -54,14 +54,14 @@ def write_explanation(
 
     Returns
     -------
-    dict
+    ExplanationRecord
         What explanation.json holds.
     """
     place = place.resolve()
-    described = [describe_model(each) for each in found]
-    content = stamp(
-        {"canemo": environment.version(), "truth": list(truth), "models": described},
-        EXPLANATION,
+    record = ExplanationRecord(
+        canemo=environment.version(),
+        truth=tuple(truth),
+        models=tuple(describe_model(each) for each in found),
     )
     partial_place = place.with_name(f".{place.name}.partial")
     shutil.rmtree(partial_place, ignore_errors=True)
@@ -84,15 +84,15 @@ def write_explanation(
             partial_place,
             [_list_examples(*pair) for pair in pairs],
             faces=[_average(*pair) for pair in pairs],
-            models=described,
+            models=record.models,
             progress=progress,
         )
-        write_atomically(partial_place / EXPLANATION_FILE, format_json(content))
+        record.write(partial_place / EXPLANATION_FILE)
         write_page(partial_place)
         put_in_place(partial_place, place)
     finally:
         shutil.rmtree(partial_place, ignore_errors=True)
-    return content
+    return record
 
 
 def _write_arrays(found: Found, folder: Path) -> None:

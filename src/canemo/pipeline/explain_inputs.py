@@ -27,7 +27,7 @@ from canemo.pipeline.model import load_model
 from canemo.pipeline.plan import prepare_again
 from canemo.records import Study
 from canemo.species import Species
-from canemo.study.run_record import read_run
+from canemo.study.records.folders import read_run
 from canemo.study.runs import METRICS_FILE
 
 OTHER = "other labels"

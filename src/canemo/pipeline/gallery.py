@@ -19,7 +19,7 @@ from canemo.faces.frame_choice import spread_evenly
 from canemo.parallel import Progress
 from canemo.pipeline.model import Model, name_videos
 from canemo.records import Fate, Image, Video
-from canemo.study.run_record import EXPLANATION_FILE
+from canemo.study.records.explanation import EXPLANATION_FILE
 from canemo.video.info import VIDEO_SUFFIXES
 
 logger = logging.getLogger(__name__)

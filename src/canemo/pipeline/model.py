@@ -114,11 +114,6 @@ class Model:
 
     def require_level(self, level: float) -> Conformal:
         """Return what undecided answers rest on; raises as `decide` does."""
-        if self.saved.conformal is None:
-            raise ModelError(
-                "the model was saved by a version of canemo whose models answer always; train it "
-                "again"
-            )
         self.saved.conformal.require_level(level, plural=self.saved.config.species.plural)
         return self.saved.conformal
 

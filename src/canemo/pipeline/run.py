@@ -32,7 +32,7 @@ from canemo.report.charts.canvas import save_figure
 from canemo.report.charts.crops import draw_crop_sheet
 from canemo.report.pages.run import write_report
 from canemo.study.load import load_study
-from canemo.study.run_record import RunMetrics
+from canemo.study.records.run import RunMetrics
 from canemo.study.runs import METRICS_FILE, find_run, new_run, pin_engines, write_hashes
 
 

@@ -25,7 +25,8 @@ from canemo.learn.learner import Learner
 from canemo.learn.predictions import PROBABILITY
 from canemo.parallel import Progress, silent
 from canemo.pipeline.assess import evaluate_evidence
-from canemo.study.run_record import RunMetrics, RunRecord, read_run
+from canemo.study.records.folders import RunRecord, read_run
+from canemo.study.records.run import RunMetrics
 from canemo.study.runs import HASHES_FILE, METRICS_FILE
 from canemo.trust.metrics_json import CHOICES, compute_metrics, stand_in_for
 

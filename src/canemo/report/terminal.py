@@ -27,7 +27,9 @@ from canemo.report.words.run import describe_result
 from canemo.report.words.verdict import describe_coverage, explain_verdict, write_first_sentence
 from canemo.report.words.voice import find_voice
 from canemo.report.words.wording import count
-from canemo.study.run_record import ComparisonRecord, Finding, RunMetrics
+from canemo.study.records.audit import Finding
+from canemo.study.records.comparison import ComparisonRecord
+from canemo.study.records.run import RunMetrics
 
 __all__ = ["format_audit", "format_comparison", "format_optimism", "format_result_block"]
 

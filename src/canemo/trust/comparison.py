@@ -20,7 +20,7 @@ from canemo.learn.splits import Split
 from canemo.networks.backbone_specs import find_backbone
 from canemo.networks.backbones import Backbone
 from canemo.records import Study
-from canemo.study.run_record import ComparisonRecord
+from canemo.study.records.comparison import ComparisonRecord
 from canemo.trust.pairs import adjust_holm, compare_pair
 from canemo.trust.summaries import finite_or_none, summarise_chance, summarise_level
 

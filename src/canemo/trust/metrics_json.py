@@ -18,7 +18,7 @@ from canemo.learn.predictions import Predictions, select_level
 from canemo.learn.splits import Split
 from canemo.parallel import Progress, silent
 from canemo.records import Fate, Study
-from canemo.study.run_record import RunMetrics
+from canemo.study.records.run import RunMetrics
 from canemo.trust.audit import audit_evidence
 from canemo.trust.calibration import compute_calibration
 from canemo.trust.intervals import INTERVAL_METHOD

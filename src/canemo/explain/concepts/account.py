@@ -15,7 +15,7 @@ from canemo.files import sha256_file
 from canemo.formats.events.reading import FORMS, EventFile
 from canemo.learn.evidence import Evidence
 from canemo.species import Species
-from canemo.study.run_record import CONCEPTS, stamp
+from canemo.study.records.document import CONCEPTS, stamp
 
 _SHOWN = 5
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from canemo.report.charts.canvas import Chart
 from canemo.report.charts.rows import Row, describe_rows, draw_rows
 from canemo.report.words.audit import OWN, list_splits
-from canemo.study.run_record import RunMetrics
+from canemo.study.records.run import RunMetrics
 
 
 def list_audit_charts(metrics: RunMetrics) -> dict[str, Chart]:

@@ -23,7 +23,7 @@ from canemo.report.charts.canvas import (
     style_axes,
 )
 from canemo.report.charts.rows import Row, draw_rows
-from canemo.study.run_record import ComparedModel, Pair
+from canemo.study.records.comparison import ComparedModel, Pair
 
 
 def draw_curves(curves: pd.DataFrame, *, majority: float) -> Figure | None:

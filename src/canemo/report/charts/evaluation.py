@@ -43,7 +43,8 @@ from canemo.report.words.wording import (
     is_missing,
     quote,
 )
-from canemo.study.run_record import Confusion, SubjectResult
+from canemo.study.records.run import SubjectResult
+from canemo.study.records.scores import Confusion
 
 _MAX_NAMED_SUBJECTS = 60
 _MAX_MARKED_FRAMES = 300

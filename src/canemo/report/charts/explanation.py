@@ -31,6 +31,7 @@ from canemo.report.charts.crops import draw_picture_rows, overlay_cam, overlay_e
 from canemo.report.charts.rows import Row, draw_rows
 from canemo.report.words import wording
 from canemo.species import Species
+from canemo.study.records.explanation import ExplainedModel, MapResult
 
 PAGE_FILE = "index.html"
 
@@ -72,7 +73,7 @@ def draw_explanation(
     examples: Sequence[Sequence[Example]],
     *,
     faces: Sequence[Sequence[Any]],
-    models: Sequence[Mapping[str, Any]],
+    models: Sequence[ExplainedModel],
     progress: Progress,
 ) -> None:
     """Draw everything but the page: overlays of all crops, and the figures.
@@ -98,13 +99,13 @@ def draw_explanation(
     save_figure(_draw_regions([examples[0][place] for place in chosen]), figures / "regions.png")
     for method in list_methods(models):
         figure = _draw_grid(method, chosen, examples, models, scales)
-        save_figure(figure, figures / f"maps_{method['name']}.png")
+        save_figure(figure, figures / f"maps_{method.name}.png")
     for number, (some, model) in enumerate(zip(faces, models, strict=True)):
-        lead = model["methods"][0]
-        unit = "dog" if model["is_labelled"] else "file"
+        lead = model.lead
+        unit = model.kind.noun if model.is_labelled else "file"
         whole = _draw_faces(some, lead, dogs=False, unit=unit)
         save_figure(whole, figures / f"faces_{number}.png")
-        if model["is_labelled"]:
+        if model.is_labelled:
             single = _draw_faces(some, lead, dogs=True, unit=unit)
             save_figure(single, figures / f"dogs_{number}.png")
 
@@ -112,27 +113,27 @@ def draw_explanation(
 # -- pictures -------------------------------------------------------------------------------------
 
 
-def list_methods(models: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def list_methods(models: Sequence[ExplainedModel]) -> list[MapResult]:
     """Return the methods of all models, each once, in order."""
-    found = {method["name"]: method for model in models for method in model["methods"]}
+    found = {method.name: method for model in models for method in model.methods}
     return list(found.values())
 
 
-def _is_signed(method: Mapping[str, Any]) -> bool:
-    return method["gap"] is not None
+def _is_signed(method: MapResult) -> bool:
+    return method.gap is not None
 
 
-def _find_scales(examples: Sequence[Example], model: Mapping[str, Any]) -> dict[str, float]:
+def _find_scales(examples: Sequence[Example], model: ExplainedModel) -> dict[str, float]:
     """Return, by signed method, the value at which its colours are full."""
     scales = {}
-    for method in model["methods"]:
-        values = np.abs(np.stack([example.maps[method["name"]] for example in examples]))
-        scales[method["name"]] = max(float(np.quantile(values, SCALE_QUANTILE)), 1e-12)
+    for method in model.methods:
+        values = np.abs(np.stack([example.maps[method.name] for example in examples]))
+        scales[method.name] = max(float(np.quantile(values, SCALE_QUANTILE)), 1e-12)
     return scales
 
 
-def _overlay(example: Example, method: Mapping[str, Any], scale: float) -> Image:
-    values = example.maps[method["name"]]
+def _overlay(example: Example, method: MapResult, scale: float) -> Image:
+    values = example.maps[method.name]
     if _is_signed(method):
         return overlay_evidence(example.read(), np.clip(values / scale, -1, 1))
     positive = np.clip(values, 0, None)
@@ -142,19 +143,19 @@ def _overlay(example: Example, method: Mapping[str, Any], scale: float) -> Image
 def _write_overlays(
     folder: Path,
     examples: Sequence[Example],
-    model: Mapping[str, Any],
+    model: ExplainedModel,
     scales: Mapping[str, float],
     progress: Progress,
 ) -> None:
     names = _name_overlays(examples)
     for done, (example, name) in enumerate(zip(examples, names, strict=True)):
-        progress(f"draw {model['name']}", done, len(examples))
-        for method in model["methods"]:
-            place = folder / "overlays" / f"{model['name']}_{method['name']}"
+        progress(f"draw {model.name}", done, len(examples))
+        for method in model.methods:
+            place = folder / "overlays" / f"{model.name}_{method.name}"
             with replacing(place / name) as temporary:
-                drawn = _overlay(example, method, scales[method["name"]])
+                drawn = _overlay(example, method, scales[method.name])
                 PilImage.fromarray(drawn).save(temporary)
-    progress(f"draw {model['name']}", len(examples), len(examples))
+    progress(f"draw {model.name}", len(examples), len(examples))
 
 
 def _name_overlays(examples: Sequence[Example]) -> list[str]:
@@ -189,32 +190,32 @@ def _draw_regions(examples: Sequence[Example]) -> Figure:
 
 
 def _draw_grid(
-    method: Mapping[str, Any],
+    method: MapResult,
     chosen: Sequence[int],
     examples: Sequence[Sequence[Example]],
-    models: Sequence[Mapping[str, Any]],
+    models: Sequence[ExplainedModel],
     scales: Sequence[Mapping[str, float]],
 ) -> Figure:
     """Draw a method's maps of some crops, a column per model (paper's figure 4)."""
     columns = [
         (some, model, scale)
         for some, model, scale in zip(examples, models, scales, strict=True)
-        if method["name"] in scale
+        if method.name in scale
     ]
     rows: dict[str, list[list[tuple[str, Image]]]] = {}
     for place in chosen:
         first = examples[0][place]
         line = [(first.subject_id, first.read())]
         for some, model, scale in columns:
-            caption = f"{model['name']} {some[place].logit:+.1f}"
-            line.append((caption, _overlay(some[place], method, scale[method["name"]])))
+            caption = f"{model.name} {some[place].logit:+.1f}"
+            line.append((caption, _overlay(some[place], method, scale[method.name])))
         rows.setdefault(first.label, []).append(line)
     signed = _is_signed(method)
-    label = models[0]["label"]
+    label = models[0].label
     title = (
-        f"{method['title']}: against (-1) and for (1) {label}; 1 is the 99 % quantile of a model"
+        f"{method.title}: against (-1) and for (1) {label}; 1 is the 99 % quantile of a model"
         if signed
-        else f"{method['title']}, from 0 to each map's greatest value"
+        else f"{method.title}, from 0 to each map's greatest value"
     )
     return draw_picture_rows(_pack(rows), scale_title=title, signed=signed)
 
@@ -231,12 +232,10 @@ def _pack(
     return packed
 
 
-def _draw_faces(
-    faces: Sequence[Any], method: Mapping[str, Any], *, dogs: bool, unit: str
-) -> Figure:
+def _draw_faces(faces: Sequence[Any], method: MapResult, *, dogs: bool, unit: str) -> Figure:
     """Draw mean faces beside their mean maps: of the conditions, or of single dogs.
 
-    `unit` is what a condition's are means of: "dog", or "file" where nobody knows the dogs.
+    `unit` is what a condition's are means of: the animal, or "file" where nobody knows which.
     """
     shown = [face for face in faces if (face.subject_id is not None) == dogs]
     whole = [np.abs(face.map[np.isfinite(face.map)]) for face in faces if face.subject_id is None]
@@ -251,42 +250,39 @@ def _draw_faces(
             drawn = overlay_cam(face.image_rgb, np.clip(values / scale, 0, 1))
         rows.setdefault(face.label, []).append([(caption, face.image_rgb), ("", drawn)])
     packed = _pack({label: lines[:_MOST_DOGS] for label, lines in rows.items()})
-    return draw_picture_rows(
-        packed, scale_title=f"mean {method['title']}", signed=_is_signed(method)
-    )
+    return draw_picture_rows(packed, scale_title=f"mean {method.title}", signed=_is_signed(method))
 
 
-def _draw_gap(model: Mapping[str, Any]) -> Figure | None:
+def _draw_gap(model: ExplainedModel) -> Figure | None:
     """Draw the difference in evidence of each region with its interval."""
     rows = [
         Row(
-            row["region"],
-            row["gap"],
-            None if row["gap_low"] is None else (row["gap_low"], row["gap_high"]),
-            muted=row["region"] == "all",
+            row.region,
+            row.gap,
+            row.interval,
+            muted=row.region == "all",
         )
-        for row in model["methods"][0]["gap"] or ()
-        if row["gap"] is not None
+        for row in model.lead.gap or ()
+        if row.gap is not None
     ]
     if not rows:
         return None
     return draw_rows(rows, chance=0, xlabel="part of the difference [logits]", scale="free")
 
 
-def _draw_curves(model: Mapping[str, Any]) -> Figure | None:
+def _draw_curves(model: ExplainedModel) -> Figure | None:
     """Draw deletion and insertion of each method, dashed those of the map moved elsewhere."""
-    methods = [method for method in model["methods"] if method.get("curves")]
-    if not methods:
+    tested = [(method, method.curves) for method in model.methods if method.curves is not None]
+    if not tested:
         return None
     figure = new_figure(2.3)
     for axes, kind in zip(
         figure.subplots(1, 2, sharey=True), ("deletion", "insertion"), strict=True
     ):
-        for method, colour in zip(methods, itertools.cycle(LABEL_COLOURS), strict=False):
-            curves = method["curves"]
-            axes.plot(curves["shares"], curves[kind], color=colour, label=method["title"])
-            moved = curves[f"{kind}_moved"]
-            axes.plot(curves["shares"], moved, color=colour, linestyle=(0, (4, 3)), linewidth=1)
+        for (method, curves), colour in zip(tested, itertools.cycle(LABEL_COLOURS), strict=False):
+            own, moved = (getattr(curves, name) for name in (kind, f"{kind}_moved"))
+            axes.plot(curves.shares, own, color=colour, label=method.title)
+            axes.plot(curves.shares, moved, color=colour, linestyle=(0, (4, 3)), linewidth=1)
         axes.set_title(kind)
         axes.set_xlabel("share covered" if kind == "deletion" else "share shown")
         style_axes(axes, grid="y")
@@ -296,7 +292,7 @@ def _draw_curves(model: Mapping[str, Any]) -> Figure | None:
     return set_literal_text(figure)
 
 
-CHARTS: Mapping[str, tuple[Callable[[Mapping[str, Any]], Figure | None], str]] = {
+CHARTS: Mapping[str, tuple[Callable[[ExplainedModel], Figure | None], str]] = {
     "gap": (_draw_gap, "Difference in evidence by region of the face, with intervals."),
     "curves": (
         _draw_curves,

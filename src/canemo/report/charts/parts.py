@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from canemo.report.charts.canvas import Chart
 from canemo.report.charts.rows import Row, describe_rows, draw_rows
 from canemo.report.words.parts import PARTS, list_parts, name_part
-from canemo.study.run_record import RunMetrics, SweepPart
+from canemo.study.records.run import RunMetrics, SweepPart
 
 
 def list_part_charts(metrics: RunMetrics) -> dict[str, Chart]:

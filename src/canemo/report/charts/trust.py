@@ -22,7 +22,7 @@ from canemo.report.charts.canvas import (
 )
 from canemo.report.charts.rows import Row, describe_rows, draw_rows
 from canemo.report.words.wording import count, format_measure, format_percent, name_in_text, quote
-from canemo.study.run_record import (
+from canemo.study.records.run import (
     CalibrationBin,
     CurvePoint,
     Detectable,

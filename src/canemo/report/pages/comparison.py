@@ -21,7 +21,8 @@ from canemo.report.words import comparison as words
 from canemo.report.words.comparison import PICTURES, list_comparison_tables
 from canemo.report.words.voice import find_voice
 from canemo.report.workbook import write_workbook
-from canemo.study.run_record import ComparisonFolder, ComparisonRecord, read_comparison
+from canemo.study.records.comparison import ComparisonRecord
+from canemo.study.records.folders import ComparisonFolder, read_comparison
 
 
 def write_comparison_report(folder: Path) -> Path:

@@ -14,7 +14,7 @@ from canemo.report.words.explanation import (
     write_sentence,
 )
 from canemo.report.workbook import write_workbook
-from canemo.study.run_record import EXPLANATION, EXPLANATION_FILE, read_document
+from canemo.study.records.explanation import EXPLANATION_FILE, ExplanationRecord
 
 
 def write_page(folder: Path) -> Path:
@@ -27,28 +27,29 @@ def write_page(folder: Path) -> Path:
     ModelError
         The folder holds no explanation.
     """
-    content = read_document(folder / EXPLANATION_FILE, EXPLANATION)
-    voice = find_explanation_voice(content)
+    record = ExplanationRecord.read(folder / EXPLANATION_FILE)
+    models = record.models
+    voice = find_explanation_voice(models)
     pictures: dict[str, Picture | None] = {
         path.name: embed_file(path, _describe_picture(path.stem))
         for path in sorted((folder / "figures").glob("*.png"))
     }
-    for number, model in enumerate(content["models"]):
+    for number, model in enumerate(models):
         for name, (draw, alt) in CHARTS.items():
             pictures[f"{name}_{number}"] = embed_figure(draw(model), alt, voice)
-    tables = list_explanation_tables(content)
+    tables = list_explanation_tables(record)
     page = render_page(
         "explanation.html.j2",
         tables=tables,
         pictures=pictures,
         voice=voice,
-        content=content,
-        models=content["models"],
+        truth=record.truth,
+        models=models,
         write_sentence=write_sentence,
         list_unmade=list_unmade,
-        methods=list_methods(content["models"]),
+        methods=list_methods(models),
         colours=colour_regions(voice.species),
-        environment={"canemo": content["canemo"]},
+        environment={"canemo": record.canemo},
         warnings=(),
     )
     write_workbook(folder / TABLES_FILE, tables, voice)

@@ -39,7 +39,9 @@ from canemo.report.words.verdict import (
 )
 from canemo.report.words.voice import find_voice
 from canemo.report.workbook import write_tables
-from canemo.study.run_record import Confusion, RunRecord, StudyFacts, SubjectResult, read_run
+from canemo.study.records.folders import RunRecord, read_run
+from canemo.study.records.run import StudyFacts, SubjectResult
+from canemo.study.records.scores import Confusion
 
 _ALTS = {
     "crops.png": "Sheet of example face crops, grouped by condition.",

@@ -22,15 +22,15 @@ from canemo.report.words.wording import (
     quote,
     write_sentence,
 )
-from canemo.study.run_record import (
+from canemo.study.records.audit import (
     Audit,
     Claim,
     Confounds,
     DuplicatePair,
     Finding,
-    RunMetrics,
     SharedSession,
 )
+from canemo.study.records.run import RunMetrics
 
 SHOWN_PAIRS, SHOWN_SESSIONS = 20, 8
 ALARM = "alarm"

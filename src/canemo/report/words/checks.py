@@ -16,7 +16,7 @@ from canemo.report.words.wording import (
     join_words,
     name_in_text,
 )
-from canemo.study.run_record import MetadataScores, Permutation, Reached, RunMetrics
+from canemo.study.records.run import MetadataScores, Permutation, Reached, RunMetrics
 
 SHOWN_COLUMNS = 3
 

@@ -19,13 +19,9 @@ from canemo.report.tables import (
 )
 from canemo.report.words import wording
 from canemo.report.words.run import describe_versions
-from canemo.study.run_record import (
-    ComparedModel,
-    ComparisonFolder,
-    ComparisonRecord,
-    Majority,
-    Pair,
-)
+from canemo.study.records.comparison import ComparedModel, ComparisonRecord, Pair
+from canemo.study.records.folders import ComparisonFolder
+from canemo.study.records.run import Majority
 
 _MEASURES = ("accuracy", "balanced_accuracy", "auroc")
 _NO_RESULT = "random weights, no result"

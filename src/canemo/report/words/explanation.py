@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from canemo.report.tables import (
     P_VALUE,
@@ -19,8 +18,14 @@ from canemo.report.tables import (
     show_value,
 )
 from canemo.report.words import wording
-from canemo.report.words.voice import Voice
-from canemo.species import get_species
+from canemo.report.words.voice import Voice, name_voice
+from canemo.study.records.explanation import (
+    ExplainedModel,
+    ExplanationRecord,
+    MapCheck,
+    MapResult,
+    RegionGap,
+)
 
 _CHECKS = {
     "deletion": ("Deletion", "logits lost sooner than by the same map moved elsewhere"),
@@ -32,88 +37,88 @@ _CHECKS = {
 }
 
 
-def format_explanation(content: Mapping[str, Any]) -> str:
+def format_explanation(record: ExplanationRecord) -> str:
     """Return what was found as plain text for a terminal."""
-    tables = list_explanation_tables(content)
+    tables = list_explanation_tables(record)
     lines = []
-    for number, model in enumerate(content["models"]):
-        lines += [f"{model['name']}: {write_sentence(model)}", f"regions: {model['regions']}"]
-        lines += [f"note: {note}" for note in model["notes"]]
-        lines += [f"{each['title']}: {each['verdict']}" for each in model["methods"]]
+    for number, model in enumerate(record.models):
+        lines += [f"{model.name}: {write_sentence(model)}", f"regions: {model.regions}"]
+        lines += [f"note: {note}" for note in model.notes]
+        lines += [f"{each.title}: {each.verdict}" for each in model.methods]
         lines += [
             format_text(tables[name].pick("region", "gap", "interval", "percent", "p"))
             for name in (f"gap_{number}", f"losses_{number}")
             if name in tables
         ]
-    return find_explanation_voice(content).say("\n".join(lines))
+    return find_explanation_voice(record.models).say("\n".join(lines))
 
 
-def find_explanation_voice(content: Mapping[str, Any]) -> Voice:
-    """Return the voice in which an explanation speaks."""
-    return Voice(get_species(content["models"][0]["species"]))
+def find_explanation_voice(models: Sequence[ExplainedModel]) -> Voice:
+    """Return the voice in which models of one study are spoken of."""
+    names = [name for each in models for name in (each.name, each.label, each.other)]
+    return name_voice(models[0].species, names)
 
 
-def list_unmade(method: Mapping[str, Any]) -> list[str]:
+def list_unmade(method: MapResult) -> list[str]:
     """Return why tests of a map were not made."""
-    return [check["reason"] for check in method["checks"] if check["passed"] is None]
+    return [check.reason for check in method.checks if check.passed is None]
 
 
 # -- tables ----------------------------------------------------------------------------------------
 
 
-def list_explanation_tables(content: Mapping[str, Any]) -> dict[str, Table]:
+def list_explanation_tables(record: ExplanationRecord) -> dict[str, Table]:
     """Return the tables of each model, by name and the model's number."""
     tables: dict[str, Table] = {}
-    of_several = len(content["models"]) > 1
-    for number, model in enumerate(content["models"]):
-        name = f" of {model['name']}" if of_several else ""
-        checks = [key for key in _CHECKS if key != "pointing" or content["truth"]]
+    of_several = len(record.models) > 1
+    for number, model in enumerate(record.models):
+        name = f" of {model.name}" if of_several else ""
+        checks = [key for key in _CHECKS if key != "pointing" or record.truth]
         tables[f"card_{number}"] = _describe_card(model, checks, name=name)
-        lead = model["methods"][0]
-        if model["is_labelled"]:
-            if lead["gap"]:
+        lead = model.lead
+        if model.is_labelled:
+            if lead.gap:
                 tables[f"gap_{number}"] = _describe_gap(model, name=name)
             tables[f"losses_{number}"] = _describe_losses(model, name=name)
-        if lead["shares"]:
+        if lead.shares:
             tables[f"shares_{number}"] = _describe_shares(model, name=name)
     return tables
 
 
-def _describe_card(model: Mapping[str, Any], checks: Sequence[str], *, name: str) -> Table:
-    unit = "dog" if model["is_labelled"] else "file"
+def _describe_card(model: ExplainedModel, checks: Sequence[str], *, name: str) -> Table:
+    unit = "dog" if model.is_labelled else "file"
     columns = [Column("map", "Map", kind="noted", ends="Explains")]
     columns += [
         Column(key, *_CHECKS[key], TWO_DECIMALS, kind="tested", is_main=True) for key in checks
     ]
     rows = [
-        Line({"map": Noted(method["title"], f"explains the {method['explains']}")}
-            | {each["name"]: _read_check(each) for each in method["checks"]
-               if each["name"] in checks})
-        for method in model["methods"]
+        Line({"map": Noted(method.title, f"explains the {method.explains}")}
+            | {each.name: _read_check(each) for each in method.checks
+               if each.name in checks})
+        for method in model.methods
     ]  # fmt: skip
     caption = f"Report card{name}: mean over {unit}s and 95 % interval."
     return Table(caption, tuple(columns), tuple(rows), style="result")
 
 
-def _read_check(check: Mapping[str, Any]) -> Estimate:
-    mark = {True: "pass", False: "FAIL", None: ""}[check["passed"]]
-    interval = None if check["low"] is None else (check["low"], check["high"])
-    return Estimate(check["value"], interval, mark if check["value"] is not None else "")
+def _read_check(check: MapCheck) -> Estimate:
+    mark = {True: "pass", False: "FAIL", None: ""}[check.passed]
+    return Estimate(check.value, check.interval, mark if check.value is not None else "")
 
 
 _REGION = Column("region", "Region", "part of the face, or all")
 _AREA = Column("area", "Area", "share of the crop", WHOLE_PERCENT)
 _P = Column("p", "p (corrected)", "corrected for the number of regions", P_VALUE,
-            at=lambda row: row["p_holm"] if row["region"] != "all" else row["p"])  # fmt: skip
+            at=lambda row: row.p_holm if row.region != "all" else row.p)  # fmt: skip
 _INTERVAL = Column("interval", "95 % interval", "95 % interval over dogs", TWO_DECIMALS,
-                   kind="interval", at=lambda row: (row["gap_low"], row["gap_high"]))  # fmt: skip
+                   kind="interval", at=lambda row: (row.gap_low, row.gap_high))  # fmt: skip
 _PERCENT = Column("percent", "Of the whole", "share of the difference", WHOLE_PERCENT,
-                  at=lambda row: row["percent"] and row["percent"] / 100)  # fmt: skip
+                  at=lambda row: row.percent and row.percent / 100)  # fmt: skip
 
 
-def _describe_gap(model: Mapping[str, Any], *, name: str) -> Table:
-    lead, labels = model["methods"][0], (model["label"], model["other"])
-    gap = "Difference [logits]" if lead["exact"] else "Held by the map"
+def _describe_gap(model: ExplainedModel, *, name: str) -> Table:
+    lead, labels = model.lead, (model.label, model.other)
+    gap = "Difference [logits]" if lead.exact else "Held by the map"
     moved = "of it, what comes of a region that is larger or lies elsewhere"
     columns = (
         _REGION,
@@ -126,9 +131,9 @@ def _describe_gap(model: Mapping[str, Any], *, name: str) -> Table:
     )
     caption = (
         f"Difference in evidence{name} between {' and '.join(map(wording.quote, labels))} within a "
-        f"dog, by region ({lead['title']}: {lead['values']})."
+        f"dog, by region ({lead.title}: {lead.values})."
     )
-    if not lead["exact"]:
+    if not lead.exact:
         difference = _state_difference(model)
         caption += f" The logits differ by {difference}; percentages are of what this map holds."
     look_for = (
@@ -136,34 +141,33 @@ def _describe_gap(model: Mapping[str, Any], *, name: str) -> Table:
         "elsewhere in one condition: that part is given as moved. p is the larger of those with "
         "and without it."
     )
-    return describe_records(caption, columns, lead["gap"], look_for=look_for, style="result")
+    return describe_records(caption, columns, lead.gap or (), look_for=look_for, style="result")
 
 
-def _describe_losses(model: Mapping[str, Any], *, name: str) -> Table:
+def _describe_losses(model: ExplainedModel, *, name: str) -> Table:
     lost = Column("gap", "Lost [logits]", "mean over dogs", TWO_DECIMALS, is_main=True)
     caption = (
         f"How much of the difference of the logits{name}, {_state_difference(model)}, is lost when "
         "a region is covered (blurred beyond recognition)."
     )
     look_for = "Losses need not add up: regions can stand in for each other."
-    columns, rows = (_REGION, lost, _INTERVAL, _PERCENT, _P), model["occlusion"]
+    columns, rows = (_REGION, lost, _INTERVAL, _PERCENT, _P), model.occlusion
     return describe_records(caption, columns, rows, look_for=look_for, style="result")
 
 
-def _state_difference(model: Mapping[str, Any]) -> str:
-    row = model["difference"]
-    interval = None if row["gap_low"] is None else (row["gap_low"], row["gap_high"])
-    return str(show_value(Estimate(row["gap"], interval), TWO_DECIMALS))
+def _state_difference(model: ExplainedModel) -> str:
+    row = model.difference
+    return str(show_value(Estimate(row.gap, row.interval), TWO_DECIMALS))
 
 
-def _describe_shares(model: Mapping[str, Any], *, name: str) -> Table:
-    kind = "condition" if model["is_labelled"] else "answer"
+def _describe_shares(model: ExplainedModel, *, name: str) -> Table:
+    kind = "condition" if model.is_labelled else "answer"
     columns = (
         Column("label", kind.capitalize()),
         _REGION,
         Column("share", "Share", "share of the evidence", WHOLE_PERCENT, is_main=True),
         Column("interval", "95 % interval", "95 % interval of the share", WHOLE_PERCENT,
-               kind="interval", at=lambda row: (row["share_low"], row["share_high"])),
+               kind="interval", at=lambda row: (row.share_low, row.share_high)),
         _AREA,
         Column("ratio", "Share / area", "1: as dense as on average", TWO_DECIMALS),
     )  # fmt: skip
@@ -172,47 +176,47 @@ def _describe_shares(model: Mapping[str, Any], *, name: str) -> Table:
         "1 means as dense as on average. A share says where support is found, which may be the "
         "same in every picture."
     )
-    rows = model["methods"][0]["shares"]
+    rows = model.lead.shares or ()
     return describe_records(caption, columns, rows, look_for=look_for, style="result")
 
 
 # -- words -----------------------------------------------------------------------------------------
 
 
-def write_sentence(model: Mapping[str, Any]) -> str:
+def write_sentence(model: ExplainedModel) -> str:
     """Return where the difference between the labels lies, claiming no more than was found."""
-    lead = model["methods"][0]
-    if lead["passed"] is False:
+    lead = model.lead
+    if lead.passed is False:
         return (
-            f"The leading map ({lead['title']}) failed a test it was put to: "
-            f"{lead['verdict'].removeprefix('FAILS: ')}. Do not read the pictures as an "
+            f"The leading map ({lead.title}) failed a test it was put to: "
+            f"{lead.verdict.removeprefix('FAILS: ')}. Do not read the pictures as an "
             "explanation of the decision."
         )
-    if not model["is_labelled"]:
+    if not model.is_labelled:
         return (
             "These pictures have no known condition: the maps show what the answers rest on, "
             "picture by picture, and no difference between conditions can be told from them."
         )
-    if lead["gap"] is None:
-        return f"The leading map ({lead['title']}) has no parts that add up to numbers by region."
-    if model["difference"]["gap_low"] is None:
-        return f"How the labels differ is not known: {model['difference']['reason']}."
-    untested = " No test was made of this map." if lead["passed"] is None else ""
-    told = _tell_parts(model, lead) if lead["exact"] else _tell_sure_parts(model, lead)
+    if lead.gap is None:
+        return f"The leading map ({lead.title}) has no parts that add up to numbers by region."
+    if model.difference.gap_low is None:
+        return f"How the labels differ is not known: {model.difference.reason}."
+    untested = " No test was made of this map." if lead.passed is None else ""
+    told = _tell_parts(model, lead) if lead.exact else _tell_sure_parts(model, lead)
     return f"{told}{untested}"
 
 
-def _tell_parts(model: Mapping[str, Any], lead: Mapping[str, Any]) -> str:
+def _tell_parts(model: ExplainedModel, lead: MapResult) -> str:
     """Return where most of the difference lies, of a map whose parts sum to it."""
-    rows = [row for row in lead["gap"] if row["percent"] is not None]
+    rows = [row for row in lead.gap or () if row.percent is not None]
     if not rows:
         return "The evidence of the two labels does not differ clearly on these crops."
-    parts = [row for row in rows if row["region"] != "all" and row["area"]]
-    largest = max(parts, key=lambda row: row["percent"])
-    densest = max(parts, key=lambda row: row["percent"] / row["area"])
+    parts = [row for row in rows if row.region != "all" and row.area]
+    largest = max(parts, key=lambda row: row.percent or 0)
+    densest = max(parts, key=lambda row: (row.percent or 0) / (row.area or 1))
     text = (
-        f"Of the difference in evidence between {wording.quote(model['label'])} and "
-        f"{wording.quote(model['other'])} ({model['difference']['gap']:.2f} logits), "
+        f"Of the difference in evidence between {wording.quote(model.label)} and "
+        f"{wording.quote(model.other)} ({model.difference.gap:.2f} logits), "
         f"{_state_part(largest)}"
     )
     if densest is not largest:
@@ -220,29 +224,32 @@ def _tell_parts(model: Mapping[str, Any], lead: Mapping[str, Any]) -> str:
     return f"{text}."
 
 
-def _tell_sure_parts(model: Mapping[str, Any], lead: Mapping[str, Any]) -> str:
+def _tell_sure_parts(model: ExplainedModel, lead: MapResult) -> str:
     """Return which parts can be told from chance, of a map whose parts sum to no logit."""
     text = (
-        f"The logits of {wording.quote(model['label'])} and {wording.quote(model['other'])} differ "
-        f"by {model['difference']['gap']:.2f}; the parts of the leading map ({lead['title']}) do "
+        f"The logits of {wording.quote(model.label)} and {wording.quote(model.other)} differ "
+        f"by {model.difference.gap:.2f}; the parts of the leading map ({lead.title}) do "
         "not sum to that. "
     )
     sure = [
-        f"the {row['region']} ({row['gap']:+.2f} in {100 * row['area']:.0f} % of the area)"
-        for row in sorted(lead["gap"], key=lambda row: -abs(row["gap"] or 0))
-        if row["region"] != "all" and _is_sure(row)
+        f"the {row.region} ({row.gap:+.2f} in {_state_area(row)})"
+        for row in sorted(lead.gap or (), key=lambda row: -abs(row.gap or 0))
+        if row.region != "all" and _is_sure(row)
     ]
     if not sure:
         return f"{text}By this map no part of the face can be told from chance."
     return f"{text}Told from chance: {', '.join(sure)}."
 
 
-def _is_sure(row: Mapping[str, Any]) -> bool:
-    return row["p_holm"] is not None and row["p_holm"] <= wording.P_LEVEL
+def _is_sure(row: RegionGap) -> bool:
+    return row.p_holm is not None and row.p_holm <= wording.P_LEVEL
 
 
-def _state_part(row: Mapping[str, Any]) -> str:
+def _state_part(row: RegionGap) -> str:
     """Return a region's part of the difference, and whether it can be told from chance."""
-    area = f"{100 * row['area']:.0f} % of the area"
-    part = f"{row['percent']:.0f} % lies in the {row['region']}, {area}"
+    part = f"{row.percent:.0f} % lies in the {row.region}, {_state_area(row)}"
     return part if _is_sure(row) else f"{part} (which cannot be told from chance)"
+
+
+def _state_area(row: RegionGap) -> str:
+    return f"{wording.format_percent(row.area, decimals=0)} of the area"

@@ -24,7 +24,7 @@ from canemo.report.words.wording import (
     name_in_text,
     quote,
 )
-from canemo.study.run_record import RunMetrics, RunProtocol, StudyFacts
+from canemo.study.records.run import RunMetrics, RunProtocol, StudyFacts
 
 _REPORTED = ("Permutation test", "Metadata alone", "Calibration")
 _NAMED_PACKAGES = ("torch", "timm", "openvino", "scikit-learn", "numpy", "av")

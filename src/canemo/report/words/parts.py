@@ -8,7 +8,7 @@ from canemo.report.charts.rows import GRID_SIDE
 from canemo.report.tables import COUNT, Column, Table, describe_measures, describe_records
 from canemo.report.words.voice import find_voice
 from canemo.report.words.wording import count, describe_frames, format_percent
-from canemo.study.run_record import RunMetrics, SweepPart
+from canemo.study.records.run import RunMetrics, SweepPart
 
 _ALL = tuple(range(GRID_SIDE**2))
 _CENTRE = (5, 6, 9, 10)

@@ -18,7 +18,8 @@ from canemo.report.words.wording import (
     name_in_text,
     quote,
 )
-from canemo.study.run_record import Level, LevelName, RunMetrics
+from canemo.study.records.run import RunMetrics
+from canemo.study.records.scores import Level, LevelName
 
 
 class Standing(StrEnum):

@@ -13,7 +13,7 @@ from matplotlib.text import Text
 
 from canemo.report.words.wording import PAPER
 from canemo.species import DOG, Species, get_species
-from canemo.study.run_record import StudyFacts
+from canemo.study.records.run import StudyFacts
 
 _WORDS = r"\b(?P<article>[Aa] )?(?P<word>[Dd]ogs?)\b"
 
