@@ -9,6 +9,7 @@ import pytest
 
 from canemo import cli, embed_study, load_config
 from canemo.report.words.explanation import format_explanation
+from canemo.study.records.explanation import ExplanationRecord
 from explained_runs import EXACT, READS_CLS, copy_run
 from painted import PaintedFaceDetector, leave_undrawn, put_in_place, write_painted_study
 
@@ -381,9 +382,9 @@ def runs(explainable_study, tmp_path):
 def test_explain_prints_what_was_found_and_where_the_page_is(canemo, runs):
     code, out, err = canemo("explain", runs[0], *QUICK)
     assert code == 0
-    content = json.loads((runs[0] / "explain" / "explanation.json").read_text(encoding="utf-8"))
+    record = ExplanationRecord.read(runs[0] / "explain" / "explanation.json")
     page = runs[0] / "explain" / "index.html"
-    assert out == f"{format_explanation(content)}\n\npage: {page}\n"
+    assert out == f"{format_explanation(record)}\n\npage: {page}\n"
     assert page.is_file()
     assert "explain mean" in err  # progress does not mix with the result
 

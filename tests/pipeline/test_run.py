@@ -194,7 +194,9 @@ def test_model_refuses_another_detector(finished, painted_detector):
 
 
 def test_no_model_says_what_to_give(tmp_path):
-    with pytest.raises(ModelError, match="give the `model` folder of a finished run"):
+    with pytest.raises(
+        ModelError, match=r"not a saved model, .*name the folder that holds model\.json"
+    ):
         canemo.load_model(tmp_path)
 
 
