@@ -3,6 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from matplotlib import colormaps
+from matplotlib.image import AxesImage
+from matplotlib.transforms import Bbox
 
 from canemo.records import Image
 from canemo.report.charts.canvas import render_png
@@ -70,18 +72,24 @@ def test_overlay_refuses_what_is_no_map(cam: np.ndarray, message: str) -> None:
         overlay_cam(noise(), cam)
 
 
+def find_place(image: AxesImage) -> Bbox:
+    """Return where a picture stands on its sheet, as shares of the sheet's sides."""
+    return image.get_window_extent().transformed(image.figure.transFigure.inverted())
+
+
 def test_crop_sheet_shows_each_crop_once_by_label() -> None:
     crops = {
         "food": [(f"dog{i}", noise(seed=i)) for i in range(7)],
         "$x_": [("a", noise(40, 10))],
     }
     figure = draw_crop_sheet(crops)
-    assert len(figure.axes) == 8
+    shown = figure.axes[0].images
+    assert len(shown) == 8
     texts = [text.get_text() for text in figure.texts]
     assert texts.index("food") < texts.index("dog6") < texts.index("$x_")
-    first, seventh, other = (figure.axes[i].get_position() for i in (0, 6, 7))
+    first, seventh, other = (find_place(shown[i]) for i in (0, 6, 7))
     assert first.y0 > seventh.y1 > seventh.y0 > other.y1
-    np.testing.assert_array_equal(figure.axes[7].images[0].get_array(), crops["$x_"][0][1])
+    np.testing.assert_array_equal(shown[7].get_array(), crops["$x_"][0][1])
     assert render_png(figure).startswith(b"\x89PNG")
 
 
@@ -150,10 +158,10 @@ def test_picture_rows_stand_in_order_under_their_label() -> None:
             "$x_": [[("dog3", fourth), ("", fifth)]],
         }
     )
-    assert len(figure.axes) == 5  # no scale of colours where nothing is said of it
-    for axes, picture in zip(figure.axes, pictures, strict=True):
-        np.testing.assert_array_equal(axes.images[0].get_array(), picture)
-    one, right, below, other, _ = (axes.get_position() for axes in figure.axes)
+    [sheet] = figure.axes  # no scale of colours where nothing is said of it
+    for image, picture in zip(sheet.images, pictures, strict=True):
+        np.testing.assert_array_equal(image.get_array(), picture)
+    one, right, below, other, _ = map(find_place, sheet.images)
     assert right.x0 > one.x1
     assert right.y1 == pytest.approx(one.y1)
     assert one.y0 > below.y1 > below.y0 > other.y1
@@ -169,10 +177,11 @@ def test_picture_rows_stand_over_one_scale(signed: bool, ticks: list[str]) -> No
     figure = draw_picture_rows(
         {"food": [[("dog1", noise())]]}, scale_title="evidence", signed=signed
     )
-    picture, scale = figure.axes
+    sheet, scale = figure.axes
+    [picture] = sheet.images
     assert [tick.get_text() for tick in scale.get_xticklabels()] == ticks
     assert "evidence" in {text.get_text() for text in figure.texts}
-    assert 0 <= scale.get_position().y1 < picture.get_position().y0
+    assert 0 <= scale.get_position().y1 < find_place(picture).y0
     colours = scale.images[0].get_array()[0].astype(int)
     grey = np.full((1, 1, 3), 128, dtype=np.uint8)
     least, most = (-1.0, 1.0) if signed else (0.0, 1.0)
@@ -182,4 +191,4 @@ def test_picture_rows_stand_over_one_scale(signed: bool, ticks: list[str]) -> No
 
 
 def test_no_picture_at_all_is_an_empty_sheet() -> None:
-    assert draw_picture_rows({}).axes == []
+    assert [image for axes in draw_picture_rows({}).axes for image in axes.images] == []

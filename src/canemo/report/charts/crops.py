@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image as PilImage
@@ -159,36 +160,38 @@ def _lay_out(
     line = side + _CAPTION_IN + _GAP_IN
     height = sum(_HEADING_IN + len(lines) * line for lines in rows.values()) + bottom_in
     figure = Figure(figsize=(PAGE_WIDTH_IN, height or _HEADING_IN), facecolor="white")
+    axes = _add_sheet(figure)
     top = height
     for label, lines in rows.items():
         top -= _HEADING_IN
         heading_y = (top + 0.1) / height
         figure.text(0, heading_y, shorten(label, 80), fontsize=10.5, fontweight="bold", color=INK)
         for pairs in lines:
-            for column, pair in enumerate(pairs):
-                _place(figure, *pair, left_in=column * (side + _GAP_IN), top_in=top, side_in=side)
+            for column, (caption, image) in enumerate(pairs):
+                left = column * (side + _GAP_IN)
+                _place(axes, image, left_in=left, top_in=top, side_in=side)
+                x, y = left / PAGE_WIDTH_IN, (top - side - 0.04) / height
+                text = shorten(caption, max(int(side * 14), 4))
+                figure.text(x, y, text, fontsize=8, color=MUTED, va="top")
             top -= line
     return figure
 
 
-def _place(
-    figure: Figure, caption: str, image: Image, *, left_in: float, top_in: float, side_in: float
-) -> None:
+def _add_sheet(figure: Figure) -> Axes:
+    """Add what all pictures lie on [inches from below left]; one for each would take long."""
+    axes = figure.add_axes((0, 0, 1, 1))
     width, height = figure.get_size_inches()
-    axes = figure.add_axes(
-        (left_in / width, (top_in - side_in) / height, side_in / width, side_in / height)
-    )
-    axes.imshow(image, interpolation="antialiased")
-    axes.set_anchor("NW")
+    axes.set(xlim=(0, width), ylim=(0, height), autoscale_on=False)
     axes.axis("off")
-    figure.text(
-        left_in / width,
-        (top_in - side_in - 0.04) / height,
-        shorten(caption, max(int(side_in * 14), 4)),
-        fontsize=8,
-        color=MUTED,
-        va="top",
-    )
+    return axes
+
+
+def _place(axes: Axes, image: Image, *, left_in: float, top_in: float, side_in: float) -> None:
+    """Put a picture in the upper left of its square, as large as it can be."""
+    height, width = image.shape[:2]
+    scale = side_in / max(height, width)
+    edges = (left_in, left_in + width * scale, top_in - height * scale, top_in)
+    axes.imshow(image, interpolation="antialiased", aspect="auto", extent=edges)
 
 
 def _add_scale(figure: Figure, title: str, *, signed: bool = False) -> None:
