@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +19,6 @@ from canemo.report.words.voice import Voice
 from canemo.report.words.wording import is_missing
 
 LEGEND_SHEET = "columns"
-_LONGEST_NAME = 31
 _CREATED = datetime(2000, 1, 1)
 """Written into every workbook, so that the same tables always give the same bytes."""
 
@@ -36,11 +34,10 @@ def write_workbook(path: Path, tables: Mapping[str, Table], voice: Voice) -> Pat
     buffer = io.BytesIO()
     with xlsxwriter.Workbook(buffer, {"in_memory": True}) as book:
         book.set_properties({"created": _CREATED})
-        names = _name_sheets(tables)
         formats = _Formats(book, voice)
-        _write_legend(book.add_worksheet(LEGEND_SHEET), names, tables, formats)
-        for key, table in tables.items():
-            _write_table(book.add_worksheet(names[key]), table, formats)
+        _write_legend(book.add_worksheet(LEGEND_SHEET), tables, formats)
+        for name, table in tables.items():
+            _write_table(book.add_worksheet(name), table, formats)
     return write_atomically(path, buffer.getvalue())
 
 
@@ -76,29 +73,13 @@ class _Formats:
         return self._made[number_format]
 
 
-def _name_sheets(tables: Mapping[str, Table]) -> dict[str, str]:
-    """Return a name for each sheet that workbooks take: short, without signs, told apart."""
-    names: dict[str, str] = {}
-    taken = {LEGEND_SHEET}
-    for key in tables:
-        stem = re.sub(r"[\[\]:*?/\\']", " ", key).strip()[:_LONGEST_NAME] or "table"
-        name, number = stem, 2
-        while name.casefold() in taken:
-            name, number = f"{stem[: _LONGEST_NAME - 4]} {number}", number + 1
-        taken.add(name.casefold())
-        names[key] = name
-    return names
-
-
-def _write_legend(
-    sheet: Worksheet, names: Mapping[str, str], tables: Mapping[str, Table], formats: _Formats
-) -> None:
+def _write_legend(sheet: Worksheet, tables: Mapping[str, Table], formats: _Formats) -> None:
     """Write what each table shows and what each of its columns means."""
     lines = [("sheet", "column", "meaning", "unit")]
-    for key, table in tables.items():
-        lines.append((names[key], "", table.description, ""))
+    for name, table in tables.items():
+        lines.append((name, "", table.description, ""))
         lines += [
-            (names[key], heading, meaning, column.unit)
+            (name, heading, meaning, column.unit)
             for column in table.columns
             for heading, meaning in column.split_headings()
         ]

@@ -43,7 +43,7 @@ def draw_model_cams(
     rows: Mapping[str, Sequence[tuple[str, Image, Sequence[NDArray[np.floating[Any]]]]]],
     *,
     models: Sequence[str],
-    scale_title: str = "activation, each map scaled from its least (0) to its greatest value (1)",
+    scale_title: str,
 ) -> Figure:
     """Draw maps of several models on the same crops: a line per crop, the crop on the left.
 
@@ -75,18 +75,10 @@ def draw_picture_rows(
     signed: bool = False,
     columns: int = 4,
 ) -> Figure:
-    """Draw rows of captioned pictures, label by label, over one scale of colours.
+    """Draw rows of captioned pictures, label by label, over one scale of colours if it has a title.
 
-    Parameters
-    ----------
-    rows
-        By label, rows of pairs of a caption and a picture (H, W, 3) uint8, RGB.
-    scale_title
-        What the colours mean; empty draws no scale.
-    signed
-        Whether the scale runs from -1 to 1 (`overlay_evidence`), else from 0 to 1 (`overlay_cam`).
-    columns
-        For how many pictures in a row there is room at least.
+    A picture is (H, W, 3) uint8, RGB. The scale runs from 0 to 1 (`overlay_cam`) or, `signed`, from
+    -1 to 1 (`overlay_evidence`). There is room for as many `columns` at least.
     """
     widest = max((len(pairs) for lines in rows.values() for pairs in lines), default=1)
     bottom_in = _SCALE_IN if scale_title else 0

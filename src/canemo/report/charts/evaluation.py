@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from textwrap import fill
 from typing import Any
@@ -49,7 +49,7 @@ from canemo.study.records.scores import Confusion
 _MAX_NAMED_SUBJECTS = 60
 _MAX_MARKED_FRAMES = 300
 _SEXES = {"f": "female", "m": "male"}
-_FATE_COLOURS = {
+_FATE_COLOURS: Mapping[str, str] = {
     Fate.USED: "#9db8c9",
     Fate.NO_FACE: "#D55E00",
     Fate.LOW_SCORE: "#E69F00",
@@ -114,7 +114,7 @@ def draw_ledger(fates_by_label: Mapping[str, Mapping[str, int]]) -> Figure:
     for fate in fates:
         counts = np.array([fates_by_label[label].get(fate, 0) for label in labels], dtype=float)
         shares = counts / np.maximum(totals, 1)
-        axes.barh(range(len(labels)), shares, 0.62, left=left, color=_fate_colour(fate))
+        axes.barh(range(len(labels)), shares, 0.62, left=left, color=_FATE_COLOURS.get(fate, MUTED))
         left += shares
     axes.set_yticks(range(len(labels)), labels=[shorten(label) for label in labels])
     axes.invert_yaxis()
@@ -123,7 +123,7 @@ def draw_ledger(fates_by_label: Mapping[str, Mapping[str, int]]) -> Figure:
     style_axes(axes, x="share of the frames looked at")
     axes.tick_params(axis="y", length=0)
     _write_right(axes, [count(total, "frame") for total in totals])
-    add_legend(figure, _patches({describe_fate(fate): _fate_colour(fate) for fate in fates}))
+    add_legend(figure, _name_fates(fates))
     return set_literal_text(figure)
 
 
@@ -231,7 +231,7 @@ def draw_timeline(
     name = f"probability of\n{quote(shorten(positive_label, 26))}"
     style_axes(axes, x="time [s]", y=name, grid="y")
     if missing:
-        add_legend(figure, _patches({describe_fate(fate): _fate_colour(fate) for fate in missing}))
+        add_legend(figure, _name_fates(missing))
     return set_literal_text(figure)
 
 
@@ -329,9 +329,8 @@ def _draw_missing(axes: Axes, times: NDArray[np.float64], fates: Sequence[str]) 
     missing = [fate for fate in _order_fates(set(fates)) if fate != Fate.USED]
     for fate in missing:
         at = times[np.array([each == fate for each in fates], dtype=bool)]
-        axes.scatter(
-            at, np.full(at.shape, -0.05), marker="|", s=24, color=_fate_colour(fate), linewidths=1.2
-        )
+        colour = _FATE_COLOURS.get(fate, MUTED)
+        axes.scatter(at, np.full(at.shape, -0.05), marker="|", s=24, color=colour, linewidths=1.2)
     return missing
 
 
@@ -347,8 +346,8 @@ def _order_fates(fates: set[str]) -> list[str]:
     return [*known, *sorted(fates - set(known))]
 
 
-def _fate_colour(fate: str) -> str:
-    return {str(key): colour for key, colour in _FATE_COLOURS.items()}.get(fate, MUTED)
+def _name_fates(fates: Iterable[str]) -> dict[str, Artist]:
+    return _patches({describe_fate(fate): _FATE_COLOURS.get(fate, MUTED) for fate in fates})
 
 
 def _patches(colours: Mapping[str, str]) -> dict[str, Artist]:

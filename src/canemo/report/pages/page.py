@@ -37,18 +37,9 @@ def render_page(
     voice: Voice,
     **content: Any,
 ) -> str:
-    """Return a page: a template beside this file, filled in.
+    """Return a page in the words of `voice`: a template beside this file, filled in.
 
-    Parameters
-    ----------
-    template
-        Its name.
-    tables, pictures
-        By the name that the template calls for; what is not there is left out.
-    voice
-        In whose words the page is.
-    content
-        What else the template names.
+    Tables and pictures go by the name that the template calls for; what is not there is left out.
     """
     shown = {name: picture for name, picture in pictures.items() if picture is not None}
     page = open_templates().get_template(template)

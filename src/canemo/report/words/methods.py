@@ -98,10 +98,9 @@ def _state_probe(protocol: RunProtocol) -> str:
 
 
 def _state_logistic(protocol: RunProtocol) -> str:
-    penalty = _state_penalty(protocol.penalties, protocol.penalty_chosen)
     return (
         "A linear probe (logistic regression with L2 penalty) was trained on the standardised "
-        f"embeddings {_state_weighting(protocol)}; {penalty}."
+        f"embeddings {_state_weighting(protocol)}; {_state_penalty(protocol)}."
     )
 
 
@@ -111,7 +110,6 @@ def _state_discriminant(protocol: RunProtocol) -> str:
         if protocol.class_weight == "balanced"
         else "labels being taken as frequent as among the training clips"
     )
-    penalty = _state_penalty(protocol.penalties, protocol.penalty_chosen)
     temperatures = protocol.temperature_chosen
     temperature = (
         "; the temperature that the evidence is divided by before it becomes a probability was "
@@ -122,7 +120,7 @@ def _state_discriminant(protocol: RunProtocol) -> str:
     return (
         "A regularised linear discriminant was fitted in closed form to the standardised "
         "embeddings, each clip weighing the same, with a penalty added to the scatter of the "
-        f"standardised features and {labels}; {penalty}{temperature}."
+        f"standardised features and {labels}; {_state_penalty(protocol)}{temperature}."
     )
 
 
@@ -212,7 +210,8 @@ def _state_sequence(protocol: RunProtocol) -> str:
     )
 
 
-def _state_penalty(penalties: Sequence[float], chosen: Sequence[float]) -> str:
+def _state_penalty(protocol: RunProtocol) -> str:
+    penalties, chosen = protocol.penalties, protocol.penalty_chosen
     if len(penalties) == 1:
         return f"the penalty was fixed at {penalties[0]:g}"
     offered = join_words([f"{value:g}" for value in penalties])

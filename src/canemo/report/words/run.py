@@ -157,9 +157,9 @@ def _list_labels(labels: Iterable[str], meaning: str) -> list[Column]:
 def _describe_confusion(metrics: RunMetrics) -> Table:
     confusion = metrics.levels.video.confusion
     columns = [Column("filmed", "Filmed in"), *_list_labels(confusion.labels, "classified as {}")]
-    keys = [column.key for column in columns[1:]]
+    keys = [column.key for column in columns]
     rows = [
-        Line({"filmed": label, **dict(zip(keys, counts, strict=True))})
+        Line(dict(zip(keys, (label, *counts), strict=True)))
         for label, counts in zip(confusion.labels, confusion.counts, strict=True)
     ]
     caption = "Clips by the condition they were filmed in and the one they were classified as."

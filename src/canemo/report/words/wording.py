@@ -39,7 +39,7 @@ _INTERVALS = {
 
 _QUALITIES = {"score": "best detector score", "sharp": "highest sharpness"}
 
-_FATES = {
+_FATES: Mapping[str, str] = {
     Fate.USED: "used",
     Fate.NO_FACE: "no face found",
     Fate.LOW_SCORE: "face too uncertain",
@@ -51,8 +51,7 @@ _FATES = {
 
 def describe_fate(fate: str) -> str:
     """Return what happened to a frame, in words; an unknown fate is spelled out."""
-    known: Mapping[str, str] = {str(key): words for key, words in _FATES.items()}
-    return known.get(fate, fate.replace("_", " "))
+    return _FATES.get(fate, fate.replace("_", " "))
 
 
 def describe_split(split: str, folds: int) -> str:
