@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from canemo.explain.concepts.directions import learn_condition
 from canemo.explain.concepts.probes import Probing, set_up
 from canemo.explain.concepts.units import Draws, examine_units
 from canemo.learn.evidence import Evidence
+from canemo.study.records.concepts import CodedUnit
 from evidence_worlds import draw_evidence, with_features
 
 LABEL = "frustration"
@@ -59,6 +61,24 @@ def examine(evidence: Evidence, permutations: int = 199, seed: int = 0, **settle
     codes = {name: settle(shown) for name, shown in settled.items()}
     units = examine_units(probing, condition, codes, draws=Draws(permutations, 200, seed))
     return {unit.name: unit.found for unit in units}
+
+
+def record_unit(found: dict[str, Any], **changes: Any) -> CodedUnit:
+    """Return what is found of a unit as the record that a reader gets."""
+    counts = {"events": 9, "events_without_frame": 0, "frames_disagreed": 0}
+    return CodedUnit.model_validate(
+        {"unit": "AU25", "name": "lips part", "known": True, **counts, **found, **changes}
+    )
+
+
+def make_unit(verdict: str = "too few", direction: str = "not asked", **changes: Any) -> CodedUnit:
+    """Return a unit of which nothing could be measured."""
+    found = {
+        "frames": 1200, "shown": 3, "prevalence": 3 / 1200, "clips": 40,
+        "subjects": {"coded": 8, "both_states": 2}, "reason": None, "verdict": verdict,
+        "direction_verdict": direction, "direction_reason": None,
+    }  # fmt: skip
+    return record_unit(found, **changes)
 
 
 def with_labels(evidence: Evidence, shown: np.ndarray) -> Evidence:

@@ -307,7 +307,7 @@ def test_coder_who_never_used_a_unit_is_no_witness_of_its_absence(all_coded):
     assert coding.settle("AU25").tolist() == [1, 1, 0, 0, 0]
     assert coding.settle("EAD103").tolist() == [0, 0, 1, 1, 0]
     assert coding.never_used == {"mouth": ("EAD103",), "ears": ("AU25",)}
-    assert compare_coders(coding, np.full(5, "Rex", object)) == []
+    assert compare_coders(coding, np.full(5, "Rex", object)) == ()
 
 
 def test_a_unit_used_in_any_video_was_looked_for_in_all():
@@ -323,13 +323,13 @@ def test_a_unit_used_in_any_video_was_looked_for_in_all():
 def test_agreement_is_over_the_frames_that_both_coded():
     (pair,) = compare_coders(code_twice(), np.repeat(["Rex", "Ida"], 5).astype(object))
     # v1: both in 1 frame, ann alone in 1, ben alone in 1, neither in 2
-    assert pair["frames"] == 5
-    assert pair["agreement"] == 3 / 5
-    assert pair["prevalence"] == [2 / 5, 2 / 5]
+    assert pair.frames == 5
+    assert pair.agreement == 3 / 5
+    assert pair.prevalence == (2 / 5, 2 / 5)
     chance = 0.4 * 0.4 + 0.6 * 0.6
-    assert pair["kappa"] == pytest.approx((0.6 - chance) / (1 - chance))
-    assert pair["interval"] is None  # one subject
-    assert pair["observers"] == ["ann", "ben"]
+    assert pair.kappa == pytest.approx((0.6 - chance) / (1 - chance))
+    assert pair.interval is None  # one subject
+    assert pair.observers == ("ann", "ben")
 
 
 def test_kappa_of_known_tables():
@@ -347,10 +347,10 @@ def test_no_kappa_where_a_unit_was_never_seen_is_said():
         event("AU25", video_id="i1", observer="ben"),
         names=("v1", "v2"),
     )
-    by_unit = {row["unit"]: row for row in compare_coders(coding, np.full(10, "Rex", object))}
-    assert by_unit["AD19"]["kappa"] == 1
-    assert by_unit["AU25"]["kappa"] is None
-    assert "neither coder saw it in any frame" in by_unit["AU25"]["reason"]
+    by_unit = {row.unit: row for row in compare_coders(coding, np.full(10, "Rex", object))}
+    assert by_unit["AD19"].kappa == 1
+    assert by_unit["AU25"].kappa is None
+    assert "neither coder saw it in any frame" in by_unit["AU25"].reason
 
 
 def test_interval_of_kappa_holds_it_and_resamples_dogs():
@@ -362,7 +362,7 @@ def test_interval_of_kappa_holds_it_and_resamples_dogs():
     coding = coding.__class__(**{**vars(coding), "by_observer": seen})
     dogs = np.repeat([f"d{d}" for d in range(8)], 50).astype(object)
     (pair,) = compare_coders(coding, dogs, resamples=500)
-    low, high = pair["interval"]
-    assert low < pair["kappa"] < high
+    low, high = pair.interval
+    assert low < pair.kappa < high
     assert high - low < 0.3
-    assert pair["subjects"] == 8
+    assert pair.subjects == 8

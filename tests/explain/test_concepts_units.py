@@ -13,6 +13,7 @@ from concept_worlds import (
     draw_world,
     examine,
     plant,
+    record_unit,
     with_labels,
 )
 from evidence_worlds import with_features
@@ -88,12 +89,11 @@ def test_direction_cannot_be_asked_where_each_dog_has_one_condition():
     assert found["direction_verdict"] == "cannot be asked"
     reason = DOG.fill(found["direction_reason"])
     assert reason.startswith("no dog has clips of both conditions")
-    unit = {"unit": "AU25", **found, "direction_reason": reason}
+    unit = record_unit(found, direction_reason=reason)
     table = describe_directions([unit], label="frustration")
     [verdict] = [each.show(table.rows[0]) for each in table.columns if each.key == "verdict"]
     assert str(verdict).startswith("cannot be asked: no dog has clips of both conditions")
-    content = {"units": [unit], "protocol": {"label": "frustration"}}
-    assert write_concepts_sentence(content).endswith(
+    assert write_concepts_sentence([unit], label="frustration").endswith(
         "Whether the probe of “frustration” has a direction in common cannot be asked: no dog has "
         "clips of both conditions, so that no label can be moved within dogs."
     )

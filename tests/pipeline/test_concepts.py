@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 from canemo.config import load_config
-from canemo.errors import AnnotationError, ConfigError, OutputExistsError
+from canemo.errors import AnnotationError, ConfigError, ModelError, OutputExistsError
 from canemo.pipeline.concepts import concepts_study
+from canemo.study.records.concepts import ConceptsRecord
 from painted import PaintedFaceDetector, put_in_place, write_painted_study
 
 OVERRIDES = {
@@ -60,8 +61,13 @@ def found(study, coded, config):
         return concepts_study(study, coded, config=config, command="canemo concepts Hunde")
 
 
+def read(found):
+    """Return what the JSON file holds, as plain lists and dictionaries."""
+    return found.record.to_dict()
+
+
 def units(found):
-    return {unit["unit"]: unit for unit in found.content["units"]}
+    return {unit["unit"]: unit for unit in read(found)["units"]}
 
 
 def test_chin_that_makes_the_label_is_decodable_and_what_the_condition_leans_on(found):
@@ -81,7 +87,7 @@ def test_chin_that_makes_the_label_is_decodable_and_what_the_condition_leans_on(
 
 
 def test_all_that_was_understood_and_not_is_told(found):
-    events = found.content["events"]
+    events = read(found)["events"]
     (file,) = events["files"]
     assert file["form"] == "boris_aggregated"
     assert file["columns"]["media"] == "Media file name"
@@ -99,11 +105,28 @@ def test_all_that_was_understood_and_not_is_told(found):
 
 def test_results_are_complete_and_say_how_they_were_made(found, study):
     assert found.path == study / "concepts" / "boris export.json"
-    assert json.loads(found.path.read_text(encoding="utf-8")) == found.content
-    protocol = found.content["protocol"]
+    assert json.loads(found.path.read_text(encoding="utf-8")) == read(found)
+    assert ConceptsRecord.read(found.path) == found.record
+    protocol = read(found)["protocol"]
     assert (protocol["penalty"], protocol["permutations"], protocol["seed"]) == (1.0, 100, 0)
     assert protocol["backbone"] == "efficientnet_lite0"
-    assert found.content["environment"]["command"] == "canemo concepts Hunde"
+    assert read(found)["environment"]["command"] == "canemo concepts Hunde"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schema": 1}, "schema is 1, this version of canemo reads schema 2 of 'canemo.concepts'"),
+        ({"format": "canemo.run"}, "format is 'canemo.run', wanted 'canemo.concepts'"),
+        ({"extra": 1}, "extra: extra inputs are not permitted"),
+        ({"units": [{"unit": "AU25"}]}, "units.0.name: field required and .* more like it"),
+    ],
+)
+def test_results_of_another_version_say_what_to_do(found, tmp_path, changes, message):
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps({**read(found), **changes}), encoding="utf-8")
+    with pytest.raises(ModelError, match=f"{message}; make it again with `canemo concepts STUDY`"):
+        ConceptsRecord.read(path)
 
 
 def test_table_holds_the_coding_and_scores_of_unseen_dogs(found):
@@ -152,22 +175,22 @@ def test_two_coders_are_compared_and_what_they_disagree_on_left_out(
     found = concepts_study(
         study, [ann, f"ben={ben}"], config=config, name="two", all_coded=True, permutations=50
     )
-    (pair,) = found.content["agreement"]["pairs"]
+    (pair,) = read(found)["agreement"]["pairs"]
     assert pair["observers"] == ["ann", "ben"]
     # of ann's 40 frames ben saw 3 and 5; the clips that ben does not name ben has coded too
     assert pair["frames"] == 80
     assert pair["agreement"] == pytest.approx(48 / 80)
     assert pair["prevalence"] == [40 / 80, 8 / 80]
-    (unit,) = found.content["units"]
+    (unit,) = read(found)["units"]
     assert unit["frames_disagreed"] == 32
     assert unit["frames"] == 48
-    assert found.content["events"]["observers"] == ["ann", "ben"]
+    assert read(found)["events"]["observers"] == ["ann", "ben"]
     table = pd.read_parquet(found.table)
     assert table["shown"].isna().sum() == 32
     named = concepts_study(study, [ann, f"ben={ben}"], config=config, name="named", permutations=50)
-    (pair,) = named.content["agreement"]["pairs"]  # of s0c0, s0c2 and s1c0
+    (pair,) = read(named)["agreement"]["pairs"]  # of s0c0, s0c2 and s1c0
     assert (pair["frames"], pair["agreement"]) == (15, pytest.approx(8 / 15))
-    assert "clips that both coders named" in named.content["agreement"]["method"]
+    assert "clips that both coders named" in read(named)["agreement"]["method"]
 
 
 @pytest.mark.parametrize("all_coded", [False, True])
@@ -223,11 +246,11 @@ def test_clips_without_events_are_left_out_with_a_warning(study, config, tmp_pat
     some = tmp_path / "some.csv"
     some.write_text("video_id,code,start_s,end_s\ns0c0,AU25,0,1\n", encoding="utf-8")
     found = concepts_study(study, some, config=config, name="some")
-    assert found.content["events"]["clips_coded"] == 1
-    assert len(found.content["events"]["clips_left_out"]) == 15
-    (warning,) = [text for text in found.content["warnings"] if "no event" in text]
+    assert read(found)["events"]["clips_coded"] == 1
+    assert len(read(found)["events"]["clips_left_out"]) == 15
+    (warning,) = [text for text in read(found)["warnings"] if "no event" in text]
     assert "15 clip(s) have no event and are left out" in warning
-    assert found.content["units"][0]["verdict"] == "too few"
+    assert read(found)["units"][0]["verdict"] == "too few"
 
 
 def test_no_unit_in_any_clip_is_said_and_rows_without_events_are_not_enough(
@@ -236,8 +259,8 @@ def test_no_unit_in_any_clip_is_said_and_rows_without_events_are_not_enough(
     table = tmp_path / "late.csv"
     table.write_text("video_id,code,start_s,end_s\ns0c0,AU25,7,8\n", encoding="utf-8")
     found = concepts_study(study, table, config=config, name="late")
-    assert found.content["units"] == []
-    assert "lies outside video 's0c0' (0 s to 1 s)" in found.content["events"]["outside"][0]
+    assert read(found)["units"] == []
+    assert "lies outside video 's0c0' (0 s to 1 s)" in read(found)["events"]["outside"][0]
     assert "No unit was coded in any clip" in found.report.read_text(encoding="utf-8")
     assert len(pd.read_parquet(found.table)) == 0
     table.write_text("video_id,code,start_s,end_s\ns0c0,,,\n", encoding="utf-8")

@@ -35,6 +35,7 @@ from canemo.report.charts import explanation
 from canemo.report.words.explanation import write_sentence
 from canemo.species import DOG
 from canemo.study.records.document import EXPLANATION
+from canemo.study.records.explanation import ExplanationRecord
 from explained_runs import (
     CLIPS,
     DOGS,
@@ -97,6 +98,7 @@ def test_folder_holds_all_that_was_promised(explained):
     assert found.page == run / "explain" / "index.html"
     content = json.loads((found.folder / "explanation.json").read_text(encoding="utf-8"))
     assert content == found.record.to_dict()
+    assert ExplanationRecord.read(found.folder / "explanation.json") == found.record
     assert content["schema"] == EXPLANATION.schema
     [model] = content["models"]
     assert (model["name"], model["pooling"]) == (EXACT, "mean")

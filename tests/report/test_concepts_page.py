@@ -9,14 +9,8 @@ from canemo.report.words.concepts import (
     describe_directions,
     write_concepts_sentence,
 )
-
-
-def content(*units):
-    named = [
-        {"unit": name, "verdict": verdict, "direction_verdict": direction}
-        for name, verdict, direction in units
-    ]
-    return {"units": named, "protocol": {"label": "frustration"}}
+from canemo.study.records.concepts import CoderPair
+from concept_worlds import make_unit, record_unit
 
 
 @pytest.mark.parametrize(
@@ -45,7 +39,8 @@ def content(*units):
     ],
 )
 def test_first_sentence_claims_no_more_than_was_found(units, sentence):
-    assert write_concepts_sentence(content(*units)) == sentence
+    made = [make_unit(verdict, direction, unit=name) for name, verdict, direction in units]
+    assert write_concepts_sentence(made, label="frustration") == sentence
 
 
 def show(table):
@@ -55,11 +50,7 @@ def show(table):
 
 
 def test_unit_that_was_not_judged_has_dashes_and_its_reason():
-    unit = {
-        "unit": "AU25", "name": None, "frames": 1200, "shown": 3, "subjects": {"both_states": 2},
-        "verdict": "too few", "reason": "2 tested dog(s) show it", "events_without_frame": 4,
-        "frames_disagreed": 0,
-    }  # fmt: skip
+    unit = make_unit(name="", reason="2 tested dog(s) show it", events_without_frame=4)
     row = show(describe_decoding([unit]))
     assert (row["frames"], row["within"], row["interval"], row["p_holm"], row["moved"]) == (
         "1,200",
@@ -74,16 +65,16 @@ def test_unit_that_was_not_judged_has_dashes_and_its_reason():
 
 def test_direction_has_both_nulls_and_the_greater_p():
     tested = {"value": 0.418, "null": [-0.1, 0.12], "null_labels": [-0.2, 0.3], "p": 0.01}
-    auroc = {"whole": 0.9, "left": 0.85, "null": [0.84, 0.91]}
+    left = {"whole": 0.9, "left": 0.85, "null": [0.84, 0.91], "p": 0.2}
     direction = {
+        "label": "frustration",
+        "logit_spread": 1.5,
         "correlation": {**tested, "p_labels": 0.2, "p_holm": 0.4},
         "sensitivity": {**tested, "p_labels": 0.3},
-        "removal": {"auroc": auroc},
+        "removal": {"auroc": left, "balanced_accuracy": left},
     }
-    unit = {
-        "unit": "AU25", "direction": direction, "direction_verdict": "not shown",
-        "direction_reason": "",
-    }  # fmt: skip
+    changes = {"direction_verdict": "not shown", "direction_reason": ""}
+    unit = record_unit(make_unit("decodable").to_dict(), direction=direction, **changes)
     row = show(describe_directions([unit], label="frustration"))
     assert row["correlation"] == "+0.42 (-0.10 to +0.12)"
     assert row["null_labels"] == "-0.20 to +0.30"
@@ -98,10 +89,10 @@ def test_kappa_that_is_not_defined_says_why():
         "unit": "AU25", "observers": ["ann", "ben"], "frames": 10, "subjects": 1, "agreement": 1.0,
         "prevalence": [0.0, 0.0], "kappa": None, "interval": None, "reason": "never seen",
     }  # fmt: skip
-    row = show(describe_agreement([pair], method="kappa"))
+    row = show(describe_agreement([CoderPair(**pair)], method="kappa"))
     assert (row["kappa"], row["reason"]) == ("–", "never seen")
     known = {**pair, "kappa": 0.6123, "interval": [0.4, 0.7], "reason": None}
-    row = show(describe_agreement([known], method="kappa"))
+    row = show(describe_agreement([CoderPair(**known)], method="kappa"))
     assert row["kappa"] == "0.61 (0.40 to 0.70)"
     assert row["observers"] == "ann and ben"
     assert "reason" not in row
@@ -145,3 +136,18 @@ def test_timeline_shades_what_was_coded_and_draws_the_score():
     assert [len(axes.patches) for axes in (upper, lower)] == [1, 1]
     assert upper.get_title(loc="left") == "a"
     assert upper.get_ylim() == lower.get_ylim()
+
+
+def test_step_that_labels_cannot_be_asked_about_has_no_greater_p():
+    measured = {"value": 0.4, "null": [-0.1, 0.1], "p": 0.01}
+    left = {"whole": 0.9, "left": 0.85, "null": [0.84, 0.91], "p": 0.2}
+    direction = {
+        "label": "frustration", "logit_spread": 1.5, "correlation": measured,
+        "sensitivity": {**measured, "p_labels": None},
+        "removal": {"auroc": left, "balanced_accuracy": left},
+    }  # fmt: skip
+    changes = {"direction_verdict": "cannot be asked", "direction_reason": "why"}
+    unit = record_unit(make_unit("decodable").to_dict(), direction=direction, **changes)
+    row = show(describe_directions([unit], label="frustration"))
+    assert (row["p_sensitivity"], row["p_labels"], row["null_labels"]) == ("–", "–", "–")
+    assert row["verdict"] == "cannot be asked: why"

@@ -77,9 +77,9 @@ def concepts(
             progress=progress,
         )
     if as_json:
-        typer.echo(json.dumps(result.content, indent=1))
+        typer.echo(json.dumps(result.record.to_dict(), indent=1))
     else:
-        typer.echo(format_concepts(result.content))
+        typer.echo(format_concepts(result.record))
         typer.echo(f"\nreport: {result.report}")
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from canemo import environment
 from canemo.config import Config, ProbeConfig, VideoConfig, load_config
 from canemo.errors import AnnotationError, OutputExistsError
 from canemo.explain.concepts.account import (
     describe_events,
+    describe_protocol,
     describe_result,
     describe_study,
     list_warnings,
@@ -25,7 +26,7 @@ from canemo.explain.concepts.matching import Matched, match_events
 from canemo.explain.concepts.options import CodingOptions, list_sources, set_options
 from canemo.explain.concepts.probes import Probing, set_up
 from canemo.explain.concepts.units import Draws, Unit, examine_units
-from canemo.files import write_atomically, write_table
+from canemo.files import write_table
 from canemo.formats.events.reading import EventFile, read_events
 from canemo.learn.evidence import Evidence
 from canemo.parallel import Progress, silent
@@ -34,7 +35,13 @@ from canemo.pipeline.plan import prepare
 from canemo.records import Study
 from canemo.report.pages.concepts import write_concepts_report
 from canemo.study.load import load_study
-from canemo.study.records.document import format_json
+from canemo.study.records.concepts import (
+    Agreement,
+    CoderPair,
+    ConceptsRecord,
+    Environment,
+)
+from canemo.study.records.run import StageCost
 
 FOLDER = "concepts"
 _SHOWN_UNMATCHED = 5
@@ -42,9 +49,9 @@ _SHOWN_UNMATCHED = 5
 
 @dataclass(frozen=True)
 class ConceptsResult:
-    """What came out: the content of `path`, and the page and table beside it."""
+    """What came out: what `path` holds, and the page and table beside it."""
 
-    content: dict[str, Any]
+    record: ConceptsRecord
     path: Path
     table: Path
     report: Path
@@ -138,17 +145,18 @@ def concepts_study(
     plan = prepare(root, config)
     _, evidence = gather_evidence(plan, progress=progress)
     examined = _examine(evidence, matched, options, progress=progress)
-    content = {
-        **describe_study(evidence, options, examined.condition, command=command),
-        "events": describe_events(files, matched, examined.coding, config.species),
-        "agreement": {"method": METHOD, "pairs": examined.agreement},
-        "units": [
-            describe_result(unit, examined.coding, config.species) for unit in examined.units
-        ],
-        "warnings": [*evidence.warnings, *list_warnings(evidence, examined.coding, options)],
-        "cost": plan.cost.stages,
-    }
-    return _write(content, examined, place)
+    coding = examined.coding
+    record = ConceptsRecord(
+        study=describe_study(evidence),
+        protocol=describe_protocol(evidence, options, examined.condition),
+        environment=Environment.model_validate(environment.describe_environment(command=command)),
+        events=describe_events(files, matched, coding, config.species),
+        agreement=Agreement(method=METHOD, pairs=examined.agreement),
+        units=tuple(describe_result(unit, coding, config.species) for unit in examined.units),
+        warnings=(*evidence.warnings, *list_warnings(evidence, coding, options)),
+        cost={name: StageCost.model_validate(each) for name, each in plan.cost.stages.items()},
+    )
+    return _write(record, examined, place)
 
 
 # -- what is asked for -----------------------------------------------------------------------------
@@ -200,7 +208,7 @@ def _require_matched(files: Sequence[EventFile], matched: Matched, study: Study)
 @dataclass(frozen=True)
 class _Examined:
     coding: Coding
-    agreement: list[dict[str, Any]]
+    agreement: tuple[CoderPair, ...]
     probing: Probing
     condition: ConditionProbe
     units: list[Unit]
@@ -300,10 +308,10 @@ def _make_empty_table(origin: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     )
 
 
-def _write(content: dict[str, Any], examined: _Examined, place: Path) -> ConceptsResult:
+def _write(record: ConceptsRecord, examined: _Examined, place: Path) -> ConceptsResult:
     """Write table, page and, last, the numbers: where they are, the others are too."""
     frames = tabulate_frames(examined)
     table = write_table(frames, place.with_suffix(".parquet"))
-    report = write_concepts_report(place.with_suffix(".html"), content, frames)
-    write_atomically(place, format_json(content))
-    return ConceptsResult(content, place, table, report)
+    report = write_concepts_report(place.with_suffix(".html"), record, frames)
+    record.write(place)
+    return ConceptsResult(record, place, table, report)

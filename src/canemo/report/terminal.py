@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from canemo.report.tables import describe_texts, format_text
 from canemo.report.words.audit import format_audit, format_finding, sort_findings
@@ -29,6 +28,7 @@ from canemo.report.words.voice import find_voice
 from canemo.report.words.wording import count
 from canemo.study.records.audit import Finding
 from canemo.study.records.comparison import ComparisonRecord
+from canemo.study.records.concepts import ConceptsRecord, EventsRead
 from canemo.study.records.run import RunMetrics
 
 __all__ = ["format_audit", "format_comparison", "format_optimism", "format_result_block"]
@@ -85,33 +85,36 @@ def _show_first(noun: str, texts: Iterable[str]) -> str:
     return "\n".join(lines[:SHOWN_LINES] + left)
 
 
-def format_concepts(content: Mapping[str, Any]) -> str:
-    """Return what `canemo concepts` writes as JSON as sentences and tables."""
-    tables = list_concept_tables(content)
+def format_concepts(record: ConceptsRecord) -> str:
+    """Return what `canemo concepts` found as sentences and tables."""
+    tables = list_concept_tables(record)
     shown = {
         "decoding": "unit frames shown dogs within interval p_holm pooled pooled_null unseen "
         "disagreed verdict",
         "directions": "unit correlation sensitivity whole left p_holm verdict",
         "agreement": "unit observers kappa agreement frames first second reason",
     }
-    parts = [write_concepts_sentence(content), _format_understood(content["events"])]
+    parts = [
+        write_concepts_sentence(record.units, label=record.protocol.label),
+        _format_understood(record.events),
+    ]
     parts += [
         format_text(tables[name].pick(*keys.split()))
         for name, keys in shown.items()
         if name in tables
     ]
-    parts += ["\n".join(f"Warning: {text}" for text in content["warnings"])]
-    return find_concepts_voice(content).say("\n\n".join(filter(None, parts)))
+    parts += ["\n".join(f"Warning: {text}" for text in record.warnings)]
+    return find_concepts_voice(record).say("\n\n".join(filter(None, parts)))
 
 
-def _format_understood(events: Mapping[str, Any]) -> str:
+def _format_understood(events: EventsRead) -> str:
     lines = [
-        f"{file['file']}: {file['form_words']}, {count(file['events'], 'row')}; "
-        + ", ".join(f"{ours} = {theirs!r}" for ours, theirs in file["columns"].items())
-        for file in events["files"]
+        f"{file.file}: {file.form_words}, {count(file.events, 'row')}; "
+        + ", ".join(f"{ours} = {theirs!r}" for ours, theirs in file.columns.items())
+        for file in events.files
     ]
     lines.append(
-        f"{count(events['clips_coded'], 'clip')} coded, {len(events['clips_left_out'])} left out"
+        f"{count(events.clips_coded, 'clip')} coded, {len(events.clips_left_out)} left out"
     )
     for title, texts in list_remarks(events):
         lines += [f"{title}: {text}" for text in texts[:SHOWN_LINES]]

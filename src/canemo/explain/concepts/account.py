@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from canemo import environment
 from canemo.explain.concepts.coding import Coding, list_unknown_units
 from canemo.explain.concepts.directions import ConditionProbe
 from canemo.explain.concepts.matching import Matched
@@ -15,26 +13,37 @@ from canemo.files import sha256_file
 from canemo.formats.events.reading import FORMS, EventFile
 from canemo.learn.evidence import Evidence
 from canemo.species import Species
-from canemo.study.records.document import CONCEPTS, stamp
+from canemo.study.records.concepts import (
+    CodedStudy,
+    CodedUnit,
+    ConceptsProtocol,
+    EventsFile,
+    EventsRead,
+)
 
 _SHOWN = 5
 
 
-def describe_study(
-    evidence: Evidence, options: CodingOptions, condition: ConditionProbe, *, command: str
-) -> dict[str, Any]:
-    """Return the study, the settings of its examination and the programs used."""
-    study, settings = evidence.study, evidence.config.evaluate
-    content = {
-        "study": {
-            "name": study.root.resolve().name,
-            "species": evidence.config.study.species,
-            "videos": len(study.videos),
-            "subjects": len(study.subject_ids),
-            "labels": list(study.labels),
-            "crops": len(evidence.materials[0].origin),
-        },
-        "protocol": {
+def describe_study(evidence: Evidence) -> CodedStudy:
+    """Return what was coded."""
+    study = evidence.study
+    return CodedStudy(
+        name=study.root.resolve().name,
+        species=evidence.config.study.species,
+        videos=len(study.videos),
+        subjects=len(study.subject_ids),
+        labels=study.labels,
+        crops=len(evidence.materials[0].origin),
+    )
+
+
+def describe_protocol(
+    evidence: Evidence, options: CodingOptions, condition: ConditionProbe
+) -> ConceptsProtocol:
+    """Return the settings of the examination."""
+    settings = evidence.config.evaluate
+    return ConceptsProtocol.model_validate(
+        {
             **evidence.protocol,
             "label": condition.label,
             "penalty": options.penalty,
@@ -43,50 +52,62 @@ def describe_study(
             "seed": settings.seed,
             "point_window_s": options.point_window_s,
             "all_coded": options.all_coded,
-        },
-        "environment": environment.describe_environment(command=command),
-    }
-    return stamp(content, CONCEPTS)
+        }
+    )
 
 
 def describe_events(
     files: Sequence[EventFile], matched: Matched, coding: Coding, species: Species
-) -> dict[str, Any]:
+) -> EventsRead:
     """Return what was read from the files of events, and what of it was not used."""
     events = [event for file in files for event in file.events]
-    return {
-        "files": [
-            {**f.describe(), "form_words": FORMS[f.form], "sha256": sha256_file(f.path)}
-            for f in files
-        ],
-        "events": sum(event.start_s is not None for event in events),
-        "observers": list(coding.observers),
-        "unmatched": matched.unmatched,
-        "subjects_assumed": matched.assumed,
-        "outside": list(coding.outside),
-        "unknown_units": list_unknown_units(events, species.units),
-        "units_never_used": {who: list(units) for who, units in coding.never_used.items()},
-        "clips_coded": len(coding.coded_clips),
-        "clips_left_out": list(coding.left_out),
-    }
+    return EventsRead(
+        files=tuple(_describe_file(file) for file in files),
+        events=sum(event.start_s is not None for event in events),
+        observers=coding.observers,
+        unmatched=tuple(matched.unmatched),
+        subjects_assumed=tuple(matched.assumed),
+        outside=tuple(coding.outside),
+        unknown_units=list_unknown_units(events, species.units),
+        units_never_used={who: tuple(units) for who, units in coding.never_used.items()},
+        clips_coded=len(coding.coded_clips),
+        clips_left_out=tuple(coding.left_out),
+    )
 
 
-def describe_result(unit: Unit, coding: Coding, species: Species) -> dict[str, Any]:
+def _describe_file(file: EventFile) -> EventsFile:
+    return EventsFile(
+        file=file.path.name,
+        form=file.form,
+        form_words=FORMS[file.form],
+        columns=dict(file.columns),
+        unused_columns=tuple(file.unused),
+        events=len(file.events),
+        observers=tuple(sorted({event.observer for event in file.events})),
+        notes=tuple(file.notes),
+        left_out=tuple(file.left_out),
+        sha256=sha256_file(file.path),
+    )
+
+
+def describe_result(unit: Unit, coding: Coding, species: Species) -> CodedUnit:
     """Return what was found of a unit, and how much of its coding could be used."""
-    return {
-        "unit": unit.name,
-        "name": species.units.get(unit.name, ""),
-        "known": unit.name in species.units,
-        "events": coding.events[unit.name],
-        "events_without_frame": coding.unseen[unit.name],
-        "frames_disagreed": coding.count_disagreements(unit.name),
-        **unit.found,
-        **{
-            key: species.fill(unit.found[key])
-            for key in ("reason", "direction_reason")
-            if unit.found[key] is not None
-        },
-    }
+    return CodedUnit.model_validate(
+        {
+            "unit": unit.name,
+            "name": species.units.get(unit.name, ""),
+            "known": unit.name in species.units,
+            "events": coding.events[unit.name],
+            "events_without_frame": coding.unseen[unit.name],
+            "frames_disagreed": coding.count_disagreements(unit.name),
+            **unit.found,
+            **{
+                key: species.fill(unit.found[key])
+                for key in ("reason", "direction_reason")
+                if unit.found[key] is not None
+            },
+        }
+    )
 
 
 def list_warnings(evidence: Evidence, coding: Coding, options: CodingOptions) -> list[str]:

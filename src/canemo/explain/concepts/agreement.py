@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canemo.explain.concepts.coding import SHOWN, UNKNOWN, Coding
+from canemo.study.records.concepts import CoderPair
 from canemo.trust.intervals import bound_middle
 
 METHOD = (
@@ -25,7 +26,7 @@ METHOD = (
 
 def compare_coders(
     coding: Coding, subject_ids: NDArray[np.object_], *, resamples: int = 2000, seed: int = 0
-) -> list[dict[str, Any]]:
+) -> tuple[CoderPair, ...]:
     """Return the agreement of each pair of coders on each unit.
 
     Parameters
@@ -39,10 +40,10 @@ def compare_coders(
 
     Returns
     -------
-    list of dict
-        ``unit``, ``observers``, ``frames`` that both coded, ``subjects``, ``agreement`` (share of
-        frames alike), ``prevalence`` by observer, ``kappa``, ``interval`` (95 % percentiles over
-        subjects) and ``reason`` where there is no kappa. Pairs that share no frame are left out.
+    tuple of CoderPair
+        ``frames`` that both coded, ``agreement`` (share of frames alike), ``prevalence`` by
+        observer, ``kappa`` and its ``interval`` (95 % percentiles over subjects). Pairs that share
+        no frame are left out.
     """
     found = []
     for (a, first), (b, second) in combinations(enumerate(coding.observers), 2):
@@ -53,8 +54,8 @@ def compare_coders(
                 continue
             tables = _count_tables(one[both] == SHOWN, other[both] == SHOWN, subject_ids[both])
             row = _describe_pair(tables, resamples=resamples, seed=seed)
-            found.append({"unit": unit, "observers": [first, second], **row})
-    return found
+            found.append(CoderPair(unit=unit, observers=(first, second), **row))
+    return tuple(found)
 
 
 def compute_kappa(tables: NDArray[np.floating]) -> NDArray[np.float64]:

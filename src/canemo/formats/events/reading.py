@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from canemo.errors import AnnotationError
 from canemo.formats.events.codes import is_unit
@@ -46,19 +45,6 @@ class EventFile:
     events: tuple[Event, ...]
     notes: tuple[str, ...]
     left_out: tuple[str, ...]
-
-    def describe(self) -> dict[str, Any]:
-        """Return it as the result of `canemo concepts` holds it."""
-        return {
-            "file": self.path.name,
-            "form": self.form,
-            "columns": dict(self.columns),
-            "unused_columns": list(self.unused),
-            "events": len(self.events),
-            "observers": sorted({event.observer for event in self.events}),
-            "notes": list(self.notes),
-            "left_out": list(self.left_out),
-        }
 
 
 def read_events(

@@ -23,26 +23,27 @@ from canemo.report.pages.page import embed_figure
 from canemo.report.words import wording
 from canemo.report.words.concepts import MAX_MARKED_FRAMES
 from canemo.report.words.voice import Voice
+from canemo.study.records.concepts import CodedUnit
 
 CLIPS_DRAWN = 2
 
 
 def draw_timelines(
-    units: Sequence[Mapping[str, Any]], frames: pd.DataFrame, voice: Voice
+    units: Sequence[CodedUnit], frames: pd.DataFrame, voice: Voice
 ) -> dict[str, Any]:
     """Draw when each unit was coded in some clips; nothing where no clip has any."""
     drawn = {}
     for unit in units:
-        own = frames[frames["unit"] == unit["unit"]]
+        own = frames[frames["unit"] == unit.unit]
         clips = choose_clips(own)
-        if unit["verdict"] == "too few" or not clips:
+        if unit.verdict == "too few" or not clips:
             continue
         figure = draw_coding({name: own[own["video_id"] == name] for name in clips})
         alt = (
-            f"When coders saw {unit['unit']} in {wording.join_words(clips)}, and the score of the "
+            f"When coders saw {unit.unit} in {wording.join_words(clips)}, and the score of the "
             "probe that has not seen the dog."
         )
-        drawn[unit["unit"]] = embed_figure(figure, alt, voice)
+        drawn[unit.unit] = embed_figure(figure, alt, voice)
     return drawn
 
 

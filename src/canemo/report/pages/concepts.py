@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -19,37 +17,38 @@ from canemo.report.words.concepts import (
     write_concepts_sentence,
 )
 from canemo.report.workbook import write_workbook
+from canemo.study.records.concepts import ConceptsRecord
 
 # -- page ------------------------------------------------------------------------------------------
 
 
-def write_concepts_report(path: Path, content: Mapping[str, Any], frames: pd.DataFrame) -> Path:
-    """Write the page of `content` and a workbook of its tables beside it; return the page's path.
+def write_concepts_report(path: Path, record: ConceptsRecord, frames: pd.DataFrame) -> Path:
+    """Write the page of `record` and a workbook of its tables beside it; return the page's path.
 
     Parameters
     ----------
     path
         The HTML file.
-    content
+    record
         What `canemo concepts` writes as JSON.
     frames
         One row per unit and coded frame: video_id, subject_id, time_s, unit, shown, score.
     """
-    tables, voice = list_concept_tables(content), find_concepts_voice(content)
-    protocol = content["protocol"]
+    tables, voice = list_concept_tables(record), find_concepts_voice(record)
+    protocol = record.protocol
     page = render_page(
         "concepts.html.j2",
         tables=tables,
-        pictures=draw_timelines(content["units"], frames, voice),
+        pictures=draw_timelines(record.units, frames, voice),
         voice=voice,
-        content=content,
-        study=content["study"],
+        record=record,
+        study=record.study,
         protocol=protocol,
-        environment=content["environment"],
-        warnings=content["warnings"],
-        sentence=write_concepts_sentence(content),
-        remarks=list_remarks(content["events"]),
-        split_words=wording.describe_split(protocol["split"], protocol["folds"]),
+        environment=record.environment,
+        warnings=record.warnings,
+        sentence=write_concepts_sentence(record.units, label=protocol.label),
+        remarks=list_remarks(record.events),
+        split_words=wording.describe_split(protocol.split, protocol.folds),
     )
     write_workbook(path.with_suffix(".xlsx"), tables, voice)
     return write_atomically(path, page)
