@@ -29,7 +29,7 @@ def new_machine(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def study(tmp_path, painted_detector):
+def study(tmp_path, painted_detector, undrawn):
     return write_painted_study(tmp_path / "study", frames=FRAMES)
 
 
@@ -55,9 +55,9 @@ def by_name(forecast):
     return {stage.name: stage for stage in forecast.stages}
 
 
-def test_before_and_after_a_run(tmp_path, study):
+def test_before_and_after_a_run(tmp_path, study, small_network):
     before = take_picture(tmp_path)
-    forecast = foresee(study)
+    forecast = foresee(study, **small_network)
     assert take_picture(tmp_path) == before
     assert (forecast.videos, forecast.cropped, forecast.embedded) == (CLIPS, 0, 0)
     assert [stage.name for stage in forecast.stages] == [
@@ -69,9 +69,9 @@ def test_before_and_after_a_run(tmp_path, study):
     assert forecast.unknown == tuple(told)[1:]
     assert forecast.seconds == told["load"].seconds > 0
 
-    result = run(study, config=configure(study), name="one")
+    result = run(study, config=configure(study, **small_network), name="one")
     after = take_picture(tmp_path)
-    forecast = foresee(study)
+    forecast = foresee(study, **small_network)
     assert take_picture(tmp_path) == after
     assert (forecast.cropped, forecast.embedded) == (CLIPS, CLIPS)
     told, cost = by_name(forecast), result.metrics.cost
@@ -87,7 +87,7 @@ def test_before_and_after_a_run(tmp_path, study):
     write_clip(study / "videos" / "new.mp4", frames=10, rate=5, size=(160, 120))
     with (study / "videos.csv").open("a", encoding="utf-8") as table:
         table.write("new,videos/new.mp4,dog0,frustration\n")
-    grown = by_name(foresee_run(study, configure(study), name="two"))
+    grown = by_name(foresee_run(study, configure(study, **small_network), name="two"))
     assert (grown["crop"].items, grown["crop"].cached) == (90, 80)
     assert grown["crop"].seconds == pytest.approx(cost["crop"].seconds / 80 * 10)
     used = told["embed"].items
@@ -96,13 +96,13 @@ def test_before_and_after_a_run(tmp_path, study):
     assert grown["evaluate"].seconds == pytest.approx(cost["evaluate"].seconds * longer)
 
 
-def test_other_settings_are_another_matter(study):
-    run(study, config=configure(study), name="one")
-    told = foresee_run(study, configure(study, batch_size=4), name="two")
+def test_other_settings_are_another_matter(study, small_network):
+    run(study, config=configure(study, **small_network), name="one")
+    told = foresee_run(study, configure(study, **small_network, batch_size=4), name="two")
     assert (told.cropped, told.embedded) == (CLIPS, 0)
     assert by_name(told)["embed"].seconds is None
     with pytest.raises(OutputExistsError, match="made from other settings"):
-        foresee(study, batch_size=4)
+        foresee(study, **small_network, batch_size=4)
 
 
 def test_what_a_run_refuses_is_refused(study):

@@ -19,7 +19,7 @@ from canemo.networks.backbones import write_random_weights
 from canemo.report.words.wording import PAPER
 from canemo.species import GENERIC
 from canemo.video.times import Sampling
-from painted import write_painted_study
+from painted import leave_undrawn, write_painted_study
 
 NETWORK, SUBJECTS, CLIPS, FRAMES = "timm:test_vit", 4, 2, 5
 DRAWN_ON = (0, 2, 4)
@@ -69,6 +69,7 @@ def call(*arguments):
         contextlib.redirect_stdout(said),
         contextlib.redirect_stderr(said),
     ):
+        leave_undrawn(patch)
         patch.setattr(sys, "argv", ["canemo", *map(str, arguments)])
         with pytest.raises(SystemExit) as caught:
             main()
