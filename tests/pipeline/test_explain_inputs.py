@@ -33,7 +33,7 @@ from explained_runs import (
     write_landmarks,
 )
 
-pytestmark = pytest.mark.usefixtures("painted_detector")
+pytestmark = pytest.mark.usefixtures("painted_detector", "undrawn")
 
 NAMES = [f"dog{dog}" for dog in range(DOGS)]
 
