@@ -545,18 +545,6 @@ def test_promise_that_so_few_dogs_cannot_keep_is_refused_before_any_video(
     assert not (tmp_path / "out").exists()
 
 
-def test_model_of_an_older_version_cannot_hold_answers_back(study, finished, tmp_path):
-    old = shutil.copytree(finished.model, tmp_path / "model")
-    content = json.loads((old / "model.json").read_text(encoding="utf-8"))
-    del content["conformal"]
-    (old / "model.json").write_text(json.dumps(content), encoding="utf-8")
-    model = canemo.load_model(old)
-    with pytest.raises(ModelError, match="train it again"):
-        canemo.predict_videos(model, study / "videos", tmp_path / "out", abstain=0.4)
-    video = study / "videos" / "dog0 clip0.mp4"
-    assert canemo.predict_videos(model, video, tmp_path / "out")["predicted"].notna().all()
-
-
 def test_clip_without_a_face_is_neither_decided_nor_undecided(study, finished, tmp_path):
     blank = write_painted_study(tmp_path / "blank", subjects=1, clips=1, faces=False)
     table = canemo.predict_videos(
