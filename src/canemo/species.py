@@ -135,8 +135,6 @@ def _mirror(name: str) -> str:
     return name.replace("_right", "_left")
 
 
-# -- dogs -----------------------------------------------------------------------------------------
-
 _BOTH_SIDES: dict[str, Place] = {  # of the left one
     "ear_base_inner": (0.336, 0.223), "ear_edge_inner": (0.280, 0.294),
     "ear_edge_middle": (0.254, 0.395), "ear_tip": (0.192, 0.500),
@@ -261,8 +259,6 @@ DOG = Species(
         "EAD105": "ears downward",
     },
 )  # fmt: skip
-
-# -- any other animal -----------------------------------------------------------------------------
 
 GENERIC = Species(
     name="generic",

@@ -354,11 +354,6 @@ def test_unknown_variant_and_impossible_number_are_errors(source, tmp_path):
         pick_frames(source.read_ledger(), -1)
 
 
-def test_public_names_are_those_meant():
-    assert all(hasattr(module, name) for name in module.__all__)
-    assert module.__all__ == sorted(module.__all__)
-
-
 def test_nothing_of_a_hidden_band_shows_in_its_colour():
     rng = np.random.default_rng(0)
     one, other = (rng.integers(0, 255, (40, 30, 3)).astype(np.uint8) for _ in range(2))

@@ -237,9 +237,6 @@ def _sample(
     return sampled
 
 
-# -- averages -------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class MeanFace:
     """The average of some aligned faces.

@@ -116,9 +116,6 @@ def place_points(points: Points, crop_xyxy: Box) -> dict[str, tuple[float, float
     return {name: ((x - x0) / (x1 - x0), (y - y0) / (y1 - y0)) for name, (x, y) in points.items()}
 
 
-# -- from landmarks -------------------------------------------------------------------------------
-
-
 def draw_regions(points: Points, *, side: int, species: Species) -> NDArray[np.float32]:
     """Draw the regions of one crop from its landmarks.
 
@@ -268,9 +265,6 @@ def _measure_eye_distance(eyes: Mapping[str, Points]) -> float:
     return float(np.linalg.norm(first - second))
 
 
-# -- geometry -------------------------------------------------------------------------------------
-
-
 def _hull(points: Iterable[tuple[float, float]]) -> NDArray[np.float64]:
     """Return the corners (n, 2) of the convex hull in order (Andrew's monotone chain)."""
     ordered = sorted({(float(x), float(y)) for x, y in points})
@@ -326,9 +320,6 @@ def _covers(
     return inside | near
 
 
-# -- without landmarks ----------------------------------------------------------------------------
-
-
 def draw_bands(side: int, species: Species) -> NDArray[np.float32]:
     """Return fixed bands of a crop: where the regions are in a typical face that looks ahead.
 
@@ -374,9 +365,6 @@ def _overlap(bounds: NDArray[np.float64], low: float, high: float) -> NDArray[np
     """Return the share of each pixel that lies between `low` and `high`."""
     inside = np.clip(bounds, low, high)
     return np.diff(inside) / np.diff(bounds)
-
-
-# -- grids and pictures ---------------------------------------------------------------------------
 
 
 def measure_cells(masks: NDArray[Any], rows: int, columns: int) -> NDArray[np.float64]:

@@ -98,9 +98,6 @@ def find_crops(
     return open_crop_file(video, path, cached=True) if path.is_file() else None
 
 
-# -- one video ------------------------------------------------------------------------------------
-
-
 def _locate_crops(
     video: Video,
     detector: Detector,

@@ -216,9 +216,6 @@ def _mean_colour(pixels_rgb: Image) -> Image:
     return np.asarray(np.rint(pixels_rgb.mean(axis=0)), dtype=np.uint8)
 
 
-# -- one video ------------------------------------------------------------------------------------
-
-
 def _hide_part(image_rgb: Image, row: Row, *, edges: tuple[float, float]) -> Image:
     """Paint over a part of the face; the first and the last reach to the edge of the crop."""
     upper, lower = edges

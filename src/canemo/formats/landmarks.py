@@ -124,9 +124,6 @@ def _read_sheet(path: Path) -> _Sheet:
     return _Sheet(path, table, decimal_comma=separator != ",")
 
 
-# -- forms ----------------------------------------------------------------------------------------
-
-
 def _read_own(sheet: _Sheet) -> pd.DataFrame:
     body = _take_body(sheet)
     _require(sheet, body, ("video_id", "frame_index"))

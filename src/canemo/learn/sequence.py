@@ -193,9 +193,6 @@ def fit_sequence(
     )
 
 
-# -- clips as runs of rows ------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class _Spans:
     """Runs of neighbouring rows, from `start` up to `stop`, (S,) each."""
@@ -260,9 +257,6 @@ def _standardise(x: NDArray[np.floating], mean: Array32, scale: Array32) -> Tens
     return torch.from_numpy(((x - mean) / scale).astype(np.float32, copy=False))
 
 
-# -- training and answering -----------------------------------------------------------------------
-
-
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """Let torch compute on one thread: in many small products threads only wait for each other."""
@@ -324,9 +318,6 @@ def _answer(net: _Net, hidden: Tensor, spans: _Spans) -> Array:
         logits = net.read(hidden[rows] * mask[:, :, None], mask)
         probability[some] = logits.double().softmax(1).numpy()
     return probability
-
-
-# -- networks -------------------------------------------------------------------------------------
 
 
 class _Net(nn.Module):

@@ -159,9 +159,6 @@ def concepts_study(
     return _write(record, examined, place)
 
 
-# -- what is asked for -----------------------------------------------------------------------------
-
-
 def _name_results(name: str) -> str:
     return name.replace("/", "_").replace("\\", "_").replace(":", "_")
 
@@ -200,9 +197,6 @@ def _require_matched(files: Sequence[EventFile], matched: Matched, study: Study)
         f"{known}); say which column holds it with --column video_id=THEIR_NAME or --column "
         f"media=THEIR_NAME:{told}"
     )
-
-
-# -- what is done ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -272,9 +266,6 @@ def list_clips(study: Study, files: pd.DataFrame, video: VideoConfig) -> dict[st
         end_s = end_s if end_s is not None and np.isfinite(end_s) else None
         clips[each.video_id] = Clip(start_s, end_s, interval_s)
     return clips
-
-
-# -- what is written -------------------------------------------------------------------------------
 
 
 def tabulate_frames(examined: _Examined) -> pd.DataFrame:

@@ -184,9 +184,6 @@ def _load(
     )
 
 
-# -- maps and tests -------------------------------------------------------------------------------
-
-
 def _survey(
     model: Inquiry,
     methods: Sequence[Method],
@@ -315,9 +312,6 @@ def _note_small(dropped: int) -> list[str]:
     if not dropped:
         return []
     return [f"{dropped} crop(s) have fewer pixels a side than the map has places and are left out"]
-
-
-# -- refusals -------------------------------------------------------------------------------------
 
 
 def _require_regions(truth: Sequence[str], species: Species) -> None:

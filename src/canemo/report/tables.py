@@ -316,9 +316,6 @@ def _look_up(record: Any, path: str) -> Any:
     return record
 
 
-# -- text ------------------------------------------------------------------------------------------
-
-
 def format_text(table: Table, *, is_captioned: bool = True) -> str:
     """Return the table for a terminal, its columns aligned, under its caption."""
     indent = "  " if table.groups else ""
@@ -346,8 +343,6 @@ def _align(table: Table, texts: Sequence[str], widths: Sequence[int]) -> str:
         padded.append(blank + text if column.is_numeric else text + blank)
     return _GAP.join(padded).rstrip()
 
-
-# -- LaTeX -----------------------------------------------------------------------------------------
 
 _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
@@ -385,9 +380,6 @@ def _write_latex(table: Table, row: Line) -> str:
 
 def _join_latex(cells: Sequence[str]) -> str:
     return " & ".join(cells) + r" \\"
-
-
-# -- values ----------------------------------------------------------------------------------------
 
 
 def show_value(value: Any, form: Format) -> Shown:

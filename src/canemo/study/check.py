@@ -49,9 +49,6 @@ def check_study(root: Path | str) -> list[Problem]:
     return sorted(problems, key=lambda problem: (problem.file != VIDEOS_CSV, problem.row or 0))
 
 
-# -- files ----------------------------------------------------------------------------------------
-
-
 def _check_files(rows: Sequence[Row], root: Path, table: Table) -> list[Problem]:
     rows_by_path: dict[Path, list[Row]] = defaultdict(list)
     for row in rows:
@@ -134,9 +131,6 @@ def _overlap(
     latest_start = max(first[0] or 0.0, second[0] or 0.0)
     earliest_end = min(math.inf if end is None else end for end in (first[1], second[1]))
     return latest_start < earliest_end
-
-
-# -- design ---------------------------------------------------------------------------------------
 
 
 def _check_design(rows: Sequence[Row]) -> Iterator[Problem]:

@@ -82,9 +82,6 @@ def _describe_errors(root: Path, errors: Sequence[Problem]) -> str:
     return "\n".join([f"{root}: the study's tables cannot be used:", *shown])
 
 
-# -- tables ---------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Tables:
     """The tables of a study as read, before any video is made of their rows."""
@@ -196,9 +193,6 @@ def _check_known_subjects(videos: Table, subjects: Table) -> None:
             f"{subject_id!r} is not in {SUBJECTS_CSV}",
             f"the same id in both tables{meant}",
         )
-
-
-# -- records --------------------------------------------------------------------------------------
 
 
 def _make_video(row: Row, root: Path, table: Table) -> Video:

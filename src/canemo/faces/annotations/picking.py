@@ -178,9 +178,6 @@ def write_picked(picked: Sequence[PickedFrame], out_dir: Path, *, force: bool = 
     return write_atomically(coco_file, json.dumps(content, indent=1, ensure_ascii=False))
 
 
-# -- looking at the study -------------------------------------------------------------------------
-
-
 def _look_at(
     study: Study, backbone: Backbone, *, sampling: Sampling, progress: ProgressFn | None
 ) -> tuple[list[PickedFrame], NDArray[np.float16]]:
@@ -225,9 +222,6 @@ def _normalise(vectors: NDArray[np.float16]) -> Array:
     long = vectors.astype(np.float32)
     length = np.linalg.norm(long, axis=1, keepdims=True)
     return np.asarray(long / np.where(length > 0, length, 1))
-
-
-# -- choosing -------------------------------------------------------------------------------------
 
 
 def _group(names: Sequence[str]) -> dict[str, NDArray[np.int64]]:
@@ -291,9 +285,6 @@ def _pick_another(
     apart = np.abs(free[:, None] - np.array(picked)).min(axis=1)
     alike = (vectors[free] @ vectors[list(picked)].T).max(axis=1).round(5)
     return int(free[np.lexsort((-apart, alike))[0]])
-
-
-# -- writing --------------------------------------------------------------------------------------
 
 
 def _require_free(coco_file: Path, *, force: bool) -> None:

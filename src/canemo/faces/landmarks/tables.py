@@ -141,9 +141,6 @@ def load_landmarks(
     return LandmarkTable(table[list(COLUMNS)].reset_index(drop=True), source, tuple(warnings))
 
 
-# -- whose they are -------------------------------------------------------------------------------
-
-
 def _attribute(read: Sequence[FileRead], study: Study) -> tuple[pd.DataFrame, list[str]]:
     """Return the rows of the study's videos, and the names of others that were found."""
     known = {normalise(video.video_id): video.video_id for video in study.videos}
@@ -207,9 +204,6 @@ def _find_bare_videos(table: pd.DataFrame, study: Study) -> list[str]:
     bare = [video.video_id for video in study.videos if video.video_id not in there]
     told = f"{len(bare)} of {len(study.videos)} videos have no landmarks: {name_some(bare)}"
     return [told] if bare else []
-
-
-# -- points ---------------------------------------------------------------------------------------
 
 
 def _clean(

@@ -110,9 +110,6 @@ def draw_explanation(
             save_figure(single, figures / f"dogs_{number}.png")
 
 
-# -- pictures -------------------------------------------------------------------------------------
-
-
 def list_methods(models: Sequence[ExplainedModel]) -> list[MapResult]:
     """Return the methods of all models, each once, in order."""
     found = {method.name: method for model in models for method in model.methods}

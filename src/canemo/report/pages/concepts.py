@@ -19,8 +19,6 @@ from canemo.report.words.concepts import (
 from canemo.report.workbook import write_workbook
 from canemo.study.records.concepts import ConceptsRecord
 
-# -- page ------------------------------------------------------------------------------------------
-
 
 def write_concepts_report(path: Path, record: ConceptsRecord, frames: pd.DataFrame) -> Path:
     """Write the page of `record` and a workbook of its tables beside it; return the page's path.

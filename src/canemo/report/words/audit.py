@@ -48,9 +48,6 @@ _REMOVED = {
 }
 
 
-# -- words -----------------------------------------------------------------------------------------
-
-
 def format_audit(audit: Audit, voice: Voice) -> str:
     """Return the audit as a few short blocks for the terminal."""
     shown = {name: format_text(table) for name, table in list_audit_tables(audit).items()}
@@ -130,9 +127,6 @@ def state_sessions(audit: Audit) -> str:
 
 def _name_session(shared: SharedSession) -> str:
     return f"{shared.session} ({', '.join(shared.subjects)})"
-
-
-# -- tables and charts -----------------------------------------------------------------------------
 
 
 def list_audit_tables(audit: Audit) -> dict[str, Table]:

@@ -32,9 +32,6 @@ PICTURES = {
 }
 
 
-# -- words -----------------------------------------------------------------------------------------
-
-
 def write_comparison_sentence(content: ComparisonRecord) -> str:
     """Return what the comparison found, claiming no more than dogs and number of models allow."""
     real = [model for model in content.models if not model.random_weights]
@@ -117,9 +114,6 @@ def _is_apart(pair: Pair) -> bool:
 
 def _other(pair: Pair, name: str) -> str:
     return pair.second if pair.first == name else pair.first
-
-
-# -- tables and charts -----------------------------------------------------------------------------
 
 
 def list_comparison_tables(record: ComparisonFolder) -> dict[str, Table]:

@@ -45,9 +45,6 @@ _DIRECTION = {
 }
 
 
-# -- words -----------------------------------------------------------------------------------------
-
-
 def write_concepts_sentence(units: Sequence[CodedUnit], *, label: str) -> str:
     """Return what was found in words that claim no more than the tests do."""
     if not units:
@@ -105,9 +102,6 @@ def list_remarks(events: EventsRead) -> list[tuple[str, Sequence[str]]]:
         ("columns not read", unused),
     ]
     return [(title, texts) for title, texts in kinds if texts]
-
-
-# -- tables ----------------------------------------------------------------------------------------
 
 
 def list_concept_tables(record: ConceptsRecord) -> dict[str, Table]:

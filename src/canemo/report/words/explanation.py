@@ -64,9 +64,6 @@ def list_unmade(method: MapResult) -> list[str]:
     return [check.reason for check in method.checks if check.passed is None]
 
 
-# -- tables ----------------------------------------------------------------------------------------
-
-
 def list_explanation_tables(record: ExplanationRecord) -> dict[str, Table]:
     """Return the tables of each model, by name and the model's number."""
     tables: dict[str, Table] = {}
@@ -178,9 +175,6 @@ def _describe_shares(model: ExplainedModel, *, name: str) -> Table:
     )
     rows = model.lead.shares or ()
     return describe_records(caption, columns, rows, look_for=look_for, style="result")
-
-
-# -- words -----------------------------------------------------------------------------------------
 
 
 def write_sentence(model: ExplainedModel) -> str:
