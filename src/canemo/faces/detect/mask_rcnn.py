@@ -92,9 +92,6 @@ def check_body(body: str) -> None:
         raise ConfigError(f"body is {body!r}, one of {sorted(ARCHITECTURES)} is wanted.")
 
 
-# ---- the network
-
-
 class LitePyramid(PyramidBackbone):
     """EfficientNet-Lite0 and a feature pyramid with strides 8, 16, 32 and 64.
 
@@ -223,9 +220,6 @@ def run_network(
     return (found[0] if found else {}), {**rpn_losses, **roi_losses}
 
 
-# ---- the weights file
-
-
 def save_network(network: MaskRCNN, path: Path, settings: MaskRCNNSettings) -> None:
     """Write a network and its settings to one weights file."""
     write_network(network, path, settings, architecture=ARCHITECTURES[settings.body])
@@ -271,9 +265,6 @@ def load_network(path: Path) -> tuple[MaskRCNN, MaskRCNNSettings]:
     network = build_network(settings.body)
     fill_network(network, path)
     return network, settings
-
-
-# ---- inference
 
 
 def _thaw_batch_norm(network: MaskRCNN) -> MaskRCNN:
