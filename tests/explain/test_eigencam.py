@@ -284,7 +284,7 @@ print(measure_peak_mib())
 
 def measure_peak(pictures):
     command = [sys.executable, "-c", MEASURE, str(pictures)]
-    folder = Path(bench.__file__).parents[2]
+    folder = Path(bench.__file__).parents[1]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder)
     finite, peak = done.stdout.split()
     assert finite == "True"
