@@ -594,11 +594,12 @@ def test_int8_is_no_candidate_unless_it_is_asked_for(monkeypatch):
 
 
 @pytest.mark.slow
-def test_int8_of_a_backbone_is_calibrated_on_drawn_dogs(own_cache, few_pictures, photos):
+def test_int8_of_a_backbone_is_calibrated_on_drawn_dogs(own_cache, photos):
+    pytest.importorskip("nncf", reason="needs the extra canemo[int8]")
     narrow = load_backbone("efficientnet_lite0", engine="openvino", precision="int8")
     exact = load_backbone("efficientnet_lite0")
     cosines = compute_cosines(narrow.embed(photos[:6]).cls, exact.embed(photos[:6]).cls)
-    assert 0.8 < cosines.min() < 0.99999  # of 16 pictures only
+    assert 0.9 < cosines.min() < 0.99999
 
 
 def test_missing_nncf_says_what_to_install(monkeypatch, own_cache):
