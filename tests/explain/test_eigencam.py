@@ -293,6 +293,7 @@ def measure_peak(pictures):
 
 @pytest.mark.slow
 def test_peak_memory_does_not_grow_with_the_number_of_pictures():
-    # The allocator's own habits move a peak by up to 90 MB from run to run: the least of three.
+    # The allocator's own habits move a peak by up to 90 MB from run to run, so the least of three;
+    # 320 pictures more are 730 MB in double precision, 365 in single.
     few, many = (min(measure_peak(pictures) for _ in range(3)) for pictures in (32, 352))
-    assert many < few + 60  # 320 pictures more are 730 MB in double precision
+    assert many < few + 180
