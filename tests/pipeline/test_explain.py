@@ -107,7 +107,7 @@ def test_folder_holds_all_that_was_promised(explained):
     assert [method["name"] for method in model["methods"]] == ["contribution", "eigencam"]
     drawn = {f"s{d}c{c}_{f:06d}.png" for d in range(DOGS) for c in range(CLIPS) for f in (0, 2)}
     assert set(list_files(found.folder)) == {
-        "index.html", "explanation.json", "tables.xlsx",
+        "index.html", "explanation.json", "results.xlsx",
         "explained.parquet", "tests.parquet", "dogs.parquet",
         *(f"maps/{EXACT}_{name}.npz" for name in ("contribution", "eigencam")),
         *(f"overlays/{EXACT}_{m}/{name}" for m in ("contribution", "eigencam") for name in drawn),

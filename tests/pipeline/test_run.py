@@ -65,7 +65,7 @@ def test_run_writes_the_whole_contract(finished):
         "config.toml", "inputs.json", "split.json", "metrics.json", "frames.parquet",
         "predictions.parquet", "features.parquet", "videos.parquet", "hashes.json",
         "folds.safetensors",
-        "environment.json", "figures", "report.html", "tables.xlsx", "model",
+        "environment.json", "figures", "report.html", "results.xlsx", "model",
     }  # fmt: skip
     assert read_run(finished.folder).metrics == finished.metrics
 
@@ -378,7 +378,7 @@ def test_crop_draws_a_contact_sheet(study, tmp_path):
 
 
 def test_report_and_tables_can_be_made_again_the_same(small, tmp_path):
-    book = small.folder / "tables.xlsx"
+    book = small.folder / "results.xlsx"
     before = small.report.read_bytes(), book.read_bytes()
     assert canemo.report_run(small.folder) == small.report
     assert (small.report.read_bytes(), book.read_bytes()) == before
@@ -438,7 +438,7 @@ def audited(finished, study):
 @pytest.mark.slow
 def test_audit_of_a_run_finds_what_the_run_found_and_keeps_the_battery(finished, audited):
     before, found = audited
-    made_again = ("report.html", "tables.xlsx")
+    made_again = ("report.html", "results.xlsx")
     assert found == finished.metrics.audit.with_confounds(found.confounds)
     assert read_run(finished.folder).metrics.audit == found
     for name, content in before.items():

@@ -171,7 +171,7 @@ def test_text_and_page_speak_of_the_animals_that_were_looked_at_and_leave_names_
     assert "29 animals" in page.text
     assert "within an animal, by region" in page.text
     assert "dogs" not in page.text
-    book = openpyxl.load_workbook(tmp_path / "tables.xlsx")
+    book = openpyxl.load_workbook(tmp_path / "results.xlsx")
     texts = [str(cell.value) for sheet in book for row in sheet.iter_rows() for cell in row]
     assert any("within an animal" in each for each in texts)
     assert not any("dogs" in each for each in texts)
@@ -325,7 +325,7 @@ def test_maps_without_a_sign_have_neither_gap_nor_shares(tmp_path):
 
 def test_workbook_beside_the_page_has_every_table(tmp_path):
     write_page(write_explanation(tmp_path))
-    book = openpyxl.load_workbook(tmp_path / "tables.xlsx")
+    book = openpyxl.load_workbook(tmp_path / "results.xlsx")
     assert book.sheetnames == ["columns", "card_0", "gap_0", "losses_0", "shares_0"]
     muzzle = [cell.value for cell in book["gap_0"][4]]
     assert muzzle[0] == "muzzle"

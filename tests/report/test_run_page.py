@@ -187,7 +187,7 @@ def test_frames_alone_are_not_called_parts_of_the_picture(tmp_path: Path) -> Non
 
 def test_workbook_beside_the_report_has_every_table_with_numbers(tmp_path: Path) -> None:
     write_report(write_run(tmp_path))
-    book = openpyxl.load_workbook(tmp_path / "tables.xlsx")
+    book = openpyxl.load_workbook(tmp_path / "results.xlsx")
     assert book.sheetnames == [
         "columns", "fates", "result", "confusion", "subjects", "checks", "permutation",
         "calibration", "learning_curve", "parts", "findings", "splits", "removed", "duplicates",

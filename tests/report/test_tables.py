@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import openpyxl
+import pandas as pd
 import pytest
 
 from canemo.errors import ConfigError
@@ -21,6 +22,7 @@ from canemo.report.tables import (
     Noted,
     Table,
     choose_format,
+    describe_frame,
     describe_records,
     describe_texts,
     escape_latex,
@@ -29,6 +31,7 @@ from canemo.report.tables import (
 )
 from canemo.report.words.voice import Voice
 from canemo.report.workbook import LEGEND_SHEET, write_tables, write_workbook
+from canemo.species import get_species
 from report_fixtures import Page
 
 RESULT = Table(
@@ -162,7 +165,7 @@ def read_sheets(path: Path) -> dict[str, list[list[object]]]:
 
 
 def test_workbook_holds_numbers_as_numbers_and_an_interval_in_two_columns(tmp_path: Path) -> None:
-    path = write_workbook(tmp_path / "tables.xlsx", {"result": RESULT, "measures": MIXED}, Voice())
+    path = write_workbook(tmp_path / "results.xlsx", {"result": RESULT, "measures": MIXED}, Voice())
     sheets = read_sheets(path)
     assert list(sheets) == [LEGEND_SHEET, "result", "measures"]
     assert sheets["result"] == [
@@ -195,6 +198,24 @@ def test_text_in_a_workbook_is_never_a_formula_or_an_address(tmp_path: Path) -> 
     assert [[cell.value for cell in row] for row in rows] == [[text, text] for text in HOSTILE]
     assert {cell.data_type for row in rows for cell in row} == {"s"}
     assert all(cell.hyperlink is None for row in rows for cell in row)
+
+
+def test_data_frame_in_a_workbook_keeps_its_names_whatever_the_species(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {"dog": ["dog 7", "=1+1"], "index": pd.array([3, None], "Int64"), "p": [0.5, math.nan]}
+    )
+    frame = frame.assign(right=[True, False], unsaid=1)
+    meanings = {"dog": "which dog", "p": "", "index": "", "right": "", "absent": ""}
+    table = describe_frame("The dogs.", frame, meanings)
+    voice = Voice(get_species("generic"))
+    sheets = read_sheets(write_workbook(tmp_path / "a.xlsx", {"data": table}, voice))
+    assert sheets["data"] == [
+        ["dog", "p", "index", "right"],
+        ["dog 7", 0.5, 3, True],
+        ["=1+1", None, None, False],
+    ]
+    assert sheets[LEGEND_SHEET][2] == ["data", "dog", voice.say("which dog"), None]
+    assert "dog" not in voice.say("which dog")
 
 
 def test_workbook_is_the_same_each_time(tmp_path: Path) -> None:

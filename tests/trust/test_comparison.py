@@ -114,7 +114,7 @@ def test_comparison_writes_the_whole_contract(study, result):
     assert {path.name for path in result.folder.iterdir()} == {
         "config.toml", "inputs.json", "split.json", "comparison.json", "table.csv",
         "predictions.parquet", "curves.parquet", "frames.parquet", "environment.json", "figures",
-        "report.html", "tables.xlsx",
+        "report.html", "results.xlsx",
     }  # fmt: skip
     on_disk = json.loads((result.folder / "comparison.json").read_text(encoding="utf-8"))
     assert on_disk == result.comparison.to_dict()

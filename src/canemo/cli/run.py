@@ -155,7 +155,7 @@ def compare(
 def report(
     run_dir: RunDir,
     tables: Annotated[
-        Path | None, typer.Option(help="Where the tables go, .xlsx or .tex (RUN/tables.xlsx).")
+        Path | None, typer.Option(help="Where the tables go, .xlsx or .tex (RUN/results.xlsx).")
     ] = None,
 ) -> None:
     """Write the HTML report of a finished run, and its tables, again."""

@@ -188,7 +188,7 @@ def report_run(run_dir: Path | str, *, tables: Path | str | None = None) -> Path
     run_dir
         STUDY/runs/NAME.
     tables
-        Where the tables go, a file .xlsx or .tex; None writes `tables.xlsx` in the run.
+        Where the tables go, a file .xlsx or .tex; None writes `results.xlsx` in the run.
 
     Raises
     ------

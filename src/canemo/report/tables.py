@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Literal
 
+import pandas as pd
+from pandas.api.types import is_numeric_dtype
 from rich.cells import cell_len
 
 from canemo.report.words.wording import (
@@ -210,6 +212,8 @@ class Table:
         Class of the table in pages.
     is_headed
         Whether headings are shown; a list of names and texts needs none.
+    is_data
+        Whether its headings and texts are those of a data frame, which stay as they are.
     """
 
     caption: str
@@ -219,6 +223,7 @@ class Table:
     groups: str = ""
     style: str = ""
     is_headed: bool = True
+    is_data: bool = False
 
     def __post_init__(self) -> None:
         keys = {column.key for column in self.columns}
@@ -270,6 +275,24 @@ def describe_records(
 ) -> Table:
     """Return a table of records, a line each; `options` are those of a `Table`."""
     return Table(caption, tuple(columns), tuple(list_lines(columns, records)), **options)
+
+
+def describe_frame(
+    caption: str, frame: pd.DataFrame, meanings: Mapping[str, str], **options: Any
+) -> Table:
+    """Return a table of the columns of a data frame that have a meaning, in that order.
+
+    Names of columns and texts in cells are shown as they are, whatever the species.
+    """
+    columns = tuple(
+        Column(name, name, meaning, NUMBER if is_numeric_dtype(frame[name]) else TEXT)
+        for name, meaning in meanings.items()
+        if name in frame
+    )
+    records = frame[[column.key for column in columns]].astype(object)
+    cells = records.where(records.notna(), None).to_dict("records")
+    rows = tuple(Line({str(name): value for name, value in row.items()}) for row in cells)
+    return Table(caption, columns, rows, is_data=True, **options)
 
 
 def list_lines(columns: Sequence[Column], records: Iterable[Any]) -> list[Line]:

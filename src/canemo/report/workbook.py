@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -77,33 +77,39 @@ def _write_legend(sheet: Worksheet, tables: Mapping[str, Table], formats: _Forma
     """Write what each table shows and what each of its columns means."""
     lines = [("sheet", "column", "meaning", "unit")]
     for name, table in tables.items():
-        lines.append((name, "", table.description, ""))
+        say = _find_say(table, formats)
+        lines.append((name, "", formats.say(table.description), ""))
         lines += [
-            (name, heading, meaning, column.unit)
+            (name, say(heading), formats.say(meaning), column.unit)
             for column in table.columns
             for heading, meaning in column.split_headings()
         ]
     for place, line in enumerate(lines):
         for across, text in enumerate(line):
             form = formats.wrapped if place else formats.heading
-            _write_cell(sheet, place, across, formats.say(text), form)
+            _write_cell(sheet, place, across, text, form)
     for across, width in enumerate((22, 30, 90, 18)):
         sheet.set_column(across, across, width)
     sheet.freeze_panes(1, 0)
 
 
 def _write_table(sheet: Worksheet, table: Table, formats: _Formats) -> None:
+    say = _find_say(table, formats)
     headings = [heading for column in table.columns for heading, _ in column.split_headings()]
     for across, heading in enumerate([table.groups, *headings] if table.groups else headings):
-        sheet.write_string(0, across, formats.say(heading), formats.heading)
+        sheet.write_string(0, across, say(heading), formats.heading)
     for place, row in enumerate(table.rows, start=1):
         cells: list[tuple[Column | None, Any]] = [(None, row.group)] if table.groups else []
         cells += [(column, value) for column in table.columns for value in column.split(row)]
         for across, (column, value) in enumerate(cells):
-            value = formats.say(value) if isinstance(value, str) else value
+            value = say(value) if isinstance(value, str) else value
             _write_cell(sheet, place, across, value, _choose_format(column, row, formats))
     sheet.freeze_panes(1, 1)
     sheet.autofit(400)
+
+
+def _find_say(table: Table, formats: _Formats) -> Callable[[str], str]:
+    return str if table.is_data else formats.say
 
 
 def _choose_format(column: Column | None, row: Line, formats: _Formats) -> CellFormat:

@@ -15,7 +15,7 @@ from canemo.files import sha256_file, write_atomically
 CONFIG_FILE, METRICS_FILE, INPUTS_FILE = "config.toml", "metrics.json", "inputs.json"
 COMPARISON_FILE = "comparison.json"
 HASHES_FILE, CONFOUNDS_FILE = "hashes.json", "confounds.json"
-_NO_EVIDENCE = ("report.html", "tables.xlsx", HASHES_FILE, CONFOUNDS_FILE)
+_NO_EVIDENCE = ("report.html", "results.xlsx", HASHES_FILE, CONFOUNDS_FILE)
 TABLES = ("videos.csv", "subjects.csv")
 _HOMES = {METRICS_FILE: "runs", COMPARISON_FILE: "comparisons"}
 

@@ -11,7 +11,7 @@ from canemo.report.charts import comparison, evaluation
 from canemo.report.charts.canvas import Chart
 from canemo.report.pages.page import (
     REPORT_FILE,
-    TABLES_FILE,
+    RESULTS_FILE,
     embed_charts,
     embed_files,
     render_page,
@@ -36,7 +36,7 @@ def write_comparison_report(folder: Path) -> Path:
     record = read_comparison(folder)
     tables = list_comparison_tables(record)
     page = _render(record, tables)
-    write_workbook(folder / TABLES_FILE, tables, find_voice(record.comparison.study))
+    write_workbook(folder / RESULTS_FILE, tables, find_voice(record.comparison.study))
     return write_atomically(folder / REPORT_FILE, page)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from canemo.files import write_atomically
 from canemo.report.charts.explanation import CHARTS, PAGE_FILE, colour_regions, list_methods
-from canemo.report.pages.page import TABLES_FILE, Picture, embed_figure, embed_file, render_page
+from canemo.report.pages.page import RESULTS_FILE, Picture, embed_figure, embed_file, render_page
 from canemo.report.words.explanation import (
     find_explanation_voice,
     list_explanation_tables,
@@ -52,7 +52,7 @@ def write_page(folder: Path) -> Path:
         environment={"canemo": record.canemo},
         warnings=(),
     )
-    write_workbook(folder / TABLES_FILE, tables, voice)
+    write_workbook(folder / RESULTS_FILE, tables, voice)
     return write_atomically(folder / PAGE_FILE, page)
 
 

@@ -17,7 +17,7 @@ from canemo.report.words import wording
 from canemo.report.words.voice import Voice
 
 REPORT_FILE = "report.html"
-TABLES_FILE = "tables.xlsx"
+RESULTS_FILE = "results.xlsx"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from canemo.report.charts.parts import list_part_charts
 from canemo.report.charts.trust import list_trust_charts
 from canemo.report.pages.page import (
     REPORT_FILE,
-    TABLES_FILE,
+    RESULTS_FILE,
     Picture,
     embed_charts,
     embed_files,
@@ -53,7 +53,7 @@ _ALTS = {
 def write_report(run_dir: Path, *, tables_file: Path | None = None) -> Path:
     """Write report and tables from the files of a run, and return the report's path.
 
-    The tables go to `tables_file`, .xlsx or .tex; None writes `tables.xlsx` in the run.
+    The tables go to `tables_file`, .xlsx or .tex; None writes `results.xlsx` in the run.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def write_report(run_dir: Path, *, tables_file: Path | None = None) -> Path:
     run = read_run(run_dir)
     tables = list_run_tables(run)
     page = render_report(run, tables)
-    write_tables(tables_file or run_dir / TABLES_FILE, tables, find_voice(run.metrics.study))
+    write_tables(tables_file or run_dir / RESULTS_FILE, tables, find_voice(run.metrics.study))
     return write_atomically(run_dir / REPORT_FILE, page)
 
 
