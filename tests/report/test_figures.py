@@ -17,9 +17,9 @@ from canemo.report.charts.evaluation import (
     draw_subjects,
     draw_timeline,
 )
-from canemo.report.words.verdict import compare_with_chance
 from canemo.study.records.run import SubjectResult
 from canemo.study.records.scores import Confusion
+from canemo.trust.standing import compare_with_chance
 from report_fixtures import make_metrics, record
 
 

@@ -6,13 +6,8 @@ import pytest
 
 from canemo.report.terminal import format_result_block
 from canemo.report.words.verdict import (
-    Comparison,
-    Standing,
-    compare_with_chance,
     describe_coverage,
     explain_verdict,
-    judge,
-    judge_run,
     write_first_sentence,
 )
 from canemo.report.words.wording import (
@@ -25,6 +20,8 @@ from canemo.report.words.wording import (
     join_words,
     write_sentence,
 )
+from canemo.study.records.model import Standing
+from canemo.trust.standing import Comparison, compare_with_chance, judge, judge_run
 from report_fixtures import (
     make_audit,
     make_detectable,
@@ -169,10 +166,11 @@ def test_aligned_labels_leave_nothing_to_conclude_whatever_p_is(text: str) -> No
     )
 
 
-def test_a_p_that_is_absent_does_not_decide() -> None:
+def test_what_was_not_put_to_the_test_is_not_told_from_chance() -> None:
     metrics = record(make_metrics(permutation=make_permutation(None)))
-    assert judge_run(metrics) is Standing.ABOVE
-    assert "permutation" not in write_first_sentence(metrics)
+    assert judge_run(metrics) is Standing.UNCLEAR
+    assert write_first_sentence(metrics).startswith(UNCLEAR)
+    assert "No permutation test says how often" in explain_verdict(metrics)
 
 
 @pytest.mark.parametrize(

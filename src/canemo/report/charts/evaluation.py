@@ -34,7 +34,6 @@ from canemo.report.charts.canvas import (
     style_axes,
 )
 from canemo.report.charts.rows import Row, draw_rows
-from canemo.report.words.verdict import Comparison
 from canemo.report.words.wording import (
     MEASURES,
     count,
@@ -45,6 +44,7 @@ from canemo.report.words.wording import (
 )
 from canemo.study.records.run import SubjectResult
 from canemo.study.records.scores import Confusion
+from canemo.trust.standing import Comparison
 
 _MAX_NAMED_SUBJECTS = 60
 _MAX_MARKED_FRAMES = 300

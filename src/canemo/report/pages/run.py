@@ -30,11 +30,8 @@ from canemo.report.words.explanation import write_sentence
 from canemo.report.words.methods import write_methods
 from canemo.report.words.run import list_run_tables
 from canemo.report.words.verdict import (
-    Comparison,
-    compare_with_chance,
     describe_coverage,
     explain_verdict,
-    judge_run,
     write_first_sentence,
 )
 from canemo.report.words.voice import find_voice
@@ -42,6 +39,7 @@ from canemo.report.workbook import write_tables
 from canemo.study.records.folders import RunRecord, read_run
 from canemo.study.records.run import StudyFacts, SubjectResult
 from canemo.study.records.scores import Confusion
+from canemo.trust.standing import Comparison, compare_with_chance, judge_run
 
 _ALTS = {
     "crops.png": "Sheet of example face crops, grouped by condition.",

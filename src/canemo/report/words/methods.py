@@ -8,7 +8,7 @@ from typing import Any
 from canemo.config import AugmentConfig, SweepConfig
 from canemo.records import Fate
 from canemo.report.words.checks import list_facts
-from canemo.report.words.verdict import Comparison, compare_with_chance, describe_coverage
+from canemo.report.words.verdict import describe_coverage
 from canemo.report.words.wording import (
     PAPER,
     count,
@@ -25,6 +25,7 @@ from canemo.report.words.wording import (
     quote,
 )
 from canemo.study.records.run import RunMetrics, RunProtocol, StudyFacts
+from canemo.trust.standing import Comparison, compare_with_chance
 
 _REPORTED = ("Permutation test", "Metadata alone", "Calibration")
 _NAMED_PACKAGES = ("torch", "timm", "openvino", "scikit-learn", "numpy", "av")

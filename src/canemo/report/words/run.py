@@ -25,10 +25,10 @@ from canemo.report.words import wording
 from canemo.report.words.audit import list_audit_tables
 from canemo.report.words.checks import list_facts
 from canemo.report.words.parts import describe_parts
-from canemo.report.words.verdict import compare_with_chance
 from canemo.study.records.folders import RunRecord
 from canemo.study.records.run import RunMetrics, StudyFacts
 from canemo.study.records.scores import LevelName
+from canemo.trust.standing import compare_with_chance
 
 _NOUNS: Mapping[LevelName, str] = {"video": "clip", "frame": "frame"}
 

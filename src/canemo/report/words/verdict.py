@@ -1,14 +1,10 @@
-"""Whether a result can be told from chance, and the one sentence that says so."""
+"""The one sentence that says whether a result can be told from chance, and what it rests on."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 
 from canemo.report.words.wording import (
-    MEASURES,
-    P_LEVEL,
     count,
     format_measure,
     format_p,
@@ -18,111 +14,26 @@ from canemo.report.words.wording import (
     name_in_text,
     quote,
 )
+from canemo.study.records.model import Standing
 from canemo.study.records.run import RunMetrics
-from canemo.study.records.scores import Level, LevelName
-
-
-class Standing(StrEnum):
-    """Where an interval, or a whole result, lies with respect to chance.
-
-    `VOID` is a whole result from which nothing follows about the condition, wherever it lies.
-    """
-
-    ABOVE = "above"
-    UNCLEAR = "unclear"
-    MIXED = "mixed"
-    BELOW = "below"
-    VOID = "void"
-
+from canemo.trust.standing import (
+    Comparison,
+    compare_with_chance,
+    fails_permutation,
+    find_obstacle,
+    judge_run,
+    select_tested,
+)
 
 _NOTHING = "Nothing can be concluded about the condition: "
 _OPENING_WORDS = {"All", "An", "Each", "Every", "In", "No", "Only", "The", "This", "With", "Within"}
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One measure beside what a classifier that always gives the same answer would reach."""
-
-    measure: str
-    value: float | None
-    interval: tuple[float, float] | None
-    chance: float
-
-    @property
-    def standing(self) -> Standing:
-        """`ABOVE` or `BELOW` where the whole interval is; `UNCLEAR` where it includes chance."""
-        if self.interval is None:
-            return Standing.UNCLEAR
-        low, high = self.interval
-        if low > self.chance:
-            return Standing.ABOVE
-        return Standing.BELOW if high < self.chance else Standing.UNCLEAR
-
-
-def compare_with_chance(metrics: RunMetrics, level: LevelName = "video") -> list[Comparison]:
-    """Set the measures of one level beside the answer "always the most frequent label".
-
-    They are in the order of `MEASURES`; AUROC is left out where it was not computed.
-    """
-    numbers: Level = getattr(metrics.levels, level)
-    share: float = getattr(metrics.chance.majority, level)
-    n_labels = len(numbers.confusion.labels)
-    chance = {
-        "accuracy": share,
-        "balanced_accuracy": 1 / n_labels,
-        # the constant answer has F1 = 2 share / (1 + share) for its own label, 0 for the others
-        "macro_f1": 2 * share / (1 + share) / n_labels,
-        "auroc": 0.5,
-    }
-    return [
-        Comparison(name, numbers.of(name), numbers.interval.of(name), chance[name])
-        for name in MEASURES
-        if numbers.of(name) is not None
-    ]
-
-
-def judge_run(metrics: RunMetrics) -> Standing:
-    """Return the standing of a run: of its intervals, and of its permutation test where there is.
-
-    Notes
-    -----
-    Above chance takes both. A p above 0.05 leaves a result that cannot be told from chance
-    wherever its intervals lie; labels that cannot be moved, or that go with something else
-    throughout, leave nothing to conclude.
-    """
-    if find_obstacle(metrics):
-        return Standing.VOID
-    if _is_chance(metrics):
-        return Standing.UNCLEAR
-    return judge(compare_with_chance(metrics))
-
-
-def find_obstacle(metrics: RunMetrics) -> str:
-    """Return why nothing can be concluded about the condition, whatever the numbers; else empty."""
-    texts = [metrics.permutation.reason]
-    texts += [finding.text for finding in metrics.audit.findings if finding.name == "aligned"]
-    return next((_continue_sentence(text) for text in texts if text), "")
-
-
-def judge(comparisons: Sequence[Comparison]) -> Standing:
-    """Return the standing of the whole result: above chance only if every tested measure is.
-
-    Notes
-    -----
-    Accuracy, balanced accuracy and AUROC are tested. Macro F1 is not: its value for guessing at
-    random is above its value for a constant answer.
-    """
-    standings = {item.standing for item in _tested(comparisons)}
-    if Standing.UNCLEAR in standings or not standings:
-        return Standing.UNCLEAR
-    return Standing.MIXED if len(standings) > 1 else standings.pop()
 
 
 def write_first_sentence(metrics: RunMetrics) -> str:
     """Return the result on clips in one plain sentence that never claims more than it may."""
     openings = {
         Standing.ABOVE: "",
-        Standing.VOID: f"{_NOTHING}{find_obstacle(metrics)}. ",
+        Standing.VOID: f"{_NOTHING}{_continue_sentence(find_obstacle(metrics))}. ",
         Standing.UNCLEAR: "This result cannot be told from chance: ",
         Standing.MIXED: "This result is above chance by one measure and below it by another: ",
         Standing.BELOW: "This result is worse than chance: ",
@@ -143,8 +54,8 @@ def explain_verdict(metrics: RunMetrics) -> str:
     standing = judge_run(metrics)
     if standing in (Standing.ABOVE, Standing.VOID):
         return ""
-    parts = [_explain_intervals(_tested(compare_with_chance(metrics)))]
-    if _is_chance(metrics):
+    parts = [_explain_intervals(select_tested(compare_with_chance(metrics)))]
+    if fails_permutation(metrics):
         parts += [_explain_p(metrics), describe_detectable(metrics)]
     return " ".join(filter(None, parts))
 
@@ -170,12 +81,9 @@ def describe_power(power: float) -> str:
     return "four of five" if abs(power - 0.8) < 1e-9 else f"{100 * power:g} % of"
 
 
-def _is_chance(metrics: RunMetrics) -> bool:
-    p = metrics.permutation.p
-    return p is not None and p > P_LEVEL
-
-
 def _explain_p(metrics: RunMetrics) -> str:
+    if metrics.permutation.p is None:
+        return "No permutation test says how often moved labels would do as well."
     return (
         "With the labels of whole clips moved within each dog, a probe does as well or better in "
         f"{format_percent(metrics.permutation.p)} of cases: too often to speak of more than chance."
@@ -203,10 +111,6 @@ def describe_coverage(metrics: RunMetrics) -> str:
         f"{count(study.subjects, 'dog')}; the others gave no usable face crop or were not "
         "tested."
     )
-
-
-def _tested(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    return [item for item in comparisons if item.measure != "macro_f1"]
 
 
 def _continue_sentence(text: str) -> str:
