@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from canemo.faces.detect.registry import load_detector
     from canemo.networks.backbones import load_backbone
     from canemo.pipeline.audit import audit_study
+    from canemo.pipeline.check import check_study
     from canemo.pipeline.compare_models import compare_models
     from canemo.pipeline.compare_runs import compare_runs
     from canemo.pipeline.concepts import concepts_study
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from canemo.pipeline.verify import export_bundle, verify_run
     from canemo.records import Study
     from canemo.species import Species
-    from canemo.study.check import check_study
     from canemo.study.load import load_study
     from canemo.video.info import probe_video
     from canemo.video.reader import iter_frames
@@ -46,7 +46,7 @@ _HOMES = {
     "Species": "species",
     "Study": "records",
     "audit_study": "pipeline.audit",
-    "check_study": "study.check",
+    "check_study": "pipeline.check",
     "compare_models": "pipeline.compare_models",
     "compare_runs": "pipeline.compare_runs",
     "concepts_study": "pipeline.concepts",

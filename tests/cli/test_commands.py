@@ -92,14 +92,18 @@ def test_predict_goes_past_a_bad_file_and_says_so_in_the_exit_code(canemo, study
     assert len(pd.read_csv(tmp_path / "o" / "predicted_videos.csv")) == 7
 
 
-def test_check_exits_1_on_errors_and_0_on_none(canemo, study):
-    assert canemo("check", study)[:2] == (0, "no problems found\n")
+def test_check_exits_1_where_nothing_can_be_concluded_and_names_problems(canemo, study):
+    code, out, _ = canemo("check", study)
+    assert code == 1
+    assert out.startswith("no problems found\n")
+    assert "Nothing can be concluded about the condition: 3 dogs with 2 clips each" in out
     (study / "videos" / "dog0 clip0.mp4").unlink()
     code, out, _ = canemo("check", study)
     assert code == 1
     assert "dog0 clip0.mp4" in out
-    problems = json.loads(canemo("check", study, "--json")[1])
-    assert problems[0]["row"] == 2
+    found = json.loads(canemo("check", study, "--json")[1])
+    assert found["problems"][0]["row"] == 2
+    assert not found["can_conclude"]
 
 
 def test_init_shows_the_table_and_names_what_did_not_match(canemo, study):

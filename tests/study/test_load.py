@@ -12,7 +12,7 @@ import pytest
 
 from canemo.errors import OutputExistsError, StudyError
 from canemo.formats.tables import Problem
-from canemo.study.check import check_study
+from canemo.study.check import inspect_study
 from canemo.study.load import load_study
 from canemo.study.propose import propose_videos, write_videos_csv
 from clips import draw_number, write_clip, write_sound
@@ -63,8 +63,12 @@ def add_columns(root: Path, header: str, cells: list[str]) -> None:
     write_table(root, "videos.csv", [f"{HEADER},{header}", *rows])
 
 
+def find_problems(root: Path) -> list[Problem]:
+    return list(inspect_study(root).problems)
+
+
 def only_problem(root: Path) -> Problem:
-    problems = check_study(root)
+    problems = find_problems(root)
     assert len(problems) == 1, [str(problem) for problem in problems]
     return problems[0]
 
@@ -86,7 +90,7 @@ def test_sound_study_loads_and_has_no_problems(sound_study: Path) -> None:
     assert first.video_id == "rex_a"
     assert first.path == sound_study / "clips" / "rex a.mp4"
     assert (first.start_s, first.end_s, dict(first.extra)) == (None, None, {})
-    assert check_study(sound_study) == []
+    assert find_problems(sound_study) == []
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
@@ -124,7 +128,7 @@ def test_times_and_further_columns(root: Path) -> None:
         {"session": "x y"},
         {"session": "2"},
     ]
-    assert check_study(root) == []
+    assert find_problems(root) == []
 
 
 def test_decimal_comma_counts_where_commas_do_not_separate(root: Path) -> None:
@@ -140,7 +144,7 @@ def test_accents_written_in_two_ways_are_one_subject_and_one_file(root: Path) ->
     clip = root / "clips" / "zoë f.mp4"
     clip.rename(clip.with_name(unicodedata.normalize("NFD", clip.name)))
     assert load_study(root).subject_ids == ("rex", "zoë")
-    assert check_study(root) == []
+    assert find_problems(root) == []
 
 
 def test_paths_written_on_windows_and_absolute_paths(root: Path) -> None:
@@ -149,7 +153,7 @@ def test_paths_written_on_windows_and_absolute_paths(root: Path) -> None:
     study = load_study(root)
     assert study.videos[0].path == root / "clips" / "rex a.mp4"
     assert study.videos[1].path == root / "clips" / "rex f.mp4"
-    assert check_study(root) == []
+    assert find_problems(root) == []
 
 
 def test_subjects_are_indexed_by_text_and_typed_by_column(root: Path) -> None:
@@ -166,7 +170,7 @@ def test_subjects_are_indexed_by_text_and_typed_by_column(root: Path) -> None:
     assert pd.isna(subjects.loc["007", "sex"])
     assert list(subjects["chip"]) == ["0071", "12"]
     assert list(subjects["litter"]) == [3.0, 4.0]
-    assert check_study(root) == []
+    assert find_problems(root) == []
 
 
 def test_loading_does_not_open_videos(root: Path) -> None:
@@ -274,7 +278,7 @@ def test_bad_videos_table_is_an_error_with_its_row(
     spoil(root)
     with pytest.raises(StudyError, match=message):
         load_study(root)
-    problems = check_study(root)
+    problems = find_problems(root)
     assert ("error", "videos.csv", row, column) in [where(problem) for problem in problems]
     assert not [problem for problem in problems if "\n" in str(problem)]
 
@@ -312,7 +316,7 @@ def test_bad_subjects_table_is_an_error_with_its_row(
     spoil(root)
     with pytest.raises(StudyError, match=message):
         load_study(root)
-    assert where(check_study(root)[0]) == ("error", file, row, column)
+    assert where(find_problems(root)[0]) == ("error", file, row, column)
 
 
 def test_row_numbers_are_those_of_the_file(root: Path) -> None:
@@ -362,7 +366,7 @@ def test_cell_that_no_path_can_be_is_an_error(root: Path) -> None:
 
 def test_part_behind_the_end(root: Path) -> None:
     add_columns(root, "start_s,end_s", ["1.0,", ",1.2", ",9", ","])
-    start, end = check_study(root)
+    start, end = find_problems(root)
     assert where(start) == ("error", "videos.csv", 2, "start_s")
     assert where(end) == ("warning", "videos.csv", 4, "end_s")
     assert "1.00 s long" in start.wanted
@@ -377,7 +381,7 @@ def test_same_file_twice_is_an_error_unless_the_parts_lie_apart(root: Path) -> N
     rows = [f"{row},," for row in ROWS[1:]]
     apart = [f"{ROWS[0]},0,0.5", *rows, f"{extra},0.5,1"]
     write_table(root, "videos.csv", [f"{HEADER},start_s,end_s", *apart])
-    assert check_study(root) == []
+    assert find_problems(root) == []
     across = [f"{ROWS[0]},0,0.6", *rows, f"{extra},0.5,1"]
     write_table(root, "videos.csv", [f"{HEADER},start_s,end_s", *across])
     assert where(only_problem(root)) == ("error", "videos.csv", 6, "path")
@@ -411,7 +415,7 @@ def test_one_subject_only(root: Path) -> None:
 
 def test_label_with_one_subject_and_subject_with_one_label(root: Path) -> None:
     change_row(root, 5, "frustration", "anticipation")
-    label, subject = check_study(root)
+    label, subject = find_problems(root)
     assert where(label) == ("error", "videos.csv", None, "label")
     assert "'frustration' occurs with one subject only, 'rex'" in label.seen
     assert where(subject) == ("warning", "videos.csv", None, "subject_id")
@@ -426,7 +430,7 @@ def test_two_spellings_are_a_warning(
     root: Path, number: int, old: str, new: str, column: str
 ) -> None:
     change_row(root, number, old, new)
-    spelling = [problem for problem in check_study(root) if "looks like" in problem.seen]
+    spelling = [problem for problem in find_problems(root) if "looks like" in problem.seen]
     assert [where(problem) for problem in spelling] == [("warning", "videos.csv", number, column)]
 
 
@@ -434,7 +438,7 @@ def test_all_problems_are_reported_at_once(root: Path) -> None:
     change_row(root, 2, "rex_a", "rex:a")
     change_row(root, 3, "rex f.mp4", "gone.mp4")
     change_row(root, 4, "anticipation", "")
-    assert {(problem.row, problem.column) for problem in check_study(root)} >= {
+    assert {(problem.row, problem.column) for problem in find_problems(root)} >= {
         (2, "video_id"),
         (3, "path"),
         (4, "label"),

@@ -186,6 +186,7 @@ def with_truth(truth, owner, labels=("a", "b")):
     [
         (with_truth([0] * 8 + [1] * 8, np.repeat(range(4), 4)), "no subject has clips of more"),
         (with_truth([0, 1] * 2, [0, 0, 1, 1]), "in only 4 ways, so that p cannot be 0.05 or less"),
+        (with_truth([0, 1] * 5, np.repeat(range(5), 2)), "in only 32 ways, so that"),
         (with_truth([0, 1] * 8, np.repeat(range(4), 4), ("a", "b", "c")), "the label 'c'"),
     ],
 )
@@ -197,9 +198,9 @@ def test_study_that_could_not_show_anything_says_why(study, reason):
 
 
 def test_power_out_of_reach_says_so():
-    # Five dogs of two clips: 32 labellings, so p of 0.035 is possible, but hardly ever reached.
-    few = with_truth([0, 1] * 5, np.repeat(range(5), 2))
-    found = find_least_detectable(few, level=0.035, power=0.999)
+    # Five dogs of three clips: 243 labellings, so p of 0.01 is possible, not certain.
+    few = with_truth([0, 1, 1] * 5, np.repeat(range(5), 3))
+    found = find_least_detectable(few, level=0.01, power=0.999)
     assert found["balanced_accuracy"] is found["difference"] is None
     assert found["curve"][-1]["power"] < 0.999
     assert found["reason"] == "not even 99% right would be found with a power of 0.999"

@@ -52,14 +52,8 @@ def init(
 
 @app.command()
 def check(study: StudyDir, as_json: Json = False) -> None:
-    """Name every problem of a study at once."""
-    from canemo.cli import console
-    from canemo.study.check import check_study
-
-    problems = check_study(study)
-    if as_json:
-        typer.echo(json.dumps([console.to_record(p) for p in problems], indent=1))
-    else:
-        typer.echo("\n".join(map(str, problems)) or "no problems found")
-    if any(problem.severity == "error" for problem in problems):
+    """Name every problem of a study at once, and say what its design can show."""
+    found = canemo.check_study(study)
+    typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else found.describe())
+    if found.errors or not found.can_conclude:
         raise typer.Exit(1)

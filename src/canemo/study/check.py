@@ -6,14 +6,18 @@ import difflib
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from canemo.errors import VideoOpenError
 from canemo.files import sha256_file
 from canemo.formats.tables import Problem, Row, Table, plain
+from canemo.study.design import Clip
 from canemo.study.load import (
+    REQUIRED_COLUMNS,
     SUBJECTS_CSV,
+    TIME_COLUMNS,
     VIDEOS_CSV,
     Tables,
     find_path,
@@ -26,40 +30,84 @@ from canemo.video.info import VideoInfo, probe_video
 _END_TOLERANCE_S = 0.5
 
 
-def check_study(root: Path | str) -> list[Problem]:
-    """Find everything that is wrong with a study: its tables, its files and its design.
+@dataclass(frozen=True)
+class Inspection:
+    """What looking at a study's tables and files gave.
 
-    Every video file is opened, and files of equal size are compared by content.
+    Attributes
+    ----------
+    problems
+        In the order of the tables, empty if all is well.
+    clips
+        The rows of videos.csv that say whose clip it is, and of which label.
+    """
 
-    Returns
-    -------
-    list of Problem
-        In the order of the tables, an empty list if all is well. Never raises for something
-        that is wrong with the study.
+    problems: tuple[Problem, ...]
+    clips: tuple[Clip, ...]
+
+
+def inspect_study(root: Path | str) -> Inspection:
+    """Find everything that is wrong with a study: its tables, its files and its balance.
+
+    Every video file is opened, and files of equal size are compared by content. Never raises for
+    something that is wrong with the study.
     """
     root = Path(root).absolute()
     tables = read_tables(root)
-    problems = list(tables.problems)
-    rows = [row for row in tables.videos if row.get("path")]
-    problems += _check_files(rows, root, tables.videos)
+    infos = _probe_files(tables.videos, root)
+    problems = [*tables.problems, *_check_files(infos, root, tables.videos)]
     if not tables.videos.is_broken:
         problems += _check_design(tables.videos.rows)
     if tables.subjects is not None:
         problems += _check_unused_subjects(tables)
-    return sorted(problems, key=lambda problem: (problem.file != VIDEOS_CSV, problem.row or 0))
+    problems.sort(key=lambda problem: (problem.file != VIDEOS_CSV, problem.row or 0))
+    return Inspection(tuple(problems), tuple(_list_clips(infos, root, tables.videos)))
 
 
-def _check_files(rows: Sequence[Row], root: Path, table: Table) -> list[Problem]:
+def _probe_files(table: Table, root: Path) -> dict[Path, VideoInfo | VideoOpenError]:
+    paths = {find_path(root, row.cells["path"]) for row in table if row.get("path")}
+    infos: dict[Path, VideoInfo | VideoOpenError] = {}
+    for path in sorted(paths):
+        try:
+            infos[path] = probe_video(path)
+        except VideoOpenError as exc:
+            infos[path] = exc
+    return infos
+
+
+def _list_clips(
+    infos: Mapping[Path, VideoInfo | VideoOpenError], root: Path, table: Table
+) -> Iterator[Clip]:
+    known = {*REQUIRED_COLUMNS, *TIME_COLUMNS, ""}
+    for row in table.rows if not table.is_broken else []:
+        subject_id, label = row.get("subject_id"), row.get("label")
+        if subject_id and label:
+            info = infos.get(find_path(root, row.get("path")))
+            extra = {name: row.get(name) for name in table.columns if name not in known}
+            yield Clip(subject_id, label, _measure_s(row, table, info), extra)
+
+
+def _measure_s(row: Row, table: Table, info: VideoInfo | VideoOpenError | None) -> float | None:
+    """Return how long the part of a file is that a row names [s]; None where that is not known."""
+    start_s, end_s = part_s(row, table)
+    whole_s = info.duration_s if isinstance(info, VideoInfo) else None
+    ends = [end for end in (end_s, whole_s) if end is not None]
+    return max(min(ends) - (start_s or 0.0), 0.0) if ends else None
+
+
+def _check_files(
+    infos: Mapping[Path, VideoInfo | VideoOpenError], root: Path, table: Table
+) -> list[Problem]:
     rows_by_path: dict[Path, list[Row]] = defaultdict(list)
-    for row in rows:
-        rows_by_path[find_path(root, row.cells["path"])].append(row)
+    for row in table:
+        if row.get("path"):
+            rows_by_path[find_path(root, row.cells["path"])].append(row)
     problems: list[Problem] = []
     sound: dict[Path, list[Row]] = {}
     for path, its_rows in rows_by_path.items():
-        try:
-            info = probe_video(path)
-        except VideoOpenError as exc:
-            problems += [_bad_file(row, path, exc) for row in its_rows]
+        info = infos[path]
+        if isinstance(info, VideoOpenError):
+            problems += [_bad_file(row, path, info) for row in its_rows]
             continue
         sound[path] = its_rows
         problems += _check_parts(its_rows, info, table)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ GRID = np.linspace(0, 0.98, 50)  # of the way from chance to always right
 LEAST_PROBABILITY = 1e-3  # bounds the log-odds of answers that are all but certain
 LEAST_VARIANCE = 1e-12  # of a balanced accuracy; less is rounding
 MOST_SHARE = 0.95
+MOST_LABELS = 6  # of which every order is tried
 
 
 @dataclass(frozen=True)
@@ -102,23 +105,66 @@ def find_least_detectable(
     ----------
     Hoenig & Heisey (2001), The abuse of power, Am Stat 55, 19-24, doi:10.1198/000313001300339897.
     """
-    _validate(level=level, power=power, simulations=simulations)
-    share = estimate_subject_share(predictions)
-    reason = _find_obstacle(predictions, level, counted=threshold is not None)
-    curve = (
-        [] if reason else _compute_curve(predictions, share, level, threshold, simulations, seed)
+    return foretell_power(
+        predictions.label_index,
+        predictions.subject_ids,
+        labels=predictions.labels,
+        subject_share=estimate_subject_share(predictions),
+        level=level,
+        power=power,
+        threshold=threshold,
+        simulations=simulations,
+        seed=seed,
     )
+
+
+def foretell_power(
+    label_index: Index,
+    subject_ids: NDArray[np.object_],
+    *,
+    labels: Sequence[str],
+    subject_share: float,
+    level: float = 0.05,
+    power: float = 0.8,
+    threshold: float | None = None,
+    simulations: int = 400,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Return what `find_least_detectable` does, of a design alone: no clip need be filmed yet.
+
+    Parameters
+    ----------
+    label_index, subject_ids
+        (N,) label of each clip as a position in `labels`, and whose clip it is.
+    labels
+        The K labels.
+    subject_share
+        Which share of the variance of answers, label apart, is between subjects: from 0 to 0.95.
+    level, power, threshold, simulations, seed
+        As in `find_least_detectable`.
+
+    Raises
+    ------
+    ConfigError
+        As `find_least_detectable`.
+    """
+    _validate(level=level, power=power, simulations=simulations)
+    design = _lay_out(label_index, subject_ids, len(labels))
+    reason = _find_obstacle(design, labels, level, counted=threshold is not None)
+    curve: list[tuple[float, float]] = []
+    if reason is None:
+        curve = _compute_curve(design, subject_share, level, threshold, simulations, seed)
     found = _interpolate(curve, power)
     if found is None and reason is None:
         reason = f"not even {curve[-1][0]:.0%} right would be found with a power of {power:g}"
-    chance = 1 / len(predictions.labels)
+    chance = 1 / len(labels)
     return {
         "balanced_accuracy": found,
         "chance": chance,
         "difference": None if found is None else found - chance,
         "power": power,
         "level": level,
-        "subject_share": share,
+        "subject_share": subject_share,
         "simulations": simulations,
         "curve": [{"balanced_accuracy": x, "power": y} for x, y in curve],
         "reason": reason,
@@ -217,7 +263,8 @@ def _lay_out(label_index: Index, subject_ids: NDArray[np.object_], labels: int) 
     _, owner = np.unique(subject_ids, return_inverse=True)
     member = np.eye(int(owner.max()) + 1)[owner]
     counts = member.T @ np.eye(labels)[label_index]
-    return _Design(label_index, owner, member, counts, 1 / (labels * counts.sum(axis=0)))
+    totals = np.maximum(counts.sum(axis=0), 1)
+    return _Design(label_index, owner, member, counts, 1 / (labels * totals))
 
 
 def _compute_moments(design: _Design, predicted: Index) -> tuple[Array, Array, Array]:
@@ -246,7 +293,7 @@ def _approximate_p(design: _Design, predicted: Index) -> Array:
 
 
 def _compute_curve(
-    predictions: Predictions,
+    design: _Design,
     share: float,
     level: float,
     threshold: float | None,
@@ -254,8 +301,7 @@ def _compute_curve(
     seed: int,
 ) -> list[tuple[float, float]]:
     """Return (balanced accuracy, power) from chance upwards; the power never falls."""
-    labels = len(predictions.labels)
-    design = _lay_out(predictions.label_index, predictions.subject_ids, labels)
+    labels = len(design.worth)
     lead, other = _draw_scores(design, share, simulations, np.random.default_rng(seed))
     accuracies = 1 / labels + (1 - 1 / labels) * GRID
     # The same draws at every point, so that the points differ by the effect alone.
@@ -309,31 +355,65 @@ def _interpolate(curve: list[tuple[float, float]], power: float) -> float | None
     return float(np.interp(power, powers[around], accuracies[around]))
 
 
-def _find_obstacle(predictions: Predictions, level: float, *, counted: bool) -> str | None:
+def _find_obstacle(
+    design: _Design, labels: Sequence[str], level: float, *, counted: bool
+) -> str | None:
     """Return why no effect, however large, could be shown; None where nothing stands against it.
 
     Where labellings were `counted` already, those of training subjects too, there are enough of
     them.
     """
-    labels = len(predictions.labels)
-    totals = np.bincount(predictions.label_index, minlength=labels)
+    counts = design.counts
+    totals = counts.sum(axis=0)
     if not totals.all():
-        return f"no clip has the label {predictions.labels[int(totals.argmin())]!r}"
-    counts = _lay_out(predictions.label_index, predictions.subject_ids, labels).counts
+        return f"no clip has the label {labels[int(totals.argmin())]!r}"
     if ((counts > 0).sum(axis=1) < 2).all():
         return (
             "no subject has clips of more than one label, so that moving labels within subjects "
             "changes nothing"
         )
-    # log(n!) = lgamma(n + 1); the observed labelling alone makes p at least 1 / ways.
-    gain = np.vectorize(math.lgamma)
-    ways = float((gain(counts.sum(axis=1) + 1) - gain(counts + 1).sum(axis=1)).sum())
-    if not counted and -ways > math.log(level) + 1e-9:
+    if not counted and _count_least_p(counts) > level * (1 + 1e-9):
+        ways = round(math.exp(_count_ways(counts)))
         return (
-            f"labels can be moved within subjects in only {round(math.exp(ways))} ways, so that p "
-            f"cannot be {level:g} or less"
+            f"labels can be moved within subjects in only {ways} ways, so that p cannot be "
+            f"{level:g} or less"
         )
     return None
+
+
+def find_least_p(label_index: Index, subject_ids: NDArray[np.object_]) -> float:
+    """Return the least p that a permutation within subjects can give, which learns anew.
+
+    Parameters
+    ----------
+    label_index
+        (N,) label of each clip, every label from 0 to the highest occurring.
+    subject_ids
+        (N,) whose clip it is.
+
+    Notes
+    -----
+    The labelling at hand counts among all there are. Where each subject has as many clips of one
+    label as of another, it has a like: all clips of the one called by the name of the other, from
+    which the same is learned.
+    """
+    return _count_least_p(_lay_out(label_index, subject_ids, int(label_index.max()) + 1).counts)
+
+
+def _count_least_p(counts: Array) -> float:
+    return math.exp(math.log(_count_likes(counts)) - _count_ways(counts))
+
+
+def _count_ways(counts: Array) -> float:
+    """Return the logarithm of in how many ways labels can be moved within subjects."""
+    gain = np.vectorize(math.lgamma)  # log(n!) = lgamma(n + 1)
+    return float((gain(counts.sum(axis=1) + 1) - gain(counts + 1).sum(axis=1)).sum())
+
+
+def _count_likes(counts: Array) -> int:
+    """Return how many labellings are the one at hand but for the labels' names."""
+    orders = permutations(range(min(counts.shape[1], MOST_LABELS)))
+    return sum(np.array_equal(counts[:, list(order)], counts[:, : len(order)]) for order in orders)
 
 
 def _remove_label_means(predictions: Predictions) -> Array:

@@ -25,7 +25,7 @@ from canemo.trust.standing import (
     select_tested,
 )
 
-_NOTHING = "Nothing can be concluded about the condition: "
+NOTHING = "Nothing can be concluded about the condition: "
 _OPENING_WORDS = {"All", "An", "Each", "Every", "In", "No", "Only", "The", "This", "With", "Within"}
 
 
@@ -33,7 +33,7 @@ def write_first_sentence(metrics: RunMetrics) -> str:
     """Return the result on clips in one plain sentence that never claims more than it may."""
     openings = {
         Standing.ABOVE: "",
-        Standing.VOID: f"{_NOTHING}{_continue_sentence(find_obstacle(metrics))}. ",
+        Standing.VOID: f"{NOTHING}{_continue_sentence(find_obstacle(metrics))}. ",
         Standing.UNCLEAR: "This result cannot be told from chance: ",
         Standing.MIXED: "This result is above chance by one measure and below it by another: ",
         Standing.BELOW: "This result is worse than chance: ",
@@ -114,10 +114,10 @@ def describe_coverage(metrics: RunMetrics) -> str:
 
 
 def _continue_sentence(text: str) -> str:
-    """Return a sentence so that it can stand after `_NOTHING`, which it may have said already."""
+    """Return a sentence so that it can stand after `NOTHING`, which it may have said already."""
     text = text.strip().rstrip(".")
-    if text.casefold().startswith(_NOTHING.casefold()):
-        text = text[len(_NOTHING) :]
+    if text.casefold().startswith(NOTHING.casefold()):
+        text = text[len(NOTHING) :]
     first = text.partition(" ")[0]
     return text[0].lower() + text[1:] if first in _OPENING_WORDS else text
 

@@ -1,0 +1,100 @@
+"""What a study is said to be able to show before a picture is looked at."""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+import canemo
+from canemo.study.check import inspect_study
+from clips import draw_number, write_clip
+
+
+@pytest.fixture(scope="session")
+def short_clip(tmp_path_factory):
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    return write_clip(
+        path, frames=10, size=(32, 32), draw=lambda n: draw_number(n, width=32, height=32)
+    )
+
+
+@pytest.fixture
+def lay_out(tmp_path, short_clip):
+    """Write a study whose rows all show parts of one clip, which `check` takes for different."""
+
+    def write(clips, *, header="", toml=""):
+        (tmp_path / "clip.mp4").write_bytes(Path(short_clip).read_bytes())
+        lines = [f"video_id,path,subject_id,label,start_s,end_s{header}"]
+        for number, (subject_id, label, *more) in enumerate(clips):
+            part = f"{number / 1000:.3f},{(number + 1) / 1000:.3f}"
+            lines.append(",".join([f"v{number}", "clip.mp4", subject_id, label, part, *more]))
+        (tmp_path / "videos.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        if toml:
+            (tmp_path / "canemo.toml").write_text(toml)
+        return tmp_path
+
+    return write
+
+
+def balanced(dogs, labels=("food", "none"), *, each=1):
+    return [(f"dog{n}", label) for n, label, _ in product(range(dogs), labels, range(each))]
+
+
+def test_a_sound_design_says_what_it_can_show(lay_out):
+    found = canemo.check_study(lay_out(balanced(7)))
+    assert found.problems == ()
+    assert found.can_conclude
+    assert found.verdict == (
+        "7 dogs with 2 clips each can show a balanced accuracy of 77 % or more, in four of five "
+        "studies (guessing gives 50 %)."
+    )
+    assert [(each.label, each.clips, each.subjects) for each in found.design.conditions] == [
+        ("food", 7, 7),
+        ("none", 7, 7),
+    ]
+    assert found.design.total.seconds == pytest.approx(0.014)
+    content = found.to_dict()
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
+
+
+@pytest.mark.parametrize(
+    ("clips", "reason"),
+    [
+        (
+            [("a", "x"), ("b", "y"), ("c", "x"), ("d", "y")],
+            "dog and condition cannot be told apart",
+        ),
+        ([("a", "x"), ("a", "y")], "all clips are of one dog, “a”"),
+        ([("a", "x"), ("b", "x")], "all clips are labelled “x”"),
+        (balanced(5), "5 dogs with 2 clips each are too few: even if every clip were classified"),
+    ],
+)
+def test_a_design_that_cannot_work_says_why(lay_out, clips, reason):
+    found = canemo.check_study(lay_out(clips))
+    assert not found.can_conclude
+    assert found.detectable is None
+    assert found.verdict.startswith("Nothing can be concluded about the condition: ")
+    assert reason in found.verdict
+
+
+def test_it_speaks_of_the_animals_that_are_studied(lay_out):
+    found = canemo.check_study(lay_out(balanced(7), toml='[study]\nspecies = "generic"\n'))
+    assert found.verdict.startswith("7 animals with 2 clips each")
+    assert "Animals" in found.describe()
+
+
+def test_settings_that_cannot_be_read_are_a_problem_like_others(lay_out):
+    found = canemo.check_study(lay_out(balanced(7), toml="[crop\n"))
+    (problem,) = found.errors
+    assert problem.file == "canemo.toml"
+    assert found.can_conclude
+
+
+def test_without_a_table_there_is_no_design(tmp_path):
+    found = canemo.check_study(tmp_path)
+    assert found.design is None
+    assert not found.can_conclude
+    assert found.problems == inspect_study(tmp_path).problems
