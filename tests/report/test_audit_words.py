@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from canemo.errors import ModelError
-from canemo.report.charts.audit import list_audit_charts
 from canemo.report.terminal import format_audit
 from canemo.report.words.audit import list_audit_tables, state_alarms, state_sessions
 from canemo.report.words.voice import Voice
@@ -93,19 +92,6 @@ def test_alarms_are_counted() -> None:
     none = make_metrics(audit=make_audit(findings=[]))
     assert state_alarms(record(none)) == ""
     assert state_alarms(record(make_metrics())).startswith("The audit raises 1 alarm:")
-
-
-def test_splits_are_drawn_with_this_run_s_own_in_colour() -> None:
-    figure, alt = list_audit_charts(record(make_metrics()))["splits"]
-    assert figure is not None
-    names = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
-    assert names == [
-        "split by frame",
-        "split by clip",
-        "split by dog",
-        "split by dog, frames picked on all dogs",
-    ]
-    assert "split by frame 99.6 %; split by clip 91.4 %; split by dog 81.9 %" in alt
 
 
 def test_confounds_file_of_a_run_joins_its_audit(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from matplotlib.patches import Rectangle
 from canemo.report.charts.canvas import LABEL_COLOURS, render_png, save_figure, shorten
 from canemo.report.charts.evaluation import (
     draw_confusion,
-    draw_intervals,
     draw_label_counts,
     draw_ledger,
     draw_subject_accuracy,
@@ -19,8 +18,6 @@ from canemo.report.charts.evaluation import (
 )
 from canemo.study.records.run import SubjectResult
 from canemo.study.records.scores import Confusion
-from canemo.trust.standing import compare_with_chance
-from report_fixtures import make_metrics, record
 
 
 def bar_heights(figure: Figure, panel: int) -> dict[float, float]:
@@ -90,18 +87,6 @@ def test_confusion_writes_counts_and_row_shares() -> None:
     axes = draw_confusion(Confusion(labels=["x", "y"], counts=[[3, 1], [0, 0]])).axes[0]
     assert [text.get_text() for text in axes.texts] == ["3\n75 %", "1\n25 %", "0\n0 %", "0\n0 %"]
     assert axes.get_ylabel() == "filmed in"
-
-
-def test_intervals_have_one_row_per_measure_and_level() -> None:
-    metrics = make_metrics()
-    levels = {
-        "clips": compare_with_chance(record(metrics)),
-        "frames": compare_with_chance(record(metrics), "frame"),
-    }
-    figure = draw_intervals(levels)
-    ticks = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
-    assert ticks[0] == "Accuracy, clips"
-    assert len(ticks) == 8
 
 
 def test_timeline_breaks_where_no_face_was_used() -> None:

@@ -81,10 +81,10 @@ def test_content_comes_in_order_clips_before_frames(full_page: Page) -> None:
 
 def test_figures_and_tables_are_numbered_and_described(full_page: Page) -> None:
     captions = re.findall(r"Figure (\d+)\.", full_page.text)
-    assert captions == [str(i + 1) for i in range(14)]
-    assert re.findall(r"Table (\d+)\.", full_page.text) == [str(i + 1) for i in range(12)]
+    assert captions == [str(i + 1) for i in range(11)]
+    assert re.findall(r"Table (\d+)\.", full_page.text) == [str(i + 1) for i in range(11)]
     images = full_page.find("img")
-    assert len(images) == 14
+    assert len(images) == 11
     assert all(len(image["alt"] or "") > 20 for image in images)
 
 

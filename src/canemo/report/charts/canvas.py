@@ -25,8 +25,11 @@ from canemo.files import write_atomically
 PAGE_WIDTH_IN = 6.7
 """Width of the text on an A4 page [inches]."""
 
-CHART_WIDTH_IN = 5.2
-"""Width of a chart [inches]: shown as wide as a page it is large, on a phone still legible."""
+CHART_WIDTH_IN = 4.4
+"""Width of a chart [inches]: shown as wide as a phone its letters are still legible."""
+
+TEXT_WIDTH_IN = 5.2
+"""Width [inches] of a chart that is shown as wide as the text of a page on a large screen."""
 
 DPI = 200
 INK, MUTED, RULE = "#222222", "#6e6e6e", "#dcdcdc"
@@ -98,7 +101,7 @@ def add_legend(figure: Figure, handles: Mapping[str, Artist], *, length: float =
         list(handles.values()),
         [f" {name}" for name in names],  # a leading "_" would hide the entry
         loc="outside lower center",
-        ncols=max(1, min(len(handles), 76 // (longest + 4))),
+        ncols=max(1, min(len(handles), 64 // (longest + 4))),
         frameon=False,
         fontsize=8,
         handlelength=length,

@@ -33,9 +33,7 @@ from canemo.report.charts.canvas import (
     show_percent,
     style_axes,
 )
-from canemo.report.charts.rows import Row, draw_rows
 from canemo.report.words.wording import (
-    MEASURES,
     count,
     describe_fate,
     format_percent,
@@ -44,7 +42,6 @@ from canemo.report.words.wording import (
 )
 from canemo.study.records.run import SubjectResult
 from canemo.study.records.scores import Confusion
-from canemo.trust.standing import Comparison
 
 _MAX_NAMED_SUBJECTS = 60
 _MAX_MARKED_FRAMES = 300
@@ -127,24 +124,6 @@ def draw_ledger(fates_by_label: Mapping[str, Mapping[str, int]]) -> Figure:
     return set_literal_text(figure)
 
 
-def draw_intervals(levels: Mapping[str, Sequence[Comparison]]) -> Figure:
-    """Draw each measure with its 95 % interval and the value of chance, those of clips first."""
-    first = next(iter(levels))
-    rows = [
-        Row(
-            f"{MEASURES[item.measure]}, {name}",
-            item.value,
-            item.interval,
-            tick=item.chance,
-            muted=name != first,
-        )
-        for name, items in levels.items()
-        for item in items
-    ]
-    xlabel = "dot: value; line: 95 % interval, resampling dogs; tick: chance"
-    return draw_rows(rows, xlabel=xlabel, scale="share")
-
-
 def draw_subject_accuracy(
     subjects: Sequence[SubjectResult], *, chance: float, majority_label: str
 ) -> Figure:
@@ -179,13 +158,18 @@ def draw_confusion(confusion: Confusion) -> Figure:
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), share in np.ndenumerate(shares):
         _write_cell(axes, row, column, number=int(counts[row, column]), share=float(share))
-    names = [fill(shorten(label, 40), 14) for label in labels]
+    names = [_wrap(shorten(label, 40)) for label in labels]
     axes.set_xticks(range(len(labels)), labels=names, rotation=0 if len(labels) < 4 else 40)
     axes.set_yticks(range(len(labels)), labels=names)
     style_axes(axes, x="classified as", y="filmed in")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=7.5)
     return set_literal_text(figure)
+
+
+def _wrap(name: str) -> str:
+    """Return a name on lines of a few words; underscores part words as blanks do."""
+    return fill(name.replace("_", "_ "), 16).replace("_ ", "_")
 
 
 def draw_timeline(

@@ -28,7 +28,6 @@ from canemo.report.charts.canvas import (
     style_axes,
 )
 from canemo.report.charts.crops import draw_picture_rows, overlay_cam, overlay_evidence
-from canemo.report.charts.rows import Row, draw_rows
 from canemo.report.words import wording
 from canemo.species import Species
 from canemo.study.records.explanation import ExplainedModel, MapResult
@@ -250,23 +249,6 @@ def _draw_faces(faces: Sequence[Any], method: MapResult, *, dogs: bool, unit: st
     return draw_picture_rows(packed, scale_title=f"mean {method.title}", signed=_is_signed(method))
 
 
-def _draw_gap(model: ExplainedModel) -> Figure | None:
-    """Draw the difference in evidence of each region with its interval."""
-    rows = [
-        Row(
-            row.region,
-            row.gap,
-            row.interval,
-            muted=row.region == "all",
-        )
-        for row in model.lead.gap or ()
-        if row.gap is not None
-    ]
-    if not rows:
-        return None
-    return draw_rows(rows, chance=0, xlabel="part of the difference [logits]", scale="free")
-
-
 def _draw_curves(model: ExplainedModel) -> Figure | None:
     """Draw deletion and insertion of each method, dashed those of the map moved elsewhere."""
     tested = [(method, method.curves) for method in model.methods if method.curves is not None]
@@ -290,7 +272,6 @@ def _draw_curves(model: ExplainedModel) -> Figure | None:
 
 
 CHARTS: Mapping[str, tuple[Callable[[ExplainedModel], Figure | None], str]] = {
-    "gap": (_draw_gap, "Difference in evidence by region of the face, with intervals."),
     "curves": (
         _draw_curves,
         "Deletion and insertion curves of each map and of the map moved elsewhere.",

@@ -25,7 +25,6 @@ from canemo.report.words.wording import count, format_measure, format_percent, n
 from canemo.study.records.run import (
     CalibrationBin,
     CurvePoint,
-    Detectable,
     LearningCurve,
     RunMetrics,
 )
@@ -34,7 +33,7 @@ from canemo.study.records.run import (
 def list_trust_charts(metrics: RunMetrics) -> dict[str, Chart]:
     """Return the charts that the run has data for, each with its words."""
     rows, bins = list_yardsticks(metrics), metrics.calibration.bins
-    curve, detectable = metrics.learning_curve, metrics.detectable
+    curve = metrics.learning_curve
     labels = len(metrics.study.labels)
     label = quote(metrics.calibration.positive_label) if labels == 2 else "predicted condition"
     charts: dict[str, Chart] = {
@@ -47,8 +46,6 @@ def list_trust_charts(metrics: RunMetrics) -> dict[str, Chart]:
         charts["yardsticks"] = (drawn, alt)
     if curve is not None:
         charts["learning_curve"] = (draw_learning_curve(curve), _describe_curve(curve))
-    if len(detectable.curve) > 1:
-        charts["power"] = (draw_power(detectable), "Line chart of power by balanced accuracy.")
     return charts
 
 
@@ -99,20 +96,6 @@ def draw_learning_curve(curve: LearningCurve) -> Figure:
     count_whole(axes.xaxis)
     axes.set_xlim(left=0)
     style_axes(axes, x="dogs learnt from", y=name_in_text(curve.measure), grid="y")
-    return set_literal_text(figure)
-
-
-def draw_power(detectable: Detectable) -> Figure:
-    """Draw how often a study like this one would find each balanced accuracy."""
-    figure, axes = new_chart(2.3, width_in=3.3)
-    curve = detectable.curve
-    x, y = [point.balanced_accuracy for point in curve], [point.power for point in curve]
-    axes.plot(x, y, color=ACCENT, linewidth=1.6)
-    axes.axhline(detectable.power, color=INK, linewidth=0.9, linestyle=(0, (4, 3)))
-    show_percent(axes.xaxis, axes.yaxis)
-    axes.set_ylim(0, 1.02)
-    name = "balanced accuracy by clip, if that is the truth"
-    style_axes(axes, x=name, y="studies that find it", grid="y")
     return set_literal_text(figure)
 
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-from canemo.report.charts.canvas import CHART_WIDTH_IN, Chart, render_png
+from canemo.report.charts.canvas import TEXT_WIDTH_IN, Chart, render_png
 from canemo.report.tables import Table
 from canemo.report.words import wording
 from canemo.report.words.voice import Voice
 
 REPORT_FILE = "report.html"
 RESULTS_FILE = "results.xlsx"
+_LONG_WORD = re.compile(r"\S{15,}")
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ def open_templates() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters["units"] = wording.join_units
+    environment.filters["breakable"] = _let_break
     environment.globals.update(
         count=wording.count,
         quote=wording.quote,
@@ -67,6 +71,15 @@ def open_templates() -> jinja2.Environment:
         paper_url=wording.PAPER_URL,
     )
     return environment
+
+
+def _let_break(text: str) -> Markup:
+    """Return a text, escaped, in which lines may break after the underscores of a long name."""
+
+    def part(word: re.Match[str]) -> str:
+        return word[0].replace("_", "_<wbr>")
+
+    return Markup(_LONG_WORD.sub(part, str(escape(wording.join_units(text)))))
 
 
 def embed_charts(charts: Mapping[str, Chart], voice: Voice) -> dict[str, Picture | None]:
@@ -84,7 +97,7 @@ def embed_figure(figure: Figure | None, alt: str, voice: Voice) -> Picture | Non
     if figure is None:
         return None
     voice.write_on(figure)
-    width_percent = round(100 * figure.get_figwidth() / CHART_WIDTH_IN)
+    width_percent = min(100, round(100 * figure.get_figwidth() / TEXT_WIDTH_IN))
     return Picture(_data_address(render_png(figure)), alt, width_percent)
 
 

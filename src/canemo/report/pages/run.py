@@ -11,7 +11,6 @@ from canemo.files import write_atomically
 from canemo.learn.curves import average_curves
 from canemo.records import Fate
 from canemo.report.charts import evaluation
-from canemo.report.charts.audit import list_audit_charts
 from canemo.report.charts.canvas import Chart
 from canemo.report.charts.comparison import draw_curves
 from canemo.report.charts.parts import list_part_charts
@@ -39,7 +38,7 @@ from canemo.report.workbook import write_tables
 from canemo.study.records.folders import RunRecord, read_run
 from canemo.study.records.run import StudyFacts, SubjectResult
 from canemo.study.records.scores import Confusion
-from canemo.trust.standing import Comparison, compare_with_chance, judge_run
+from canemo.trust.standing import judge_run
 
 _ALTS = {
     "crops.png": "Sheet of example face crops, grouped by condition.",
@@ -104,10 +103,6 @@ def _draw_pictures(run: RunRecord) -> dict[str, Picture | None]:
     """Return the figures of the report by name; None where the run has no data for one."""
     metrics, study = run.metrics, run.metrics.study
     majority, confusion = metrics.chance.majority, metrics.levels.video.confusion
-    comparisons = {
-        "clips": compare_with_chance(metrics, "video"),
-        "frames": compare_with_chance(metrics, "frame"),
-    }
     charts: dict[str, Chart] = {
         "subjects": (
             evaluation.draw_subjects(study.subjects_table),
@@ -118,7 +113,6 @@ def _draw_pictures(run: RunRecord) -> dict[str, Picture | None]:
             "Stacked bar chart of the number of clips of each dog by condition.",
         ),
         "ledger": (evaluation.draw_ledger(study.fates_by_label), _describe_ledger(study)),
-        "intervals": (evaluation.draw_intervals(comparisons), _describe_intervals(comparisons)),
         "subject_accuracy": (
             evaluation.draw_subject_accuracy(
                 metrics.subjects, chance=majority.video, majority_label=majority.label
@@ -129,7 +123,6 @@ def _draw_pictures(run: RunRecord) -> dict[str, Picture | None]:
         "confusion": (evaluation.draw_confusion(confusion), _describe_confusion(confusion)),
         **list_trust_charts(metrics),
         **list_part_charts(metrics),
-        **list_audit_charts(metrics),
     }
     return embed_charts(charts, find_voice(study)) | embed_files(run.pictures, _ALTS)
 
@@ -147,16 +140,6 @@ def _describe_ledger(study: StudyFacts) -> str:
         for label, counts in study.fates_by_label.items()
     ]
     return f"Stacked bars of what became of the frames. {'; '.join(facts)}."
-
-
-def _describe_intervals(levels: Mapping[str, Sequence[Comparison]]) -> str:
-    facts = [
-        f"{wording.MEASURES[item.measure]} on {name} "
-        f"{wording.format_measure(item.measure, item.value)}"
-        for name, items in levels.items()
-        for item in items
-    ]
-    return f"Each measure with its 95 % interval and chance. {'; '.join(facts)}."
 
 
 def _describe_subjects(subjects: Sequence[SubjectResult]) -> str:

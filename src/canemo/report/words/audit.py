@@ -40,7 +40,7 @@ _SPLITS = {
     "clip_wise": "split by clip",
     "subject_wise": "split by dog",
 }
-OWN, _PICKED = "split by dog", "split by dog, frames picked on all dogs"
+_PICKED = "split by dog, frames picked on all dogs"
 
 _REMOVED = {
     "centred": "each dog’s mean removed",
