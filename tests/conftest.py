@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ import pytest
 if TYPE_CHECKING:
     from canemo.networks.engines.choice import Choice
     from painted import PaintedFaceDetector
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the model hub; read when its client is imported
 
 
 def pytest_collection_finish() -> None:

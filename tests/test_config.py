@@ -340,3 +340,17 @@ def test_preset_that_names_another_or_is_no_text_is_refused(tmp_path):
     path.write_bytes(b"\xff\xfe[video]")
     with pytest.raises(ConfigError, match="not valid TOML"):
         load_config(preset=str(path))
+
+
+def test_a_preset_that_leaves_the_backbone_to_auto_is_not_departed_from_by_what_it_chose(tmp_path):
+    own = tmp_path / "own.toml"
+    own.write_text("[video]\nfps = 2.0\n")
+    overrides = {"backbone": {"name": "efficientnet_lite0"}}
+    assert find_departures(load_config(preset=str(own), overrides=overrides)) == {}
+    strict = load_config(preset="strict", overrides=overrides)
+    assert find_departures(strict) == {"backbone.name": "efficientnet_lite0"}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_names_its_backbone(name):
+    assert load_config(preset=name).backbone.name in BACKBONES

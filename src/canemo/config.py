@@ -124,12 +124,14 @@ class CropConfig(_Section):
 class BackboneConfig(_Section):
     """Which frozen network embeds the crops, and from which weights file (None: its own source).
 
+    `name` ``auto`` takes the best whose weights are here or can be fetched (see
+    `canemo.networks.auto`); what a run was made with is named in its own settings.
     `engine` (``torch``, ``openvino``) runs it with `precision` (``float32``, ``bfloat16``,
     ``int8``) on `device`; ``auto`` takes the fastest of those that answer alike here (see
     `canemo.networks.engines.choice`), and never int8, whose answers differ more.
     """
 
-    name: str = "dino_vits8"
+    name: str = "auto"
     weights: Path | None = None
     batch_size: int = Field(default=16, ge=1)
     device: str = "cpu"
@@ -390,7 +392,7 @@ def format_preset(name: str) -> str:
 def find_departures(config: Config) -> dict[str, Any]:
     """Return what differs from the preset that `config` started from: key -> value in force.
 
-    What a preset leaves to the study (paths, labels, devices) is no departure.
+    What a preset leaves to the study (paths, labels, devices) or to ``auto`` is no departure.
     """
     if config.preset is None:
         return {}
@@ -398,7 +400,9 @@ def find_departures(config: Config) -> dict[str, Any]:
     return {
         key: value
         for key, value in _flatten(config).items()
-        if value != wanted[key] and key not in _LEFT_TO_THE_STUDY
+        if value != wanted[key]
+        and key not in _LEFT_TO_THE_STUDY
+        and (key, wanted[key]) != ("backbone.name", "auto")
     }
 
 

@@ -3,13 +3,17 @@ import json
 import re
 import shutil
 import sys
+from html import escape
 
 import pandas as pd
 import pytest
 
 from canemo import cli, embed_study, load_config
+from canemo.config import read_config
+from canemo.networks.backbone_specs import AUTO_ORDER
 from canemo.report.words.explanation import format_explanation
 from canemo.study.records.explanation import ExplanationRecord
+from canemo.study.records.run import RunMetrics
 from explained_runs import EXACT, READS_CLS, copy_run
 from painted import PaintedFaceDetector, leave_undrawn, put_in_place, write_painted_study
 
@@ -75,6 +79,28 @@ def test_run_as_json_is_metrics_json(canemo, study):
     _, out, _ = canemo("--quiet", "run", study, *FAST, "--json")
     metrics = study / "runs" / "efficientnet_lite0" / "metrics.json"
     assert json.loads(out) == json.loads(metrics.read_text())
+
+
+def test_run_without_a_backbone_takes_one_says_which_and_keeps_that(canemo, study, monkeypatch):
+    monkeypatch.setattr("canemo.networks.auto.AUTO_ORDER", ("dino_vits8", LITE))
+    code, out, err = canemo("run", study, *FAST[2:])
+    assert code == 0
+    said = " ".join(err.split())
+    assert said.startswith(f"INFO the network that reads the faces is {LITE}, the best to be had")
+    assert "preferred, but not to be had: dino_vits8 (weights neither on this computer" in said
+    run = study / "runs" / LITE
+    assert str(run) in out
+    assert read_config(run / "config.toml").backbone.name == LITE
+    model = json.loads((run / "model" / "model.json").read_text(encoding="utf-8"))
+    assert model["config"]["backbone"]["name"] == LITE
+    protocol = RunMetrics.read(run / "metrics.json").protocol
+    assert (protocol.backbone, "dino_vits8" in protocol.backbone_reason) == (LITE, True)
+    report = (run / "report.html").read_text(encoding="utf-8")
+    assert report.count(escape(protocol.backbone_reason, quote=False)) >= 2
+    assert canemo("--quiet", "verify", run)[0] == 0
+    _, out, err = canemo("run", study, *FAST[2:], "--dry-run")
+    assert f"the backbone auto is {LITE} here" in out
+    assert "as for the study's latest run" in " ".join(err.split())
 
 
 def test_quiet_shows_nothing_but_the_result(canemo, study):
@@ -173,6 +199,7 @@ def test_doctor_names_backbones_and_where_their_weights_are(canemo):
     assert code == 0
     found = json.loads(out)
     assert found["backbones"]["efficientnet_lite0"].startswith("ready")
+    assert found["backbones"]["auto"].split(":")[0] in AUTO_ORDER
     assert "painted" in found["detectors"]
     assert "torch" in canemo("doctor")[1]
 

@@ -1,5 +1,8 @@
 import os
 import pickle
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Event, Thread
 
 import pytest
 import torch
@@ -7,9 +10,11 @@ from safetensors.torch import save_file
 
 from canemo.errors import ConfigError, WeightsError
 from canemo.files import sha256_file
+from canemo.networks import weights
 from canemo.networks.weights import (
     RANDOM_MARK,
     is_marked_random,
+    is_reachable,
     read_state,
     require_device,
     verify_name,
@@ -167,3 +172,50 @@ def test_a_date_in_a_name_is_no_hash(tmp_path):
 def test_device_that_is_not_there_is_named():
     with pytest.raises(ConfigError, match="device = 'nowhere' cannot be used here"):
         require_device("nowhere", setting="device")
+
+
+@contextmanager
+def serving(status):
+    """Yield the address of a server, or proxy, that answers everything with a status."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.send_response(status)
+            self.end_headers()
+
+        do_CONNECT = do_HEAD  # noqa: N815
+
+        def log_message(self, *args):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answers) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/{status}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(("status", "reached"), [(200, True), (404, True), (503, False)])
+def test_a_server_is_reached_that_answers_and_is_not_out_of_order(status, reached):
+    with serving(status) as url:
+        assert is_reachable(url) is reached
+
+
+def test_nothing_is_reached_where_nobody_answers_or_a_proxy_refuses(monkeypatch):
+    with serving(403) as proxy:
+        monkeypatch.setenv("https_proxy", proxy)
+        assert not is_reachable("https://hub.invalid/refused")
+    assert not is_reachable(proxy)  # it is gone
+
+
+def test_a_server_that_hangs_is_waited_for_once_and_not_long(monkeypatch):
+    asked, go_on = [], Event()
+    monkeypatch.setattr(weights, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(weights, "_does_answer", lambda url: asked.append(url) or go_on.wait(5))
+    assert not is_reachable("https://hangs.invalid")
+    assert not is_reachable("https://hangs.invalid")
+    go_on.set()
+    assert asked == ["https://hangs.invalid"]

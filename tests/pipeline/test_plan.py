@@ -8,7 +8,10 @@ import canemo
 from canemo.config import load_config
 from canemo.errors import ConfigError, SplitError, StudyError
 from canemo.learn.splits import Fold, Split
-from canemo.pipeline.plan import prepare
+from canemo.networks.auto import BackboneChoice
+from canemo.networks.backbone_specs import AUTO_ORDER
+from canemo.pipeline import plan as plans
+from canemo.pipeline.plan import prepare, settle_backbone
 from canemo.trust.comparison import list_entrants
 from painted import write_painted_study
 
@@ -108,3 +111,61 @@ def test_folds_of_a_finished_run_are_taken_as_they_are(study, painted_detector):
     kept = Split("loso", 0, (Fold(("dog0", "dog1"), ("dog2",)),))
     config = load_config(study, overrides={"backbone": {"name": "efficientnet_lite0"}})
     assert prepare(study, config, split=kept).split is kept
+
+
+@pytest.fixture
+def auto_runs(tmp_path, monkeypatch):
+    """Return a function that leaves a finished run: of which backbone, and why that one."""
+
+    def leave(name, backbone, reason):
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        (folder / "metrics.json").touch()
+        known[folder] = SimpleNamespace(backbone=backbone, backbone_reason=reason)
+
+    known = {}
+    monkeypatch.setattr(
+        plans.RunMetrics, "read", lambda path: SimpleNamespace(protocol=known[path.parent])
+    )
+    monkeypatch.setattr(plans, "choose_backbone", lambda weights: BackboneChoice("new", "chosen"))
+    monkeypatch.setattr(plans, "is_here", lambda name: name != "gone")
+    monkeypatch.setattr(plans, "list_better", lambda name: [])
+    return leave
+
+
+def settle(root, **settings):
+    config, reason = settle_backbone(root, load_config(overrides={"backbone": settings}))
+    return config.backbone.name, reason
+
+
+def test_auto_is_what_it_was_for_the_latest_run_that_it_chose_for(tmp_path, auto_runs):
+    assert settle(tmp_path) == ("new", "chosen")
+    auto_runs("named by hand", "resnet50", "")
+    assert settle(tmp_path) == ("new", "chosen")
+    auto_runs("of a package that went", "gone", "was here")
+    assert settle(tmp_path) == ("new", "chosen")
+    auto_runs("by auto", "efficientnet_lite0", "installed")
+    assert settle(tmp_path) == ("efficientnet_lite0", "installed")
+    assert settle(tmp_path, weights="other.pth") == ("new", "chosen")
+    assert settle(tmp_path, name="vits16") == ("vits16", "")
+
+
+def test_the_log_says_what_is_taken_and_what_has_come_since(
+    tmp_path, auto_runs, monkeypatch, caplog
+):
+    caplog.set_level("INFO", "canemo.pipeline.plan")
+    settle(tmp_path, name="vits16")
+    assert caplog.text == ""
+    settle(tmp_path)
+    assert "is new, the best to be had here (backbone auto): chosen" in caplog.text
+    auto_runs("by auto", "efficientnet_lite0", "installed")
+    monkeypatch.setattr(plans, "list_better", lambda name: ["dino_vits8"])
+    settle(tmp_path)
+    assert "dino_vits8 came since, and --backbone dino_vits8 would take it" in caplog.text
+
+
+def test_runs_that_cannot_be_read_say_nothing_of_auto(tmp_path):
+    folder = tmp_path / "runs" / "old"
+    folder.mkdir(parents=True)
+    (folder / "metrics.json").write_text("{}")
+    assert settle(tmp_path)[0] in AUTO_ORDER

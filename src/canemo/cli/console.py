@@ -25,6 +25,8 @@ from rich.progress import (
 
 _console = Console(stderr=True)
 _quiet = False
+_CHOICES = ("canemo.pipeline.plan", "canemo.networks.auto")
+"""Who says which backbone is taken; unless nothing is to be said at all, that is shown."""
 
 
 def start_logging(level: int, *, progress: bool) -> None:
@@ -35,6 +37,9 @@ def start_logging(level: int, *, progress: bool) -> None:
     logger = logging.getLogger("canemo")
     logger.handlers[:] = [handler]
     logger.setLevel(level)
+    if progress:
+        for name in _CHOICES:
+            logging.getLogger(name).setLevel(min(level, logging.INFO))
 
 
 def log_epochs() -> None:

@@ -44,7 +44,7 @@ _OPTIONS: dict[str, Any] = {
         typer.Option("--preset", help="quick, paper, video, strict, or a TOML file of your own."),
     ],
     "backbone": Annotated[
-        str | None, typer.Option("--backbone", help="Frozen network, e.g. dino_vits8, timm:NAME.")
+        str | None, typer.Option("--backbone", help="Frozen network: auto, dino_vits8, timm:NAME.")
     ],
     "weights": Weights,
     "fps": Annotated[float | None, typer.Option(help="Frames per second to look at.")],

@@ -139,6 +139,14 @@ BACKBONES: dict[str, BackboneSpec] = {
 }
 
 
+AUTO = "auto"
+"""The name that stands for the first of `AUTO_ORDER` whose weights are here or can be fetched."""
+
+AUTO_ORDER = ("dino_vits8", "dino_vits16", "dinov2_vits14", "focus_vits14", "efficientnet_lite0")
+"""The winner of Boneh-Shitrit et al. (2022) first; then its like with coarser patches; DINOv2, as
+published and as tuned further; last the small CNN, which is installed with canemo."""
+
+
 def _admit(offered: object, name: str, origin: str) -> BackboneSpec:
     """Return the spec that a package offers, or that a function of it gives."""
     spec = offered() if callable(offered) else offered
@@ -152,6 +160,11 @@ ALL_BACKBONES = Registry("backbone", BACKBONES, _admit)
 
 def find_backbone(name: str) -> BackboneSpec:
     """Return the backbone of that name; ConfigError names those there are."""
+    if name == AUTO:
+        raise ConfigError(
+            f"backbone {AUTO!r} stands for one that is chosen; here a name is wanted, such as "
+            f"{', '.join(AUTO_ORDER)}"
+        )
     found = ALL_BACKBONES.get(name)
     if found is not None:
         return found

@@ -262,7 +262,25 @@ def load_backbone(
     if weights is not None and not weights.is_file():
         raise WeightsError(f"{weights}: no such weights file; give an existing file to --weights")
     require_device(device, setting="backbone.device")
-    path = weights or _locate_weights(spec)
+    path = weights or locate_weights(spec)
+    net = read_network(spec, path)
+    logger.info("backbone %s: weights from %s", spec.name, path)
+    backbone = Backbone(
+        spec,
+        net,
+        sha256=sha256_file(path),
+        source=path.name,
+        is_random=is_marked_random(path),
+    )
+    made, reason = make_engine(backbone.network, engine=engine, precision=precision, device=device)
+    return backbone.run_by(made, reason=reason)
+
+
+def read_network(spec: BackboneSpec, path: Path) -> nn.Module:
+    """Build the network of a backbone and fill it from a weights file; errors as `load_backbone`.
+
+    It is not told whether the file was trained as the spec says: only the shapes are compared.
+    """
     with _Undrawn():
         net = build_network(spec)
     state = (
@@ -274,16 +292,7 @@ def load_backbone(
     if is_in_order and not set(state) & set(net.state_dict()):
         state = _in_order_of(net, state, path=path)
     _load_state(net, state, path=path)
-    logger.info("backbone %s: weights from %s", spec.name, path)
-    backbone = Backbone(
-        spec,
-        net,
-        sha256=sha256_file(path),
-        source=path.name,
-        is_random=is_marked_random(path),
-    )
-    made, reason = make_engine(backbone.network, engine=engine, precision=precision, device=device)
-    return backbone.run_by(made, reason=reason)
+    return net
 
 
 def load_backbone_like(
@@ -309,7 +318,7 @@ def load_backbone_like(
 def find_weights(name: str) -> str:
     """Return in one line where the weights of a backbone are, or why they cannot be had."""
     try:
-        return f"ready: {_locate_weights(find_backbone(name), fetch=False).name}"
+        return f"ready: {locate_weights(find_backbone(name), fetch=False).name}"
     except (WeightsError, MissingExtraError) as exc:
         return "missing: " + (
             "not in the local cache" if isinstance(exc, WeightsError) else str(exc)
@@ -331,6 +340,8 @@ def package_weights(spec: BackboneSpec) -> Path:
     files = [
         path for folder in folders for path in sorted(Path(folder).glob(spec.packaged.pattern))
     ]
+    if files and files[0].suffix == ".onnx" and importlib.util.find_spec("onnx") is None:
+        package, files = "onnx", []  # which reads the other's file
     if not files:
         raise MissingExtraError(
             f"backbone {spec.name!r} needs the package {package!r}, which is not installed; "
@@ -423,7 +434,16 @@ def _require_architecture(spec: BackboneSpec, net: nn.Module) -> None:
         )
 
 
-def _locate_weights(spec: BackboneSpec, *, fetch: bool = True) -> Path:
+def locate_weights(spec: BackboneSpec, *, fetch: bool = True) -> Path:
+    """Return where the weights of a backbone are, fetched first if need be and allowed.
+
+    Raises
+    ------
+    WeightsError
+        They are neither on this computer nor to be fetched, or `fetch` is False.
+    MissingExtraError
+        The package that carries them is not installed.
+    """
     if spec.packaged is not None:
         return package_weights(spec)
     if spec.url is not None:
@@ -444,23 +464,30 @@ def _locate_hub(spec: BackboneSpec, *, fetch: bool) -> Path:
         cached = huggingface_hub.try_to_load_from_cache(repository, filename)
         if isinstance(cached, str):
             return Path(cached)
-    if not fetch or not is_reachable(huggingface_hub.constants.ENDPOINT):
+    if not fetch or not can_reach_hub():
         raise _missing(spec)
     try:
         try:
             return Path(huggingface_hub.hf_hub_download(repository, "model.safetensors"))
         except huggingface_hub.errors.EntryNotFoundError:
             return Path(huggingface_hub.hf_hub_download(repository, "pytorch_model.bin"))
-    except (OSError, huggingface_hub.errors.HfHubHTTPError) as exc:
+    except Exception as exc:  # a connection that breaks off raises what the hub's client uses
         raise _missing(spec) from exc
+
+
+def can_reach_hub() -> bool:
+    """Tell quickly whether weights can be fetched from the model hub; the answer is remembered."""
+    constants = huggingface_hub.constants
+    return not constants.HF_HUB_OFFLINE and is_reachable(constants.ENDPOINT)
 
 
 def _missing(spec: BackboneSpec) -> WeightsError:
     return WeightsError(
         f"the weights of backbone {spec.name!r} ({spec.timm_name}) are neither in the local cache "
         "nor can they be fetched from the model hub. Ways out: connect to the internet once; or "
-        "copy the file here and give it with --weights FILE; or use --backbone efficientnet_lite0 "
-        "(installed with canemo) or focus_vits14 (pip install 'canemo[vit]')"
+        "copy the file here and give it with --weights FILE; or use --backbone auto, the best that "
+        "is to be had here; or efficientnet_lite0 (installed with canemo) or focus_vits14 "
+        "(pip install 'canemo[vit]')"
     )
 
 

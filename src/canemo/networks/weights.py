@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Mapping
+from functools import cache
+from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
+from threading import Thread
 from typing import TypeAlias
-from urllib.parse import urlsplit
-from urllib.request import getproxies
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import torch
 from safetensors import safe_open
@@ -21,6 +24,9 @@ from canemo.files import replacing, sha256_file
 State: TypeAlias = Mapping[str, Tensor]
 RANDOM_MARK = "canemo_random"
 """Key in a safetensors file's metadata that says: these tensors were drawn, not trained."""
+
+PATIENCE_S = 5.0
+"""How long a server may take to say that it is there [s]."""
 
 _HASH_IN_NAME = re.compile(r"-(?=[0-9]*[a-f])([0-9a-f]{8,64})\.(pth|pt|safetensors)$")
 """A number alone, such as a date, is taken for no hash."""
@@ -114,13 +120,25 @@ def fetch_url(url: str, *, fetch: bool = True) -> Path | None:
     return path
 
 
+@cache
 def is_reachable(url: str) -> bool:
-    """Tell quickly whether a host answers; the hub client itself retries for most of a minute."""
-    if getproxies():
-        return True  # what a proxy reaches cannot be seen from here
-    host = urlsplit(url)
+    """Tell within `PATIENCE_S` whether a server answers, also through a proxy; asked once only.
+
+    The hub's own client tries for most of a minute, and looking a name up can take as long, so a
+    thread does and is waited for no longer.
+    """
+    answers: list[bool] = []
+    asking = Thread(target=lambda: answers.append(_does_answer(url)), daemon=True)
+    asking.start()
+    asking.join(PATIENCE_S)
+    return answers == [True]
+
+
+def _does_answer(url: str) -> bool:
     try:
-        socket.create_connection((host.hostname or "", host.port or 443), timeout=3).close()
-    except OSError:
+        urlopen(Request(url, method="HEAD"), timeout=PATIENCE_S).close()
+    except HTTPError as exc:
+        return exc.code < HTTPStatus.INTERNAL_SERVER_ERROR
+    except (OSError, HTTPException):
         return False
     return True

@@ -21,7 +21,12 @@ from canemo.networks.backbones import Backbone
 from canemo.parallel import Progress
 from canemo.pipeline.extract import Cost, Sources, crop_and_embed
 from canemo.pipeline.plan import Plan
-from canemo.pipeline.provenance import describe_run, warn_about_backbone, warn_about_run
+from canemo.pipeline.provenance import (
+    describe_choice,
+    describe_run,
+    warn_about_backbone,
+    warn_about_run,
+)
 from canemo.study.records.run import RunMetrics
 from canemo.trust.metrics_json import compute_metrics
 from canemo.video.info import probe_video
@@ -69,7 +74,10 @@ def gather_evidence(plan: Plan, *, progress: Progress) -> tuple[StudyCrops, Evid
         crops.ledger,
         load_materials(embedded.sources, crops, config),
         probe_files(crops),
-        describe_run(study, config, split, backbone=plan.backbone, detector=plan.detector),
+        {
+            **describe_run(study, config, split, backbone=plan.backbone, detector=plan.detector),
+            **describe_choice(plan.backbone_reason),
+        },
         (
             *crops.warnings,
             *warn_about_run(config, split, plan.detector),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,13 @@ from canemo.networks.backbones import Backbone
 from canemo.parallel import Progress, silent
 from canemo.pipeline.assess import evaluate_features, load_materials, offer_views
 from canemo.pipeline.extract import Cost, Embedded, crop_and_embed
-from canemo.pipeline.plan import Plan, prepare
-from canemo.pipeline.provenance import describe_method, describe_protocol, warn_about_run
+from canemo.pipeline.plan import Plan, prepare, settle_backbone
+from canemo.pipeline.provenance import (
+    describe_choice,
+    describe_method,
+    describe_protocol,
+    warn_about_run,
+)
 from canemo.report.charts.canvas import save_figure
 from canemo.report.charts.crops import draw_crop_sheet, draw_model_cams
 from canemo.report.pages.comparison import write_comparison_report
@@ -96,9 +101,11 @@ def compare_models(
         A weights file that was given cannot be used, or no backbone's weights can be had.
     """
     root = Path(study_dir)
-    config = config or load_config(root)
+    config, reason = config or load_config(root), ""
+    if not config.compare.backbones:
+        config, reason = settle_backbone(root, config)
     entrants = list_entrants(config)
-    plan = prepare(root, config, entrants=entrants)
+    plan = replace(prepare(root, config, entrants=entrants), backbone_reason=reason)
     name = name or Path(config.preset or "models").stem
     with new_run(root, name, config, force=force, result=COMPARISON_FILE) as folder:
         save_split(plan.split, folder / "split.json")
@@ -144,7 +151,11 @@ def _test_entrants(
         learner, evaluation = evaluate_features(
             materials, plan.split, own, views, progress=tell, cost=cost
         )
-        facts = {**describe_entrant(entrant, backbone), **describe_method(own, backbone)}
+        facts = {
+            **describe_entrant(entrant, backbone),
+            **describe_choice(plan.backbone_reason),
+            **describe_method(own, backbone),
+        }
         with cost.measure("permute"):
             permutation = summarise_permutation(learner, plan.split, own, progress=tell)
         results.append(Result(entrant, facts, evaluation, permutation, cost.stages))

@@ -10,7 +10,8 @@ from canemo.errors import CanemoError
 from canemo.faces.detect.head_fcos import load_head_detector
 from canemo.faces.detect.registry import ALL_DETECTORS, SHIPPED, load_detector
 from canemo.formats.boxes.kinds import ALL_FORMATS
-from canemo.networks.backbone_specs import ALL_BACKBONES
+from canemo.networks.auto import foresee_choice
+from canemo.networks.backbone_specs import ALL_BACKBONES, AUTO
 from canemo.networks.backbones import find_weights, load_backbone
 from canemo.networks.engines.choice import (
     choose_engine,
@@ -38,7 +39,7 @@ def doctor(*, measure: bool = False, again: bool = False) -> dict[str, dict[str,
     return {
         "canemo": {key: found[key] for key in ("canemo", "python", "platform", "processor")},
         "packages": found["packages"],
-        "backbones": backbones,
+        "backbones": {AUTO: foresee_choice(), **backbones},
         "detectors": _describe_detector(load_config().detector),
         **({"added by packages": added} if added else {}),
         "engines": {

@@ -18,7 +18,7 @@ from canemo.faces.study_crops import StudyCrops
 from canemo.networks.engines.choice import Choice, recall_choice
 from canemo.parallel import silent
 from canemo.pipeline.assess import Work, offer_views
-from canemo.pipeline.plan import Plan, prepare
+from canemo.pipeline.plan import Plan, prepare, settle_backbone
 from canemo.pipeline.rates import keep_rate, recall_rate
 from canemo.records import Video
 from canemo.study.runs import pin_engines, require_replaceable
@@ -106,8 +106,11 @@ def foresee_run(
     No frame is decoded but the first of each video that is not cropped yet, no engine is measured
     and nothing is written; weights that are not here are fetched.
     """
+    config, reason = settle_backbone(root, config)
     require_replaceable(root, name or config.backbone.name, config, force=force)
     plan, choice, notes = _settle_engines(root, config)
+    if reason:
+        notes.insert(0, f"the backbone auto is {config.backbone.name} here")
     clips = []
     for video in plan.study.videos:
         try:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from canemo.config import Config
-from canemo.errors import ConfigError, MissingExtraError, SplitError, StudyError, WeightsError
+from canemo.errors import (
+    ConfigError,
+    MissingExtraError,
+    ModelError,
+    SplitError,
+    StudyError,
+    WeightsError,
+)
 from canemo.faces.detect.protocol import Detector
 from canemo.faces.detect.registry import load_detector, load_detector_like
 from canemo.features.embed import LAYERS
@@ -18,11 +26,68 @@ from canemo.learn.evidence import Evidence, list_representations
 from canemo.learn.gradient import require_loss
 from canemo.learn.methods import require_choice
 from canemo.learn.splits import Split, make_split
+from canemo.networks.auto import BackboneChoice, choose_backbone, is_here, list_better
+from canemo.networks.backbone_specs import AUTO
 from canemo.networks.backbones import Backbone, load_backbone, load_backbone_like
 from canemo.pipeline.extract import Cost
 from canemo.records import Study
 from canemo.study.load import load_study
+from canemo.study.records.run import RunMetrics
+from canemo.study.runs import METRICS_FILE, list_runs
 from canemo.trust.comparison import Entrant
+
+logger = logging.getLogger(__name__)
+
+
+def settle_backbone(root: Path, config: Config) -> tuple[Config, str]:
+    """Return the settings with the backbone named, and why that one where ``auto`` chose it.
+
+    What ``auto`` chose for a finished run of the study it chooses again, whatever has come since,
+    so that the same command gives the same numbers. The log says what was taken.
+
+    Raises
+    ------
+    WeightsError, ConfigError
+        As `canemo.networks.auto.choose_backbone`.
+    """
+    settings = config.backbone
+    if settings.name != AUTO:
+        return config, ""
+    known = None if settings.weights else _recall_choice(root)
+    choice = known or choose_backbone(settings.weights)
+    logger.info(
+        "the network that reads the faces is %s, the best to be had here (backbone auto)%s: %s",
+        choice.name,
+        _compare_choice(known),
+        choice.reason,
+    )
+    named = settings.model_copy(update={"name": choice.name})
+    return config.model_copy(update={"backbone": named}), choice.reason
+
+
+def _recall_choice(root: Path) -> BackboneChoice | None:
+    """Return what ``auto`` chose for the latest run of a study, where that can still be had."""
+    for folder in list_runs(root):
+        try:
+            protocol = RunMetrics.read(folder / METRICS_FILE).protocol
+        except ModelError:
+            continue  # of another version
+        if protocol.backbone_reason and is_here(protocol.backbone):
+            return BackboneChoice(protocol.backbone, protocol.backbone_reason)
+    return None
+
+
+def _compare_choice(known: BackboneChoice | None) -> str:
+    """Return what is to be known of a choice that was made before; empty where it is new."""
+    if known is None:
+        return ""
+    better = list_better(known.name)
+    if not better:
+        return ", as for the study's latest run"
+    return (
+        f" when the study's latest run was made; {' and '.join(better)} came since, and --backbone "
+        f"{better[0]} would take it"
+    )
 
 
 def load_configured_detector(config: Config, *, elsewhere: bool = False) -> Detector:
@@ -58,6 +123,8 @@ class Plan:
         By name, what embeds the crops: one, or all that are compared.
     missing
         Name of what was to be compared -> why its backbone cannot be had.
+    backbone_reason
+        Why that backbone, where ``auto`` chose it.
     cost
         What each stage took so far.
     """
@@ -68,6 +135,7 @@ class Plan:
     detector: Detector
     backbones: Mapping[str, Backbone]
     missing: Mapping[str, str] = field(default_factory=dict)
+    backbone_reason: str = ""
     cost: Cost = field(default_factory=Cost)
 
     @property
@@ -97,7 +165,7 @@ def prepare(
     root
         Folder with videos.csv.
     config
-        Settings.
+        Settings; those of the plan name the backbone that ``auto`` means.
     entrants
         What is compared; where a backbone among them cannot be had, that is noted in `missing`.
         None means the backbone of the settings, which must be there.
@@ -121,6 +189,7 @@ def prepare(
     for settings in [entrant.configure(config) for entrant in entrants] or [config]:
         _require_runnable(study, settings)
     split = split or _split_subjects(study, config)
+    config, reason = (config, "") if entrants else settle_backbone(root, config)
     with cost.measure("load"):
         detector = load_configured_detector(config, elsewhere=elsewhere)
         backbones, missing = _find_backbones(entrants, config)
@@ -128,7 +197,7 @@ def prepare(
             own = load_configured_backbone(config, elsewhere=elsewhere)
             backbones = {config.backbone.name: own}
     _require_poolings(backbones, config)
-    return Plan(study, config, split, detector, backbones, missing, cost)
+    return Plan(study, config, split, detector, backbones, missing, reason, cost)
 
 
 def prepare_again(run_dir: Path, evidence: Evidence) -> Plan:

@@ -60,6 +60,11 @@ def describe_run(
     }
 
 
+def describe_choice(reason: str) -> dict[str, str]:
+    """Return why that backbone, where ``auto`` chose it."""
+    return {"backbone_reason": reason} if reason else {}
+
+
 def describe_protocol(
     study: Study, config: Config, split: Split, detector: Detector
 ) -> dict[str, Any]:

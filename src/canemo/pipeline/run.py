@@ -27,7 +27,12 @@ from canemo.pipeline.assess import Work, assess
 from canemo.pipeline.extract import Cost, crop_and_embed, crop_videos
 from canemo.pipeline.forecast import keep_rates
 from canemo.pipeline.pictures import CAMS_PER_LABEL, draw_examples
-from canemo.pipeline.plan import load_configured_backbone, load_configured_detector, prepare
+from canemo.pipeline.plan import (
+    load_configured_backbone,
+    load_configured_detector,
+    prepare,
+    settle_backbone,
+)
 from canemo.report.charts.canvas import save_figure
 from canemo.report.charts.crops import draw_crop_sheet
 from canemo.report.pages.run import write_report
@@ -104,10 +109,11 @@ def embed_study(
         The backbone's weights cannot be had.
     """
     root = Path(study_dir)
-    config = config or load_config(root)
+    study = load_study(root)
+    config, _ = settle_backbone(root, config or load_config(root))
     detector, backbone = load_configured_detector(config), load_configured_backbone(config)
     extraction = Extraction(config, detector, (backbone,), root / "cache")
-    _, (embedded,) = crop_and_embed(load_study(root), extraction, progress=progress, cost=Cost())
+    _, (embedded,) = crop_and_embed(study, extraction, progress=progress, cost=Cost())
     return load_features(embedded.sources)
 
 
@@ -144,7 +150,8 @@ def run(
     config
         Settings; None reads the study's canemo.toml over the defaults.
     name
-        Name of the run folder under ``study_dir/runs``; None takes the backbone's name.
+        Name of the run folder under ``study_dir/runs``; None takes the name of the backbone that it
+        was made with.
     force
         Replace a run of that name made from other settings or tables.
     command
@@ -157,7 +164,7 @@ def run(
     RunResult
         The run folder with metrics, predictions, report and model. It appears when it is
         complete. Running again with the same settings does only what is missing and gives the
-        same numbers.
+        same numbers; the backbone ``auto`` then is what it was.
 
     Raises
     ------
@@ -171,8 +178,8 @@ def run(
     root = Path(study_dir)
     config = config or load_config(root)
     plan = prepare(root, config)
-    name = name or config.backbone.name
-    with new_run(root, name, config, force=force) as folder:
+    name = name or plan.config.backbone.name
+    with new_run(root, name, plan.config, force=force) as folder:
         save_split(plan.split, folder / "split.json")
         work = assess(plan, progress=progress)
         metrics = _fill_run(folder, work, command, progress)

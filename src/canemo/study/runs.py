@@ -74,6 +74,12 @@ def find_run(study_dir: Path, name: str, *, result: str = METRICS_FILE) -> Path:
     return study_dir / _HOMES[result] / name.replace("/", "_").replace(":", "_")
 
 
+def list_runs(study_dir: Path) -> list[Path]:
+    """Return the folders of a study's finished runs, the latest first."""
+    found = (study_dir / _HOMES[METRICS_FILE]).glob(f"[!.]*/{METRICS_FILE}")
+    return [path.parent for path in sorted(found, key=lambda path: -path.stat().st_mtime)]
+
+
 def list_evidence_files(run_dir: Path) -> list[str]:
     """Return the names of the files that hold settings, evidence and numbers, not pictures."""
     files = sorted(path.name for path in run_dir.iterdir() if path.is_file())

@@ -79,11 +79,13 @@ def _state_backbone(protocol: RunProtocol) -> str:
     offered = _list_offers(protocol)[0] or (protocol.pooling,)
     pooling = "" if len(offered) > 1 else f"{offered[0]} embedding; "
     note = f"{protocol.backbone_note.rstrip('. ')}; " if protocol.backbone_note else ""
+    reason = protocol.backbone_reason
+    chosen = f" canemo chose it from a fixed list ({reason})." if reason else ""
     return (
         f"Each crop was embedded with the frozen pretrained network {protocol.backbone} "
         f"({note}weights from {protocol.weights_source}, SHA-256 "
         f"{protocol.weights_sha256[:12]}; {pooling}"
-        f"{protocol.engine}, {protocol.precision}), whose parameters were not changed."
+        f"{protocol.engine}, {protocol.precision}), whose parameters were not changed.{chosen}"
     )
 
 

@@ -39,6 +39,7 @@ _SETTINGS = {
     "detector": "Face detector",
     "detector_sha256": "Detector, SHA-256",
     "backbone": "Backbone",
+    "backbone_reason": "Why this backbone",
     "backbone_note": "About the backbone",
     "weights_source": "Weights from",
     "weights_sha256": "Weights, SHA-256",

@@ -65,10 +65,11 @@ class MethodFacts(Part):
 
 
 class BackboneFacts(Part):
-    """What embedded the crops, and what ran it."""
+    """What embedded the crops, and what ran it; `backbone_reason` is why ``auto`` chose it."""
 
     backbone: str
     backbone_note: str
+    backbone_reason: str = ""
     engine: str
     precision: str
     device: str
