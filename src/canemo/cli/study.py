@@ -44,6 +44,8 @@ def init(
     typer.echo(proposal.table.to_string(index=False))
     for name in proposal.unmatched:
         typer.echo(f"did not match: {name}", err=True)
+    for problem in proposal.problems:
+        typer.echo(str(problem), err=True)
     path = write_videos_csv(proposal.table, folder, force=force)
     typer.echo(
         f"{len(proposal.table)} videos in {path}, {len(proposal.unmatched)} left out", err=True

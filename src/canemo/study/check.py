@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from canemo.errors import VideoOpenError
 from canemo.files import sha256_file
-from canemo.formats.tables import Problem, Row, Table, plain
+from canemo.formats.tables import Problem, Row, Table
 from canemo.study.design import Clip
 from canemo.study.load import (
     REQUIRED_COLUMNS,
@@ -25,6 +25,7 @@ from canemo.study.load import (
     part_s,
     read_tables,
 )
+from canemo.study.names import find_resemblances
 from canemo.video.info import VideoInfo, probe_video
 
 _END_TOLERANCE_S = 0.5
@@ -37,7 +38,8 @@ class Inspection:
     Attributes
     ----------
     problems
-        In the order of the tables, empty if all is well.
+        Subjects of one label only that may be others misspelled; then all in the order of the
+        tables. Empty if all is well.
     clips
         The rows of videos.csv that say whose clip it is, and of which label.
     """
@@ -55,13 +57,16 @@ def inspect_study(root: Path | str) -> Inspection:
     root = Path(root).absolute()
     tables = read_tables(root)
     infos = _probe_files(tables.videos, root)
+    rows = [] if tables.videos.is_broken else tables.videos.rows
+    alike = find_resemblances(rows)
+    first = [each.problem for each in alike if each.is_lonely]
     problems = [*tables.problems, *_check_files(infos, root, tables.videos)]
-    if not tables.videos.is_broken:
-        problems += _check_design(tables.videos.rows)
+    problems += [each.problem for each in alike if not each.is_lonely]
+    problems += _check_design(rows, {each.name for each in alike if each.is_lonely})
     if tables.subjects is not None:
         problems += _check_unused_subjects(tables)
     problems.sort(key=lambda problem: (problem.file != VIDEOS_CSV, problem.row or 0))
-    return Inspection(tuple(problems), tuple(_list_clips(infos, root, tables.videos)))
+    return Inspection((*first, *problems), tuple(_list_clips(infos, root, tables.videos)))
 
 
 def _probe_files(table: Table, root: Path) -> dict[Path, VideoInfo | VideoOpenError]:
@@ -181,26 +186,25 @@ def _overlap(
     return latest_start < earliest_end
 
 
-def _check_design(rows: Sequence[Row]) -> Iterator[Problem]:
+def _check_design(rows: Sequence[Row], asked: Container[str]) -> Iterator[Problem]:
+    """Yield what is wrong with the balance; of subjects `asked` about already, not the labels."""
     pairs = [(row.get("subject_id"), row.get("label")) for row in rows]
     subjects_of, labels_of = defaultdict(set), defaultdict(set)
     for subject_id, label in pairs:
         if subject_id and label:
             subjects_of[label].add(subject_id)
             labels_of[subject_id].add(label)
-    yield from _check_spellings(rows, "label")
-    yield from _check_spellings(rows, "subject_id")
     if len(labels_of) == 1:
         seen = f"all videos are of {next(iter(labels_of))!r}"
         yield _design_problem("error", "subject_id", seen, "at least two subjects")
     if len(subjects_of) == 1:
         seen = f"all videos are labelled {next(iter(subjects_of))!r}"
         yield _design_problem("error", "label", seen, "at least two labels")
-    yield from _check_balance(subjects_of, labels_of)
+    yield from _check_balance(subjects_of, labels_of, asked)
 
 
 def _check_balance(
-    subjects_of: Mapping[str, set[str]], labels_of: Mapping[str, set[str]]
+    subjects_of: Mapping[str, set[str]], labels_of: Mapping[str, set[str]], asked: Container[str]
 ) -> Iterator[Problem]:
     for label, subject_ids in subjects_of.items():
         if len(subject_ids) < 2 and len(labels_of) > 1:
@@ -208,24 +212,10 @@ def _check_balance(
             wanted = "two subjects or more, so that a subject can be left out"
             yield _design_problem("error", "label", seen, wanted)
     for subject_id, labels in labels_of.items():
-        if len(labels) < 2 and len(subjects_of) > 1:
+        if len(labels) < 2 and len(subjects_of) > 1 and subject_id not in asked:
             seen = f"{subject_id!r} has videos of one label only, {next(iter(labels))!r}"
             wanted = "videos of each label, else the label can be told from the subject"
             yield _design_problem("warning", "subject_id", seen, wanted)
-
-
-def _check_spellings(rows: Sequence[Row], column: str) -> Iterator[Problem]:
-    first_rows: dict[str, Row] = {}
-    told: set[str] = set()
-    for row in rows:
-        value = row.get(column)
-        first = first_rows.setdefault(plain(value), row)
-        if value == first.get(column) or value in told:
-            continue
-        told.add(value)
-        seen = f"{value!r} looks like {first.cells[column]!r} in row {first.number}"
-        wanted = f"one spelling, if they are the same {column}"
-        yield Problem("warning", VIDEOS_CSV, row.number, column, seen, wanted)
 
 
 def _check_unused_subjects(tables: Tables) -> Iterator[Problem]:

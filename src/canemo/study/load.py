@@ -5,7 +5,6 @@ Whatever could attach a video to the wrong subject or label is a problem with it
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from canemo.formats.tables import (
     type_column,
 )
 from canemo.records import Study, Video
+from canemo.study.spelling import find_alike
 
 VIDEOS_CSV = "videos.csv"
 SUBJECTS_CSV = "subjects.csv"
@@ -185,8 +185,8 @@ def _check_known_subjects(videos: Table, subjects: Table) -> None:
         if not subject_id or subject_id in known or subject_id in told:
             continue
         told.add(subject_id)
-        close = difflib.get_close_matches(subject_id, known, n=1)
-        meant = f"; did you mean {close[0]!r}?" if close else ""
+        close = find_alike(subject_id, sorted(known))
+        meant = f"; did you mean {close!r}?" if close else ""
         videos.add_error(
             row,
             "subject_id",

@@ -14,7 +14,9 @@ import pandas as pd
 
 from canemo.errors import OutputExistsError, StudyError
 from canemo.files import write_atomically
+from canemo.formats.tables import Problem, Row
 from canemo.study.load import REQUIRED_COLUMNS, VIDEOS_CSV
+from canemo.study.names import find_resemblances
 from canemo.video.info import VIDEO_SUFFIXES
 
 
@@ -33,6 +35,16 @@ class Proposal:
 
     table: pd.DataFrame
     unmatched: tuple[str, ...]
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Names of subjects and labels that look like two spellings of one."""
+        records = enumerate(self.table.to_dict("records"), start=2)
+        rows = [
+            Row(number, {str(key): str(cell) for key, cell in record.items()})
+            for number, record in records
+        ]
+        return [each.problem for each in find_resemblances(rows)]
 
 
 def propose_videos(folder: Path | str, pattern: str) -> Proposal:
