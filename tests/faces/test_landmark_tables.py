@@ -216,7 +216,7 @@ def test_mostly_unsure_points_are_told(tmp_path):
 def test_landmarks_in_two_places_are_refused(tmp_path):
     write(tmp_path / "landmarks.csv", *LONG)
     write(tmp_path / "landmarks" / "a.csv", *LONG)
-    with pytest.raises(StudyError, match=r"holds both landmarks.csv and landmarks/"):
+    with pytest.raises(StudyError, match=r"holds landmarks.csv and landmarks/"):
         load_landmarks(make_study(tmp_path))
 
 

@@ -12,9 +12,10 @@ import pytest
 from canemo.faces.annotations.frames_table import FrameTables
 from canemo.faces.landmarks.tables import load_landmarks
 from canemo.formats.boxes.via import read_via
+from canemo.formats.delimited import TableFileError
 from canemo.formats.events.reading import read_events
 from canemo.formats.problems import Problems
-from canemo.formats.tables import DelimitedTextError, read_table, read_text
+from canemo.formats.tables import read_table, read_text
 from canemo.records import Study, Video
 from canemo.species import DOG
 from canemo.study.load import load_study
@@ -215,7 +216,7 @@ def test_only_the_first_line_says_the_separator(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_delimited_text_is_named(tmp_path: Path, content: bytes, message: str) -> None:
-    with pytest.raises(DelimitedTextError, match=message):
+    with pytest.raises(TableFileError, match=message):
         lines_of(tmp_path, content)
     table = read_table(tmp_path / "a.csv", required=["a"])
     assert table.is_broken

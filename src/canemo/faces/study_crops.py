@@ -10,9 +10,11 @@ import pandas as pd
 
 from canemo.errors import NoFacesError, StudyError, VideoOpenError
 from canemo.faces.crop_file import LEDGER_COLUMNS, CropFile
+from canemo.formats.tables import find_table
 from canemo.parallel import ProgressFn
 from canemo.records import Fate, Study, Video
 from canemo.species import Species
+from canemo.study.load import VIDEOS
 
 logger = logging.getLogger(__name__)
 
@@ -102,9 +104,9 @@ def _require_new_footage(found: CropFile, files: Mapping[str, CropFile], study: 
     if twin is not None:
         a, b = twin.video, found.video
         raise StudyError(
-            f"{study.root / 'videos.csv'}: videos {a.video_id!r} (subject {a.subject_id!r}) and "
-            f"{b.video_id!r} (subject {b.subject_id!r}) show the same footage, which could land in "
-            "training and test; take one out (`canemo check` lists all such pairs)"
+            f"{find_table(study.root, VIDEOS)}: videos {a.video_id!r} (subject {a.subject_id!r}) "
+            f"and {b.video_id!r} (subject {b.subject_id!r}) show the same footage, which could "
+            "land in training and test; take one out (`canemo check` lists all such pairs)"
         )
 
 

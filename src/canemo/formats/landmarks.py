@@ -14,13 +14,14 @@ import numpy as np
 import pandas as pd
 
 from canemo.errors import StudyError
+from canemo.formats.delimited import TableFileError
 from canemo.formats.tables import (
     MISSING_NUMBERS,
-    DelimitedTextError,
     describe_excess,
     point_decimals,
     read_text,
 )
+from canemo.formats.workbooks import WORKBOOK_SUFFIXES, Sheet
 
 CANEMO, DEEPLABCUT, SLEAP = "landmarks.csv", "DeepLabCut", "SLEAP"
 _BINARY = {
@@ -32,6 +33,7 @@ _FORMS = (
     "columns video_id, frame_index, point, x, y and perhaps score; or video_id, frame_index and "
     "NAME_x, NAME_y for each point; or a CSV file as DeepLabCut or SLEAP exports it"
 )
+_ENDINGS = (".csv", ".tsv", ".txt", *WORKBOOK_SUFFIXES)
 INDIVIDUAL = "individual"
 _NUMBER = "a number, or an empty cell where there is none"
 _FRAME = "the number of a frame of the video, from 0"
@@ -51,7 +53,7 @@ class FileRead:
 class _Sheet:
     """The cells of a file as text; their index is the line in the file, from 1."""
 
-    path: Path
+    place: str
     cells: pd.DataFrame
     decimal_comma: bool
 
@@ -60,7 +62,7 @@ class _Sheet:
 
 
 def list_files(path: Path) -> tuple[list[Path], list[str]]:
-    """Return the CSV files to read and what is left out."""
+    """Return the tables to read and what is left out."""
     if path.is_file():
         if path.suffix.lower() in _BINARY:
             raise StudyError(_refuse_binary(path))
@@ -72,15 +74,19 @@ def list_files(path: Path) -> tuple[list[Path], list[str]]:
         for each in path.rglob("*")
         if each.is_file() and not any(part.startswith(".") for part in each.relative_to(path).parts)
     )
-    files = [each for each in inside if each.suffix.lower() in (".csv", ".tsv", ".txt")]
+    files = [
+        each
+        for each in inside
+        if each.suffix.lower() in _ENDINGS and not each.name.startswith("~$")
+    ]
     binary = [each for each in inside if each.suffix.lower() in _BINARY]
     if not files:
         if binary:
             raise StudyError(_refuse_binary(binary[0]))
-        raise StudyError(f"{path}: holds no CSV file; put there {_FORMS}")
+        raise StudyError(f"{path}: holds no CSV file and no workbook; put there {_FORMS}")
     stems = {file.with_suffix("") for file in files}
     alone = [each.name for each in binary if each.with_suffix("") not in stems]
-    left = f"{path}: left out, for only CSV files are read: {name_some(alone)}"
+    left = f"{path}: left out, for only CSV files and workbooks are read: {name_some(alone)}"
     return files, [left] if alone else []
 
 
@@ -92,22 +98,33 @@ def _refuse_binary(path: Path) -> str:
 def read_file(path: Path) -> FileRead:
     """Read one file of any form; StudyError says what is wrong with it."""
     sheet = _read_sheet(path)
-    header = sheet.header()
+    form = _recognise(sheet.header())
+    if form is None:
+        first = ", ".join(sheet.header()[:8])
+        raise StudyError(f"{sheet.place}: the first row is {first}; wanted are {_FORMS}")
+    readers = {DEEPLABCUT: _read_deeplabcut, SLEAP: _read_sleap, CANEMO: _read_own}
+    return FileRead(path, form, readers[form](sheet))
+
+
+def _recognise(header: Sequence[str]) -> str | None:
     if header[0] == "scorer":
-        return FileRead(path, DEEPLABCUT, _read_deeplabcut(sheet))
+        return DEEPLABCUT
     if "frame_idx" in header:
-        return FileRead(path, SLEAP, _read_sleap(sheet))
-    if "point" in header or any(name.endswith("_x") for name in header):
-        return FileRead(path, CANEMO, _read_own(sheet))
-    raise StudyError(f"{path}: the first row is {', '.join(header[:8])}; wanted are {_FORMS}")
+        return SLEAP
+    is_own = "point" in header or any(name.endswith("_x") for name in header)
+    return CANEMO if is_own else None
 
 
 def _read_sheet(path: Path) -> _Sheet:
     try:
-        text = read_text(path)
+        text = read_text(
+            path, fits=lambda lines: _recognise(lines[0][1]) is not None, wanted=_FORMS
+        )
+        if isinstance(text, Sheet):
+            text.require_sound()
         separator = text.guess_separator()
         lines = list(text.iter_lines(separator))
-    except DelimitedTextError as exc:
+    except TableFileError as exc:
         raise StudyError(f"{path}: {exc}") from exc
     if not lines:
         raise StudyError(f"{path}: is empty; wanted are {_FORMS}")
@@ -121,7 +138,7 @@ def _read_sheet(path: Path) -> _Sheet:
         index=[number for number, _ in lines],
         dtype=object,
     )
-    return _Sheet(path, table, decimal_comma=separator != ",")
+    return _Sheet(f"{path}{text.place}", table, decimal_comma=separator != ",")
 
 
 def _read_own(sheet: _Sheet) -> pd.DataFrame:
@@ -142,7 +159,7 @@ def _read_own(sheet: _Sheet) -> pd.DataFrame:
     _require(sheet, body, ("x", "y"))
     if body["point"].eq("").any():
         row = int(body.index[body["point"].eq("")][0])
-        raise StudyError(f"{sheet.path}, row {row}, column point: the cell is empty; a name")
+        raise StudyError(f"{sheet.place}, row {row}, column point: the cell is empty; a name")
     rows = _stack(sheet, body, origin, {"": ("x", "y", "score")})
     return rows.assign(point=[normalise(text) for text in body["point"]])
 
@@ -158,7 +175,7 @@ def _read_sleap(sheet: _Sheet) -> pd.DataFrame:
     )
     names = [name.removesuffix(".x") for name in body.columns if name.endswith(".x")]
     if not names:
-        raise StudyError(f"{sheet.path}: no column ends in .x; export SLEAP's analysis CSV")
+        raise StudyError(f"{sheet.place}: no column ends in .x; export SLEAP's analysis CSV")
     points = {name: (f"{name}.x", f"{name}.y", f"{name}.score") for name in names}
     return _stack(sheet, body, origin, points)
 
@@ -167,9 +184,10 @@ def _read_deeplabcut(sheet: _Sheet) -> pd.DataFrame:
     """Read scorer, perhaps individuals, bodyparts and coords above the frames."""
     heads = {head[0]: head for head in map(sheet.header, range(min(4, len(sheet.cells))))}
     if "bodyparts" not in heads or "coords" not in heads:
+        below = ", ".join(list(heads)[1:]) or "nothing"
         raise StudyError(
-            f"{sheet.path}: below `scorer` stand the rows {', '.join(list(heads)[1:]) or 'nothing'}"
-            "; wanted are bodyparts and coords, as DeepLabCut writes them"
+            f"{sheet.place}: below `scorer` stand the rows {below}; wanted are "
+            "bodyparts and coords, as DeepLabCut writes them"
         )
     count = list(heads).index("coords") + 1
     parts, coords = heads["bodyparts"], heads["coords"]
@@ -188,7 +206,7 @@ def _read_deeplabcut(sheet: _Sheet) -> pd.DataFrame:
         origin = pd.DataFrame({"frame_index": frames, INDIVIDUAL: owner}, index=body.index)
         stacked.append(_stack(sheet, named, origin, points))
     if not stacked:
-        raise StudyError(f"{sheet.path}: has no body parts; wanted is DeepLabCut's CSV export")
+        raise StudyError(f"{sheet.place}: has no body parts; wanted is DeepLabCut's CSV export")
     return pd.concat(stacked, ignore_index=True)
 
 
@@ -197,7 +215,7 @@ def _take_body(sheet: _Sheet) -> pd.DataFrame:
     header = sheet.header()
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
-        raise StudyError(f"{sheet.path}: the column {twice[0]!r} is there twice; keep one")
+        raise StudyError(f"{sheet.place}: the column {twice[0]!r} is there twice; keep one")
     return sheet.cells.iloc[1:].set_axis(header, axis=1)
 
 
@@ -206,7 +224,7 @@ def _require(sheet: _Sheet, body: pd.DataFrame, columns: Iterable[str]) -> None:
     if missing:
         there = ", ".join(list(body.columns)[:8])
         raise StudyError(
-            f"{sheet.path}: there is no column {missing[0]!r}, only {there}; wanted are {_FORMS}"
+            f"{sheet.place}: there is no column {missing[0]!r}, only {there}; wanted are {_FORMS}"
         )
 
 
@@ -225,13 +243,13 @@ def _stack(
         if one.any():
             row = int(one[one].index[0])
             raise StudyError(
-                f"{sheet.path}, row {row}: {x_column!r} and {y_column!r} are not both filled; "
+                f"{sheet.place}, row {row}: {x_column!r} and {y_column!r} are not both filled; "
                 "give both, or none where the point is not seen"
             )
         score = _to_numbers(sheet, body[score_column]) if score_column in body else np.nan
         stacked.append(origin.assign(point=normalise(name), x=x, y=y, score=score))
     rows = pd.concat(stacked)
-    return rows.assign(file=str(sheet.path), row=rows.index).reset_index(drop=True)
+    return rows.assign(file=sheet.place, row=rows.index).reset_index(drop=True)
 
 
 def _to_numbers(sheet: _Sheet, column: pd.Series[str], wanted: str = _NUMBER) -> pd.Series[float]:
@@ -255,7 +273,7 @@ def _to_frames(sheet: _Sheet, column: pd.Series[str]) -> pd.Series[int]:
 def _refuse_cell(sheet: _Sheet, column: pd.Series[str], bad: pd.Series[bool], wanted: str) -> None:
     line = bad[bad].index[0]
     raise StudyError(
-        f"{sheet.path}, row {int(line)}, column {column.name}: {column[line]!r} is not what is "
+        f"{sheet.place}, row {int(line)}, column {column.name}: {column[line]!r} is not what is "
         f"wanted: {wanted}"
     )
 

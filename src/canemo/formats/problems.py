@@ -35,7 +35,7 @@ class Problems:
         Whether reading goes on without the unusable entries.
     """
 
-    def __init__(self, source: Path, *, skip_invalid: bool = False) -> None:
+    def __init__(self, source: Path | str, *, skip_invalid: bool = False) -> None:
         self.source = source
         self.skip_invalid = skip_invalid
         self._lines: list[str] = []

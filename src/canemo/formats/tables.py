@@ -1,32 +1,40 @@
-"""Delimited text, and tables that people edit by hand: what is wrong with them, by row.
+"""Tables that people edit by hand, as text or in workbooks: what is wrong with them, by row.
 
 Forgiving about form: comma, semicolon or tab, or what a first line `sep=;` says; any line ends,
 UTF-8 and UTF-16, blanks around cells, empty cells at the right, decimal commas where commas do not
-separate, accents written in two ways. Nothing is guessed about content.
+separate, accents written in two ways; workbooks of Excel and LibreOffice. Nothing is guessed about
+content.
 """
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
 import math
 import re
-import string
-import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from canemo.files import sha256_file, sha256_values
+from canemo.formats.delimited import DelimitedText, TableFileError, read_delimited
+from canemo.formats.workbooks import (
+    WORKBOOK_SUFFIXES,
+    Sheet,
+    choose_sheet,
+    is_workbook,
+    read_workbook,
+)
+from canemo.formats.workbooks.sheet import Lines, describe_merged, join_some
 
 _UNIT_SUFFIXES = ("_years", "_months", "_weeks", "_days", "_kg", "_cm")
 MISSING_NUMBERS = frozenset(["", "na", "n/a", "nan"])
 """What a cell for a number says, in lower case, where there is none."""
 
-_BLANKS = f"{string.whitespace}\N{NO-BREAK SPACE}"
-_SAYS_SEPARATOR = re.compile(
-    r'"?sep=(?P<said>[^"\w\r\n])"?(?P=said)* *(\r\n|\r|\n|$)', re.IGNORECASE
-)
+TABLE_SUFFIXES = (".csv", *WORKBOOK_SUFFIXES)
+"""What a table of a study may be called, the usual one first."""
+
+_HEADER_LINES = 20  # within which headings are looked for, to say where they are
 
 
 @dataclass(frozen=True)
@@ -107,122 +115,117 @@ class Table:
         self.add_error(None, column, seen, wanted)
 
 
-class DelimitedTextError(ValueError):
-    """A file is no delimited text: what was seen, and what is wanted instead.
-
-    Whoever reads the file names it, in an error of their own.
-    """
-
-    def __init__(self, seen: str, wanted: str) -> None:
-        super().__init__(f"{seen}; {wanted}")
-        self.seen, self.wanted = seen, wanted
-
-
-@dataclass(frozen=True)
-class DelimitedText:
-    """Text whose cells are separated by one character.
-
-    Attributes
-    ----------
-    content
-        The text below the line that says the separator, where there is one.
-    said
-        The separator that the file's first line says, for which Excel writes ``sep=;``.
-    """
-
-    content: str
-    said: str | None = None
-
-    @property
-    def candidates(self) -> Sequence[str]:
-        """Return what may separate cells."""
-        return self.said or "\t,;"
-
-    @property
-    def first_line(self) -> str:
-        """Return the first line that is not blank."""
-        return next((line.strip() for line in self.content.splitlines() if line.strip()), "")
-
-    def guess_separator(self) -> str:
-        """Return the separator that gives the first line most cells."""
-        first = [self.first_line]
-        return max(
-            self.candidates, key=lambda each: len(next(csv.reader(first, delimiter=each), []))
-        )
-
-    def iter_lines(self, separator: str, *, strict: bool = True) -> Iterator[tuple[int, list[str]]]:
-        """Yield the cells of each line that is not blank, with its number in the file, from 1.
-
-        Blanks around cells and empty cells at the right are taken away. A line with breaks inside
-        quotes has the number it starts on. Unless `strict`, quotes that make no sense are text.
-        """
-        text = io.StringIO(self.content, newline="")
-        reader = csv.reader(text, delimiter=separator, strict=strict)
-        # A tab that separates stays: what an open quote has swallowed is told by it.
-        blank = _BLANKS.replace(separator, "") if separator.isspace() else None
-        above = 1 if self.said is None else 2
-        number = above
-        try:
-            for cells in reader:
-                stripped = [cell.strip(blank) for cell in cells]
-                while stripped and not stripped[-1]:
-                    stripped.pop()
-                if stripped:
-                    yield number, stripped
-                number = above + reader.line_num
-        except csv.Error as exc:
-            raise DelimitedTextError(
-                f"is not CSV ({exc}, from row {number} on)", "one row per line, quotes closed"
-            ) from exc
-
-
-def read_text(path: Path) -> DelimitedText:
-    """Read a file of delimited text, UTF-8 or UTF-16 with its mark.
+def read_text(
+    path: Path,
+    *,
+    fits: Callable[[Lines], bool] = lambda lines: True,
+    wanted: str = "one sheet with the table",
+) -> DelimitedText | Sheet:
+    """Read a file of delimited text, or the sheet of a workbook whose lines fit.
 
     Raises
     ------
-    DelimitedTextError
-        It cannot be read, or is no such text.
+    TableFileError
+        It cannot be read, is no such file, or its sheets leave open which is meant.
     """
-    try:
-        text = _decode(path.read_bytes())
-    except OSError as exc:
-        raise DelimitedTextError(
-            f"cannot be read ({exc.strerror})", "a readable CSV file is wanted"
-        ) from exc
-    except UnicodeDecodeError as exc:
-        raise DelimitedTextError("is not UTF-8 text", "save it as 'CSV UTF-8'") from exc
-    says = _SAYS_SEPARATOR.match(text)
-    return DelimitedText(text[says.end() :], says["said"]) if says else DelimitedText(text)
+    if not is_workbook(path):
+        return read_delimited(path)
+    sheets = read_workbook(path)
+    if path.suffix.lower() not in WORKBOOK_SUFFIXES:
+        raise TableFileError("is a workbook", "name it .xlsx or .ods")
+    return choose_sheet(sheets, fits, wanted)
 
 
-def _decode(content: bytes) -> str:
-    # Excel's "Unicode text" is UTF-16 with a byte order mark.
-    is_utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-    text = content.decode("utf-16" if is_utf16 else "utf-8-sig")
-    return unicodedata.normalize("NFC", text)
+def list_tables(folder: Path, stem: str) -> list[Path]:
+    """Return the files of a folder that may hold a table of this name."""
+    return [path for path in (folder / f"{stem}{end}" for end in TABLE_SUFFIXES) if path.exists()]
+
+
+def find_table(folder: Path, stem: str) -> Path:
+    """Return the file that holds a table of a folder; where there is none, what it may be called.
+
+    Raises
+    ------
+    TableFileError
+        There are several.
+    """
+    found = list_tables(folder, stem)
+    if len(found) > 1:
+        names = " and ".join(path.name for path in found)
+        raise TableFileError(f"there are {names}", "one of them; move the others away")
+    return found[0] if found else folder / f"{stem}{TABLE_SUFFIXES[0]}"
+
+
+def hash_table(path: Path) -> str:
+    """Return the SHA-256 of a file of text, or of the cells of a workbook.
+
+    A workbook has other bytes each time that it is saved.
+    """
+    if not is_workbook(path):
+        return sha256_file(path)
+    return sha256_values(sheets=[(sheet.name, sheet.lines) for sheet in read_workbook(path)])
 
 
 def read_table(path: Path, *, required: Sequence[str]) -> Table:
-    """Read a CSV file as text; what is wrong with it is noted in the table, never raised."""
+    """Read a table as text; what is wrong with it is noted in the table, never raised."""
     table = Table(path.name)
     try:
-        text = read_text(path)
+        wanted = f"one sheet with the columns {', '.join(required)}"
+        text = read_text(
+            path, fits=lambda lines: _find_header(lines, required) is not None, wanted=wanted
+        )
+        table.name += text.place
         separator = text.guess_separator()
         table.decimal_comma = separator != ","
-        _fill_table(table, text.iter_lines(separator))
-    except DelimitedTextError as exc:
+        lines = list(text.iter_lines(separator))
+    except TableFileError as exc:
         table.give_up(exc.seen, exc.wanted)
         return table
+    header = _find_header(lines, required)
+    if header is not None and header > lines[0][0]:
+        advice = "nothing above the headings: take it away"
+        table.give_up(f"the headings are in row {header}, below something else", advice)
+        return table
+    _fill_table(table, lines)
+    if isinstance(text, Sheet):
+        _check_sheet(table, text, required)
     _check_columns(table, required)
     if not table.rows and not table.is_broken:
         table.give_up("holds no rows", "at least one row below the header")
     return table
 
 
-def _fill_table(table: Table, lines: Iterator[tuple[int, list[str]]]) -> None:
-    _, table.columns = next(lines, (1, []))
-    for number, cells in lines:
+def _find_header(lines: Lines, required: Sequence[str]) -> int | None:
+    """Return the number of the first line that has all headings."""
+    return next((n for n, cells in lines[:_HEADER_LINES] if {*required} <= {*cells}), None)
+
+
+def _check_sheet(table: Table, sheet: Sheet, names: Sequence[str]) -> None:
+    """Note what a sheet does to values that no text file can do."""
+    merged = sheet.list_merged()
+    if merged:
+        table.give_up(*describe_merged(merged))
+    rows = {row.number: row for row in table}
+    for (number, place), (seen, wanted) in sheet.faults.items():
+        table.add_error(rows.get(number), _name_column(table, place), f"holds {seen}", wanted)
+    for number, place in sorted(sheet.dates):
+        column = _name_column(table, place)
+        if column in names and number in rows:
+            seen = f"{rows[number].get(column)!r} is a date, as Excel makes them of names like 1-2"
+            table.add_error(rows[number], column, seen, "format the column as text and type it")
+    if sheet.hidden_rows:
+        seen = f"hidden rows count like the others: {join_some(sheet.hidden_rows)}"
+        advice = "show them to see what is read, and delete what should not count"
+        table.problems.append(Problem("warning", table.name, None, None, seen, advice))
+
+
+def _name_column(table: Table, place: int) -> str:
+    return table.columns[place] if place < len(table.columns) else ""
+
+
+def _fill_table(table: Table, lines: Lines) -> None:
+    _, table.columns = lines[0] if lines else (1, [])
+    for number, cells in lines[1:]:
         row = Row(number, dict(zip(table.columns, cells, strict=False)))
         if len(cells) > len(table.columns):
             table.add_error(row, None, *describe_excess(cells, table.columns))

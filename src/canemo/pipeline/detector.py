@@ -24,10 +24,11 @@ from canemo.faces.training.mask_rcnn import train_mask_rcnn
 from canemo.faces.training.records import MaskRCNNTraining, TrainingRecord
 from canemo.faces.training.start import find_start
 from canemo.formats.boxes.coco import AnnotatedImage, load_coco
+from canemo.formats.tables import list_tables
 from canemo.networks.backbones import load_backbone
 from canemo.parallel import Progress, silent
 from canemo.records import Study
-from canemo.study.load import load_study
+from canemo.study.load import VIDEOS, load_study
 from canemo.video.times import Sampling
 
 PICKING_BACKBONE = "efficientnet_lite0"
@@ -279,4 +280,4 @@ def _name_subjects(
 
 
 def _load_study_if_any(folder: Path) -> Study | None:
-    return load_study(folder) if (folder / "videos.csv").is_file() else None
+    return load_study(folder) if list_tables(folder, VIDEOS) else None

@@ -17,6 +17,7 @@ from canemo.explain.inquiry import Inquiry
 from canemo.faces.frame_choice import choose_frames
 from canemo.faces.landmarks.model import load_landmark_model
 from canemo.faces.landmarks.tables import load_landmarks
+from canemo.formats.tables import list_tables
 from canemo.learn.evidence import Evidence, read_evidence
 from canemo.learn.fold_files import read_folds
 from canemo.learn.saved_model import read_model
@@ -27,6 +28,7 @@ from canemo.pipeline.model import load_model
 from canemo.pipeline.plan import prepare_again
 from canemo.records import Study
 from canemo.species import Species
+from canemo.study.load import VIDEOS
 from canemo.study.records.folders import read_run
 from canemo.study.runs import METRICS_FILE
 
@@ -249,8 +251,8 @@ def find_faces(
         table = load_landmarks(study, landmarks, individual=individual)
     if regions == "study" and table is None:
         raise StudyError(
-            "regions from the study: there is no landmarks.csv and no folder landmarks/ in it; "
-            "give --landmarks FILE, or --regions model"
+            "regions from the study: there is no landmarks.csv or workbook of that name and no "
+            "folder landmarks/ in it; give --landmarks FILE, or --regions model"
         )
     model = None
     if regions == "model" or (regions == "auto" and config.species.landmark_weights is not None):
@@ -268,6 +270,5 @@ def read_species(folder: Path, *, is_model: bool) -> Species:
 
 def is_run(place: Path) -> bool:
     """Return whether a folder is a finished run in its study."""
-    return (place / METRICS_FILE).is_file() and (
-        place.resolve().parent.parent / "videos.csv"
-    ).is_file()
+    study_dir = place.resolve().parent.parent
+    return (place / METRICS_FILE).is_file() and bool(list_tables(study_dir, VIDEOS))

@@ -22,6 +22,7 @@ from canemo.faces.detect.registry import load_detector, load_detector_like
 from canemo.features.embed import LAYERS
 from canemo.features.extraction import Extraction
 from canemo.features.poolings import require_pooling
+from canemo.formats.tables import find_table
 from canemo.learn.evidence import Evidence, list_representations
 from canemo.learn.gradient import require_loss
 from canemo.learn.methods import require_choice
@@ -31,7 +32,7 @@ from canemo.networks.backbone_specs import AUTO
 from canemo.networks.backbones import Backbone, load_backbone, load_backbone_like
 from canemo.pipeline.extract import Cost
 from canemo.records import Study
-from canemo.study.load import load_study
+from canemo.study.load import VIDEOS, load_study
 from canemo.study.records.run import RunMetrics
 from canemo.study.runs import METRICS_FILE, list_runs
 from canemo.trust.comparison import Entrant
@@ -216,8 +217,8 @@ def _require_runnable(study: Study, config: Config) -> None:
     """Refuse a study with one label, and settings that do not fit it."""
     if len(study.labels) < 2:
         raise StudyError(
-            f"{study.root / 'videos.csv'}: all videos have the label {study.labels[0]!r}; expected "
-            "at least two labels to tell apart"
+            f"{find_table(study.root, VIDEOS)}: all videos have the label {study.labels[0]!r}; "
+            "expected at least two labels to tell apart"
         )
     positive = config.study.positive_label
     if positive is not None and positive not in study.labels:

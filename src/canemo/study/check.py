@@ -16,9 +16,7 @@ from canemo.formats.tables import Problem, Row, Table
 from canemo.study.design import Clip
 from canemo.study.load import (
     REQUIRED_COLUMNS,
-    SUBJECTS_CSV,
     TIME_COLUMNS,
-    VIDEOS_CSV,
     Tables,
     find_path,
     is_there,
@@ -57,15 +55,16 @@ def inspect_study(root: Path | str) -> Inspection:
     root = Path(root).absolute()
     tables = read_tables(root)
     infos = _probe_files(tables.videos, root)
+    videos = tables.videos.name
     rows = [] if tables.videos.is_broken else tables.videos.rows
-    alike = find_resemblances(rows)
+    alike = find_resemblances(rows, file=videos)
     first = [each.problem for each in alike if each.is_lonely]
     problems = [*tables.problems, *_check_files(infos, root, tables.videos)]
     problems += [each.problem for each in alike if not each.is_lonely]
-    problems += _check_design(rows, {each.name for each in alike if each.is_lonely})
+    problems += _check_design(videos, rows, {each.name for each in alike if each.is_lonely})
     if tables.subjects is not None:
         problems += _check_unused_subjects(tables)
-    problems.sort(key=lambda problem: (problem.file != VIDEOS_CSV, problem.row or 0))
+    problems.sort(key=lambda problem: (problem.file != videos, problem.row or 0))
     return Inspection((*first, *problems), tuple(_list_clips(infos, root, tables.videos)))
 
 
@@ -112,20 +111,20 @@ def _check_files(
     for path, its_rows in rows_by_path.items():
         info = infos[path]
         if isinstance(info, VideoOpenError):
-            problems += [_bad_file(row, path, info) for row in its_rows]
+            problems += [_bad_file(row, path, info, table) for row in its_rows]
             continue
         sound[path] = its_rows
         problems += _check_parts(its_rows, info, table)
     return [*problems, *_check_repeats(sound, table)]
 
 
-def _bad_file(row: Row, path: Path, exc: VideoOpenError) -> Problem:
+def _bad_file(row: Row, path: Path, exc: VideoOpenError, table: Table) -> Problem:
     reason, _, advice = str(exc).removeprefix(f"{path}: ").partition("; ")
     if not is_there(path):
         reason, advice = f"there is no file {str(path)!r}", _advise_path(path)
     else:
         reason = f"{row.cells['path']!r} {reason}"
-    return Problem("error", VIDEOS_CSV, row.number, "path", reason, advice)
+    return Problem("error", table.name, row.number, "path", reason, advice)
 
 
 def _advise_path(path: Path) -> str:
@@ -148,10 +147,10 @@ def _check_parts(rows: Sequence[Row], info: VideoInfo, table: Table) -> Iterator
         length = f"the video is {info.duration_s:.2f} s long"
         if start_s is not None and start_s >= info.duration_s:
             seen = f"{start_s:g} lies behind the end"
-            yield Problem("error", VIDEOS_CSV, row.number, "start_s", seen, length)
+            yield Problem("error", table.name, row.number, "start_s", seen, length)
         elif end_s is not None and end_s > info.duration_s + _END_TOLERANCE_S:
             seen = f"{end_s:g} lies behind the end"
-            yield Problem("warning", VIDEOS_CSV, row.number, "end_s", seen, length)
+            yield Problem("warning", table.name, row.number, "end_s", seen, length)
 
 
 def _check_repeats(rows_by_path: Mapping[Path, list[Row]], table: Table) -> Iterator[Problem]:
@@ -163,7 +162,7 @@ def _check_repeats(rows_by_path: Mapping[Path, list[Row]], table: Table) -> Iter
             first = next((old for old in rows[:place] if _overlap(part_s(old, table), part)), None)
             if first is not None:
                 seen = f"shows the same pictures as row {first.number}"
-                yield Problem("error", VIDEOS_CSV, row.number, "path", seen, wanted)
+                yield Problem("error", table.name, row.number, "path", seen, wanted)
 
 
 def _group_by_content(rows_by_path: Mapping[Path, list[Row]]) -> list[list[Row]]:
@@ -186,7 +185,7 @@ def _overlap(
     return latest_start < earliest_end
 
 
-def _check_design(rows: Sequence[Row], asked: Container[str]) -> Iterator[Problem]:
+def _check_design(name: str, rows: Sequence[Row], asked: Container[str]) -> Iterator[Problem]:
     """Yield what is wrong with the balance; of subjects `asked` about already, not the labels."""
     pairs = [(row.get("subject_id"), row.get("label")) for row in rows]
     subjects_of, labels_of = defaultdict(set), defaultdict(set)
@@ -196,26 +195,29 @@ def _check_design(rows: Sequence[Row], asked: Container[str]) -> Iterator[Proble
             labels_of[subject_id].add(label)
     if len(labels_of) == 1:
         seen = f"all videos are of {next(iter(labels_of))!r}"
-        yield _design_problem("error", "subject_id", seen, "at least two subjects")
+        yield _design_problem(name, "error", "subject_id", seen, "at least two subjects")
     if len(subjects_of) == 1:
         seen = f"all videos are labelled {next(iter(subjects_of))!r}"
-        yield _design_problem("error", "label", seen, "at least two labels")
-    yield from _check_balance(subjects_of, labels_of, asked)
+        yield _design_problem(name, "error", "label", seen, "at least two labels")
+    yield from _check_balance(name, subjects_of, labels_of, asked)
 
 
 def _check_balance(
-    subjects_of: Mapping[str, set[str]], labels_of: Mapping[str, set[str]], asked: Container[str]
+    name: str,
+    subjects_of: Mapping[str, set[str]],
+    labels_of: Mapping[str, set[str]],
+    asked: Container[str],
 ) -> Iterator[Problem]:
     for label, subject_ids in subjects_of.items():
         if len(subject_ids) < 2 and len(labels_of) > 1:
             seen = f"{label!r} occurs with one subject only, {next(iter(subject_ids))!r}"
             wanted = "two subjects or more, so that a subject can be left out"
-            yield _design_problem("error", "label", seen, wanted)
+            yield _design_problem(name, "error", "label", seen, wanted)
     for subject_id, labels in labels_of.items():
         if len(labels) < 2 and len(subjects_of) > 1 and subject_id not in asked:
             seen = f"{subject_id!r} has videos of one label only, {next(iter(labels))!r}"
             wanted = "videos of each label, else the label can be told from the subject"
-            yield _design_problem("warning", "subject_id", seen, wanted)
+            yield _design_problem(name, "warning", "subject_id", seen, wanted)
 
 
 def _check_unused_subjects(tables: Tables) -> Iterator[Problem]:
@@ -225,12 +227,12 @@ def _check_unused_subjects(tables: Tables) -> Iterator[Problem]:
     for row in tables.subjects:
         subject_id = row.get("subject_id")
         if subject_id and subject_id not in used:
-            seen = f"{subject_id!r} has no video in {VIDEOS_CSV}"
+            seen = f"{subject_id!r} has no video in {tables.videos.name}"
             wanted = "a video, or no row"
-            yield Problem("warning", SUBJECTS_CSV, row.number, "subject_id", seen, wanted)
+            yield Problem("warning", tables.subjects.name, row.number, "subject_id", seen, wanted)
 
 
 def _design_problem(
-    severity: Literal["error", "warning"], column: str, seen: str, wanted: str
+    name: str, severity: Literal["error", "warning"], column: str, seen: str, wanted: str
 ) -> Problem:
-    return Problem(severity, VIDEOS_CSV, None, column, seen, wanted)
+    return Problem(severity, name, None, column, seen, wanted)

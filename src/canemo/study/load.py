@@ -5,6 +5,7 @@ Whatever could attach a video to the wrong subject or label is a problem with it
 
 from __future__ import annotations
 
+import logging
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from canemo.errors import StudyError
+from canemo.formats.delimited import TableFileError
 from canemo.formats.tables import (
     Problem,
     Row,
@@ -20,7 +22,9 @@ from canemo.formats.tables import (
     check_filled,
     check_numbers,
     check_unique,
+    find_table,
     is_missing_number,
+    list_tables,
     parse_number,
     read_table,
     type_column,
@@ -28,11 +32,16 @@ from canemo.formats.tables import (
 from canemo.records import Study, Video
 from canemo.study.spelling import find_alike
 
-VIDEOS_CSV = "videos.csv"
-SUBJECTS_CSV = "subjects.csv"
+VIDEOS, SUBJECTS = "videos", "subjects"
+"""The tables of a study, `.csv` or workbooks."""
+
+VIDEOS_CSV = f"{VIDEOS}.csv"
+
 REQUIRED_COLUMNS = ("video_id", "path", "subject_id", "label")
 TIME_COLUMNS = ("start_s", "end_s")
 _SHOWN_PROBLEMS = 10
+
+logger = logging.getLogger(__name__)
 
 
 def load_study(root: Path | str) -> Study:
@@ -41,7 +50,7 @@ def load_study(root: Path | str) -> Study:
     Parameters
     ----------
     root
-        The folder that holds `videos.csv` and perhaps `subjects.csv`.
+        The folder that holds `videos.csv` and perhaps `subjects.csv`, or workbooks of these names.
 
     Returns
     -------
@@ -62,6 +71,9 @@ def load_study(root: Path | str) -> Study:
     """
     root = Path(root).absolute()
     tables = read_tables(root)
+    for problem in tables.problems:
+        if problem.severity == "warning":
+            logger.warning("%s: %s", root, problem.describe())
     errors = [problem for problem in tables.problems if problem.severity == "error"]
     if errors:
         raise StudyError(_describe_errors(root, errors))
@@ -96,30 +108,41 @@ class Tables:
 
 
 def read_tables(root: Path) -> Tables:
-    """Read videos.csv and, where it is there, subjects.csv; problems are kept, not raised."""
-    videos = _read_videos(root / VIDEOS_CSV)
-    if not (root / SUBJECTS_CSV).exists():
+    """Read the videos and, where they are there, the subjects; problems are kept, not raised."""
+    videos = _read_videos(root)
+    if not list_tables(root, SUBJECTS):
         return Tables(videos, None)
-    subjects = _read_subjects(root / SUBJECTS_CSV)
+    subjects = _read_subjects(root)
     if not videos.is_broken and not subjects.is_broken:
         _check_known_subjects(videos, subjects)
     return Tables(videos, subjects)
 
 
-def _read_videos(path: Path) -> Table:
-    if not path.exists():
+def _read_found(root: Path, stem: str, required: Sequence[str]) -> Table:
+    """Read the one table of that name; broken where there are several or none."""
+    try:
+        return read_table(find_table(root, stem), required=required)
+    except TableFileError as exc:
+        table = Table(stem)
+        table.give_up(exc.seen, exc.wanted)
+        return table
+
+
+def _read_videos(root: Path) -> Table:
+    if not list_tables(root, VIDEOS):
+        path = root / VIDEOS_CSV
         table = Table(path.name)
         table.give_up(f"there is no {path}", "write one, or let `canemo init` propose one")
         return table
-    table = read_table(path, required=REQUIRED_COLUMNS)
+    table = _read_found(root, VIDEOS, REQUIRED_COLUMNS)
     check_filled(table, REQUIRED_COLUMNS)
     _check_video_ids(table)
     _check_times(table)
     return table
 
 
-def _read_subjects(path: Path) -> Table:
-    table = read_table(path, required=("subject_id",))
+def _read_subjects(root: Path) -> Table:
+    table = _read_found(root, SUBJECTS, ("subject_id",))
     check_filled(table, ("subject_id",))
     check_unique(table, "subject_id", "one row per subject")
     check_numbers(table)
@@ -190,7 +213,7 @@ def _check_known_subjects(videos: Table, subjects: Table) -> None:
         videos.add_error(
             row,
             "subject_id",
-            f"{subject_id!r} is not in {SUBJECTS_CSV}",
+            f"{subject_id!r} is not in {subjects.name}",
             f"the same id in both tables{meant}",
         )
 

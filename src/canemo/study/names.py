@@ -34,13 +34,16 @@ class Resemblance:
     is_lonely: bool
 
 
-def find_resemblances(rows: Sequence[Row]) -> list[Resemblance]:
-    """Return the labels and subjects that look like others; first subjects with one label only."""
-    found = [*_compare_names(rows, "label"), *_compare_names(rows, "subject_id")]
+def find_resemblances(rows: Sequence[Row], *, file: str = VIDEOS_CSV) -> list[Resemblance]:
+    """Return the labels and subjects that look like others; first subjects with one label only.
+
+    `file` is what messages call the table.
+    """
+    found = [each for column in ("label", "subject_id") for each in _compare(rows, column, file)]
     return sorted(found, key=lambda each: not each.is_lonely)
 
 
-def _compare_names(rows: Sequence[Row], column: str) -> Iterator[Resemblance]:
+def _compare(rows: Sequence[Row], column: str, file: str) -> Iterator[Resemblance]:
     """Yield each name that looks like one before it, those with most clips being first."""
     named = [row for row in rows if row.get(column)]
     clips = Counter(row.get(column) for row in named)
@@ -59,7 +62,7 @@ def _compare_names(rows: Sequence[Row], column: str) -> Iterator[Resemblance]:
             only = f", {next(iter(labels[name]))!r} only" if lonely else ""
             seen = f"{_count(name, clips, only)} looks like {_count(other, clips)}"
             wanted = "one spelling, if they are the same"
-            problem = Problem("warning", VIDEOS_CSV, first_rows[name], column, seen, wanted)
+            problem = Problem("warning", file, first_rows[name], column, seen, wanted)
             yield Resemblance(name, problem, lonely)
 
 

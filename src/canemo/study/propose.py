@@ -14,8 +14,8 @@ import pandas as pd
 
 from canemo.errors import OutputExistsError, StudyError
 from canemo.files import write_atomically
-from canemo.formats.tables import Problem, Row
-from canemo.study.load import REQUIRED_COLUMNS, VIDEOS_CSV
+from canemo.formats.tables import Problem, Row, list_tables
+from canemo.study.load import REQUIRED_COLUMNS, VIDEOS, VIDEOS_CSV
 from canemo.study.names import find_resemblances
 from canemo.video.info import VIDEO_SUFFIXES
 
@@ -129,6 +129,9 @@ def write_videos_csv(table: pd.DataFrame, folder: Path | str, *, force: bool = F
         raise StudyError(f"{path}: the table has no rows; try another pattern or folder")
     if not path.parent.is_dir():
         raise StudyError(f"{path.parent}: there is no such folder; make it first")
+    others = [each.name for each in list_tables(path.parent, VIDEOS) if each != path]
+    if others:
+        raise OutputExistsError(f"{path.parent} has its videos in {others[0]}; move it away first")
     if path.exists() and not force:
         raise OutputExistsError(f"{path} exists already; move it away, or replace it with --force")
     write_atomically(path, table.to_csv(index=False, lineterminator="\n"))

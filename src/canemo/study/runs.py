@@ -11,12 +11,13 @@ from pathlib import Path
 from canemo.config import Config, format_config
 from canemo.errors import OutputExistsError
 from canemo.files import sha256_file, write_atomically
+from canemo.formats.tables import hash_table, list_tables
+from canemo.study.load import SUBJECTS, VIDEOS
 
 CONFIG_FILE, METRICS_FILE, INPUTS_FILE = "config.toml", "metrics.json", "inputs.json"
 COMPARISON_FILE = "comparison.json"
 HASHES_FILE, CONFOUNDS_FILE = "hashes.json", "confounds.json"
 _NO_EVIDENCE = ("report.html", "results.xlsx", HASHES_FILE, CONFOUNDS_FILE)
-TABLES = ("videos.csv", "subjects.csv")
 _HOMES = {METRICS_FILE: "runs", COMPARISON_FILE: "comparisons"}
 
 
@@ -101,9 +102,8 @@ def pin_engines(config: Config, *, engine: str, precision: str, detector_engine:
 
 def describe_inputs(study_dir: Path) -> str:
     """Return the SHA-256 of the tables of a study as JSON."""
-    hashes = {
-        name: sha256_file(study_dir / name) for name in TABLES if (study_dir / name).is_file()
-    }
+    paths = [path for stem in (VIDEOS, SUBJECTS) for path in list_tables(study_dir, stem)]
+    hashes = {path.name: hash_table(path) for path in paths}
     return json.dumps({"sha256": hashes}, indent=1)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
 from canemo.formats.boxes.labelled import read_csv
-from canemo.formats.tables import Row, Table, point_decimals
+from canemo.formats.tables import Row, Table, list_tables, point_decimals
 
 FRAMES_CSV = "frames.csv"
 """Columns file_name, video_id, subject_id, frame_index, time_s; only the first must be there."""
@@ -45,8 +45,8 @@ class FrameTables:
 
     def _read(self, folder: Path) -> dict[str, _Cells]:
         if folder not in self._tables:
-            path = folder / FRAMES_CSV
-            self._tables[folder] = _read_rows(path) if path.is_file() else {}
+            paths = list_tables(folder, Path(FRAMES_CSV).stem)
+            self._tables[folder] = _read_rows(paths[0]) if paths else {}
         return self._tables[folder]
 
 

@@ -26,9 +26,10 @@ from canemo.formats.landmarks import (
     normalise,
     read_file,
 )
+from canemo.formats.tables import list_tables
 from canemo.records import Study, Video
 
-LANDMARKS_CSV, LANDMARKS_FOLDER = "landmarks.csv", "landmarks"
+LANDMARKS = "landmarks"
 COLUMNS = ("video_id", "frame_index", "point", "x", "y", "score")
 
 _MOST_UNSURE = 0.5  # share of unsure points from which on a reader is told
@@ -95,8 +96,8 @@ def load_landmarks(
     study
         Its videos say which landmarks count.
     path
-        A file or a folder of files. None takes `landmarks.csv` or `landmarks/` of the study's
-        folder.
+        A file or a folder of files. None takes `landmarks.csv`, a workbook of that name or
+        `landmarks/` of the study's folder.
     least_score
         A point whose score is lower is left out. A point without a score counts.
     individual
@@ -267,10 +268,9 @@ def _check_once(table: pd.DataFrame) -> None:
 
 
 def _find_landmarks(root: Path) -> Path | None:
-    there = [path for path in (root / LANDMARKS_CSV, root / LANDMARKS_FOLDER) if path.exists()]
+    folder, tables = root / LANDMARKS, list_tables(root, LANDMARKS)
+    there = tables + [folder] * folder.exists()
     if len(there) > 1:
-        raise StudyError(
-            f"{root} holds both {LANDMARKS_CSV} and {LANDMARKS_FOLDER}/; keep one of them, or say "
-            "which one counts"
-        )
+        names = " and ".join(path.name + "/" * (path == folder) for path in there)
+        raise StudyError(f"{root} holds {names}; keep one of them, or say which one counts")
     return there[0] if there else None

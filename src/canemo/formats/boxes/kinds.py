@@ -18,6 +18,7 @@ from canemo.formats.boxes.via import PROJECT_KEY, SHAPE_COLUMN, read_via
 from canemo.formats.boxes.voc import read_voc
 from canemo.formats.boxes.xml_files import parse_xml
 from canemo.formats.problems import Problems
+from canemo.formats.tables import TABLE_SUFFIXES
 from canemo.registry import Registry
 
 
@@ -36,12 +37,12 @@ class Content:
     @cached_property
     def headings(self) -> str:
         """First line of a table; nothing of other sources."""
-        return read_headings(self.path) if self.suffix == ".csv" else ""
+        return read_headings(self.path) if self.suffix in TABLE_SUFFIXES else ""
 
     @cached_property
     def json(self) -> Any:
         """Content of a file that is neither XML nor CSV; None of other sources."""
-        is_other = self.path.is_dir() or self.suffix in (".xml", ".csv")
+        is_other = self.path.is_dir() or self.suffix in (".xml", *TABLE_SUFFIXES)
         return None if is_other else read_json(self.path)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from canemo.errors import AnnotationError
 from canemo.formats import tables
 from canemo.formats.boxes.shapes import Polygon
+from canemo.formats.delimited import TableFileError
 from canemo.records import Box
 
 DEFAULT_LABEL = "face"
@@ -108,7 +109,7 @@ def read_headings(path: Path) -> str:
     """Return the first line of a table; AnnotationError if the file cannot be read."""
     try:
         return tables.read_text(path).first_line
-    except tables.DelimitedTextError as exc:
+    except TableFileError as exc:
         raise AnnotationError(f"{path}: {exc}.") from exc
 
 

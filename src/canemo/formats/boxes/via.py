@@ -21,6 +21,7 @@ from canemo.formats.boxes.labelled import (
 )
 from canemo.formats.boxes.shapes import Polygon, bound_ellipse, bound_points, pair_up
 from canemo.formats.problems import Problems
+from canemo.formats.tables import TABLE_SUFFIXES
 from canemo.records import Box
 
 PROJECT_KEY = "_via_img_metadata"
@@ -39,7 +40,9 @@ def read_via(source: Path, problems: Problems) -> Source:
     outline that its ends close; of circles and ellipses the smallest box around them is kept. The
     label is a region's first attribute.
     """
-    entries = _csv_entries(source) if source.suffix.lower() == ".csv" else _json_entries(source)
+    entries = (
+        _csv_entries(source) if source.suffix.lower() in TABLE_SUFFIXES else _json_entries(source)
+    )
     images = []
     for where, entry in entries:
         with problems.gather(where):

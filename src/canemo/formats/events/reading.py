@@ -81,7 +81,7 @@ def read_events(
     """
     path = Path(path)
     table = read_event_table(path, is_code=partial(is_unit, units=units), columns=columns)
-    problems = Problems(path, skip_invalid=skip_invalid)
+    problems = Problems(table.place, skip_invalid=skip_invalid)
     by_mark = _has_marks(table)
     rows = start_rows(table, problems, observer or path.stem, units)
     events = (_read_marks if by_mark else _read_spans)(table, rows, problems)

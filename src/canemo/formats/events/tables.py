@@ -9,11 +9,13 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from canemo.errors import AnnotationError
-from canemo.formats.tables import DelimitedTextError, point_decimals, read_text
+from canemo.formats.delimited import TableFileError
+from canemo.formats.tables import point_decimals, read_text
+from canemo.formats.workbooks import Sheet
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "video_id": ("video_id", "video id"),
@@ -61,8 +63,8 @@ class EventTable:
 
     Attributes
     ----------
-    path
-        The file.
+    path, place
+        The file, and what messages call it.
     columns
         Field of `FIELDS` -> the heading that holds it.
     unused
@@ -86,6 +88,7 @@ class EventTable:
     faults: Mapping[int, str]
     preamble: Mapping[str, str]
     decimal_comma: bool
+    place: str = ""
 
     def has(self, *fields: str) -> bool:
         """Whether all of these fields have a column."""
@@ -100,7 +103,7 @@ def read_event_table(
     Parameters
     ----------
     path
-        Delimited text, see `canemo.formats.tables.read_text`.
+        Delimited text or a workbook, see `canemo.formats.tables.read_text`.
     is_code
         Whether a heading is a code. Where there is no column for codes or tiers, such columns hold
         the annotations of one tier each.
@@ -115,13 +118,16 @@ def read_event_table(
     told = dict(columns or {})
     _require_fields(told)
     try:
-        text = read_text(path)
+        text = read_text(path, fits=lambda lines: _find_header(lines, told, is_code) is not None)
+        if isinstance(text, Sheet):
+            text.require_sound()
         for separator in text.candidates:
             lines = list(text.iter_lines(separator, strict=False))
             header = _find_header(lines, told, is_code)
             if header is not None:
-                return _make_table(path, lines, header, separator=separator)
-    except DelimitedTextError as exc:
+                table = _make_table(path, lines, header, separator=separator)
+                return replace(table, place=f"{path}{text.place}")
+    except TableFileError as exc:
         raise AnnotationError(f"{path}: {exc}") from exc
     raise AnnotationError(f"{path}: {_describe_failure(text.first_line, told)}")
 
