@@ -13,7 +13,9 @@ import numpy as np
 from canemo.study.records.comparison import ComparisonRecord
 from canemo.study.records.document import EXPLANATION, stamp
 from canemo.study.records.explanation import ExplanationRecord
+from canemo.study.records.model import ModelEvaluation, ModelTraining
 from canemo.study.records.run import RunMetrics, StudyProtocol
+from canemo.trust.standing import summarise_evaluation
 
 FRUSTRATION, ANTICIPATION = "frustration", "positive anticipation"
 
@@ -121,6 +123,19 @@ def make_metrics(
 def record(metrics: dict[str, Any]) -> RunMetrics:
     """Return metrics as they are read from a run."""
     return RunMetrics.model_validate(metrics)
+
+
+def make_evaluation(metrics: dict[str, Any] | None = None, **changes: Any) -> ModelEvaluation:
+    """Return what a model carries of these metrics."""
+    found = summarise_evaluation(record(metrics or make_metrics()))
+    return ModelEvaluation.model_validate({**found.to_dict(), **changes})
+
+
+def make_training(**changes: Any) -> ModelTraining:
+    return ModelTraining.model_validate({
+        "canemo": "0.1.0", "created": "2026-11-30", "study": "s", "backbone": "dino_vits8",
+        "split": "loso", "folds": 29, "subjects": 29, "videos": 248, **changes,
+    })  # fmt: skip
 
 
 def make_intervals(**intervals: Any) -> dict[str, Any]:

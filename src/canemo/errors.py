@@ -11,6 +11,7 @@ CanemoError
 ├── SplitError(ValueError)         the subjects cannot be split as asked
 ├── AnnotationError(ValueError)    an annotation file cannot be used
 ├── OutputExistsError(FileExistsError)  something would be overwritten
+├── OutputPlaceError(OSError)      nothing can be written where results should go
 └── MissingExtraError(ImportError) an optional part of canemo is not installed
 
 A message says what failed, on which file and row, the value seen, the value wanted and what to do
@@ -68,6 +69,10 @@ class AnnotationError(CanemoError, ValueError):
 
 class OutputExistsError(CanemoError, FileExistsError):
     """Something would be overwritten."""
+
+
+class OutputPlaceError(CanemoError, OSError):
+    """Nothing can be written where results should go."""
 
 
 class MissingExtraError(CanemoError, ImportError):

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from canemo.learn.conformal import Conformal
 from canemo.learn.probe import Probe
 from canemo.learn.saved_model import SavedModel, read_model, save_model
 from canemo.learn.sequence import HEADS, SequenceProbe, fit_sequence
+from canemo.report.words.model import write_card
+from report_fixtures import make_evaluation, make_training
 
 CONFORMAL = Conformal(np.array([0.2, 0.6]), np.array([1.0, 1.0]), subjects=2)
 
@@ -26,12 +29,17 @@ def model():
         rng.normal(size=1),
         0.1,
     )
-    training = {
-        "canemo": "0.1.0", "study": "s", "subjects": 29, "videos": 248, "split": "loso",
-        "accuracy": 0.81, "interval": [0.7, 0.9], "majority": 0.66,
-    }  # fmt: skip
     config = load_config(overrides={"video": {"every_nth": 2}, "probe": {"pooling": "lower"}})
-    return SavedModel(probe, config, "Vorfreude", "a" * 64, "b" * 64, training, CONFORMAL)
+    return SavedModel(
+        probe,
+        config,
+        "Vorfreude",
+        "a" * 64,
+        "b" * 64,
+        make_training(),
+        make_evaluation(),
+        CONFORMAL,
+    )
 
 
 def replace_arrays(model, other):
@@ -78,14 +86,88 @@ def test_run_folder_is_accepted(model, tmp_path):
 
 def test_no_part_of_a_model_is_a_pickle(model, tmp_path):
     save_model(model, tmp_path)
-    assert {p.suffix for p in tmp_path.iterdir()} == {".json", ".safetensors", ".md"}
+    assert {p.suffix for p in tmp_path.iterdir()} == {".json", ".safetensors"}
 
 
-def test_card_says_what_the_model_does_and_does_not_say(model, tmp_path):
-    card = (save_model(model, tmp_path) / "README.md").read_text(encoding="utf-8")
-    assert "29 subjects in 248 videos" in " ".join(card.split())
-    assert "0.810" in card
-    assert "does not say what an animal feels" in card
+def test_what_testing_gave_comes_back(model, tmp_path):
+    again = read_model(save_model(model, tmp_path))
+    assert (again.evaluation, again.training) == (model.evaluation, model.training)
+
+
+def test_model_from_before_says_that_it_carries_no_verdict(model, tmp_path):
+    path = save_model(model, tmp_path / "run" / "model") / "model.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    del content["evaluation"], content["format"]
+    path.write_text(json.dumps({**content, "schema": 1}), encoding="utf-8")
+    for folder in (path.parent, path.parent.parent):
+        with pytest.raises(ModelError, match=r"this model carries no verdict.*`canemo run STUDY`"):
+            read_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"standing": "good"}, "standing: input should be 'above', 'unclear'"),
+        ({"p": float("inf")}, "p: input should be a finite number"),
+        ({"said": "good"}, "said: extra inputs are not permitted"),
+    ],
+)
+def test_verdict_that_cannot_be_is_not_read(model, tmp_path, changes, message):
+    path = save_model(model, tmp_path) / "model.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["evaluation"] |= changes
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(ModelError, match=message):
+        read_model(tmp_path)
+
+
+# -- what is no model ------------------------------------------------------------------------------
+
+
+def test_study_given_for_a_model_lists_its_runs(model, tmp_path):
+    study = tmp_path / "study"
+    study.mkdir()
+    (study / "videos.csv").write_text("video_id,path,subject_id,label\n")
+    with pytest.raises(ModelError, match=r"study without a finished run.*canemo run .*study`"):
+        read_model(study)
+    for name in ("lite", "dino"):
+        save_model(model, study / "runs" / name / "model")
+    with pytest.raises(
+        ModelError, match=r"a study, not a model; give one of its runs: (.*)"
+    ) as found:
+        read_model(study)
+    named = str(found.value).partition("runs: ")[2].split(", ")
+    assert named == [str(study / "runs" / name) for name in ("dino", "lite")]
+    with pytest.raises(ModelError, match=r"not a model; give one of its runs: .*dino, .*lite"):
+        read_model(study / "runs")
+    for name in named:
+        read_model(Path(name))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("clip.MP4", "a video, where the model comes first"),
+        ("notes.txt", "a file, and a model is a folder"),
+        ("absent", "there is no such folder"),
+        ("model.json", "a model is the folder of this file; give "),
+        (".", r"not a saved model, model\.json is missing; give the folder of a finished run"),
+    ],
+)
+def test_what_is_no_model_is_told_what_to_give(tmp_path, name, message):
+    if "." in name[1:]:
+        (tmp_path / name).write_text("{}")
+    place = tmp_path / ("empty" if name == "." else name)
+    if name == ".":
+        place.mkdir()
+    with pytest.raises(ModelError, match=message):
+        read_model(place)
+
+
+def test_comparison_holds_no_model(tmp_path):
+    (tmp_path / "comparison.json").write_text("{}")
+    with pytest.raises(ModelError, match="a comparison, which holds no model"):
+        read_model(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -106,8 +188,8 @@ def test_damaged_model_is_named(model, tmp_path, damage, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schema": 1, "format": None}, "schema is 1, this version of canemo reads schema 2 of"),
-        ({"schema": 99}, "schema is 99, this version of canemo reads schema 2 of 'canemo.model'"),
+        ({"schema": 1, "format": None}, "schema is 1, this version of canemo reads schema 3 of"),
+        ({"schema": 99}, "schema is 99, this version of canemo reads schema 3 of 'canemo.model'"),
         ({"format": "canemo.run"}, "format is 'canemo.run', wanted 'canemo.model'"),
     ],
 )
@@ -125,7 +207,7 @@ def test_model_says_what_it_is_and_holds_every_key_that_is_read(model, tmp_path)
     content = json.loads(path.read_text(encoding="utf-8"))
     assert list(content) == [
         "format", "schema", "labels", "positive_label", "penalty", "backbone_sha256",
-        "detector_sha256", "config", "training", "conformal",
+        "detector_sha256", "config", "training", "evaluation", "conformal",
     ]  # fmt: skip
     assert content["penalty"] == 0.1
     for key in ("labels", "positive_label", "config", "training", "conformal"):
@@ -179,8 +261,8 @@ def test_saved_model_of_a_clip_answers_to_the_last_bit_as_before(model, tmp_path
     for a, b in zip(before, after, strict=True):
         np.testing.assert_array_equal(a, b)
     assert np.ptp(after[0]) > 0.01
-    assert {p.suffix for p in folder.iterdir()} == {".json", ".safetensors", ".md"}
-    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert {p.suffix for p in folder.iterdir()} == {".json", ".safetensors"}
+    card = write_card(again)
     assert f"A model of the whole clip ({head})" in card
     assert "window_s 0.7" in card
 
@@ -202,7 +284,7 @@ def test_model_of_a_clip_that_lacks_a_setting_is_named(model, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["layer", "head"])
-def test_damaged_model_of_a_whole_clip_is_refused_when_it_is_read(tmp_path, damage):
+def test_damaged_model_of_a_whole_clip_is_refused_when_it_is_read(model, tmp_path, damage):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(40, 4)), np.repeat([0, 1], 20)
     clips = np.array([f"c{i // 4}" for i in range(40)], dtype=object)
@@ -210,10 +292,7 @@ def test_damaged_model_of_a_whole_clip_is_refused_when_it_is_read(tmp_path, dama
         x, y, video_ids=clips, time_s=np.arange(40.0), labels=("a", "b"), head="gru",
         settings=SequenceConfig(epochs=1, hidden=4),
     )  # fmt: skip
-    training = dict.fromkeys(("canemo", "study", "split"), "x") | {
-        "subjects": 2, "videos": 10, "accuracy": 0.5, "interval": None, "majority": 0.5,
-    }  # fmt: skip
-    saved = SavedModel(classifier, load_config(), "a", "0" * 64, "1" * 64, training, CONFORMAL)
+    saved = dataclasses.replace(model, classifier=classifier, positive_label="a")
     save_model(saved, tmp_path)
     assert read_model(tmp_path).classifier.head == "gru"
     if damage == "head":

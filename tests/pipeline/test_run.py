@@ -14,14 +14,18 @@ from canemo.errors import (
     ModelError,
     NoFacesError,
     OutputExistsError,
+    OutputPlaceError,
     StudyError,
     WeightsError,
 )
 from canemo.networks.engines.choice import Choice
 from canemo.pipeline import doctor, run
+from canemo.report.charts.canvas import new_figure
 from canemo.study.load import load_study
 from canemo.study.records.folders import read_run
+from canemo.video.times import Sampling
 from painted import PaintedFaceDetector, leave_undrawn, put_in_place, write_painted_study
+from report_fixtures import make_evaluation
 
 OVERRIDES = {
     "backbone": {"name": "efficientnet_lite0"},
@@ -171,8 +175,6 @@ def test_predict_writes_tables_and_pictures_and_goes_past_bad_files(study, finis
 
 
 def test_annotated_copy_keeps_times_and_draws_the_box(study, finished, tmp_path):
-    from canemo.video.times import Sampling
-
     source = study / "videos" / "dog3 clip0.mp4"
     canemo.predict_videos(canemo.load_model(finished.model), [source], tmp_path, video=True)
     every = Sampling(every_nth=1)
@@ -195,7 +197,8 @@ def test_model_refuses_another_detector(finished, painted_detector):
 
 def test_no_model_says_what_to_give(tmp_path):
     with pytest.raises(
-        ModelError, match=r"not a saved model, .*name the folder that holds model\.json"
+        ModelError,
+        match=r"not a saved model, model\.json is missing; give the folder of a",
     ):
         canemo.load_model(tmp_path)
 
@@ -512,6 +515,114 @@ def test_dog_without_any_crop_is_left_out_and_named(tmp_path, quick):
 
 
 # -- answers held back -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unclear(finished):
+    """A model that could not be told from chance, though its probabilities are as good as ever."""
+    model = canemo.load_model(finished.model)
+    model.saved = replace(model.saved, evaluation=make_evaluation(standing="unclear", p=0.234))
+    return model
+
+
+def test_model_carries_the_verdict_of_its_run(finished):
+    found = canemo.load_model(finished.folder).evaluation
+    level = finished.metrics.levels.video
+    assert found.is_told
+    assert found.balanced_accuracy == level.balanced_accuracy
+    assert (found.subjects, found.clips, found.p) == (4, 16, finished.metrics.permutation.p)
+    assert found.clips_by_label == {"anticipation": 8, "frustration": 8}
+    assert "could be told from chance" in (finished.model / "README.md").read_text()
+
+
+def test_model_not_told_from_chance_answers_only_when_it_is_asked_to(
+    study, unclear, finished, tmp_path
+):
+    clips = [study / "videos" / f"dog0 clip{i}.mp4" for i in range(2)]
+    told = [found.summary for found in canemo.load_model(finished.model).predict(clips)]
+    held, asked = unclear.predict(clips), unclear.predict(clips, anyway=True)
+    for before, found, anyway in zip(told, held, asked, strict=True):
+        assert found.summary["predicted"] == "undecided"
+        assert found.summary["message"] == (
+            "left undecided: this model could not be told from chance"
+        )
+        assert set(found.frames["predicted"]) == {"undecided"}
+        assert set(found.frames["model_verdict"]) == {"not told from chance"}
+        assert found.summary["probability_frustration"] == before["probability_frustration"]
+        assert anyway.summary["predicted"] == before["predicted"] in unclear.labels
+        assert set(anyway.frames["predicted"]) <= set(unclear.labels)
+        assert anyway.summary["model_verdict"] == "not told from chance"
+        assert before["model_verdict"] == "told from chance"
+
+
+def test_model_not_told_from_chance_decides_nothing_at_any_level(study, unclear, tmp_path):
+    clips = study / "videos"
+    table = canemo.predict_videos(unclear, clips, tmp_path / "held", abstain=0.4)
+    assert set(table["decided"]) == set(table["predicted"]) == {"undecided"}
+    table = canemo.predict_videos(unclear, clips, tmp_path / "out", abstain=0.4, anyway=True)
+    assert set(table["decided"]) & set(unclear.labels)
+    assert set(table["predicted"]) == set(unclear.labels)
+
+
+def test_clip_without_a_face_is_not_undecided(unclear, tmp_path):
+    blank = write_painted_study(tmp_path / "blank", subjects=1, clips=1, faces=False)
+    bad = tmp_path / "bad.mp4"
+    bad.write_text("not a video")
+    found = unclear.predict([blank / "videos", bad])
+    assert [each.summary["predicted"] for each in found] == [None, None]
+    assert found[0].summary["message"] == ""
+    assert all(each.frames["predicted"].isna().all() for each in found)
+    assert [each.summary["model_verdict"] for each in found] == ["not told from chance"] * 2
+
+
+def test_everything_that_is_written_says_the_verdict(study, unclear, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "canemo.pipeline.predict.draw_timeline",
+        lambda *_, **given: drawn.append(given) or new_figure(1.0),
+    )
+    clip = study / "videos" / "dog1 clip1.mp4"
+    canemo.predict_videos(unclear, clip, tmp_path, video=True)
+    for stem in ("predicted_frames", "predicted_videos"):
+        for table in (
+            pd.read_csv(tmp_path / f"{stem}.csv"), pd.read_parquet(tmp_path / f"{stem}.parquet")
+        ):  # fmt: skip
+            assert set(table["model_verdict"]) == {"not told from chance"}
+    [given] = drawn
+    assert (given["verdict"], given["is_decided"]) == ("model not told from chance", False)
+    frames = canemo.iter_frames(tmp_path / "annotated" / clip.name, sampling=Sampling(every_nth=1))
+    bar = next(iter(frames)).image_rgb[-3, :8].astype(int)
+    assert np.ptp(bar, axis=1).max() < 30  # grey, where it would be green
+
+
+def test_one_workbook_holds_clips_frames_and_the_model(study, unclear, tmp_path):
+    clips = [study / "videos" / f"dog0 clip{i}.mp4" for i in range(2)]
+    canemo.predict_videos(unclear, clips, tmp_path)
+    book = pd.read_excel(tmp_path / "results.xlsx", sheet_name=None)
+    assert set(book) == {"columns", "clips", "frames", "model"}
+    assert set(book["clips"]["model_verdict"]) == {"not told from chance"}
+    written = pd.read_csv(tmp_path / "predicted_frames.csv")
+    assert list(book["frames"]) == list(written)
+    assert len(book["frames"]) == len(written) == 10
+    facts = book["model"].set_index("Name")["Value"]
+    assert facts["Verdict"] == "not told from chance"
+    assert facts["probe.method"] == "lda"
+    legend = book["columns"]
+    for sheet in ("clips", "frames"):
+        explained = legend[(legend["sheet"] == sheet) & legend["column"].notna()]
+        assert list(explained["column"]) == list(book[sheet])
+        assert explained["meaning"].notna().all()
+
+
+@pytest.mark.parametrize("name", ["taken.csv", "taken.csv/below"])
+def test_place_where_nothing_can_be_written_is_said_before_any_video(
+    study, finished, tmp_path, painted_detector, name
+):
+    (tmp_path / "taken.csv").write_text("")
+    model = canemo.load_model(finished.model)
+    with pytest.raises(OutputPlaceError, match=r"name (one|another folder) with --out"):
+        canemo.predict_videos(model, study / "videos", tmp_path / name)
+    assert painted_detector.images_seen == 0
 
 
 def test_undecided_clips_are_those_whose_set_is_not_one_label(study, finished, tmp_path):

@@ -1,13 +1,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from canemo.report.charts.canvas import LABEL_COLOURS, render_png, save_figure, shorten
+from canemo.report.charts.canvas import (
+    ACCENT,
+    LABEL_COLOURS,
+    MUTED,
+    render_png,
+    save_figure,
+    shorten,
+)
 from canemo.report.charts.evaluation import (
     draw_confusion,
     draw_label_counts,
@@ -18,6 +26,13 @@ from canemo.report.charts.evaluation import (
 )
 from canemo.study.records.run import SubjectResult
 from canemo.study.records.scores import Confusion
+
+TOLD: dict[str, Any] = {
+    "positive_label": "food",
+    "title": "clip.mp4",
+    "verdict": "model told from chance",
+    "is_decided": True,
+}
 
 
 def bar_heights(figure: Figure, panel: int) -> dict[float, float]:
@@ -94,8 +109,7 @@ def test_timeline_breaks_where_no_face_was_used() -> None:
         [0.0, 0.2, 0.4, 0.6],
         [0.9, 0.8, np.nan, 0.1],
         ["used", "used", "no_face", "used"],
-        positive_label="food",
-        title="clip.mp4",
+        **TOLD,
     )
     threshold, curve = figure.axes[0].lines
     assert set(threshold.get_ydata()) == {0.5}
@@ -104,14 +118,27 @@ def test_timeline_breaks_where_no_face_was_used() -> None:
     assert figure.legends[0].get_texts()[0].get_text().strip() == "no face found"
 
 
+def test_timeline_of_a_model_not_told_from_chance_is_grey_and_says_so() -> None:
+    told = draw_timeline([0.0], [0.9], ["used"], **TOLD)
+    grey = draw_timeline(
+        [0.0],
+        [0.9],
+        ["used"],
+        **TOLD | {"verdict": "model not told from chance", "is_decided": False},
+    )
+    assert told.axes[0].lines[1].get_color() == ACCENT
+    assert grey.axes[0].lines[1].get_color() == MUTED
+    assert grey.axes[0].get_title(loc="left") == "clip.mp4\nmodel not told from chance"
+
+
 def test_timeline_draws_a_video_without_any_face_and_an_empty_one() -> None:
-    render_png(draw_timeline([0.0], [np.nan], ["no_face"], positive_label="food", title="clip.mp4"))
-    render_png(draw_timeline([], [], [], positive_label="food", title="clip.mp4"))
+    render_png(draw_timeline([0.0], [np.nan], ["no_face"], **TOLD))
+    render_png(draw_timeline([], [], [], **TOLD))
 
 
 def test_timeline_refuses_lengths_that_differ() -> None:
     with pytest.raises(ValueError, match="lengths differ"):
-        draw_timeline([0.0, 1.0], [0.5], ["used"], positive_label="food", title="clip.mp4")
+        draw_timeline([0.0, 1.0], [0.5], ["used"], **TOLD)
 
 
 def test_labels_are_drawn_as_written_whatever_they_hold() -> None:

@@ -22,6 +22,10 @@ def predict(
         float | None,
         typer.Option(help="Share of clips whose true label may be ruled out; else: undecided."),
     ] = None,
+    anyway: Annotated[
+        bool,
+        typer.Option("--anyway", help="Answer also where the model could not be told from chance."),
+    ] = False,
     weights: Weights = None,
     detector: DetectorName = None,
     device: Annotated[str | None, typer.Option(help="Where the backbone runs: cpu, cuda.")] = None,
@@ -32,6 +36,10 @@ def predict(
     """Classify new video: one row per frame, one per video, a timeline for each."""
     from canemo.cli import console
     from canemo.pipeline.model import load_model
+    from canemo.report.pages.page import RESULTS_FILE
+    from canemo.report.words.model import write_model_sentence
+    from canemo.report.words.voice import Voice
+    from canemo.report.words.wording import count
 
     loaded = load_model(
         model,
@@ -41,12 +49,23 @@ def predict(
         engine=engine,
         precision=precision,
     )
+    verdict = write_model_sentence(loaded.evaluation, anyway=anyway)
+    typer.echo(f"{Voice(loaded.saved.config.species).say(verdict)}\n")
     with console.show_progress() as progress:
         table = canemo.predict_videos(
-            loaded, paths, out, video=video, abstain=abstain, force=force, progress=progress
+            loaded,
+            paths,
+            out,
+            video=video,
+            abstain=abstain,
+            anyway=anyway,
+            force=force,
+            progress=progress,
         )
-    typer.echo(table.drop(columns=["path"]).to_string(index=False))
+    typer.echo(table.drop(columns=["path", "model_verdict"]).to_string(index=False))
     failed = table[table["status"] == "failed"]
-    typer.echo(f"{len(table)} videos, {len(failed)} failed; tables in {out}", err=True)
+    drawn = f"; pictures: {out / 'timelines'}" if len(failed) < len(table) else ""
+    typer.echo(f"\n{count(len(table), 'video')}, {len(failed)} failed", err=True)
+    typer.echo(f"results: {out / RESULTS_FILE}{drawn}", err=True)
     if len(failed):
         raise typer.Exit(1)

@@ -2,36 +2,47 @@
 
 ```
 model/
-  model.json          settings, labels, fingerprints, what it was trained on
+  model.json          settings, labels, fingerprints, what it was trained on, what testing gave
   probe.safetensors   mean, scale, coef, intercept (float64); of a model of the whole clip:
                       mean, scale and its layers under state.* (float32)
-  README.md           model card
 ```
 The weights of backbone and detector are named by their SHA-256, not copied; a model refuses others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from canemo.config import Config
-from canemo.errors import ModelError
+from canemo.errors import ModelError, first_line
 from canemo.files import write_atomically
+from canemo.formats.tables import list_tables
 from canemo.learn.classifier_files import describe_classifier, list_arrays, make_classifier
 from canemo.learn.conformal import Conformal
 from canemo.learn.material import Classifier
-from canemo.learn.sequence import SequenceProbe
-from canemo.study.records.document import MODEL, format_json, read_document, stamp
+from canemo.study.load import VIDEOS
+from canemo.study.records.document import (
+    MODEL,
+    describe_invalid,
+    format_json,
+    parse_json,
+    require_format,
+    stamp,
+)
+from canemo.study.records.model import ModelEvaluation, ModelTraining
 from canemo.study.records.run import RunMetrics
-from canemo.study.runs import METRICS_FILE
+from canemo.study.runs import COMPARISON_FILE, METRICS_FILE
+from canemo.video.info import VIDEO_SUFFIXES
 
-MODEL_FILE, PROBE_FILE, CARD_FILE = "model.json", "probe.safetensors", "README.md"
+MODEL_FILE, PROBE_FILE = "model.json", "probe.safetensors"
+_WANTED = "give the folder of a finished run (STUDY/runs/NAME), or the `model` folder in it"
+_MAX_NAMED = 12
+_HOMES = ("runs/*", "*")  # of the runs of a study, and of a folder of runs
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,9 @@ class SavedModel:
     backbone_sha256, detector_sha256
         What the backbone's weights and the detector must be.
     training
-        Numbers of the study it was trained on and what unseen subjects gave, for the card.
+        What it was made from.
+    evaluation
+        What subjects it had not seen gave, and whether that can be told from chance.
     conformal
         How unusual the right answers for unseen subjects were, so that it can leave a clip
         undecided.
@@ -60,14 +73,14 @@ class SavedModel:
     positive_label: str
     backbone_sha256: str
     detector_sha256: str
-    training: Mapping[str, Any]
+    training: ModelTraining
+    evaluation: ModelEvaluation
     conformal: Conformal
 
 
 def save_model(model: SavedModel, folder: Path) -> Path:
     """Write the model into `folder`; `model.json` last, so that its presence means complete."""
     write_atomically(folder / PROBE_FILE, save(list_arrays(model.classifier)))
-    write_atomically(folder / CARD_FILE, _write_card(model))
     content = {
         "labels": list(model.classifier.labels),
         "positive_label": model.positive_label,
@@ -75,26 +88,33 @@ def save_model(model: SavedModel, folder: Path) -> Path:
         "backbone_sha256": model.backbone_sha256,
         "detector_sha256": model.detector_sha256,
         "config": model.config.model_dump(mode="json", exclude_none=True),
-        "training": dict(model.training),
+        "training": model.training.to_dict(),
+        "evaluation": model.evaluation.to_dict(),
         "conformal": model.conformal.to_dict(),
     }
     write_atomically(folder / MODEL_FILE, format_json(stamp(content, MODEL)))
     return folder
 
 
-def read_model(folder: Path) -> SavedModel:
+def read_model(place: Path) -> SavedModel:
     """Read a model folder; a run folder is accepted too and its `model` taken.
 
     Raises
     ------
     ModelError
-        There is no model, it is damaged, or another version of canemo wrote it.
+        There is no model, it is damaged, carries no verdict, or another version of canemo wrote it.
     """
-    if not (folder / MODEL_FILE).is_file() and (folder / "model" / MODEL_FILE).is_file():
-        if (folder / METRICS_FILE).is_file():
-            RunMetrics.read(folder / METRICS_FILE)  # a run of another version says so itself
-        folder = folder / "model"
-    content = read_document(folder / MODEL_FILE, MODEL)
+    folder = find_model(place)
+    content = parse_json(folder / MODEL_FILE, MODEL)
+    if "training" in content and "evaluation" not in content:
+        raise ModelError(
+            f"{folder}: this model carries no verdict, it does not say whether it could be told "
+            "from chance: an earlier canemo saved it; run its study again with `canemo run STUDY` "
+            "and give the new model"
+        )
+    if folder != place and (place / METRICS_FILE).is_file():
+        RunMetrics.read(place / METRICS_FILE)  # a run of another version says so itself
+    require_format(content, MODEL, folder / MODEL_FILE)
     try:
         return SavedModel(
             make_classifier(content, load_file(folder / PROBE_FILE)),
@@ -102,75 +122,59 @@ def read_model(folder: Path) -> SavedModel:
             content["positive_label"],
             content["backbone_sha256"],
             content["detector_sha256"],
-            content["training"],
+            ModelTraining.model_validate(content["training"]),
+            ModelEvaluation.model_validate(content["evaluation"]),
             Conformal.from_dict(content["conformal"]),
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as exc:
-        reason = (str(exc) or type(exc).__name__).splitlines()[0]
+        reason = describe_invalid(exc) if isinstance(exc, ValidationError) else first_line(exc)
         raise ModelError(
             f"{folder}: not a canemo model ({reason}); give the `model` folder of a finished run"
         ) from exc
 
 
-def _write_card(model: SavedModel) -> str:
-    training, config = model.training, model.config
-    return f"""---
-library_name: canemo
-tags: [animal-behaviour, facial-expression, {config.species.noun}]
----
-# Model card
+def find_model(place: Path) -> Path:
+    """Return the folder of the model meant by a model folder or a run folder.
 
-{_name_classifier(model.classifier)} on the frozen backbone {config.backbone.name}, fitted by
-canemo {training["canemo"]} on face crops of {training["subjects"]} subjects in
-{training["videos"]} videos.
-
-## Uses
-
-Classifies video of a face into the conditions it was trained on:
-
-{_list_labels(model.classifier.labels)}
-
-It says under which condition the footage looks filmed. It does not say what an animal feels, and it
-is no diagnosis.
-
-## Evaluation
-
-On subjects it had not seen (split: {training["split"]}) the accuracy by video was
-{training["accuracy"]:.3f}, {_describe_interval(training["interval"])}; always answering the most
-frequent label would give {training["majority"]:.3f}. The probe saved here was then fitted on all
-subjects.
-
-## Limits
-
-Other breeds, cameras, rooms or ways to induce a condition than those of the study are untested. The
-face detector that ships with canemo is for non-commercial research only.
-
-## Technical details
-
-- method {config.probe.method}, pooling {config.probe.pooling}
-- {_name_settings(model.classifier)}
-- backbone weights SHA-256 {model.backbone_sha256}
-- detector {Path(config.detector).name}, fingerprint {model.detector_sha256}
-"""
+    Raises
+    ------
+    ModelError
+        It is neither; the message says what it is instead, and what to give.
+    """
+    if (place / MODEL_FILE).is_file():
+        return place
+    if _has_model(place):
+        return place / "model"
+    raise ModelError(f"{place}: {_describe_place(place)}")
 
 
-def _name_classifier(classifier: Classifier) -> str:
-    if isinstance(classifier, SequenceProbe):
-        return f"A model of the whole clip ({classifier.head})"
-    return "A linear probe"
+def _has_model(run: Path) -> bool:
+    return (run / "model" / MODEL_FILE).is_file()
 
 
-def _name_settings(classifier: Classifier) -> str:
-    return ", ".join(f"{k} {v}" for k, v in describe_classifier(classifier).items())
+def _describe_place(place: Path) -> str:
+    """Return what a place without a model is, and what to give in its stead."""
+    if place.is_file():
+        return _describe_file(place)
+    if not place.exists():
+        return f"there is no such folder; {_WANTED}"
+    runs = [run for home in _HOMES for run in sorted(place.glob(home)) if _has_model(run)]
+    is_study = bool(list_tables(place, VIDEOS))
+    if runs:
+        what = "a study, not a model" if is_study else "not a model"
+        named = ", ".join(map(str, runs[:_MAX_NAMED]))
+        more = f" and {len(runs) - _MAX_NAMED} more" if len(runs) > _MAX_NAMED else ""
+        return f"{what}; give one of its runs: {named}{more}"
+    if is_study:
+        return f"a study without a finished run; make one with `canemo run {place}`, then {_WANTED}"
+    if (place / COMPARISON_FILE).is_file():
+        return f"a comparison, which holds no model; {_WANTED}"
+    return f"not a saved model, {MODEL_FILE} is missing; {_WANTED}"
 
 
-def _list_labels(labels: Sequence[str]) -> str:
-    return "\n".join(
-        f"    {label}" for label in labels
-    )  # indented: shown as it is, whatever it holds
-
-
-def _describe_interval(interval: Sequence[float] | None) -> str:
-    if interval is None:
-        return "for which no interval could be computed"
-    return f"95 % interval {interval[0]:.3f} to {interval[1]:.3f}"
+def _describe_file(place: Path) -> str:
+    if place.name == MODEL_FILE:
+        return f"a model is the folder of this file; give {place.parent}"
+    if place.suffix.lower() in VIDEO_SUFFIXES:
+        return f"a video, where the model comes first: give MODEL, then videos; {_WANTED}"
+    return f"a file, and a model is a folder; {_WANTED}"

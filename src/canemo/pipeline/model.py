@@ -1,4 +1,7 @@
-"""Use a trained model on new video: one row per frame, one per video, pictures if wanted."""
+"""Use a trained model on new video: one row per frame, one per video.
+
+A model that could not be told from chance gives its probabilities, and no answer unless asked to.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,8 @@ from canemo.learn.saved_model import SavedModel, read_model
 from canemo.networks.backbones import Backbone, load_backbone, load_backbone_like
 from canemo.parallel import ProgressFn
 from canemo.records import Fate, Video
+from canemo.report.words.model import explain_withheld, name_verdict
+from canemo.study.records.model import ModelEvaluation
 from canemo.video.info import VIDEO_SUFFIXES
 
 logger = logging.getLogger(__name__)
@@ -42,10 +47,12 @@ class VideoPrediction:
     ----------
     frames
         One row per frame that was looked at: the ledger and, where a face was used,
-        ``probability_LABEL`` and ``predicted``.
+        ``probability_LABEL`` and ``predicted``: a label, or ``undecided``.
     summary
-        One row for the video: mean probabilities, counts, ``status`` (``ok``, ``no_face``,
-        ``failed``) and ``message``.
+        One row for the video: mean probabilities, counts, ``predicted``, ``status`` (``ok``,
+        ``no_face``, ``failed``) and ``message``.
+
+    Both say as ``model_verdict`` whether the model could be told from chance.
     """
 
     frames: pd.DataFrame
@@ -85,7 +92,12 @@ class Model:
         self.backbone = backbone
         self._detector = detector
 
-    def decide(self, videos: pd.DataFrame, *, level: float) -> pd.DataFrame:
+    @property
+    def evaluation(self) -> ModelEvaluation:
+        """What unseen subjects gave when it was made, and whether that can be told from chance."""
+        return self.saved.evaluation
+
+    def decide(self, videos: pd.DataFrame, *, level: float, anyway: bool = False) -> pd.DataFrame:
         """Return the rows of videos with a column ``decided``: a label, or ``undecided``.
 
         Parameters
@@ -95,6 +107,8 @@ class Model:
         level
             Share of all clips whose true label may be ruled out: a label is given where it is the
             only one that is not too unusual at this level. It is no share of the labels given.
+        anyway
+            As `predict` takes it: without, a model not told from chance decides nothing.
 
         Raises
         ------
@@ -108,7 +122,8 @@ class Model:
         sets = conformal.predict_sets(np.nan_to_num(probability), level)
         known = np.isfinite(probability).all(axis=1)
         answers = np.array([*self.labels, UNDECIDED], dtype=object)
-        single = np.where(sets.sum(axis=1) == 1, sets.argmax(axis=1), len(self.labels))
+        is_single = (sets.sum(axis=1) == 1) & self.answers(anyway=anyway)
+        single = np.where(is_single, sets.argmax(axis=1), len(self.labels))
         decided = [answers[i] if ok else None for i, ok in zip(single, known, strict=True)]
         return videos.assign(decided=pd.array(decided, dtype="string"))
 
@@ -117,16 +132,33 @@ class Model:
         self.saved.conformal.require_level(level, plural=self.saved.config.species.plural)
         return self.saved.conformal
 
+    def answers(self, *, anyway: bool = False) -> bool:
+        """Return whether answers are given: it was told from chance, or they are asked for."""
+        return anyway or self.evaluation.is_told
+
     def predict(
         self,
         paths: Path | str | Sequence[Path | str],
         *,
+        anyway: bool = False,
         cache_dir: Path | None = None,
         progress: ProgressFn | None = None,
     ) -> list[VideoPrediction]:
         """Classify videos given as files, folders (searched through) or glob patterns.
 
         One unreadable file never stops the rest: its summary has the status ``failed``.
+
+        Parameters
+        ----------
+        paths
+            What to classify.
+        anyway
+            Answer also where the model could not be told from chance; without, such a model leaves
+            every clip and frame ``undecided``, beside its probabilities.
+        cache_dir
+            Where crops and features are kept; None keeps none.
+        progress
+            Told how many videos are done.
 
         Raises
         ------
@@ -136,18 +168,32 @@ class Model:
         named = name_videos(find_videos(paths))
         results = []
         for done, (video_id, path) in enumerate(named, start=1):
-            results.append(self.predict_video(path, video_id=video_id, cache_dir=cache_dir))
+            results.append(
+                self.predict_video(path, video_id=video_id, anyway=anyway, cache_dir=cache_dir)
+            )
             if progress is not None:
                 progress(done, len(named))
         return results
 
     def predict_video(
-        self, path: Path, *, video_id: str | None = None, cache_dir: Path | None = None
+        self,
+        path: Path,
+        *,
+        video_id: str | None = None,
+        anyway: bool = False,
+        cache_dir: Path | None = None,
     ) -> VideoPrediction:
-        """Classify one video file."""
+        """Classify one video file; `anyway` and `cache_dir` as `predict` takes them."""
         if cache_dir is None:
             with tempfile.TemporaryDirectory(prefix="canemo-") as folder:
-                return self.predict_video(path, video_id=video_id, cache_dir=Path(folder))
+                return self.predict_video(
+                    path, video_id=video_id, anyway=anyway, cache_dir=Path(folder)
+                )
+        found = self._predict(path, video_id, cache_dir)
+        return found if self.answers(anyway=anyway) else _withhold(found, self.evaluation)
+
+    def _predict(self, path: Path, video_id: str | None, cache_dir: Path) -> VideoPrediction:
+        """Classify one video file, whatever the verdict of the model."""
         video = Video(video_id or path.stem, path.absolute(), subject_id="", label="")
         try:
             crops, (features,) = self._extraction(cache_dir).extract(video)
@@ -202,6 +248,7 @@ class Model:
             "faces": len(used),
             **dict(zip(self._probability_columns, means, strict=True)),
             "predicted": answer,
+            "model_verdict": name_verdict(self.evaluation),
             "message": "; ".join(notes),
         }
 
@@ -213,6 +260,7 @@ class Model:
             "faces": 0,
             **dict.fromkeys(self._probability_columns, np.nan),
             "predicted": None,
+            "model_verdict": name_verdict(self.evaluation),
             "message": message,
         }
 
@@ -229,7 +277,20 @@ class Model:
         known = np.isfinite(probability).all(axis=1)
         best = np.where(known[:, None], probability, 0).argmax(axis=1)
         answers = [self.labels[i] if ok else None for i, ok in zip(best, known, strict=True)]
-        return frames.assign(predicted=pd.array(answers, dtype="string"))
+        return frames.assign(
+            predicted=pd.array(answers, dtype="string"), model_verdict=name_verdict(self.evaluation)
+        )
+
+
+def _withhold(found: VideoPrediction, evaluation: ModelEvaluation) -> VideoPrediction:
+    """Return a prediction without its answers; where none could be given, none is withheld."""
+    answers = found.frames["predicted"]
+    frames = found.frames.assign(predicted=answers.mask(answers.notna(), UNDECIDED))
+    summary = dict(found.summary)
+    if summary["predicted"] is not None:
+        notes = [explain_withheld(evaluation), summary["message"]]
+        summary |= {"predicted": UNDECIDED, "message": "; ".join(filter(None, notes))}
+    return VideoPrediction(frames, summary)
 
 
 def load_model(

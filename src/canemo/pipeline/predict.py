@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from canemo.errors import OutputExistsError, VideoOpenError
-from canemo.files import write_table
+from canemo.errors import OutputExistsError, OutputPlaceError, VideoOpenError
+from canemo.files import write_atomically, write_table
 from canemo.learn.predictions import PROBABILITY
+from canemo.learn.saved_model import SavedModel
 from canemo.parallel import Progress, silent
 from canemo.pipeline.model import Model, VideoPrediction, find_videos, name_videos
 from canemo.report.charts.canvas import save_figure
 from canemo.report.charts.evaluation import draw_timeline
+from canemo.report.pages.page import RESULTS_FILE
+from canemo.report.tables import describe_frame
+from canemo.report.words.columns import describe_predicted_clips, describe_predicted_frames
+from canemo.report.words.model import describe_model, name_verdict
+from canemo.report.words.voice import Voice
+from canemo.report.workbook import write_workbook
 from canemo.video.annotate import annotate_video
 
 logger = logging.getLogger(__name__)
@@ -30,6 +36,7 @@ def predict_videos(
     *,
     video: bool = False,
     abstain: float | None = None,
+    anyway: bool = False,
     force: bool = False,
     progress: Progress = silent,
 ) -> pd.DataFrame:
@@ -42,13 +49,16 @@ def predict_videos(
     paths
         Video files, folders (searched through) or glob patterns.
     out_dir
-        Gets ``predicted_frames`` and ``predicted_videos`` as CSV and Parquet,
+        Gets ``results.xlsx``, ``predicted_frames`` and ``predicted_videos`` as CSV and Parquet,
         ``timelines/*.png`` and, with `video`, ``annotated/*.mp4``.
     video
         Also write annotated copies of the videos.
     abstain
         Share of all clips whose true label may be ruled out: adds the column ``decided``, a label
-        or ``undecided``. None answers always.
+        or ``undecided``. None adds none.
+    anyway
+        Answer also where the model could not be told from chance; without, such a model leaves
+        every clip and frame ``undecided``, beside its probabilities.
     force
         Replace an earlier prediction.
     progress
@@ -65,6 +75,8 @@ def predict_videos(
         Nothing that looks like a video is found.
     OutputExistsError
         `out_dir` holds an earlier prediction and `force` is not given.
+    OutputPlaceError
+        Nothing can be written to `out_dir`.
     ConfigError
         The model rests on too few dogs for `abstain`.
     """
@@ -73,17 +85,22 @@ def predict_videos(
         model.require_level(abstain)
     named = name_videos(find_videos(paths))
     require_vacant(out_dir, force=force)
+    require_writable(out_dir)
     cache_dir = out_dir / ".canemo-cache"  # a stopped prediction continues from it
     results = []
     for done, (video_id, path) in enumerate(named):
         progress("predict", done, len(named))
-        results.append(model.predict_video(path, video_id=video_id, cache_dir=cache_dir))
+        results.append(
+            model.predict_video(path, video_id=video_id, anyway=anyway, cache_dir=cache_dir)
+        )
     progress("predict", len(named), len(named))
-    decide = None if abstain is None else partial(model.decide, level=abstain)
-    videos = write_predictions(results, out_dir, decide=decide)
+    frames, videos = _tabulate(results)
+    if abstain is not None:
+        videos = model.decide(videos, level=abstain, anyway=anyway)
+    _write_tables(model.saved, frames, videos, out_dir)
     for done, result in enumerate(results):
         progress("draw", done, len(results))
-        draw_prediction(result, out_dir, positive_label=model.positive_label, video=video)
+        draw_prediction(result, model, out_dir, video=video)
     progress("draw", len(results), len(results))
     shutil.rmtree(cache_dir, ignore_errors=True)
     return videos
@@ -98,29 +115,53 @@ def require_vacant(out_dir: Path, *, force: bool) -> None:
         )
 
 
-def write_predictions(
-    results: Sequence[VideoPrediction],
-    out_dir: Path,
-    *,
-    decide: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
-) -> pd.DataFrame:
-    """Write one row per frame and one per video, CSV and Parquet; return the rows of the videos.
+def require_writable(out_dir: Path) -> None:
+    """Make the folder and raise OutputPlaceError where nothing can be written there."""
+    if out_dir.is_file():
+        raise OutputPlaceError(
+            f"{out_dir} is a file, and results go to a folder; name one with --out"
+        )
+    try:
+        write_atomically(out_dir / ".canemo-cache" / "writable", "").unlink()
+    except OSError as exc:
+        raise OutputPlaceError(
+            f"{out_dir}: nothing can be written there ({exc.strerror or exc}); name another folder "
+            "with --out"
+        ) from exc
 
-    `decide` adds what is made of the rows of the videos, where anything is.
-    """
+
+def _tabulate(results: Sequence[VideoPrediction]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return one row per frame, and one per video."""
     frames = pd.concat([result.frames for result in results], ignore_index=True)
     videos = pd.DataFrame([result.summary for result in results])
     videos["predicted"] = videos["predicted"].astype("string")
-    videos = videos if decide is None else decide(videos)
+    return frames, videos
+
+
+def _write_tables(
+    saved: SavedModel, frames: pd.DataFrame, videos: pd.DataFrame, out_dir: Path
+) -> None:
+    """Write the rows as CSV and Parquet, and beside what the model is in one workbook."""
     for table, stem in ((frames, FRAMES_STEM), (videos, VIDEOS_STEM)):
         write_table(table, out_dir / f"{stem}.parquet")
         write_table(table, out_dir / f"{stem}.csv")
-    return videos
+    labels = saved.classifier.labels
+    tables = {
+        "clips": describe_frame(
+            "The clips that were classified.", videos, describe_predicted_clips(labels)
+        ),
+        "frames": describe_frame(
+            "The frames of the clips that were looked at.",
+            frames,
+            describe_predicted_frames(labels),
+        ),
+        "model": describe_model(saved),
+    }
+    voice = Voice(saved.config.species, (saved.training.study, *labels))
+    write_workbook(out_dir / RESULTS_FILE, tables, voice)
 
 
-def draw_prediction(
-    result: VideoPrediction, out_dir: Path, *, positive_label: str, video: bool
-) -> None:
+def draw_prediction(result: VideoPrediction, model: Model, out_dir: Path, *, video: bool) -> None:
     """Draw the timeline of one video and, with `video`, write an annotated copy.
 
     A video that cannot be written again is a logged warning: its numbers stand all the same.
@@ -129,18 +170,29 @@ def draw_prediction(
     if seen.empty:
         return
     name, path = result.summary["video_id"], Path(result.summary["path"])
-    column = PROBABILITY + positive_label
+    column = PROBABILITY + model.positive_label
+    verdict = f"model {name_verdict(model.evaluation)}"
     timeline = draw_timeline(
         seen["time_s"],
         seen[column],
         seen["fate"].tolist(),
-        positive_label=positive_label,
+        positive_label=model.positive_label,
         title=path.name,
+        verdict=verdict,
+        is_decided=model.evaluation.is_told,
     )
     save_figure(timeline, out_dir / "timelines" / f"{name}.png")
     if video:
         target = out_dir / "annotated" / f"{name}.mp4"
         try:
-            annotate_video(path, seen, target, positive_label=positive_label, column=column)
+            annotate_video(
+                path,
+                seen,
+                target,
+                positive_label=model.positive_label,
+                column=column,
+                verdict=verdict,
+                is_decided=model.evaluation.is_told,
+            )
         except VideoOpenError as exc:
             logger.warning("%s", exc)

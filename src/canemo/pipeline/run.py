@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from canemo.faces.study_crops import StudyCrops
 from canemo.features.embed import Features
 from canemo.features.extraction import Extraction
 from canemo.features.store import load_features
-from canemo.files import write_table
+from canemo.files import write_atomically, write_table
 from canemo.learn.conformal import fit_conformal
 from canemo.learn.evidence import settle, write_evidence
 from canemo.learn.fold_files import write_folds
@@ -36,9 +37,14 @@ from canemo.pipeline.plan import (
 from canemo.report.charts.canvas import save_figure
 from canemo.report.charts.crops import draw_crop_sheet
 from canemo.report.pages.run import write_report
+from canemo.report.words.model import write_card
 from canemo.study.load import load_study
+from canemo.study.records.model import ModelTraining
 from canemo.study.records.run import RunMetrics
 from canemo.study.runs import METRICS_FILE, find_run, new_run, pin_engines, write_hashes
+from canemo.trust.standing import summarise_evaluation
+
+CARD_FILE = "README.md"
 
 
 @dataclass(frozen=True)
@@ -240,17 +246,17 @@ def _save_model(folder: Path, work: Work, fitted: Fitted) -> None:
         precision=engine.precision,
         detector_engine=work.plan.detector.engine,
     )
-    metrics, level = work.metrics, work.metrics.levels.video
-    training = {
-        "canemo": environment.version(),
-        "study": metrics.study.name,
-        "subjects": int(material.origin["subject_id"].nunique()),
-        "videos": int(material.origin["video_id"].nunique()),
-        "split": metrics.protocol.split,
-        "accuracy": level.accuracy,
-        "interval": level.interval.accuracy,
-        "majority": metrics.chance.majority.video,
-    }
+    metrics = work.metrics
+    training = ModelTraining(
+        canemo=environment.version(),
+        created=datetime.now(UTC).date().isoformat(),
+        study=metrics.study.name,
+        backbone=metrics.protocol.backbone,
+        split=metrics.protocol.split,
+        folds=metrics.protocol.folds,
+        subjects=int(material.origin["subject_id"].nunique()),
+        videos=int(material.origin["video_id"].nunique()),
+    )
     videos = select_level(work.evaluation.predictions, "video", material.labels)
     saved = SavedModel(
         fitted.classifier,
@@ -259,8 +265,10 @@ def _save_model(folder: Path, work: Work, fitted: Fitted) -> None:
         backbone_sha256=metrics.protocol.weights_sha256,
         detector_sha256=metrics.protocol.detector_sha256,
         training=training,
+        evaluation=summarise_evaluation(metrics),
         conformal=fit_conformal(videos),
     )
+    write_atomically(folder / CARD_FILE, write_card(saved))
     save_model(saved, folder)
     everyone = np.ones(len(material.origin), dtype=bool)
     answers = material.predict(fitted.classifier, everyone)

@@ -29,10 +29,18 @@ BOX_COLOUR, TEXT_COLOUR, BAR_COLOUR, SHADE = (
     (0, 158, 115),
     (0, 0, 0),
 )
+UNDECIDED_COLOUR = (150, 150, 150)
 
 
 def annotate_video(
-    source: Path, frames: pd.DataFrame, target: Path, *, positive_label: str, column: str
+    source: Path,
+    frames: pd.DataFrame,
+    target: Path,
+    *,
+    positive_label: str,
+    column: str,
+    verdict: str,
+    is_decided: bool,
 ) -> Path:
     """Write `source` again as H.264 with what was found drawn in.
 
@@ -44,6 +52,12 @@ def annotate_video(
         Its ledger: time_s, fate, x0, y0, x1, y1 and the probability in `column`.
     target
         MP4 to write; every frame keeps its time, the last its length.
+    positive_label, column
+        The label whose probability is drawn, and the column that holds it.
+    verdict
+        Whether the model could be told from chance; stands beside the probability.
+    is_decided
+        Whether it could; else the bar is grey.
 
     Raises
     ------
@@ -56,7 +70,13 @@ def annotate_video(
     face it stays where it was. The probability is that of the earlier one. Sizes are made even by
     repeating the last row or column, as H.264 demands. Sound is left out.
     """
-    overlay = _Overlay(frames, positive_label=positive_label, column=column)
+    overlay = _Overlay(
+        frames,
+        positive_label=positive_label,
+        column=column,
+        verdict=verdict,
+        bar_colour=BAR_COLOUR if is_decided else UNDECIDED_COLOUR,
+    )
     try:
         with (
             VideoReader(source, sampling=Sampling(every_nth=1)) as reader,
@@ -107,13 +127,21 @@ class _Writer:
 class _Overlay:
     """What to draw at a time, from the table of sampled frames."""
 
-    def __init__(self, frames: pd.DataFrame, *, positive_label: str, column: str) -> None:
+    def __init__(
+        self,
+        frames: pd.DataFrame,
+        *,
+        positive_label: str,
+        column: str,
+        verdict: str,
+        bar_colour: tuple[int, int, int],
+    ) -> None:
         seen = frames[frames["time_s"].notna()].sort_values("time_s")
         self._times_s = seen["time_s"].to_numpy()
         self._used = (seen["fate"] == Fate.USED).to_numpy()
         self._boxes = seen[["x0", "y0", "x1", "y1"]].to_numpy(dtype=float)
         self._probability = seen[column].to_numpy(dtype=float)
-        self._label = positive_label
+        self._label, self._verdict, self._bar_colour = positive_label, verdict, bar_colour
 
     def draw(self, image_rgb: Image, time_s: float) -> Image:
         found = self._find(time_s)
@@ -148,11 +176,13 @@ class _Overlay:
     ) -> None:
         width, height = size
         thick = max(6, height // 40)
-        text = f"{self._label}: {probability:.2f}"
+        text = f"{self._label}: {probability:.2f}\n{self._verdict}"
         _, _, _, text_height = pen.textbbox((0, 0), text, font=font)
-        pen.rectangle((0, height - thick - text_height - 6, width, height), fill=SHADE)
-        pen.text((4, height - thick - text_height - 4), text, fill=TEXT_COLOUR, font=font)
-        pen.rectangle((0, height - thick, round(width * probability), height), fill=BAR_COLOUR)
+        top = height - thick - text_height - 6
+        pen.rectangle((0, top, width, height), fill=SHADE)
+        pen.text((4, top + 2), text, fill=TEXT_COLOUR, font=font)
+        bar = (0, height - thick, round(width * probability), height)
+        pen.rectangle(bar, fill=self._bar_colour)
 
 
 def _even(image_rgb: Image) -> Image:

@@ -179,6 +179,8 @@ def draw_timeline(
     *,
     positive_label: str,
     title: str,
+    verdict: str,
+    is_decided: bool,
 ) -> Figure:
     """Draw the probability of one label over a video, with gaps where no face was used.
 
@@ -190,6 +192,10 @@ def draw_timeline(
         (T,) probability of `positive_label`; ignored where the fate is not ``used``.
     fates
         T fates, one per frame.
+    verdict
+        Whether the model could be told from chance, which stands above the chart.
+    is_decided
+        Whether it could; else the curve is grey.
     """
     times = np.asarray(times_s, dtype=float)
     used = np.array([fate == Fate.USED for fate in fates], dtype=bool)
@@ -203,7 +209,7 @@ def draw_timeline(
     axes.plot(
         times,
         np.where(used, values, np.nan),
-        color=ACCENT,
+        color=ACCENT if is_decided else MUTED,
         linewidth=1.4,
         marker="o",
         markersize=2.4 if times.size <= _MAX_MARKED_FRAMES else 0,
@@ -211,7 +217,7 @@ def draw_timeline(
     missing = _draw_missing(axes, times, fates)
     axes.set_ylim(-0.08 if missing else -0.02, 1.02)
     axes.set_xlim(*_time_limits(times))
-    axes.set_title(shorten(title, 70), loc="left", fontsize=8.5, color=INK)
+    axes.set_title(f"{shorten(title, 70)}\n{verdict}", loc="left", fontsize=8.5, color=INK)
     name = f"probability of\n{quote(shorten(positive_label, 26))}"
     style_axes(axes, x="time [s]", y=name, grid="y")
     if missing:

@@ -33,7 +33,7 @@ def write_first_sentence(metrics: RunMetrics) -> str:
     """Return the result on clips in one plain sentence that never claims more than it may."""
     openings = {
         Standing.ABOVE: "",
-        Standing.VOID: f"{NOTHING}{_continue_sentence(find_obstacle(metrics))}. ",
+        Standing.VOID: f"{NOTHING}{continue_sentence(find_obstacle(metrics))}. ",
         Standing.UNCLEAR: "This result cannot be told from chance: ",
         Standing.MIXED: "This result is above chance by one measure and below it by another: ",
         Standing.BELOW: "This result is worse than chance: ",
@@ -113,7 +113,7 @@ def describe_coverage(metrics: RunMetrics) -> str:
     )
 
 
-def _continue_sentence(text: str) -> str:
+def continue_sentence(text: str) -> str:
     """Return a sentence so that it can stand after `NOTHING`, which it may have said already."""
     text = text.strip().rstrip(".")
     if text.casefold().startswith(NOTHING.casefold()):
@@ -123,7 +123,7 @@ def _continue_sentence(text: str) -> str:
 
 
 def _state_accuracy(metrics: RunMetrics, accuracy: Comparison) -> str:
-    decimals = _choose_decimals(accuracy)
+    decimals = choose_decimals(accuracy)
     low_high = "no interval could be computed"
     if accuracy.interval is not None:
         ends = join_ends(*(format_percent(end, decimals=decimals) for end in accuracy.interval))
@@ -147,7 +147,7 @@ def _state_p(metrics: RunMetrics) -> str:
     return f"; permutation {format_p(permutation.p)}{whose}"
 
 
-def _choose_decimals(accuracy: Comparison) -> int:
+def choose_decimals(accuracy: Comparison) -> int:
     """Return 1 where whole percents would hide on which side of chance an end lies."""
     ends = (accuracy.value, *(accuracy.interval or ()))
     chance = format_percent(accuracy.chance, decimals=0)

@@ -57,7 +57,7 @@ CONCEPTS = Format(
 )
 
 
-MODEL = Format("canemo.model", 2, "a saved model", "train it again with `canemo run STUDY`")
+MODEL = Format("canemo.model", 3, "a saved model", "train it again with `canemo run STUDY`")
 FOLDS = Format(
     "canemo.folds", 2, "classifiers of folds", "run the study again with `canemo run STUDY`"
 )
@@ -89,7 +89,7 @@ class Document(Part):
         try:
             return cls.model_validate(content)
         except ValidationError as exc:
-            raise ModelError(f"{path}: {_describe(exc)}; {cls.FORMAT.remedy}") from exc
+            raise ModelError(f"{path}: {describe_invalid(exc)}; {cls.FORMAT.remedy}") from exc
 
     def write(self, path: Path) -> Path:
         """Write the file, complete or not at all."""
@@ -156,7 +156,7 @@ def read_text(path: Path, kind: Format) -> str:
         raise ModelError(f"{path}: cannot be read ({exc}); {kind.remedy}") from exc
 
 
-def _describe(exc: ValidationError) -> str:
+def describe_invalid(exc: ValidationError) -> str:
     """Return the first thing that is wrong, and how many more there are."""
     first = exc.errors(include_url=False)[0]
     place = ".".join(map(str, first["loc"]))

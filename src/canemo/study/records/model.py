@@ -71,5 +71,6 @@ class ModelTraining(Part):
     study: str
     backbone: str
     split: str
+    folds: int
     subjects: int
     videos: int

@@ -1,0 +1,79 @@
+"""What the columns of tables of frames and clips mean, a sentence each without its full stop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from canemo.learn.predictions import PROBABILITY
+from canemo.report.words.wording import quote
+
+LEDGER: Mapping[str, str] = {
+    "video_id": "name of the clip",
+    "path": "its file",
+    "subject_id": "whose clip it is",
+    "label": "the condition it was filmed in",
+    "frame_index": "number of the frame in the file, from 0; empty where the rest of a file could "
+    "not be decoded",
+    "time_s": "when the frame is shown, in seconds from the start",
+    "fate": "what became of the frame: used; no_face; low_score, a face too uncertain; too_small; "
+    "other_face, only a face other than the one that was followed; decode_error, the picture could "
+    "not be read",
+    "x0": "left edge of the face, in pixels of the frame",
+    "y0": "upper edge of the face",
+    "x1": "right edge of the face",
+    "y1": "lower edge of the face",
+    "score": "how sure the detector is that this is a face, 0 to 1",
+    "box_source": "detected; between, laid between two frames in which the face was found; "
+    "interpolated, a short gap that was bridged",
+    "crop_x0": "left edge of what was cut out",
+    "crop_y0": "upper edge of what was cut out",
+    "crop_x1": "right edge of what was cut out",
+    "crop_y1": "lower edge of what was cut out",
+    "brightness": "mean brightness of what was cut out, 0 to 255",
+    "sharpness": "how sharp it is; low where it is blurred, also raised by noise",
+}
+"""Of a frame that was looked at."""
+
+_VERDICT = {
+    "model_verdict": "whether the model could be told from chance on subjects it had not seen; "
+    "the sheet model says more",
+}
+_PREDICTED = (
+    "the condition with the highest probability; undecided where the model could not be told from "
+    "chance and no answer was asked for all the same; empty without a face"
+)
+
+
+def describe_predicted_frames(labels: Sequence[str]) -> dict[str, str]:
+    """Return what the columns of the frames that a model classified mean."""
+    return {
+        **LEDGER,
+        **_describe_probabilities(labels, "of this frame"),
+        "predicted": _PREDICTED,
+        **_VERDICT,
+    }
+
+
+def describe_predicted_clips(labels: Sequence[str]) -> dict[str, str]:
+    """Return what the columns of the clips that a model classified mean."""
+    return {
+        "video_id": LEDGER["video_id"],
+        "path": LEDGER["path"],
+        "status": "ok; no_face, no usable face was found; failed, the file could not be read",
+        "frames": "frames that were looked at",
+        "faces": "frames with a face that was used",
+        **_describe_probabilities(labels, "of the clip, the mean over its frames that count"),
+        "predicted": _PREDICTED,
+        "decided": "the condition, where it is the only one that is not too unusual at the level "
+        "that was asked for; undecided else",
+        **_VERDICT,
+        "message": "what to know of this clip",
+    }
+
+
+def _describe_probabilities(labels: Sequence[str], whose: str) -> dict[str, str]:
+    return {
+        PROBABILITY + label: f"probability of {quote(label)} {whose}, 0 to 1; no measure of how "
+        "strong anything is"
+        for label in labels
+    }
