@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import canemo
+from canemo.pipeline.check import warn_of_design
+from canemo.species import DOG
 from canemo.study.check import inspect_study
 from clips import draw_number, write_clip
 
@@ -48,7 +50,7 @@ def test_a_sound_design_says_what_it_can_show(lay_out):
     assert found.problems == ()
     assert found.can_conclude
     assert found.verdict == (
-        "7 dogs with 2 clips each can show a balanced accuracy of 77 % or more, in four of five "
+        "7 dogs with 2 clips each can show a balanced accuracy of 89 % or more, in four of five "
         "studies (guessing gives 50 %)."
     )
     assert [(each.label, each.clips, each.subjects) for each in found.design.conditions] == [
@@ -98,3 +100,48 @@ def test_without_a_table_there_is_no_design(tmp_path):
     assert found.design is None
     assert not found.can_conclude
     assert found.problems == inspect_study(tmp_path).problems
+
+
+def test_a_camera_that_goes_with_the_condition_is_said_in_one_sentence(lay_out):
+    clips = [(dog, label, {"food": "A", "none": "B"}[label]) for dog, label in balanced(7)]
+    found = canemo.check_study(lay_out(clips, header=",camera"))
+    assert found.verdict == (
+        "Nothing can be concluded about the condition: “camera” and condition cannot be told "
+        "apart: “A” only with “food” and “B” only with “none”."
+    )
+
+
+def test_a_word_for_the_condition_is_asked_about_and_no_obstacle(lay_out):
+    clips = [(dog, label, label[0]) for dog, label in balanced(7)]
+    found = canemo.check_study(lay_out(clips, header=",valence"))
+    assert found.can_conclude
+    (problem,) = found.problems
+    assert (problem.severity, problem.column) == ("warning", "valence")
+    assert "“f” only with “food”" in problem.seen
+
+
+def test_files_of_another_picture_size_for_each_condition_are_seen(lay_out):
+    root = lay_out(balanced(7, each=2))
+    write_clip(
+        root / "other.mp4",
+        frames=10,
+        size=(48, 32),
+        draw=lambda n: draw_number(n, width=48, height=32),
+    )
+    rows = (root / "videos.csv").read_text().splitlines()
+    rows = [row.replace("clip.mp4", "other.mp4") if ",none," in row else row for row in rows]
+    (root / "videos.csv").write_text("\n".join(rows) + "\n")
+    found = canemo.check_study(root)
+    assert "“picture size” and condition cannot be told apart" in found.verdict
+
+
+def test_run_says_it_up_front(lay_out, caplog):
+    study = canemo.load_study(lay_out(balanced(5)))
+    warn_of_design(study, DOG)
+    (record,) = caplog.records
+    assert record.message.startswith("Nothing can be concluded about the condition: 5 dogs with 2")
+
+
+def test_run_says_nothing_of_a_sound_design(lay_out, caplog):
+    warn_of_design(canemo.load_study(lay_out(balanced(7))), DOG)
+    assert caplog.records == []

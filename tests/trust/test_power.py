@@ -1,5 +1,6 @@
 import json
 from itertools import permutations
+from time import perf_counter
 
 import numpy as np
 import pytest
@@ -9,12 +10,16 @@ from scipy.stats import norm
 
 from canemo.errors import ConfigError
 from canemo.learn.predictions import Predictions
+from canemo.trust.permutation import STATISTIC, compare_labellings
 from canemo.trust.power import (
     approximate_p,
     compute_null_moments,
     estimate_subject_share,
     find_least_detectable,
+    find_least_p,
+    foretell_power,
 )
+from worlds import LABELS, draw_features, make_discriminant, split_subjects
 
 
 def drawn(*, subjects=20, clips=8, labels=2, share=0.3, effect=0.0, seed=0, first=1 / 3):
@@ -225,3 +230,94 @@ def test_seed_decides():
 def test_impossible_settings_are_refused(change, message):
     with pytest.raises(ConfigError, match=message):
         find_least_detectable(drawn(), **change)
+
+
+def lay_out(subjects, clips):
+    """Return labels in turn, and subjects, of a design."""
+    return np.tile(np.arange(clips) % 2, subjects), np.repeat(np.arange(subjects), clips)
+
+
+def foretell(subjects, clips, **options):
+    label_index, owner = lay_out(subjects, clips)
+    options = {"labels": ("a", "b"), "subject_share": 0.5, **options}
+    return foretell_power(label_index, owner.astype(object), **options)
+
+
+def test_a_design_alone_foretells_what_its_answers_did():
+    study = drawn(subjects=12)
+    found = find_least_detectable(study)
+    design = foretell_power(
+        study.label_index,
+        study.subject_ids,
+        labels=study.labels,
+        subject_share=found["subject_share"],
+        refitted=False,
+    )
+    curve = design.pop("curve")
+    assert design == {key: value for key, value in found.items() if key != "curve"}
+    assert curve == found["curve"][: len(curve)]
+
+
+def test_more_dogs_or_clips_can_show_smaller_differences():
+    by_dogs = [foretell(dogs, 2)["balanced_accuracy"] for dogs in (6, 8, 12, 20, 40)]
+    by_clips = [foretell(8, clips)["balanced_accuracy"] for clips in (2, 4, 8, 16)]
+    assert np.all(np.diff(by_dogs) < -0.02)
+    assert np.all(np.diff(by_clips) < -0.02)
+
+
+def test_learning_anew_takes_more_than_answers_that_stay():
+    stay, anew = (foretell(10, 4, refitted=each)["difference"] for each in (False, True))
+    assert 1.1 < anew / stay < 1.3
+
+
+@pytest.mark.parametrize(
+    ("subjects", "clips", "least"), [(5, 2, 1 / 16), (6, 2, 1 / 32), (4, 3, 1 / 81)]
+)
+def test_least_p_is_that_of_the_test_on_clips_that_cannot_be_mistaken(subjects, clips, least):
+    label_index, owner = lay_out(subjects, clips)
+    assert find_least_p(label_index, owner.astype(object)) == pytest.approx(least)
+    features = draw_features(
+        subjects=subjects, clips=clips, effect=40.0, dog_effect=0.1, frames=1, dim=4
+    )
+    test = compare_labellings(
+        make_discriminant(features), split_subjects(features, "loso"), permutations=9, seed=0
+    )
+    assert test.compute_p(STATISTIC) == pytest.approx(least)
+
+
+def test_three_labels_have_more_likes():
+    label_index, owner = np.tile([0, 1, 2], 3), np.repeat(range(3), 3)
+    assert find_least_p(label_index, owner.astype(object)) == pytest.approx(6 / 6**3)
+
+
+def test_many_dogs_are_foretold_in_no_time():
+    start = perf_counter()
+    assert 0.5 < foretell(200, 10)["balanced_accuracy"] < 0.54
+    assert perf_counter() - start < 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("subjects", "clips", "dim"), [(10, 2, 64), (6, 4, 64), (20, 2, 64)])
+def test_the_test_itself_finds_what_was_foretold_about_as_often(subjects, clips, dim):
+    # Studies drawn as features, learned anew from every labelling.
+    reached, found = [], []
+    for effect in (1.5, 2.5, 3.5, 5.0):
+        tests = [
+            compare_labellings(
+                make_discriminant(features),
+                split_subjects(features, "kfold:5"),
+                permutations=99,
+                seed=1,
+            )
+            for features in (
+                draw_features(
+                    subjects=subjects, clips=clips, frames=1, dim=dim, seed=seed, effect=effect,
+                    dog_effect=1.0, labels=LABELS,
+                )
+                for seed in range(24)
+            )
+        ]  # fmt: skip
+        reached.append(np.mean([test.observed[STATISTIC] for test in tests]))
+        found.append(np.mean([test.compute_p(STATISTIC) <= 0.05 for test in tests]))
+    needed = np.interp(0.8, found, reached)
+    assert foretell(subjects, clips)["balanced_accuracy"] == pytest.approx(needed, abs=0.04)

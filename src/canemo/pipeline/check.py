@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 from canemo.config import CONFIG_FILE, load_config
 from canemo.errors import ConfigError
 from canemo.formats.tables import Problem
+from canemo.records import Study
 from canemo.report.tables import format_text
 from canemo.report.words.design import (
     describe_conditions,
+    doubt_confound,
     explain_obstacle,
     write_design_sentence,
     write_nothing_sentence,
@@ -21,8 +24,12 @@ from canemo.report.words.voice import Voice
 from canemo.report.words.wording import P_LEVEL
 from canemo.species import DOG, Species
 from canemo.study.check import inspect_study
-from canemo.study.design import Design, describe_design
+from canemo.study.circumstances import Confound, find_confounds
+from canemo.study.design import Clip, Design, describe_design
+from canemo.study.load import VIDEOS_CSV
 from canemo.trust.power import find_least_p, foretell_power
+
+logger = logging.getLogger(__name__)
 
 SUBJECT_SHARE = 0.5
 """How alike answers to one subject's clips are taken to be; runs measured 0.1 to 0.8."""
@@ -114,11 +121,31 @@ def check_study(root: Path | str) -> StudyCheck:
     problems = (*inspection.problems, *misset)
     if not inspection.clips:
         return StudyCheck(problems)
-    design = describe_design(inspection.clips)
-    least_p = find_least_p(*design.list_clips())
-    obstacle = explain_obstacle(design, least_p, level=P_LEVEL)
+    design, confounds, obstacle = _judge(inspection.clips)
+    problems = (*problems, *map(_doubt, (each for each in confounds if not each.is_total)))
     detectable = None if obstacle else _foretell(design)
     return StudyCheck(problems, design, detectable, obstacle, species)
+
+
+def warn_of_design(study: Study, species: Species) -> None:
+    """Log why nothing can be concluded from a study, where that is so."""
+    clips = [Clip(video.subject_id, video.label, None, video.extra) for video in study.videos]
+    design, _, obstacle = _judge(clips)
+    if obstacle is not None:
+        sentence = write_nothing_sentence(obstacle)
+        logger.warning("%s", Voice(species, design.names).say(sentence))
+
+
+def _judge(clips: Sequence[Clip]) -> tuple[Design, list[Confound], str | None]:
+    """Return the design, what goes with its condition, and why nothing can be concluded."""
+    design, confounds = describe_design(clips), find_confounds(clips)
+    least_p = find_least_p(*design.list_clips())
+    return design, confounds, explain_obstacle(design, confounds, least_p, level=P_LEVEL)
+
+
+def _doubt(confound: Confound) -> Problem:
+    seen, wanted = doubt_confound(confound)
+    return Problem("warning", VIDEOS_CSV, None, confound.column, seen, wanted)
 
 
 def _find_species(root: Path) -> tuple[Species, list[Problem]]:

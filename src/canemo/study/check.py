@@ -88,6 +88,8 @@ def _list_clips(
         if subject_id and label:
             info = infos.get(find_path(root, row.get("path")))
             extra = {name: row.get(name) for name in table.columns if name not in known}
+            if isinstance(info, VideoInfo):
+                extra["picture size"] = f"{info.width} x {info.height}"
             yield Clip(subject_id, label, _measure_s(row, table, info), extra)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from canemo.report.tables import COUNT, SECONDS, Column, Table, list_lines
 from canemo.report.words.verdict import NOTHING, describe_power
-from canemo.report.words.wording import count, format_percent, quote
+from canemo.report.words.wording import count, format_percent, join_words, quote
+from canemo.study.circumstances import Confound
 from canemo.study.design import Design
 
 _COLUMNS = (
@@ -63,13 +64,17 @@ def describe_dogs(design: Design) -> str:
     return f"{count(dogs, 'dog')}{both} with {_describe_range(clips)}"
 
 
-def explain_obstacle(design: Design, least_p: float, *, level: float) -> str | None:
+def explain_obstacle(
+    design: Design, confounds: Sequence[Confound], least_p: float, *, level: float
+) -> str | None:
     """Return why a design can show nothing, or None where it can.
 
     Parameters
     ----------
     design
         Whose clips there are.
+    confounds
+        What goes with the condition; of those that cannot be told from it, the first is named.
     least_p
         The least p that the permutation test can give.
     level
@@ -84,12 +89,41 @@ def explain_obstacle(design: Design, least_p: float, *, level: float) -> str | N
             "each dog was filmed in one condition only, so that dog and condition cannot be told "
             "apart"
         )
+    total = next((each for each in confounds if each.is_total), None)
+    if total is not None:
+        return f"{quote(total.column)} and condition cannot be told apart: {_describe(total)}"
     if least_p > level + 1e-9:
         return (
             f"{describe_dogs(design)} are too few: even if every clip were classified rightly, "
             f"chance alone would do as well with p = {least_p:.2g}"
         )
     return None
+
+
+def doubt_confound(confound: Confound) -> tuple[str, str]:
+    """Return what is seen of a confound that may be told from the condition, and what to do."""
+    if confound.is_circumstance:
+        number = sum(map(len, confound.values.values()))
+        return (
+            f"each of {number} values goes with one condition only",
+            "both conditions under each, else what differs between them may be taken for the "
+            "condition",
+        )
+    return (
+        f"goes with the condition: {_describe(confound)}",
+        "fine if it is another word for the condition; if not, the two cannot be told apart",
+    )
+
+
+def _describe(confound: Confound) -> str:
+    if all(len(values) == 1 for values in confound.values.values()):
+        pairs = [
+            f"{quote(values[0])} only with {quote(label)}"
+            for label, values in confound.values.items()
+        ]
+        return join_words(pairs)
+    parts = [f"{len(values)} with {quote(label)}" for label, values in confound.values.items()]
+    return f"each of its values goes with one condition only, {join_words(parts)}"
 
 
 def _describe_range(clips: Sequence[int]) -> str:
