@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from canemo.pipeline.doctor import doctor
     from canemo.pipeline.explain import explain_models
+    from canemo.pipeline.material import show_material
     from canemo.pipeline.model import Model, load_model
     from canemo.pipeline.predict import predict_videos
     from canemo.pipeline.run import crop_study, embed_study, evaluate_study, report_run, run
@@ -70,6 +71,7 @@ _HOMES = {
     "probe_video": "video.info",
     "report_run": "pipeline.run",
     "run": "pipeline.run",
+    "show_material": "pipeline.material",
     "train_detector": "pipeline.detector",
     "verify_run": "pipeline.verify",
 }
@@ -105,6 +107,7 @@ __all__ = [
     "probe_video",
     "report_run",
     "run",
+    "show_material",
     "train_detector",
     "verify_run",
 ]

@@ -53,9 +53,25 @@ def init(
 
 
 @app.command()
-def check(study: StudyDir, as_json: Json = False) -> None:
+def check(
+    study: StudyDir,
+    page: Annotated[
+        bool, typer.Option("--page", help="Look at the clips too: faces, doubts, one HTML page.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Name every problem of a study at once, and say what its design can show."""
     found = canemo.check_study(study)
     typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else found.describe())
+    if page:
+        _show_material(study)
     if found.errors or not found.can_conclude:
         raise typer.Exit(1)
+
+
+def _show_material(study: Path) -> None:
+    from canemo.cli import console
+
+    with console.show_progress() as progress:
+        path = canemo.show_material(study, progress=progress)
+    typer.echo(f"page: {path}", err=True)

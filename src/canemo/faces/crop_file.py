@@ -30,11 +30,12 @@ _SCHEMA = pa.schema(
         *[(name, pa.int32()) for name in ("crop_x0", "crop_y0", "crop_x1", "crop_y1")],
         *[(name, pa.float32()) for name in ("brightness", "sharpness")],
         ("jpeg", pa.binary()),
+        ("picture", pa.binary()),
     ]
 )
 
 ORIGIN_COLUMNS = ["video_id", "subject_id", "label"]
-_STORED_COLUMNS = [name for name in _SCHEMA.names if name != "jpeg"]
+_STORED_COLUMNS = [name for name in _SCHEMA.names if name not in ("jpeg", "picture")]
 LEDGER_COLUMNS = [*ORIGIN_COLUMNS, *_STORED_COLUMNS]
 
 
@@ -56,6 +57,8 @@ class CropFile:
         What the decoder stumbled over, or None.
     cached
         Whether the file was there already.
+    cuts_s
+        Where the picture changes all at once, as at a cut [s].
     """
 
     video: Video
@@ -64,6 +67,7 @@ class CropFile:
     pieces: int
     damage: str | None
     cached: bool
+    cuts_s: tuple[float, ...] = ()
 
     def read_ledger(self) -> pd.DataFrame:
         """Return one row per frame that was looked at, without pixels."""
@@ -73,20 +77,31 @@ class CropFile:
             ledger.insert(position, name, pd.Series(getattr(self.video, name), ledger.index, str))
         return ledger
 
-    def describe_doubts(self, species: Species) -> list[str]:
-        """Return what makes it uncertain that the right animal was followed, a line each."""
-        doubts = []
+    def describe_doubts(self, species: Species) -> dict[str, str]:
+        """Return what makes it uncertain that the right animal was followed, by a short name."""
+        doubts = {}
         if self.persistent_faces > 1:
-            doubts.append(
+            doubts["several_faces"] = (
                 f"{self.persistent_faces} faces are there for a good part of it; check that the "
                 f"right {species.noun} was kept"
             )
         if self.pieces > 1:
-            doubts.append(
+            doubts["pieces"] = (
                 f"the face was lost and found again, in {self.pieces} pieces; check that they "
                 f"are one {species.noun}"
             )
+        if self.cuts_s:
+            doubts["cut"] = (
+                "the picture changes all at once, as where a film is cut; check that it shows one "
+                f"{species.noun} throughout"
+            )
         return doubts
+
+    def read_strip(self) -> list[tuple[float, str, bytes]]:
+        """Return small pictures from all over the video: their time [s], fate and JPEG."""
+        rows = pq.read_table(self.path, columns=["time_s", "fate", "picture"]).to_pylist()
+        kept = [(row["time_s"], row["fate"], row["picture"]) for row in rows]
+        return [(time_s, fate, jpeg) for time_s, fate, jpeg in kept if jpeg is not None]
 
     def iter_crops(self, batch_size: int) -> Iterator[tuple[list[int], list[Image]]]:
         """Yield the frame numbers and crops (H, W, 3) uint8, RGB, up to `batch_size` at a time."""
@@ -122,7 +137,8 @@ class CropFile:
 def write_derived(source: CropFile, path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write rows with other pictures of the frames of `source`, with what is known of its video.
 
-    A row is a mapping with the columns of the ledger and ``jpeg``; one left out is null.
+    A row is a mapping with the columns of the ledger, ``jpeg`` and ``picture``; one left out is
+    null.
     """
     write_rows(path, rows, notes=_read_notes(source.path))
 
@@ -137,6 +153,7 @@ def open_crop_file(video: Video, path: Path, *, cached: bool) -> CropFile:
         pieces=int(notes["pieces"]),
         damage=notes["damage"] or None,
         cached=cached,
+        cuts_s=tuple(map(float, notes["cuts_s"].split())),
     )
 
 

@@ -28,6 +28,7 @@ from canemo.faces.crop_images import (
     shrink,
 )
 from canemo.faces.detect.protocol import Detector, FrameDetector, VideoDetector
+from canemo.faces.footage import Footage
 from canemo.faces.key_frames import Sighting, find_faces
 from canemo.faces.seen_frames import Cut, Seen, SeenFrames, Spool
 from canemo.faces.tracks import LinkedVideo, TrackedFace, link_faces, pick_faces
@@ -38,7 +39,7 @@ from canemo.video.container import LostFrame
 from canemo.video.reader import VideoReader
 from canemo.video.times import Sampling
 
-CROPS_VERSION = 3
+CROPS_VERSION = 4
 AHEAD_FRAMES = 8
 AHEAD_BYTES = 64 * 2**20
 MAX_FACES = 4
@@ -156,6 +157,7 @@ def _make_crop_file(
             "persistent_faces": str(linked.persistent_faces),
             "pieces": str(linked.pieces),
             "damage": damage or "",
+            "cuts_s": " ".join(f"{time_s:.3f}" for time_s in watcher.footage.cuts_s),
         }
         write_rows(path, rows, notes=notes)
 
@@ -182,6 +184,7 @@ class _Watcher:
     ) -> None:
         self.spool = spool
         self.seen = SeenFrames()
+        self.footage = Footage()
         self.crop = crop
         self._threshold = threshold
         self._detect = detect
@@ -210,6 +213,7 @@ class _Watcher:
 
     def _note(self, sighting: Sighting) -> None:
         frame = sighting.frame
+        self.footage.watch(frame)
         cuts = tuple(
             self._cut(frame.image_rgb, face.box_xyxy) if self._is_usable(face) else None
             for face in sighting.faces
@@ -309,7 +313,7 @@ def _describe_frame(watcher: _Watcher, linked: LinkedVideo, position: int) -> di
         fate = watcher.fate_without_crop(seen)
         best = None if fate == Fate.NO_FACE else seen.faces[0]
         box = {} if best is None else _describe_face(best.box_xyxy, best.score)
-        return {**place, "fate": fate, **box}
+        return {**place, "fate": fate, **box, "picture": _draw_picture(watcher, seen, None)}
     names = ("crop_x0", "crop_y0", "crop_x1", "crop_y1")
     return {
         **place,
@@ -320,7 +324,13 @@ def _describe_frame(watcher: _Watcher, linked: LinkedVideo, position: int) -> di
         "brightness": cut.brightness,
         "sharpness": cut.sharpness,
         "jpeg": watcher.spool.get(cut.at),
+        "picture": _draw_picture(watcher, seen, face.box_xyxy),
     }
+
+
+def _draw_picture(watcher: _Watcher, seen: Seen, face: Box | None) -> bytes | None:
+    others = [other.box_xyxy for other in watcher.usable(seen)]
+    return watcher.footage.outline(seen.frame_index, face, others)
 
 
 def _name_source(face: TrackedFace, seen: Seen) -> str:

@@ -229,19 +229,19 @@ def _blend_faces(a: Face, b: Face, share: float) -> Face:
 
 def _look_alike(stretch: Sequence[_Look]) -> bool:
     """Return whether no frame of a stretch looks much different from either of its ends."""
-    first, *others = (_take_thumbnail(each.frame.image_rgb) for each in stretch)
+    first, *others = (take_thumbnail(each.frame.image_rgb) for each in stretch)
     return all(
-        _measure_change(end, other) <= MAX_CHANGE for other in others for end in (first, others[-1])
+        measure_change(end, other) <= MAX_CHANGE for other in others for end in (first, others[-1])
     )
 
 
-def _take_thumbnail(image_rgb: Image) -> NDArray[np.int16]:
+def take_thumbnail(image_rgb: Image) -> NDArray[np.int16]:
     """Pick pixels on a grid, about `THUMBNAIL_PX` along the shorter side; the rest is not read."""
     step = max(1, min(image_rgb.shape[:2]) // THUMBNAIL_PX)
     return image_rgb[step // 2 :: step, step // 2 :: step].astype(np.int16)
 
 
-def _measure_change(a: NDArray[np.int16], b: NDArray[np.int16]) -> float:
+def measure_change(a: NDArray[np.int16], b: NDArray[np.int16]) -> float:
     """Return how different two thumbnails are: 0 for equal ones, about 1 for unrelated ones.
 
     It is their mean absolute difference relative to the contrast of the one that has more, so that

@@ -82,7 +82,7 @@ def extract_study_crops(
             on_file(found)
         ledgers.append(found.read_ledger())
         warnings += _warn_about(found, ledgers[-1])
-        for doubt in found.describe_doubts(species):
+        for doubt in found.describe_doubts(species).values():
             doubts.setdefault(doubt, []).append(video.video_id)
     progress(len(study.videos), len(study.videos))
     warnings += [f"video {', '.join(names)}: {doubt}" for doubt, names in doubts.items()]

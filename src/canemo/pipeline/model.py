@@ -240,7 +240,7 @@ class Model:
         means = of_video[0].tolist() if len(used) else [np.nan] * len(self.labels)
         answer = self.labels[int(np.argmax(means))] if len(used) else None
         notes = [] if crops.damage is None else [f"damaged: {crops.damage}"]
-        notes += crops.describe_doubts(self.saved.config.species)
+        notes += crops.describe_doubts(self.saved.config.species).values()
         return {
             **_identity(video),
             "status": "ok" if len(used) else "no_face",

@@ -39,7 +39,7 @@ def find_duplicates(material: Material) -> dict[str, Any]:
     holds of most clips of different subjects, features cannot tell footage apart: ``threshold`` is
     None then, as where no clip has two crops, and there is no pair.
     """
-    origin, x = material.origin, _normalise(material.x)
+    origin, x = material.origin, normalise(material.x)
     clip, names = pd.factorize(origin["video_id"].to_numpy(dtype=object))
     order = np.argsort(clip, kind="stable")
     x, clip = x[order], clip[order]
@@ -91,7 +91,8 @@ def find_duplicates(material: Material) -> dict[str, Any]:
     }
 
 
-def _normalise(x: NDArray[np.float32]) -> NDArray[np.float32]:
+def normalise(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Standardise features (N, F) and bring each row to length 1."""
     scale = x.std(axis=0)
     scale[scale < 1e-6] = 1
     centred = (x - x.mean(axis=0)) / scale

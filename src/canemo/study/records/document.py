@@ -46,6 +46,7 @@ CONFOUNDS = Format(
     "an audit of confounds",
     "make it again with `canemo audit RUN --confounds`",
 )
+CLIPS = Format("canemo.clips", 1, "a sheet of clips", "make the run again with `canemo run STUDY`")
 EXPLANATION = Format(
     "canemo.explanation", 3, "an explanation", "explain it again with `canemo explain RUN`"
 )
