@@ -69,9 +69,23 @@ def test_run_predict_report(canemo, study, tmp_path):
     assert "report.html" in out
     assert "crop" in err  # progress does not mix with the result
     run = study / "runs" / "efficientnet_lite0"
-    code, _, _ = canemo("predict", run, study / "videos", "--out", tmp_path / "out")
+    code, out, err = canemo("predict", run, study / "videos", "--out", tmp_path / "out")
     assert code == 0
-    assert len(pd.read_csv(tmp_path / "out" / "predicted_videos.csv")) == 6
+    assert out.startswith("This model could not be told from chance (")  # three dogs of two clips
+    assert "unless you ask with --anyway." in out
+    assert f"results: {tmp_path / 'out' / 'results.xlsx'}" in err
+    table = pd.read_csv(tmp_path / "out" / "predicted_videos.csv")
+    assert table["predicted"].tolist() == ["undecided"] * 6
+    again = ("predict", run, study / "videos", "--out", tmp_path / "out", "--anyway", "--force")
+    code, out, _ = canemo(*again)
+    assert code == 0
+    assert "only because you asked with --anyway." in out
+    table = pd.read_csv(tmp_path / "out" / "predicted_videos.csv")
+    assert set(table["predicted"]) <= {"anticipation", "frustration"}
+    assert set(table["model_verdict"]) == {"not told from chance"}
+    code, _, err = canemo("predict", study, study / "videos", "--out", tmp_path / "new")
+    assert code == 1
+    assert f"give one of its runs: {run}" in err
     assert canemo("report", run)[0] == 0
 
 

@@ -12,6 +12,7 @@ import canemo
 from canemo.config import load_config, read_config
 from canemo.errors import ConfigError, ModelError, NoFacesError, StudyError
 from canemo.learn.fold_files import read_folds
+from canemo.learn.saved_model import read_model
 from canemo.parallel import silent
 from canemo.pipeline.explain_inputs import (
     OTHER,
@@ -20,6 +21,7 @@ from canemo.pipeline.explain_inputs import (
     load_explained_model,
     load_explained_run,
 )
+from canemo.report.words.model import state_verdict
 from canemo.study.load import load_study
 from explained_runs import (
     CLIPS,
@@ -357,7 +359,8 @@ def test_saved_model_asks_its_own_probe_about_each_file(explainable_study, run, 
     assert found.rows["subject_id"].tolist() == found.rows["video_id"].tolist()
     assert len({id(decision) for decision in found.decisions.values()}) == 1
     assert [len(rows) for rows in found.iter_parts()] == [2 * DOGS * CLIPS]  # one probe for all
-    assert "the pictures have no condition" in found.notes[0]
+    assert found.notes[0].startswith(state_verdict(read_model(run / "model").evaluation))
+    assert "the pictures have no condition" in found.notes[1]
 
 
 def test_saved_model_names_its_labels(explainable_study, run, tmp_path):

@@ -16,6 +16,8 @@ from canemo.files import write_table
 from canemo.learn.curves import CURVE_COLUMNS
 from canemo.learn.evaluate import Evaluation
 from canemo.pipeline.verify import export_bundle, verify_run
+from canemo.report.words.verdict import write_first_sentence
+from canemo.study.records.run import RunMetrics
 from canemo.study.runs import write_hashes
 from canemo.trust.metrics_json import compute_metrics, stand_in_for
 from evidence_worlds import assess, draw_evidence, write_run
@@ -219,10 +221,19 @@ def test_bundle_holds_what_is_hashed_and_no_picture(run, tmp_path):
         (run / name).write_bytes(b"picture")
     with zipfile.ZipFile(export_bundle(run, tmp_path / "b.zip")) as bundle:
         hashed = json.loads((run / "hashes.json").read_text())["sha256"]
-        assert set(bundle.namelist()) == {*hashed, "hashes.json"}
+        assert set(bundle.namelist()) == {*hashed, "hashes.json", "README.md"}
         assert {name.rpartition(".")[2] for name in bundle.namelist()} == {
-            "json", "parquet", "safetensors", "toml",
+            "json", "md", "parquet", "safetensors", "toml",
         }  # fmt: skip
+
+
+def test_bundle_says_first_whether_its_result_can_be_told_from_chance(run, tmp_path):
+    metrics = RunMetrics.read(run / "metrics.json")
+    with zipfile.ZipFile(export_bundle(run, tmp_path / "b.zip")) as bundle:
+        assert bundle.namelist()[0] == "README.md"
+        text = bundle.read("README.md").decode()
+    assert write_first_sentence(metrics) in text
+    assert "canemo verify" in text
 
 
 def test_bundle_replaces_a_file_only_when_told(run, tmp_path):

@@ -25,6 +25,8 @@ from canemo.learn.learner import Learner
 from canemo.learn.predictions import PROBABILITY
 from canemo.parallel import Progress, silent
 from canemo.pipeline.assess import evaluate_evidence
+from canemo.report.words.verdict import explain_verdict, write_first_sentence
+from canemo.report.words.voice import find_voice
 from canemo.study.records.folders import RunRecord, read_run
 from canemo.study.records.run import RunMetrics
 from canemo.study.runs import HASHES_FILE, METRICS_FILE
@@ -34,6 +36,7 @@ TOLERANCE = 1e-6
 """How far a recomputed number may be off, relative to its size (or to 1 where it is smaller)."""
 
 MAX_SHOWN = 20
+_ABOUT_FILE = "README.md"
 _LEFT_OUT = ("format", "schema", "cost", "warnings")
 _FROM_PREDICTIONS = (
     "the probe was trained on augmented views of the crops, which are not kept: the predictions "
@@ -43,6 +46,8 @@ _FROM_PREDICTIONS = (
 
 def export_bundle(run_dir: Path | str, out: Path | str, *, force: bool = False) -> Path:
     """Write everything that a run's numbers rest on into one ZIP file, without any picture.
+
+    Its README.md says whether the result can be told from chance.
 
     Parameters
     ----------
@@ -61,7 +66,7 @@ def export_bundle(run_dir: Path | str, out: Path | str, *, force: bool = False) 
         `out` is there and `force` is not given.
     """
     run_dir, out = Path(run_dir), Path(out)
-    RunMetrics.read(run_dir / METRICS_FILE)
+    metrics = RunMetrics.read(run_dir / METRICS_FILE)
     files = _read_hashes(run_dir)
     missing = [name for name in files if not (run_dir / name).is_file()]
     if missing:
@@ -72,9 +77,20 @@ def export_bundle(run_dir: Path | str, out: Path | str, *, force: bool = False) 
         replacing(out) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as bundle,
     ):
+        bundle.writestr(_ABOUT_FILE, _describe_bundle(metrics))
         for name in [*files, HASHES_FILE]:
             bundle.write(run_dir / name, name)
     return out
+
+
+def _describe_bundle(metrics: RunMetrics) -> str:
+    """Return what stands first in a bundle: the verdict of its run, and how to check it."""
+    verdict = " ".join(filter(None, (write_first_sentence(metrics), explain_verdict(metrics))))
+    return (
+        f"# What the numbers of the run “{metrics.study.name}” rest on\n\n"
+        f"{find_voice(metrics.study).say(verdict)}\n\n"
+        f"{METRICS_FILE} holds every number; `canemo verify` of this file computes each again.\n"
+    )
 
 
 def verify_run(run: Path | str, *, progress: Progress = silent) -> dict[str, Any]:

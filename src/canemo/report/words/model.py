@@ -56,11 +56,16 @@ def write_model_sentence(evaluation: ModelEvaluation, *, anyway: bool = False) -
 
     `anyway` says that they were asked for whatever the verdict.
     """
-    opening = f"{_OPENINGS[evaluation.standing]} ({_state_numbers(evaluation)})"
+    verdict = state_verdict(evaluation)
     if evaluation.is_told:
-        return f"{opening}."
+        return f"{verdict}."
+    return f"{verdict}: {_ASKED_FOR if anyway else _WITHHELD}."
+
+
+def state_verdict(evaluation: ModelEvaluation) -> str:
+    """Return whether a model could be told from chance, without a full stop."""
     reason = f", for {continue_sentence(evaluation.reason)}" if evaluation.reason else ""
-    return f"{opening}{reason}: {_ASKED_FOR if anyway else _WITHHELD}."
+    return f"{_OPENINGS[evaluation.standing]} ({_state_numbers(evaluation)}){reason}"
 
 
 def explain_withheld(evaluation: ModelEvaluation) -> str:
