@@ -147,7 +147,7 @@ def test_study_given_for_a_model_lists_its_runs(model, tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("clip.MP4", "a video, where the model comes first"),
+        ("clip.MP4", "a video, and the model comes first"),
         ("notes.txt", "a file, and a model is a folder"),
         ("absent", "there is no such folder"),
         ("model.json", "a model is the folder of this file; give "),

@@ -176,5 +176,5 @@ def _describe_file(place: Path) -> str:
     if place.name == MODEL_FILE:
         return f"a model is the folder of this file; give {place.parent}"
     if place.suffix.lower() in VIDEO_SUFFIXES:
-        return f"a video, where the model comes first: give MODEL, then videos; {_WANTED}"
+        return f"a video, and the model comes first (`canemo predict MODEL VIDEO`); {_WANTED}"
     return f"a file, and a model is a folder; {_WANTED}"
