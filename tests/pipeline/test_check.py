@@ -71,7 +71,10 @@ def test_a_sound_design_says_what_it_can_show(lay_out):
         ),
         ([("a", "x"), ("a", "y")], "all clips are of one dog, “a”"),
         ([("a", "x"), ("b", "x")], "all clips are labelled “x”"),
-        (balanced(5), "5 dogs with 2 clips each are too few: even if every clip were classified"),
+        (
+            balanced(5),
+            "5 dogs with 2 clips each are too few: even with every clip classified rightly, p",
+        ),
     ],
 )
 def test_a_design_that_cannot_work_says_why(lay_out, clips, reason):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import unicodedata
 from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +17,7 @@ from canemo.formats.tables import Problem
 from canemo.study.check import inspect_study
 from canemo.study.load import load_study
 from canemo.study.propose import propose_videos, write_videos_csv
+from canemo.video.info import VideoInfo, probe_video
 from clips import draw_number, write_clip, write_sound
 
 HEADER = "video_id,path,subject_id,label"
@@ -576,3 +579,17 @@ def test_table_that_is_no_videos_table_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="there is no such folder"):
         write_videos_csv(table, tmp_path / "gone")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_with_impossible_rates_are_one_warning(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def probe(path: Path) -> VideoInfo:
+        info = probe_video(path)
+        return replace(info, fps=Fraction(1800)) if path.name.startswith("rex") else info
+
+    monkeypatch.setattr("canemo.study.check.probe_video", probe)
+    problem = only_problem(root)
+    assert where(problem) == ("warning", "videos.csv", None, "path")
+    assert "2 files state more than 1,000 pictures per second" in problem.seen
+    assert "'clips/rex a.mp4' (1,800)" in problem.seen

@@ -1,5 +1,6 @@
 import json
 from itertools import permutations
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -10,13 +11,13 @@ from scipy.stats import norm
 
 from canemo.errors import ConfigError
 from canemo.learn.predictions import Predictions
+from canemo.trust.labellings import find_least_p
 from canemo.trust.permutation import STATISTIC, compare_labellings
 from canemo.trust.power import (
     approximate_p,
     compute_null_moments,
     estimate_subject_share,
     find_least_detectable,
-    find_least_p,
     foretell_power,
 )
 from worlds import LABELS, draw_features, make_discriminant, split_subjects
@@ -275,7 +276,7 @@ def test_learning_anew_takes_more_than_answers_that_stay():
 )
 def test_least_p_is_that_of_the_test_on_clips_that_cannot_be_mistaken(subjects, clips, least):
     label_index, owner = lay_out(subjects, clips)
-    assert find_least_p(label_index, owner.astype(object)) == pytest.approx(least)
+    assert find_least_p(label_index, owner) == pytest.approx(least)
     features = draw_features(
         subjects=subjects, clips=clips, effect=40.0, dog_effect=0.1, frames=1, dim=4
     )
@@ -287,7 +288,7 @@ def test_least_p_is_that_of_the_test_on_clips_that_cannot_be_mistaken(subjects, 
 
 def test_three_labels_have_more_likes():
     label_index, owner = np.tile([0, 1, 2], 3), np.repeat(range(3), 3)
-    assert find_least_p(label_index, owner.astype(object)) == pytest.approx(6 / 6**3)
+    assert find_least_p(label_index, owner) == pytest.approx(6 / 6**3)
 
 
 def test_many_dogs_are_foretold_in_no_time():
@@ -321,3 +322,18 @@ def test_the_test_itself_finds_what_was_foretold_about_as_often(subjects, clips,
         found.append(np.mean([test.compute_p(STATISTIC) <= 0.05 for test in tests]))
     needed = np.interp(0.8, found, reached)
     assert foretell(subjects, clips)["balanced_accuracy"] == pytest.approx(needed, abs=0.04)
+
+
+def test_table_of_the_documentation_is_what_is_foretold():
+    text = (Path(__file__).parents[2] / "docs" / "study.md").read_text(encoding="utf-8")
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.partition("### How many dogs")[2].partition("\n## ")[0].splitlines()
+        if line[:3].strip("| ").isdigit()
+    ]
+    assert len(rows) == 9
+    for dogs, *cells in rows:
+        found = [foretell(int(dogs), 2 * each)["balanced_accuracy"] for each in (1, 2, 4, 8)]
+        assert cells == [
+            "–" if each is None else f"{each:.0%}".replace("%", " %") for each in found
+        ]

@@ -26,13 +26,13 @@ from canemo.species import DOG, Species
 from canemo.study.check import inspect_study
 from canemo.study.circumstances import Confound, find_confounds
 from canemo.study.design import Clip, Design, describe_design
-from canemo.study.load import VIDEOS_CSV
-from canemo.trust.power import find_least_p, foretell_power
+from canemo.trust.labellings import find_least_p
+from canemo.trust.power import foretell_power
 
 logger = logging.getLogger(__name__)
 
 SUBJECT_SHARE = 0.5
-"""How alike answers to one subject's clips are taken to be; runs measured 0.1 to 0.8."""
+"""How alike answers to one subject's clips are taken to be, see `check_study`."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,12 @@ def check_study(root: Path | str) -> StudyCheck:
     ----------
     root
         The folder that holds `videos.csv`.
+
+    Notes
+    -----
+    How alike the answers to one dog's clips will be is not known before a run: half of their
+    variance, label apart, is taken to lie between dogs, as in the middle of the runs looked at
+    (0.1 to 0.8; a share of 0.3 or 0.7 moves what can be shown by 3 points or less).
     """
     root = Path(root).absolute()
     inspection = inspect_study(root)
@@ -122,7 +128,7 @@ def check_study(root: Path | str) -> StudyCheck:
     if not inspection.clips:
         return StudyCheck(problems)
     design, confounds, obstacle = _judge(inspection.clips)
-    problems = (*problems, *map(_doubt, (each for each in confounds if not each.is_total)))
+    problems += tuple(_doubt(inspection.file, each) for each in confounds if not each.is_total)
     detectable = None if obstacle else _foretell(design)
     return StudyCheck(problems, design, detectable, obstacle, species)
 
@@ -139,13 +145,14 @@ def warn_of_design(study: Study, species: Species) -> None:
 def _judge(clips: Sequence[Clip]) -> tuple[Design, list[Confound], str | None]:
     """Return the design, what goes with its condition, and why nothing can be concluded."""
     design, confounds = describe_design(clips), find_confounds(clips)
-    least_p = find_least_p(*design.list_clips())
+    label_index, subject_ids = design.list_clips()
+    least_p = find_least_p(label_index, subject_ids)
     return design, confounds, explain_obstacle(design, confounds, least_p, level=P_LEVEL)
 
 
-def _doubt(confound: Confound) -> Problem:
+def _doubt(file: str, confound: Confound) -> Problem:
     seen, wanted = doubt_confound(confound)
-    return Problem("warning", VIDEOS_CSV, None, confound.column, seen, wanted)
+    return Problem("warning", file, None, confound.column, seen, wanted)
 
 
 def _find_species(root: Path) -> tuple[Species, list[Problem]]:

@@ -27,6 +27,7 @@ from canemo.study.names import find_resemblances
 from canemo.video.info import VideoInfo, probe_video
 
 _END_TOLERANCE_S = 0.5
+MOST_FPS = 1000  # the slow motion of telephones ends below
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Inspection:
 
     Attributes
     ----------
+    file
+        The table of videos, by name.
     problems
         Subjects of one label only that may be others misspelled; then all in the order of the
         tables. Empty if all is well.
@@ -42,6 +45,7 @@ class Inspection:
         The rows of videos.csv that say whose clip it is, and of which label.
     """
 
+    file: str
     problems: tuple[Problem, ...]
     clips: tuple[Clip, ...]
 
@@ -65,7 +69,8 @@ def inspect_study(root: Path | str) -> Inspection:
     if tables.subjects is not None:
         problems += _check_unused_subjects(tables)
     problems.sort(key=lambda problem: (problem.file != videos, problem.row or 0))
-    return Inspection((*first, *problems), tuple(_list_clips(infos, root, tables.videos)))
+    clips = tuple(_list_clips(infos, root, tables.videos))
+    return Inspection(videos, (*first, *problems), clips)
 
 
 def _probe_files(table: Table, root: Path) -> dict[Path, VideoInfo | VideoOpenError]:
@@ -117,7 +122,29 @@ def _check_files(
             continue
         sound[path] = its_rows
         problems += _check_parts(its_rows, info, table)
-    return [*problems, *_check_repeats(sound, table)]
+    return [*problems, *_check_rates(table.name, sound, infos), *_check_repeats(sound, table)]
+
+
+def _check_rates(
+    file: str,
+    rows_by_path: Mapping[Path, list[Row]],
+    infos: Mapping[Path, VideoInfo | VideoOpenError],
+) -> Iterator[Problem]:
+    """Yield one warning of all files whose pictures follow each other impossibly fast."""
+    fast = [
+        (its_rows[0], info.fps)
+        for path, its_rows in rows_by_path.items()
+        if isinstance(info := infos[path], VideoInfo) and info.fps > MOST_FPS
+    ]
+    if fast:
+        row, fps = fast[0]
+        some = "1 file states" if len(fast) == 1 else f"{len(fast)} files state"
+        seen = (
+            f"{some} more than {MOST_FPS:,} pictures per second, the first being "
+            f"{row.cells['path']!r} ({float(fps):,.0f})"
+        )
+        wanted = "files exported again: lengths and times of these cannot be right"
+        yield Problem("warning", file, None, "path", seen, wanted)
 
 
 def _bad_file(row: Row, path: Path, exc: VideoOpenError, table: Table) -> Problem:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import chain, combinations, product
+from itertools import chain, combinations, permutations, product
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 Index: TypeAlias = NDArray[np.integer]
+Groups: TypeAlias = NDArray[np.integer] | NDArray[np.object_]
 
 MAX_EXACT = 5000
+MOST_LABELS = 6  # of which every order is tried
 
 
 def draw_labellings(
@@ -28,8 +30,7 @@ def draw_labellings(
         How many are drawn where there are more than `MAX_EXACT`, and the seed.
     """
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
-    ways = math.prod(_count_ways(label_index[rows]) for rows in members)
-    if ways <= MAX_EXACT:
+    if count_ways(label_index, groups) <= MAX_EXACT:
         return _list_labellings(label_index, members), True
     rng = np.random.default_rng(seed)
     drawn = np.tile(label_index, (number, 1))
@@ -38,7 +39,34 @@ def draw_labellings(
     return drawn, False
 
 
-def _count_ways(label_index: Index) -> int:
+def count_ways(label_index: Index, groups: Groups) -> int:
+    """Return in how many ways labels can be moved within groups, the one at hand among them."""
+    return math.prod(
+        _count_arrangements(label_index[groups == group]) for group in np.unique(groups)
+    )
+
+
+def find_least_p(label_index: Index, groups: Groups) -> float:
+    """Return the least p of a permutation within groups that learns anew, which no result passes.
+
+    Notes
+    -----
+    The labelling at hand counts among all there are. Where each group has as many units of one
+    label as of another, it has a like: all units of the one called by the name of the other, from
+    which the same is learned.
+    """
+    counts = np.array(
+        [
+            np.bincount(label_index[groups == group], minlength=int(label_index.max()) + 1)
+            for group in np.unique(groups)
+        ]
+    )
+    orders = permutations(range(min(counts.shape[1], MOST_LABELS)))
+    likes = sum(np.array_equal(counts[:, list(order)], counts[:, : len(order)]) for order in orders)
+    return likes / count_ways(label_index, groups)
+
+
+def _count_arrangements(label_index: Index) -> int:
     """Return in how many ways these labels can be arranged."""
     counts = np.bincount(label_index)
     ways = math.factorial(len(label_index))

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,13 @@ from scipy.stats import norm
 
 from canemo.errors import ConfigError
 from canemo.learn.predictions import Array, Index, Predictions
+from canemo.trust.labellings import count_ways, find_least_p
 
 GRID = np.linspace(0, 0.98, 50)  # of the way from chance to always right
 LEAST_PROBABILITY = 1e-3  # bounds the log-odds of answers that are all but certain
 LEAST_VARIANCE = 1e-12  # of a balanced accuracy; less is rounding
 MOST_SHARE = 0.95
 REFITTED_SPREAD = math.sqrt(1 + 2 / math.pi)  # see `foretell_power`
-MOST_LABELS = 6  # of which every order is tried
 
 
 @dataclass(frozen=True)
@@ -413,48 +412,13 @@ def _find_obstacle(
             "no subject has clips of more than one label, so that moving labels within subjects "
             "changes nothing"
         )
-    if not counted and _count_least_p(counts) > level * (1 + 1e-9):
-        ways = round(math.exp(_count_ways(counts)))
+    if not counted and find_least_p(design.label_index, design.owner) > level * (1 + 1e-9):
+        ways = count_ways(design.label_index, design.owner)
         return (
             f"labels can be moved within subjects in only {ways} ways, so that p cannot be "
             f"{level:g} or less"
         )
     return None
-
-
-def find_least_p(label_index: Index, subject_ids: NDArray[np.object_]) -> float:
-    """Return the least p that a permutation within subjects can give, which learns anew.
-
-    Parameters
-    ----------
-    label_index
-        (N,) label of each clip, every label from 0 to the highest occurring.
-    subject_ids
-        (N,) whose clip it is.
-
-    Notes
-    -----
-    The labelling at hand counts among all there are. Where each subject has as many clips of one
-    label as of another, it has a like: all clips of the one called by the name of the other, from
-    which the same is learned.
-    """
-    return _count_least_p(_lay_out(label_index, subject_ids, int(label_index.max()) + 1).counts)
-
-
-def _count_least_p(counts: Array) -> float:
-    return math.exp(math.log(_count_likes(counts)) - _count_ways(counts))
-
-
-def _count_ways(counts: Array) -> float:
-    """Return the logarithm of in how many ways labels can be moved within subjects."""
-    gain = np.vectorize(math.lgamma)  # log(n!) = lgamma(n + 1)
-    return float((gain(counts.sum(axis=1) + 1) - gain(counts + 1).sum(axis=1)).sum())
-
-
-def _count_likes(counts: Array) -> int:
-    """Return how many labellings are the one at hand but for the labels' names."""
-    orders = permutations(range(min(counts.shape[1], MOST_LABELS)))
-    return sum(np.array_equal(counts[:, list(order)], counts[:, : len(order)]) for order in orders)
 
 
 def _remove_label_means(predictions: Predictions) -> Array:

@@ -94,8 +94,8 @@ def explain_obstacle(
         return f"{quote(total.column)} and condition cannot be told apart: {_describe(total)}"
     if least_p > level + 1e-9:
         return (
-            f"{describe_dogs(design)} are too few: even if every clip were classified rightly, "
-            f"chance alone would do as well with p = {least_p:.2g}"
+            f"{describe_dogs(design)} are too few: even with every clip classified rightly, p "
+            f"would be {least_p:.2g}, and {level:g} or less is asked for"
         )
     return None
 
@@ -123,7 +123,7 @@ def _describe(confound: Confound) -> str:
         ]
         return join_words(pairs)
     parts = [f"{len(values)} with {quote(label)}" for label, values in confound.values.items()]
-    return f"each of its values goes with one condition only, {join_words(parts)}"
+    return f"each of its values goes with one condition only, {join_words(parts)}, too few to tell"
 
 
 def _describe_range(clips: Sequence[int]) -> str:
