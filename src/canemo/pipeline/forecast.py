@@ -165,7 +165,7 @@ def _settle_engines(root: Path, config: Config) -> tuple[Plan, Choice | None, li
     pinned = pin_engines(
         config, engine=choice.engine, precision=choice.precision, detector_engine=finder
     )
-    settled = plan if pinned == plain else prepare(root, pinned)
+    settled = plan if pinned == plain else prepare(root, pinned, split=plan.split)
     return replace(settled, config=config), choice, []
 
 

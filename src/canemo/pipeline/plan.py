@@ -30,6 +30,7 @@ from canemo.learn.splits import Split, make_split
 from canemo.networks.auto import BackboneChoice, choose_backbone, is_here, list_better
 from canemo.networks.backbone_specs import AUTO
 from canemo.networks.backbones import Backbone, load_backbone, load_backbone_like
+from canemo.pipeline.check import warn_of_design
 from canemo.pipeline.extract import Cost
 from canemo.records import Study
 from canemo.study.load import VIDEOS, load_study
@@ -189,7 +190,9 @@ def prepare(
     study, cost = load_study(root), Cost()
     for settings in [entrant.configure(config) for entrant in entrants] or [config]:
         _require_runnable(study, settings)
-    split = split or _split_subjects(study, config)
+    if split is None:
+        split = _split_subjects(study, config)
+        warn_of_design(study, config.species)
     config, reason = (config, "") if entrants else settle_backbone(root, config)
     with cost.measure("load"):
         detector = load_configured_detector(config, elsewhere=elsewhere)

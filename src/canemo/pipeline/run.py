@@ -25,7 +25,6 @@ from canemo.learn.saved_model import SavedModel, save_model
 from canemo.learn.splits import save_split
 from canemo.parallel import Progress, silent
 from canemo.pipeline.assess import Work, assess
-from canemo.pipeline.check import warn_of_design
 from canemo.pipeline.extract import Cost, crop_and_embed, crop_videos
 from canemo.pipeline.forecast import keep_rates
 from canemo.pipeline.pictures import CAMS_PER_LABEL, draw_examples
@@ -185,7 +184,6 @@ def run(
     root = Path(study_dir)
     config = config or load_config(root)
     plan = prepare(root, config)
-    warn_of_design(plan.study, config.species)
     name = name or plan.config.backbone.name
     with new_run(root, name, plan.config, force=force) as folder:
         save_split(plan.split, folder / "split.json")

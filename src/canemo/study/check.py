@@ -27,6 +27,7 @@ from canemo.study.names import find_resemblances
 from canemo.video.info import VideoInfo, probe_video
 
 _END_TOLERANCE_S = 0.5
+SHOWN_ALONE = 3  # subjects of one label that have a line each
 MOST_FPS = 1000  # the slow motion of telephones ends below
 
 
@@ -242,11 +243,20 @@ def _check_balance(
             seen = f"{label!r} occurs with one subject only, {next(iter(subject_ids))!r}"
             wanted = "two subjects or more, so that a subject can be left out"
             yield _design_problem(name, "error", "label", seen, wanted)
-    for subject_id, labels in labels_of.items():
-        if len(labels) < 2 and len(subjects_of) > 1 and subject_id not in asked:
-            seen = f"{subject_id!r} has videos of one label only, {next(iter(labels))!r}"
-            wanted = "videos of each label, else the label can be told from the subject"
-            yield _design_problem(name, "warning", "subject_id", seen, wanted)
+    alone = [each for each in labels_of if len(labels_of[each]) < 2 and each not in asked]
+    if len(subjects_of) > 1:
+        yield from _check_alone(name, {each: next(iter(labels_of[each])) for each in alone})
+
+
+def _check_alone(name: str, label_of: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield the subjects with one label only, each with its label; many of them in one line."""
+    wanted = "videos of each label, else the label can be told from the subject"
+    all_seen = [f"{each!r} has videos of one label only, {label_of[each]!r}" for each in label_of]
+    if len(all_seen) > SHOWN_ALONE:
+        named = ", ".join(repr(each) for each in label_of)
+        all_seen = [f"{len(label_of)} subjects have videos of one label only: {named}"]
+    for seen in all_seen:
+        yield _design_problem(name, "warning", "subject_id", seen, wanted)
 
 
 def _check_unused_subjects(tables: Tables) -> Iterator[Problem]:
