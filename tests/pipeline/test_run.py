@@ -69,7 +69,7 @@ def test_run_writes_the_whole_contract(finished):
         "config.toml", "inputs.json", "split.json", "metrics.json", "frames.parquet",
         "predictions.parquet", "features.parquet", "videos.parquet", "hashes.json",
         "folds.safetensors",
-        "environment.json", "figures", "report.html", "results.xlsx", "model",
+        "environment.json", "figures", "report.html", "results.xlsx", "model", "predictions.csv",
     }  # fmt: skip
     assert read_run(finished.folder).metrics == finished.metrics
 
@@ -441,7 +441,7 @@ def audited(finished, study):
 @pytest.mark.slow
 def test_audit_of_a_run_finds_what_the_run_found_and_keeps_the_battery(finished, audited):
     before, found = audited
-    made_again = ("report.html", "results.xlsx")
+    made_again = ("report.html", "results.xlsx", "predictions.csv")
     assert found == finished.metrics.audit.with_confounds(found.confounds)
     assert read_run(finished.folder).metrics.audit == found
     for name, content in before.items():

@@ -567,7 +567,7 @@ def test_existing_table_is_replaced_only_by_force(root: Path) -> None:
         write_videos_csv(table, root)
     assert (root / "videos.csv").read_bytes() == before
     write_videos_csv(table, root, force=True)
-    assert (root / "videos.csv").read_text() == f"{HEADER}\na,a.mp4,rex,play\n"
+    assert (root / "videos.csv").read_text("utf-8-sig") == f"{HEADER}\na,a.mp4,rex,play\n"
 
 
 def test_table_that_is_no_videos_table_is_not_written(tmp_path: Path) -> None:

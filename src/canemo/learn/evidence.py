@@ -21,10 +21,10 @@ from canemo.files import replacing, write_table
 from canemo.learn.material import Material
 from canemo.learn.splits import Split, load_split
 from canemo.records import Study, Video
-from canemo.study.records.folders import RunRecord
+from canemo.study.records.folders import LEDGER_FILE, VIDEOS_FILE, RunRecord
 
-FEATURES_FILE, VIDEOS_FILE, SUBJECTS_FILE = "features.parquet", "videos.parquet", "subjects.parquet"
-LEDGER_FILE, SPLIT_FILE = "frames.parquet", "split.json"
+FEATURES_FILE, SUBJECTS_FILE = "features.parquet", "subjects.parquet"
+SPLIT_FILE = "split.json"
 _ORIGIN = ["video_id", "subject_id", "label", "frame_index", "time_s"]
 
 

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Any, Literal
 
 import pandas as pd
-from pandas.api.types import is_numeric_dtype
+from pandas.api.types import is_float_dtype, is_numeric_dtype
 from rich.cells import cell_len
 
 from canemo.report.words.wording import (
@@ -285,7 +285,7 @@ def describe_frame(
     Names of columns and texts in cells are shown as they are, whatever the species.
     """
     columns = tuple(
-        Column(name, name, meaning, NUMBER if is_numeric_dtype(frame[name]) else TEXT)
+        Column(name, name, meaning, _choose_format(frame[name]))
         for name, meaning in meanings.items()
         if name in frame
     )
@@ -293,6 +293,12 @@ def describe_frame(
     cells = records.where(records.notna(), None).to_dict("records")
     rows = tuple(Line({str(name): value for name, value in row.items()}) for row in cells)
     return Table(caption, columns, rows, is_data=True, **options)
+
+
+def _choose_format(column: pd.Series[Any]) -> Format:
+    if is_float_dtype(column):
+        return THREE_DECIMALS
+    return NUMBER if is_numeric_dtype(column) else TEXT
 
 
 def list_lines(columns: Sequence[Column], records: Iterable[Any]) -> list[Line]:

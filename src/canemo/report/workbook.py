@@ -19,6 +19,7 @@ from canemo.report.words.voice import Voice
 from canemo.report.words.wording import is_missing
 
 LEGEND_SHEET = "columns"
+_MOST_FITTED = 2000
 _CREATED = datetime(2000, 1, 1)
 """Written into every workbook, so that the same tables always give the same bytes."""
 
@@ -105,7 +106,10 @@ def _write_table(sheet: Worksheet, table: Table, formats: _Formats) -> None:
             value = say(value) if isinstance(value, str) else value
             _write_cell(sheet, place, across, value, _choose_format(column, row, formats))
     sheet.freeze_panes(1, 1)
-    sheet.autofit(400)
+    if len(table.rows) <= _MOST_FITTED:  # all cells are measured
+        sheet.autofit(400)
+    else:
+        sheet.set_column(0, len(headings) - 1, 14)
 
 
 def _find_say(table: Table, formats: _Formats) -> Callable[[str], str]:

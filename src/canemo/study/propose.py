@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from canemo.errors import OutputExistsError, StudyError
-from canemo.files import write_atomically
+from canemo.files import write_table
 from canemo.formats.tables import Problem, Row, list_tables
 from canemo.study.load import REQUIRED_COLUMNS, VIDEOS, VIDEOS_CSV
 from canemo.study.names import find_resemblances
@@ -134,8 +134,7 @@ def write_videos_csv(table: pd.DataFrame, folder: Path | str, *, force: bool = F
         raise OutputExistsError(f"{path.parent} has its videos in {others[0]}; move it away first")
     if path.exists() and not force:
         raise OutputExistsError(f"{path} exists already; move it away, or replace it with --force")
-    write_atomically(path, table.to_csv(index=False, lineterminator="\n"))
-    return path
+    return write_table(table, path)
 
 
 def _iter_video_paths(folder: Path) -> Iterator[str]:

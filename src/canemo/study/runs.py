@@ -17,7 +17,8 @@ from canemo.study.load import SUBJECTS, VIDEOS
 CONFIG_FILE, METRICS_FILE, INPUTS_FILE = "config.toml", "metrics.json", "inputs.json"
 COMPARISON_FILE = "comparison.json"
 HASHES_FILE, CONFOUNDS_FILE = "hashes.json", "confounds.json"
-_NO_EVIDENCE = ("report.html", "results.xlsx", HASHES_FILE, CONFOUNDS_FILE)
+REPORT_FILE, RESULTS_FILE, CLIPS_CSV = "report.html", "results.xlsx", "predictions.csv"
+_NO_EVIDENCE = (REPORT_FILE, RESULTS_FILE, CLIPS_CSV, HASHES_FILE, CONFOUNDS_FILE)
 _HOMES = {METRICS_FILE: "runs", COMPARISON_FILE: "comparisons"}
 
 

@@ -10,8 +10,6 @@ from canemo.files import write_atomically
 from canemo.report.charts import comparison, evaluation
 from canemo.report.charts.canvas import Chart
 from canemo.report.pages.page import (
-    REPORT_FILE,
-    RESULTS_FILE,
     embed_charts,
     embed_files,
     render_page,
@@ -23,6 +21,7 @@ from canemo.report.words.voice import find_voice
 from canemo.report.workbook import write_workbook
 from canemo.study.records.comparison import ComparisonRecord
 from canemo.study.records.folders import ComparisonFolder, read_comparison
+from canemo.study.runs import REPORT_FILE, RESULTS_FILE
 
 
 def write_comparison_report(folder: Path) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from canemo.files import write_atomically
 from canemo.report.charts.explanation import CHARTS, PAGE_FILE, colour_regions, list_methods
-from canemo.report.pages.page import RESULTS_FILE, Picture, embed_figure, embed_file, render_page
+from canemo.report.pages.page import Picture, embed_figure, embed_file, render_page
 from canemo.report.words.explanation import (
     find_explanation_voice,
     list_explanation_tables,
@@ -15,6 +15,7 @@ from canemo.report.words.explanation import (
 )
 from canemo.report.workbook import write_workbook
 from canemo.study.records.explanation import EXPLANATION_FILE, ExplanationRecord
+from canemo.study.runs import RESULTS_FILE
 
 
 def write_page(folder: Path) -> Path:

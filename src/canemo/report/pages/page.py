@@ -18,8 +18,6 @@ from canemo.report.tables import Table
 from canemo.report.words import wording
 from canemo.report.words.voice import Voice
 
-REPORT_FILE = "report.html"
-RESULTS_FILE = "results.xlsx"
 _LONG_WORD = re.compile(r"\S{15,}")
 
 

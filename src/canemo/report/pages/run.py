@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from canemo.files import write_atomically
+from canemo.files import write_atomically, write_table
 from canemo.learn.curves import average_curves
 from canemo.records import Fate
 from canemo.report.charts import evaluation
@@ -16,13 +16,12 @@ from canemo.report.charts.comparison import draw_curves
 from canemo.report.charts.parts import list_part_charts
 from canemo.report.charts.trust import list_trust_charts
 from canemo.report.pages.page import (
-    REPORT_FILE,
-    RESULTS_FILE,
     Picture,
     embed_charts,
     embed_files,
     render_page,
 )
+from canemo.report.rows import list_row_sheets, tabulate_clips
 from canemo.report.tables import Table
 from canemo.report.words import audit, parts, wording
 from canemo.report.words.explanation import write_sentence
@@ -35,10 +34,14 @@ from canemo.report.words.verdict import (
 )
 from canemo.report.words.voice import find_voice
 from canemo.report.workbook import write_tables
-from canemo.study.records.folders import RunRecord, read_run
+from canemo.study.records.folders import PREDICTIONS_FILE, RunRecord, read_run
 from canemo.study.records.run import StudyFacts, SubjectResult
 from canemo.study.records.scores import Confusion
+from canemo.study.runs import CLIPS_CSV, REPORT_FILE, RESULTS_FILE
 from canemo.trust.standing import judge_run
+
+_SHEETS = {"result": "numbers", "subjects": "dogs"}
+"""What tables are called in a workbook, where that is not their name in the page."""
 
 _ALTS = {
     "crops.png": "Sheet of example face crops, grouped by condition.",
@@ -50,7 +53,8 @@ _ALTS = {
 def write_report(run_dir: Path, *, tables_file: Path | None = None) -> Path:
     """Write report and tables from the files of a run, and return the report's path.
 
-    The tables go to `tables_file`, .xlsx or .tex; None writes `results.xlsx` in the run.
+    The tables go to `tables_file`, .xlsx or .tex; None writes `results.xlsx` in the run, with
+    every clip and frame, and `predictions.csv`.
 
     Raises
     ------
@@ -62,7 +66,13 @@ def write_report(run_dir: Path, *, tables_file: Path | None = None) -> Path:
     run = read_run(run_dir)
     tables = list_run_tables(run)
     page = render_report(run, tables)
-    write_tables(tables_file or run_dir / RESULTS_FILE, tables, find_voice(run.metrics.study))
+    voice, path = find_voice(run.metrics.study), tables_file or run_dir / RESULTS_FILE
+    if (run_dir / PREDICTIONS_FILE).is_file():
+        write_table(tabulate_clips(run), run_dir / CLIPS_CSV)
+        if path.suffix == ".xlsx":
+            named = {voice.say(_SHEETS.get(name, name)): table for name, table in tables.items()}
+            tables = {**list_row_sheets(run), **named}
+    write_tables(path, tables, voice)
     return write_atomically(run_dir / REPORT_FILE, page)
 
 

@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 ENVIRONMENT_FILE = "environment.json"
 PREDICTIONS_FILE, CURVES_FILE = "predictions.parquet", "curves.parquet"
+LEDGER_FILE, VIDEOS_FILE = "frames.parquet", "videos.parquet"
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,16 @@ class RunRecord(_Folder):
         """Loss and accuracy by epoch; empty where nothing was trained in epochs."""
         wanted = self.config.probe.method == "gradient"
         return _read_table(self.folder / CURVES_FILE, wanted=wanted)
+
+    @cached_property
+    def ledger(self) -> pd.DataFrame:
+        """What became of every frame that was looked at."""
+        return _read_table(self.folder / LEDGER_FILE)
+
+    @cached_property
+    def videos(self) -> pd.DataFrame:
+        """The clips of the study, with what each file states of itself."""
+        return _read_table(self.folder / VIDEOS_FILE)
 
     @cached_property
     def explanation(self) -> ExplainedModel | None:

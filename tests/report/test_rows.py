@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import openpyxl
+import pandas as pd
+import pytest
+
+from canemo.report import rows
+from canemo.report.pages.run import write_report
+from canemo.report.rows import tabulate_clips
+from canemo.study.records.folders import read_run
+from report_fixtures import write_run
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    """A run of three clips: one right, one wrong, one without a face."""
+    folder = write_run(tmp_path / "run")
+    origin = pd.DataFrame(
+        {
+            "video_id": ["Bär_1", "rex_1", "-rex_2"],
+            "subject_id": ["Bär", "rex", "rex"],
+            "label": ["play", "play", "=rest"],
+        }
+    )
+    origin.assign(extra="{}", duration_s=[2.0, 3.0, 1.0]).to_parquet(folder / "videos.parquet")
+    frames = origin.loc[[0, 0, 1, 2]].assign(
+        frame_index=pd.array([0, 5, 0, None], "Int64"),
+        fate=["used", "used", "used", "no_face"],
+        score=0.9,
+    )
+    frames.to_parquet(folder / "frames.parquet")
+    answers = pd.DataFrame(
+        {
+            **origin.loc[[0, 0, 1, 0, 1]],
+            "frame_index": pd.array([0, 5, 0, None, None], "Int64"),
+            "level": ["frame"] * 3 + ["video"] * 2,
+            "probability_play": [0.9, 0.3, 0.2, 0.6, 0.2],
+            "probability_=rest": [0.1, 0.7, 0.8, 0.4, 0.8],
+            "predicted": ["play", "=rest", "=rest", "play", "=rest"],
+            "fold": [0, 0, 1, 0, 1],
+        }
+    )
+    answers.to_parquet(folder / "predictions.parquet")
+    return folder
+
+
+def read_sheets(path: Path) -> dict[str, list[tuple[object, ...]]]:
+    return {sheet.title: list(sheet.values) for sheet in openpyxl.load_workbook(path)}
+
+
+def test_every_clip_has_one_row_whether_it_was_answered_or_not(run_dir: Path) -> None:
+    clips = tabulate_clips(read_run(run_dir))
+    assert clips["video_id"].tolist() == ["Bär_1", "rex_1", "-rex_2"]
+    assert clips["is_correct"].tolist() == [True, False, pd.NA]
+    assert clips["predicted"].tolist()[:2] == ["play", "=rest"]
+    assert clips["predicted"].isna().tolist() == [False, False, True]
+    assert clips["frames_used"].tolist() == [2, 1, 0]
+    assert clips["frames_looked_at"].tolist() == [2, 1, 1]
+
+
+def test_workbook_holds_clips_frames_dogs_numbers_and_settings(run_dir: Path) -> None:
+    write_report(run_dir)
+    sheets = read_sheets(run_dir / "results.xlsx")
+    assert {"columns", "clips", "frames", "dogs", "numbers", "settings"} <= sheets.keys()
+    assert list(sheets)[:3] == ["columns", "clips", "frames"]
+    assert sheets["clips"][2] == ("rex_1", "rex", "play", "=rest", False, 0.2, 0.8, 1, 1, 1, 3)
+    assert len(sheets["clips"]) == 4
+    heads = sheets["frames"][0]
+    second = dict(zip(heads, sheets["frames"][2], strict=True))
+    assert (second["frame_index"], second["predicted"], second["fate"]) == (5, "=rest", "used")
+    last = dict(zip(heads, sheets["frames"][4], strict=True))
+    assert (last["frame_index"], last["predicted"], last["fate"]) == (None, None, "no_face")
+
+
+def test_every_column_of_the_rows_is_explained(run_dir: Path) -> None:
+    write_report(run_dir)
+    sheets = read_sheets(run_dir / "results.xlsx")
+    said = {(sheet, column): meaning for sheet, column, meaning, _ in sheets["columns"]}
+    for name in ("clips", "frames"):
+        assert all(said[name, heading] for heading in sheets[name][0])
+
+
+def test_clips_as_csv_open_in_excel_and_are_read_back_unchanged(run_dir: Path) -> None:
+    write_report(run_dir)
+    path = run_dir / "predictions.csv"
+    assert path.read_bytes().startswith("\N{ZERO WIDTH NO-BREAK SPACE}video_id".encode())
+    read = pd.read_csv(path)
+    assert read["video_id"].tolist() == ["Bär_1", "rex_1", "-rex_2"]
+    assert read["label"].tolist() == ["play", "play", "=rest"]
+    assert read["probability_play"].tolist()[:2] == [0.6, 0.2]
+
+
+def test_frames_that_are_too_many_for_a_sheet_are_said_to_be_elsewhere(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "MOST_ROWS", 3)
+    write_report(run_dir)
+    sheets = read_sheets(run_dir / "results.xlsx")
+    assert len(sheets["frames"]) == 1
+    assert any(
+        line[0] == "frames" and "too many for a workbook, 4: see frames.parquet" in str(line[2])
+        for line in sheets["columns"]
+    )
+
+
+def test_tables_as_latex_have_no_rows_of_clips(run_dir: Path, tmp_path: Path) -> None:
+    write_report(run_dir, tables_file=tmp_path / "tables.tex")
+    assert "rex" not in (tmp_path / "tables.tex").read_text(encoding="utf-8")
