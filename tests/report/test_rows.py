@@ -6,7 +6,7 @@ import openpyxl
 import pandas as pd
 import pytest
 
-from canemo.report import rows
+from canemo.report import tables
 from canemo.report.pages.run import write_report
 from canemo.report.rows import tabulate_clips
 from canemo.study.records.folders import read_run
@@ -95,12 +95,12 @@ def test_clips_as_csv_open_in_excel_and_are_read_back_unchanged(run_dir: Path) -
 def test_frames_that_are_too_many_for_a_sheet_are_said_to_be_elsewhere(
     run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rows, "MOST_ROWS", 3)
+    monkeypatch.setattr(tables, "MOST_ROWS", 3)
     write_report(run_dir)
     sheets = read_sheets(run_dir / "results.xlsx")
     assert len(sheets["frames"]) == 1
     assert any(
-        line[0] == "frames" and "too many for a workbook, 4: see frames.parquet" in str(line[2])
+        line[0] == "frames" and "Too many for a workbook, 4: see frames.parquet" in str(line[2])
         for line in sheets["columns"]
     )
 

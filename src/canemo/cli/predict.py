@@ -36,10 +36,10 @@ def predict(
     """Classify new video: one row per frame, one per video, a timeline for each."""
     from canemo.cli import console
     from canemo.pipeline.model import load_model
-    from canemo.report.pages.page import RESULTS_FILE
     from canemo.report.words.model import write_model_sentence
     from canemo.report.words.voice import Voice
     from canemo.report.words.wording import count
+    from canemo.study.runs import RESULTS_FILE
 
     loaded = load_model(
         model,

@@ -17,12 +17,12 @@ from canemo.parallel import Progress, silent
 from canemo.pipeline.model import Model, VideoPrediction, find_videos, name_videos
 from canemo.report.charts.canvas import save_figure
 from canemo.report.charts.evaluation import draw_timeline
-from canemo.report.pages.page import RESULTS_FILE
 from canemo.report.tables import describe_frame
 from canemo.report.words.columns import describe_predicted_clips, describe_predicted_frames
 from canemo.report.words.model import describe_model, name_verdict
 from canemo.report.words.voice import Voice
 from canemo.report.workbook import write_workbook
+from canemo.study.runs import RESULTS_FILE
 from canemo.video.annotate import annotate_video
 
 logger = logging.getLogger(__name__)
@@ -154,6 +154,7 @@ def _write_tables(
             "The frames of the clips that were looked at.",
             frames,
             describe_predicted_frames(labels),
+            elsewhere=f"{FRAMES_STEM}.parquet",
         ),
         "model": describe_model(saved),
     }

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pandas as pd
 
 from canemo.learn.predictions import PROBABILITY
 from canemo.report.tables import Table, describe_frame
 from canemo.report.words.wording import quote
 from canemo.study.records.folders import RunRecord
-
-MOST_ROWS = 20_000
-"""Of one sheet: more take long to write and to open, and Excel itself ends at 1,048,576."""
 
 _ORIGIN = {
     "video_id": "the clip",
@@ -73,23 +68,13 @@ def list_row_sheets(run: RunRecord) -> dict[str, Table]:
             clips,
             {**_ORIGIN, **_ANSWER, **said, **_OF_CLIP},
         ),
-        "frames": _describe_rows(
+        "frames": describe_frame(
             "Every frame that was looked at, and what became of it.",
             frames,
             {**_ORIGIN, **_OF_FRAME, **_ANSWER, **said, **_OF_FACE},
             elsewhere="frames.parquet and predictions.parquet",
         ),
     }
-
-
-def _describe_rows(
-    caption: str, frame: pd.DataFrame, meanings: Mapping[str, str], *, elsewhere: str
-) -> Table:
-    """Return a table of all rows, or of none and where they are instead."""
-    if len(frame) <= MOST_ROWS:
-        return describe_frame(caption, frame, meanings)
-    where = f"They are too many for a workbook, {len(frame):,}: see {elsewhere}."
-    return describe_frame(caption, frame.iloc[:0], meanings, look_for=where)
 
 
 def _tabulate_frames(run: RunRecord) -> pd.DataFrame:

@@ -29,6 +29,9 @@ Interval = Sequence[float]
 Kind = Literal["value", "interval", "estimate", "tested", "noted"]
 
 MISSING = "–"
+MOST_ROWS = 20_000
+"""Of a data frame: more take long to write and to open, and Excel itself ends at 1,048,576."""
+
 _GAP = "   "
 
 
@@ -278,12 +281,21 @@ def describe_records(
 
 
 def describe_frame(
-    caption: str, frame: pd.DataFrame, meanings: Mapping[str, str], **options: Any
+    caption: str,
+    frame: pd.DataFrame,
+    meanings: Mapping[str, str],
+    *,
+    elsewhere: str = "",
+    **options: Any,
 ) -> Table:
     """Return a table of the columns of a data frame that have a meaning, in that order.
 
-    Names of columns and texts in cells are shown as they are, whatever the species.
+    Names of columns and texts in cells are shown as they are, whatever the species. Of more than
+    `MOST_ROWS` rows none is shown where a file that has them is named (`elsewhere`).
     """
+    if elsewhere and len(frame) > MOST_ROWS:
+        options["look_for"] = f"Too many for a workbook, {len(frame):,}: see {elsewhere}."
+        frame = frame.iloc[:0]
     columns = tuple(
         Column(name, name, meaning, _choose_format(frame[name]))
         for name, meaning in meanings.items()
