@@ -6,14 +6,11 @@ import pandas as pd
 
 from canemo.learn.predictions import PROBABILITY
 from canemo.report.tables import Table, describe_frame
+from canemo.report.words.columns import LEDGER
 from canemo.report.words.wording import quote
 from canemo.study.records.folders import RunRecord
 
-_ORIGIN = {
-    "video_id": "the clip",
-    "subject_id": "the dog it shows",
-    "label": "the condition it was filmed in",
-}
+_ORIGIN = {name: LEDGER[name] for name in ("video_id", "subject_id", "label")}
 _ANSWER = {
     "predicted": "the condition it was classified as, by a probe that had not seen its dog; empty "
     "where no face was found or its dog was not tested",
@@ -25,20 +22,10 @@ _OF_CLIP = {
     "frames_looked_at": "frames that were looked at",
     "duration_s": "length of the clip in seconds",
 }
-_OF_FRAME = {
-    "frame_index": "which frame, from 0 at the start of the file",
-    "time_s": "seconds from the first picture of the file",
-    "fate": "what became of the frame; used ones have a face that counts",
-}
+_OF_FRAME = {name: LEDGER[name] for name in ("frame_index", "time_s", "fate")}
 _OF_FACE = {
-    "score": "how sure the detector was of the face, 0 to 1",
-    "box_source": "detected, or laid between two frames in which the face was detected",
-    "x0": "left side of the face in pixels of the picture as shown",
-    "y0": "upper side of the face in pixels",
-    "x1": "right side of the face in pixels",
-    "y1": "lower side of the face in pixels",
-    "brightness": "mean brightness of the face, 0 to 255",
-    "sharpness": "how sharp the face is; low where it is blurred",
+    name: LEDGER[name]
+    for name in ("score", "box_source", "x0", "y0", "x1", "y1", "brightness", "sharpness")
 }
 _KEYS = ["video_id", "frame_index"]
 

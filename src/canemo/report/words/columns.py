@@ -8,17 +8,17 @@ from canemo.learn.predictions import PROBABILITY
 from canemo.report.words.wording import quote
 
 LEDGER: Mapping[str, str] = {
-    "video_id": "name of the clip",
+    "video_id": "the clip",
     "path": "its file",
-    "subject_id": "whose clip it is",
+    "subject_id": "the dog it shows",
     "label": "the condition it was filmed in",
     "frame_index": "number of the frame in the file, from 0; empty where the rest of a file could "
     "not be decoded",
-    "time_s": "when the frame is shown, in seconds from the start",
+    "time_s": "seconds from the first picture of the file",
     "fate": "what became of the frame: used; no_face; low_score, a face too uncertain; too_small; "
     "other_face, only a face other than the one that was followed; decode_error, the picture could "
     "not be read",
-    "x0": "left edge of the face, in pixels of the frame",
+    "x0": "left edge of the face, in pixels of the picture as shown",
     "y0": "upper edge of the face",
     "x1": "right edge of the face",
     "y1": "lower edge of the face",
@@ -35,7 +35,7 @@ LEDGER: Mapping[str, str] = {
 """Of a frame that was looked at."""
 
 _VERDICT = {
-    "model_verdict": "whether the model could be told from chance on subjects it had not seen; "
+    "model_verdict": "whether the model could be told from chance on dogs it had not seen; "
     "the sheet model says more",
 }
 _PREDICTED = (
