@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from canemo.study.records.model import ModelEvaluation, ModelTraining
 from canemo.study.records.run import RunMetrics, StudyProtocol
 from canemo.trust.standing import summarise_evaluation
 
+_WORD = re.compile(r'<a class="word"[^>]*>(.*?)</a>')
+"""A link to what a word means, which does not part a sentence."""
+
 FRUSTRATION, ANTICIPATION = "frustration", "positive anticipation"
 
 
@@ -27,7 +31,7 @@ class Page(HTMLParser):
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.texts: list[str] = []
-        self.feed(source)
+        self.feed(_WORD.sub(r"\1", source))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))

@@ -56,12 +56,14 @@ class Video:
 class Study:
     """A folder of labelled clips of known subjects.
 
-    `subjects` is the table of `subjects.csv` indexed by `subject_id`, or None where there is none.
+    `subjects` is the table of `subjects.csv` indexed by `subject_id`, or None where there is none;
+    `drawn` says that its animals are drawings, as those of `canemo demo` are.
     """
 
     root: Path
     videos: tuple[Video, ...]
     subjects: pd.DataFrame | None = None
+    drawn: bool = False
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -345,7 +345,7 @@ def test_text_holds_scores_differences_and_warnings(runs):
     assert lines[0].startswith("24 clips of 6 dogs, tested by every run")
     assert lines[3].split()[:3] == ["good", "100.0", "%"]
     assert lines[4].split()[:3] == ["bad", "50.0", "%"]
-    assert "good – bad   +50.0 (+50.0 to +50.0)" in text
+    assert "good – bad   +50.0 (+50.0 throughout)" in text
     heads, pair = (
         next(each for each in lines if each.startswith(start)) for start in ("Pair", "good –")
     )

@@ -7,7 +7,14 @@ import pytest
 
 from canemo.errors import ModelError
 from canemo.report.terminal import format_audit
-from canemo.report.words.audit import list_audit_tables, state_alarms, state_sessions
+from canemo.report.words.audit import (
+    list_audit_tables,
+    state_alarms,
+    state_below,
+    state_drops,
+    state_own,
+    state_sessions,
+)
 from canemo.report.words.voice import Voice
 from canemo.study.records.audit import Audit
 from canemo.study.records.folders import read_run
@@ -39,7 +46,7 @@ def test_audit_in_the_terminal_has_every_number() -> None:
         "p = 0.031)",
         "Shared between dogs in the column “session”: monday (dog01, dog02) and "
         "tuesday (dog03, dog04).",
-        "22 pairs of clips nearly alike, cosine of 0.99 or more; 2 more are not shown.",
+        "22 pairs of clips nearly alike, a likeness of 0.99 or more; 2 more are not shown.",
         "clip000 (dog01)   copy000 (dog02)   0.9999   two dogs\n",
         "clip001 (dog01)   copy001 (dog01)   0.9998\n",
         "the background, dog masked   58.0 % (66.0 to 83.0 %)   0.620 (0.700 to 0.880)     256",
@@ -104,3 +111,26 @@ def test_confounds_file_of_a_run_joins_its_audit(tmp_path: Path) -> None:
     (run_dir / "confounds.json").write_text("[", encoding="utf-8")
     with pytest.raises(ModelError, match=r"confounds\.json: not valid JSON"):
         read_run(run_dir)
+
+
+def test_two_numbers_for_the_split_by_dog_are_told_apart() -> None:
+    metrics = make_metrics()
+    metrics["audit"]["splits"]["subject_wise"]["video"] = 0.833
+    text = state_own(record(metrics))
+    assert "reads 83.3 % here and 81.9 % there" in text
+    metrics["audit"]["splits"]["subject_wise"]["video"] = 0.8187
+    assert "here and" not in state_own(record(metrics))
+
+
+def test_split_far_below_chance_is_explained() -> None:
+    metrics = make_metrics()
+    assert state_below(record(metrics)) == ""
+    metrics["audit"]["splits"]["clip_wise"]["video"] = 0.0
+    assert "is no slip" in state_below(record(metrics))
+
+
+def test_no_share_is_given_where_no_frame_was_lost() -> None:
+    metrics = make_metrics()
+    metrics["audit"]["drops"] = {"shares": {"a": 0.0, "b": 0.0}, "difference": 0.0, "p": 1.0}
+    text = state_drops(record(metrics).audit)
+    assert text == "Every frame that was looked at had a usable face."

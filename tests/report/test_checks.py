@@ -32,19 +32,19 @@ def tell_short(title: str, metrics: dict[str, Any]) -> str:
 def test_permutation_states_null_and_p_by_measure() -> None:
     assert tell("Permutation test", make_metrics()) == (
         "The labels of whole clips were moved within each dog, 1,000 times at random, and the "
-        "model was refitted each time, inner choices included. The balanced accuracy was then "
+        "model was learned anew each time, with all its choices. The balanced accuracy was then "
         "50.2 % on average and, in one of twenty, above 57.3 %; with the labels as they are it is "
         "81.9 %: p = 0.001 (by accuracy 0.002 and AUROC 0.004)."
     )
     exact = make_metrics(permutation=make_permutation(3 / 252, n=252, exact=True))
     assert "in all 252 ways there are" in tell("Permutation test", exact)
-    assert tell_short("Permutation test", exact).startswith("p = 0.012; balanced accuracy 81.9 %")
+    assert tell_short("Permutation test", exact).startswith("p = 0.012, the share of tries")
 
 
 def test_permuted_stand_in_is_named_with_its_own_value() -> None:
     metrics = make_metrics(permutation=make_permutation(0.02, probe="lda", observed=0.7))
     text = tell("Permutation test", metrics)
-    assert "a discriminant was refitted" in text
+    assert "a discriminant was learned anew" in text
     assert "The method of this run cannot be refitted so often" in text
     assert "Its own balanced accuracy is 70.0 %, and p belongs to that." in text
     assert "of the closed-form discriminant 70.0 %" in tell_short("Permutation test", metrics)
@@ -89,20 +89,19 @@ def test_many_metadata_columns_are_cut_in_the_terminal_only() -> None:
 
 
 def test_detectable_states_what_or_why_not() -> None:
-    text = tell("Detectable", make_metrics())
+    text = tell("Could be found", make_metrics())
     assert "only a balanced accuracy of about 64 % or more" in text
     assert "in four of five such studies" in text
     none = make_detectable(balanced_accuracy=None, difference=None, curve=[], reason="few clips")
-    text = tell("Detectable", make_metrics(detectable=none))
+    text = tell("Could be found", make_metrics(detectable=none))
     assert text.endswith("told from chance: few clips.")
 
 
 def test_calibration_stands_beside_equal_probabilities() -> None:
     text = tell("Calibration", make_metrics())
-    assert (
-        "Brier score 0.132 (0 is best; giving every condition the same probability, 0.250)" in text
-    )
-    assert "expected calibration error 0.047, log loss 0.421 nats" in text
+    assert "off by 5 percentage points on average (expected calibration error 0.047)" in text
+    assert "Brier score 0.132, their mean squared error (0 is best; giving every cond" in text
+    assert "the same probability, 0.250); log loss 0.421 (the same, 0.693)." in text
     three = make_metrics(("food", "social", "toy"))
     assert "same probability, 0.667)" in tell("Calibration", three)
 
@@ -136,10 +135,11 @@ def test_learning_curve_says_whether_it_rises() -> None:
 def test_result_block_has_one_line_for_each_check() -> None:
     block = format_result_block(record(make_metrics()))
     for line in (
-        "\nPermutation test   p = 0.001; balanced accuracy 81.9 %",
-        "\nMetadata alone     balanced accuracy 55.1 % (46.3 to 63.8 %) from session",
-        "\nDetectable         balanced accuracy of 64 % or more, in four of five studies",
-        "\nCalibration        Brier score 0.132, expected calibration error 0.047",
+        "\nPermutation test   p = 0.001, the share of tries with labels moved within dogs that do",
+        "\nMetadata alone     balanced accuracy 55.1 % (46.3 to 63.8 %) without the picture, from",
+        "\nCould be found     a balanced accuracy of 64 % or more, in four of five studies",
+        "\nCalibration        probabilities are off by 5 percentage points on average; mean",
+        "(Accuracy: share classified into the condition they were filmed in; Balanced accuracy:",
         "\nLearning curve     not clear whether more dogs of this kind would help (-0.1 to +4.5",
         "\nAlarm: Two clips are nearly alike.\nNote: Frames are lost unevenly.",
     ):

@@ -25,19 +25,22 @@ def test_effect_size_stands_beside_each_pair(
     tmp_path: Path, size: float | None, shown: str
 ) -> None:
     page = write_page(tmp_path, make_comparison(effect_size=size))
-    assert "Cohen’s d<sub>z</sub> over dogs" in page
+    assert "(Cohen’s d<sub>z</sub>) is the mean of the dogs’ differences" in page
     cells = '<td class="n">0.062</td><td class="n">&lt; 0.001</td><td class="n">'
     assert f"{cells}{shown}</td>" in page
 
 
 def test_pairs_in_the_terminal() -> None:
     text = format_comparison(record_comparison(make_comparison(effect_size=1.234)))
-    heads, pair = text.splitlines()[-2:]
+    lines = text.splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("Pair "))
+    heads, pair = lines[at : at + 2]
     assert heads.split()[-4:] == ["sign-flip", "p", "corrected", "d_z"]
     assert pair.startswith("first – second   +5.0 (-1.0 to +11.0)   +5.0 (-1.0 to +11.0)   +0.050")
     assert pair.endswith("0.062     < 0.001   +1.23")
     untested = record_comparison(make_comparison(p=None, p_holm=None, effect_size=0.1))
-    assert format_comparison(untested).split()[-3:] == ["–", "–", "+0.10"]
+    assert "–           –   +0.10\n" in format_comparison(untested)
+    assert "sign-flip p: how often chance gives as large a difference" in " ".join(text.split())
 
 
 def test_models_in_the_terminal_with_what_is_missing_and_what_was_not_chosen() -> None:

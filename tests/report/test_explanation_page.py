@@ -14,7 +14,7 @@ from canemo.explain.alignment import MeanFace
 from canemo.explain.parts import ONE_SUBJECT
 from canemo.parallel import silent
 from canemo.report.charts import explanation
-from canemo.report.charts.crops import overlay_cam, overlay_evidence
+from canemo.report.charts.crops import overlay_cam, overlay_evidence, take_colour
 from canemo.report.charts.explanation import Example, colour_regions, draw_explanation
 from canemo.report.pages.explanation import write_page
 from canemo.report.pages.run import write_report
@@ -50,7 +50,8 @@ def tell_all(content):
 def test_sentence_says_where_the_difference_lies_and_how_large_the_place_is():
     assert tell(make_model()) == (
         "Of the difference in evidence between “frustration” and “positive anticipation” "
-        "(2.40 logits), 61 % lies in the muzzle, 16 % of the area."
+        "(2.40 logits; 0 is undecided, each 1 multiplies the odds by 2.7), 61 % lies in the "
+        "muzzle, 16 % of the area."
     )
 
 
@@ -75,8 +76,9 @@ def test_small_place_that_holds_more_for_its_size_is_named_beside_the_large_one(
 def test_map_whose_parts_sum_to_no_logit_claims_no_shares_of_it():
     lead = make_method("occlusion", title="a sliding square", gap=make_gap(whole=0.5))
     assert tell(make_model(methods=[lead])).startswith(
-        "The logits of “frustration” and “positive anticipation” differ by 2.40; the parts of the "
-        "leading map (a sliding square) do not sum to that. Told from chance: the muzzle (+0.30 in "
+        "The evidence (0 is undecided, each 1 multiplies the odds by 2.7) of “frustration” and "
+        "“positive anticipation” differs by 2.40 logits; the parts of the leading map "
+        "(a sliding square) do not sum to that. Told from chance: the muzzle (+0.30 in "
         "16 % of the area), "
     )
     unclear = make_method("occlusion", gap=make_gap(whole=0.5, p=0.2, clear=False))
@@ -138,16 +140,17 @@ def test_text_holds_the_sentence_verdicts_and_both_tables():
     assert lines[0] == f"dino: {tell(make_model())}"
     assert lines[1] == "regions: landmarks of the study (256 of 256 crops)"
     assert "note: two clips are short" in lines
-    assert "exact contributions: passes every test that was made" in lines
-    assert "EigenCAM: FAILS: it stays the same" in lines
+    assert "map exact contributions: passes every test that was made" in lines
+    assert "map EigenCAM: FAILS: it stays the same" in lines
     gap, lost = (i for i, line in enumerate(lines) if line.startswith("Region "))
     assert "Difference [logits]" in lines[gap]
     assert "Lost [logits]" in lines[lost]
-    rows = {line.split()[0]: line.split() for line in lines[gap + 1 : lost - 1]}
+    rows = {line.split()[0]: line.split() for line in lines[gap + 1 : gap + 8]}
+    assert lines[gap + 8].startswith("(Region: part of the face, or all; Difference [logits]: mean")
     assert rows["muzzle"] == ["muzzle", "1.46", "1.16", "to", "1.76", "61", "%", "0.004"]
     assert rows["all"] == ["all", "2.40", "1.30", "to", "3.50", "100", "%", "<", "0.001"]
     assert list(rows) == [*DOG.regions, "all"]
-    assert len(lines[lost + 1 :]) == len(DOG.regions)
+    assert [line.split()[0] for line in lines[lost + 1 : lost + 7]] == list(DOG.regions)
 
 
 def test_text_of_pictures_without_a_condition_has_no_table():
@@ -215,17 +218,18 @@ def test_page_says_in_order_what_it_found(page):
         "EigenCAM explains the backbone",
         "1.00 FAIL 0.90 to 1.10",
         "exact contributions passes every test that was made. Not made: no such network.",
-        "dino_vits8, pooling mean. Each dog is looked at by a probe that was fitted without it.",
+        "Backbone dino_vits8, whole crop, mean over all places. Each dog is looked at by a probe "
+        "that has not learned from it.",
         "Regions from: landmarks of the study",
         "(exact contributions: part of the logit)",
         "muzzle 16 % 1.46 1.16 to 1.76 0.07 61 % 0.004",
         "all 100 % 2.40 1.30 to 3.50 0.00 100 % < 0.001",
-        "the difference of the logits, 2.40 (1.30 to 3.50), is lost when",
+        "the difference in evidence, 2.40 (1.30 to 3.50) logits, is lost when",
         "muzzle 1.46 1.16 to 1.76 61 % 0.004",
         "frustration muzzle 61 % 49 to 73 % 16 % 3.81",
         "Crops and maps",
-        "exact contributions (part of the logit); the number is the logit of “frustration”",
-        "EigenCAM (activations); the number is",
+        "exact contributions (part of the logit); the number is the evidence for “frustration”",
+        "Failed its tests, so shown small and grey: no explanation of any answer. EigenCAM (act",
     ]
     places = [page.text.index(mark) for mark in marks]
     assert places == sorted(places)
@@ -300,7 +304,7 @@ def test_pictures_without_a_condition_have_no_numbers_over_dogs(tmp_path):
 
 def test_notes_qualify_that_probes_had_not_seen_their_dogs(tmp_path):
     page = render(tmp_path, make_explanation(notes=["the probe has seen all dogs"]))
-    assert "fitted without it, unless a note below says otherwise." in page.text
+    assert "has not learned from it, unless a note below says otherwise." in page.text
     assert "the probe has seen all dogs" in page.text
 
 
@@ -361,9 +365,9 @@ def test_report_of_a_run_shows_its_explanation(tmp_path):
         tell(make_model()),
         "Regions from: landmarks of the study (256 of 256 crops).",
         "exact contributions (explains the decision) passes every test that was made.",
-        "EigenCAM (explains the backbone) FAILS: it stays the same.",
+        "EigenCAM (explains the backbone) fails its tests: it stays the same.",
         "Note: seen <all> dogs",
-        "fitted without it, unless a note above says otherwise;",
+        "has not learned from it, unless a note above says otherwise;",
     ):
         assert mark in section
     assert {"href": "explain/index.html"} in page.find("a")
@@ -390,7 +394,7 @@ def test_report_of_a_run_that_was_not_explained_says_how_to(tmp_path):
     page = render_run(tmp_path)
     assert "canemo explain" in page.text
     assert page.text.index("What speaks for and against “positive anticipation”") < page.text.index(
-        "EigenCAM: the first principal component"
+        "EigenCAM: where the backbone is most active"
     )
     alts = [image["alt"] for image in page.find("img")]
     assert any("what speaks for and against a condition" in alt for alt in alts)
@@ -481,7 +485,7 @@ def test_every_crop_has_its_overlay_on_the_scale_of_its_model(tmp_path, sheets):
         np.testing.assert_array_equal(drawn, overlay_evidence(example.read(), scaled))
         blind = np.asarray(PilImage.open(folder / "dino_eigencam" / name))
         positive = np.clip(example.maps["eigencam"], 0, None)
-        expected = overlay_cam(example.read(), positive / positive.max())
+        expected = take_colour(overlay_cam(example.read(), positive / positive.max()))
         np.testing.assert_array_equal(blind, expected)
     assert told[-1] == ("draw dino", len(examples), len(examples))
 
@@ -503,9 +507,8 @@ def test_map_of_zeros_shows_the_crop_alone(tmp_path, sheets):
     draw(tmp_path, [examples], [make_model()])
     for example in examples:
         name = f"{example.video_id.replace('/', '_')}_000007.png"
-        for method in ("contribution", "eigencam"):
-            path = tmp_path / "overlays" / f"dino_{method}" / name
-            np.testing.assert_array_equal(np.asarray(PilImage.open(path)), example.read())
+        path = tmp_path / "overlays" / "dino_contribution" / name
+        np.testing.assert_array_equal(np.asarray(PilImage.open(path)), example.read())
 
 
 def test_grid_has_a_column_per_model_with_the_logit(tmp_path, sheets):

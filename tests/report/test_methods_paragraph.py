@@ -15,7 +15,7 @@ def test_numbers_are_those_of_the_run() -> None:
         "5 frames per second",
         "no face found, 340",
         "frozen pretrained network dino_vits8",
-        "leave one dog out, 29 folds, seed 0",
+        "leave one dog out, 29 rounds, seed 0",
         "0.1 in 21 folds and 1 in 8 folds",
         "accuracy 83.1 % (95 % interval 76.1 to 89.7 %)",
         "AUROC 0.888 (95 % interval 0.821 to 0.931)",

@@ -86,7 +86,7 @@ def test_every_standing_has_its_words(standing):
 def test_facts_say_what_a_model_was_tested_on_and_made_from(model):
     facts = list_facts(model)
     assert facts["Verdict"] == "not told from chance"
-    assert facts["Tested on"].startswith("29 dogs it had not seen (leave one dog out, 29 folds)")
+    assert facts["Tested on"].startswith("29 dogs it had not seen (leave one dog out, 29 rounds)")
     assert "“frustration”" in facts["Tested on"]
     assert facts["Then made from"] == "all 248 clips of 29 dogs of the study “s”"
     assert "0.234" in facts["Permutation test"]

@@ -19,10 +19,11 @@ def with_optimism(**changes: Any) -> dict[str, Any]:
 
 def test_optimism_sets_the_nested_figure_beside_the_best() -> None:
     assert format_optimism(record(make_metrics())) == (
-        "Chosen within each fold, without the dogs it is tested on, the setting reached a balanced "
-        "accuracy of 81.9 %. Picking the best of 60 settings by the result on the test dogs "
-        "themselves would have claimed 84.1 % (lower half, the 50 % of frames with the highest "
-        "sharpness, penalty 0.1), 2.2 percentage points more than can be expected of new dogs."
+        "Chosen within each round, without the dogs it is tested on, the setting reached a "
+        "balanced accuracy of 81.9 %. Picking the best of 60 settings by the result on the test "
+        "dogs themselves would have claimed 84.1 % (lower half, the 50 % of frames with the "
+        "highest sharpness, penalty 0.1), 2.2 percentage points more than can be "
+        "expected of new dogs."
     )
 
 
@@ -55,8 +56,8 @@ def test_parts_come_whole_first_then_bands_with_their_numbers() -> None:
     assert table is not None
     assert vary_parts(metrics)
     assert [line.values["part"] for line in table.rows[::2]] == [
-        "whole crop, CLS or pooled",
-        "whole crop, mean of tokens",
+        "whole crop, summed up by the backbone",
+        "whole crop, mean over all places",
         "upper half",
         "lower half",
         "centre",

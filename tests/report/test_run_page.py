@@ -47,7 +47,7 @@ def test_numbers_are_those_of_the_metrics(full_page: Page) -> None:
         "AUROC 0.888 0.821 to 0.931 0.500",
         "Accuracy 76.8 % 70.8 to 82.4 % 66.0 %",
         "no face found 87 253 340",
-        "embed 21 min 28 s 3,328 2.6",
+        "turn faces into features 21 min 28 s 3,328 2.6",
         f"29 dogs · {metrics['study']['videos']} clips",
         "torch 2.9.0",
         'name = "dino_vits8"',
@@ -68,7 +68,7 @@ def test_content_comes_in_order_clips_before_frames(full_page: Page) -> None:
         "256 clips Accuracy",
         "3,328 frames Accuracy",
         "Dog by dog",
-        "EigenCAM: the first principal component",
+        "EigenCAM: where the backbone is most active",
         "Methods paragraph",
         "Settings.",
         "Time by stage",
@@ -76,7 +76,7 @@ def test_content_comes_in_order_clips_before_frames(full_page: Page) -> None:
     ]
     places = [text.index(mark) for mark in marks]
     assert places == sorted(places)
-    assert "it shows what the backbone looks at, not why the classifier decided" in text
+    assert "it shows what the backbone looks at, not why a clip was classified as it was" in text
 
 
 def test_figures_and_tables_are_numbered_and_described(full_page: Page) -> None:
@@ -160,7 +160,7 @@ def test_whether_to_trust_it_is_shown_in_order(full_page: Page) -> None:
         "1,000 times at random",
         "It is not clear whether more dogs of this kind would help",
         "Which part of the picture carried the result",
-        "Nothing was chosen by this table",
+        "Nothing was chosen by this figure",
         "would have claimed 84.1 %",
         "Alarm. Two clips are nearly alike.",
         "Note. Frames are lost unevenly.",
@@ -265,3 +265,21 @@ def test_unfinished_run_is_named_with_what_to_do(tmp_path: Path, name: str) -> N
     with pytest.raises(ModelError, match=rf"not a finished run, {name} is missing; .*canemo run"):
         write_report(tmp_path)
     assert not (tmp_path / "report.html").exists()
+
+
+def test_frames_that_were_all_used_need_no_chart(tmp_path: Path) -> None:
+    metrics = make_metrics()
+    metrics["study"] |= {"fates": {"used": 9}, "fates_by_label": {"a": {"used": 9}}, "frames": 9}
+    page = render(tmp_path, metrics)
+    assert "Each of the 9 frames that were looked at had a usable face." in page.text
+    assert "Fate of the frames" not in page.text
+
+
+def test_settings_are_said_in_words(full_page: Page) -> None:
+    assert "Method linear discriminant (lda)" in full_page.text
+    assert "Part of the features whole crop, summed up by the backbone (cls)" in full_page.text
+    assert "Split leave one dog out, 29 rounds" in full_page.text
+    assert "Offered to choose from whole crop, summed up by the backbone, upper" in full_page.text
+    table = full_page.text.partition("Settings.")[2].partition("Time by stage")[0]
+    for key in ("engine_reason", "detector_engine", "penalty_chosen", "loso", "log-odds t"):
+        assert key not in table

@@ -14,8 +14,10 @@ from canemo.report.tables import (
     COUNT,
     P_VALUE,
     PERCENT,
+    POINTS,
     SIGNED,
     THREE_DECIMALS,
+    TWO_DECIMALS,
     Column,
     Estimate,
     Line,
@@ -28,6 +30,7 @@ from canemo.report.tables import (
     escape_latex,
     format_latex,
     format_text,
+    show_value,
 )
 from canemo.report.words.voice import Voice
 from canemo.report.workbook import LEGEND_SHEET, write_tables, write_workbook
@@ -310,3 +313,14 @@ def test_values_are_found_in_records_and_mappings_and_may_end_early() -> None:
 def test_value_without_a_column_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"'Bad.': no column for scre"):
         Table("Bad.", RESULT.columns, (Line({"model": "a", "scre": 1}),))
+
+
+def test_nought_has_no_sign_and_what_is_not_nought_keeps_it() -> None:
+    shown = [show_value(value, SIGNED).text for value in (-0.001, 0.0, 0.004, -0.006, 0.02)]
+    assert shown == ["0.00", "0.00", "0.00", "-0.01", "+0.02"]
+    assert show_value(-0.0004, POINTS).text == "0.0"
+    assert show_value((-0.001, -0.06), TWO_DECIMALS).text == "0.00 to -0.06"
+
+
+def test_terminal_says_what_columns_mean_where_asked() -> None:
+    assert format_text(RESULT, is_explained=True).splitlines()[-1].startswith("(Clips: how many")

@@ -5,18 +5,22 @@ from typing import Any
 import pytest
 
 from canemo.report.terminal import format_result_block
+from canemo.report.words.comparison import write_comparison_sentence
+from canemo.report.words.methods import write_methods
 from canemo.report.words.verdict import (
     describe_coverage,
     explain_verdict,
     write_first_sentence,
 )
 from canemo.report.words.wording import (
+    DRAWN,
     describe_frames,
     describe_interval,
     describe_split,
     format_interval,
     format_p,
     format_seconds,
+    join_ends,
     join_words,
     write_sentence,
 )
@@ -24,10 +28,13 @@ from canemo.study.records.model import Standing
 from canemo.trust.standing import Comparison, compare_with_chance, judge, judge_run
 from report_fixtures import (
     make_audit,
+    make_comparison,
     make_detectable,
+    make_environment,
     make_metrics,
     make_permutation,
     record,
+    record_comparison,
     with_video_intervals,
 )
 
@@ -248,10 +255,10 @@ def test_clips_and_dogs_that_were_not_tested_are_said() -> None:
 @pytest.mark.parametrize(
     ("split", "folds", "words"),
     [
-        ("loso", 29, "leave one dog out, 29 folds"),
-        ("kfold:10", 10, "10-fold cross-validation by dog"),
+        ("loso", 29, "leave one dog out, 29 rounds"),
+        ("kfold:10", 10, "cross-validation by dog in 10 rounds"),
         ("holdout:1", 1, "1 dog held out"),
-        ("file:/home/me/split.json", 5, "a saved split by dog, 5 folds"),
+        ("file:/home/me/split.json", 5, "a saved split by dog, 5 rounds"),
     ],
 )
 def test_splits_in_words(split: str, folds: int, words: str) -> None:
@@ -282,3 +289,22 @@ def test_wording() -> None:
 )
 def test_frames_in_words(rule: str, words: str) -> None:
     assert describe_frames(rule) == words
+
+
+def test_drawn_dogs_are_called_drawn_before_anything_is_said_of_them() -> None:
+    metrics = make_metrics()
+    assert not write_first_sentence(record(metrics)).startswith(DRAWN)
+    metrics["study"]["drawn"] = True
+    drawn = record(metrics)
+    assert write_first_sentence(drawn).startswith(f"{DRAWN} On dogs it had never seen, canemo")
+    assert format_result_block(drawn).startswith(DRAWN)
+    assert write_methods(drawn, make_environment()).startswith(DRAWN)
+    comparison = make_comparison()
+    comparison["study"]["drawn"] = True
+    assert write_comparison_sentence(record_comparison(comparison)).startswith(DRAWN)
+
+
+def test_interval_without_spread_is_no_pair_of_equal_numbers() -> None:
+    assert join_ends("50.0 %", "50.0 %") == "50.0 % throughout"
+    metrics = with_video_intervals(make_metrics(), balanced_accuracy=[0.5, 0.5])
+    assert "50.0 % throughout" in format_result_block(record(metrics))

@@ -593,3 +593,17 @@ def test_files_with_impossible_rates_are_one_warning(
     assert where(problem) == ("warning", "videos.csv", None, "path")
     assert "2 files state more than 1,000 pictures per second" in problem.seen
     assert "'clips/rex a.mp4' (1,800)" in problem.seen
+
+
+def test_study_says_itself_that_its_animals_are_drawn(tmp_path: Path) -> None:
+    (tmp_path / "videos.csv").write_text("video_id,path,subject_id,label\na,a.mp4,rex,x\n")
+    assert not load_study(tmp_path).drawn
+    truth = tmp_path / "truth.json"
+    for text, drawn in (
+        ("{", False),
+        ("[]", False),
+        ('{"drawn": 1}', False),
+        ('{"drawn": true}', True),
+    ):
+        truth.write_text(text)
+        assert load_study(tmp_path).drawn is drawn

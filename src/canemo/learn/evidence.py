@@ -150,7 +150,10 @@ def read_evidence(run: RunRecord) -> Evidence:
         if (folder / SUBJECTS_FILE).is_file():
             subjects = pd.read_parquet(folder / SUBJECTS_FILE).set_index("subject_id")
         study = Study(
-            folder, tuple(_read_video(dict(row)) for row in videos.to_dict("records")), subjects
+            folder,
+            tuple(_read_video(dict(row)) for row in videos.to_dict("records")),
+            subjects,
+            drawn=run.metrics.study.drawn,
         )
         origin, pooled = _read_features(folder / FEATURES_FILE)
         materials = make_materials(origin, pooled, ledger, labels=study.labels, config=config)

@@ -6,6 +6,8 @@ macro ``table`` of the pages beside this file.
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -33,6 +35,9 @@ MOST_ROWS = 20_000
 """Of a data frame: more take long to write and to open, and Excel itself ends at 1,048,576."""
 
 _GAP = "   "
+_LINE = 100
+_NOTHING = re.compile(r"^[+-](0(?:\.0+)?)(?![.\d])")
+"""A nought with a sign, which says no more than one without."""
 
 
 @dataclass(frozen=True)
@@ -357,8 +362,11 @@ def _look_up(record: Any, path: str) -> Any:
     return record
 
 
-def format_text(table: Table, *, is_captioned: bool = True) -> str:
-    """Return the table for a terminal, its columns aligned, under its caption."""
+def format_text(table: Table, *, is_captioned: bool = True, is_explained: bool = False) -> str:
+    """Return the table for a terminal, its columns aligned, under its caption.
+
+    What its columns mean stands below it where it is to be explained.
+    """
     indent = "  " if table.groups else ""
     heads = [[column.short or column.heading for column in table.columns]] * table.is_headed
     cells = [*heads, *(_list_cells(table, row) for row in table.rows)]
@@ -369,6 +377,9 @@ def format_text(table: Table, *, is_captioned: bool = True) -> str:
         lines += [name] if name else []
         lines += [indent + _align(table, _list_cells(table, row), widths) for row in rows]
     lines += [indent + _align(table, _list_cells(table, row), widths) for row in table.totals]
+    if is_explained and table.legend:
+        facts = [f"{column.short or column.heading}: {column.meaning}" for column in table.legend]
+        lines += textwrap.wrap(f"({'; '.join(facts)})", _LINE, initial_indent=indent)
     return "\n".join(lines)
 
 
@@ -442,7 +453,7 @@ def _write(value: Any, form: Format) -> str:
         return MISSING
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return form.write(value)
+    return _NOTHING.sub(r"\1", form.write(value))
 
 
 def _join_ends(ends: Interval, form: Format) -> str:

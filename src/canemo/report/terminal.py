@@ -25,11 +25,12 @@ from canemo.report.words.parts import format_optimism
 from canemo.report.words.run import describe_result
 from canemo.report.words.verdict import describe_coverage, explain_verdict, write_first_sentence
 from canemo.report.words.voice import find_voice
-from canemo.report.words.wording import count
+from canemo.report.words.wording import MEANINGS, MEASURES, count
 from canemo.study.records.audit import Finding
 from canemo.study.records.comparison import ComparisonRecord
 from canemo.study.records.concepts import ConceptsRecord, EventsRead
 from canemo.study.records.run import RunMetrics
+from canemo.trust.standing import compare_with_chance
 
 __all__ = ["format_audit", "format_comparison", "format_optimism", "format_result_block"]
 
@@ -49,6 +50,7 @@ def format_result_block(metrics: RunMetrics) -> str:
         explain_verdict(metrics),
         describe_coverage(metrics),
         format_text(result, is_captioned=False),
+        _explain_measures(metrics),
         format_text(describe_texts("", checks), is_captioned=False),
         _show_first("finding", map(_shorten_finding, sort_findings(metrics.audit))),
         _format_warnings(metrics.warnings),
@@ -56,13 +58,20 @@ def format_result_block(metrics: RunMetrics) -> str:
     return find_voice(metrics.study).say("\n\n".join(filter(None, parts)))
 
 
+def _explain_measures(metrics: RunMetrics) -> str:
+    """Return what the lines of the table of results are."""
+    names = [item.measure for item in compare_with_chance(metrics) if item.measure != "macro_f1"]
+    facts = [f"{MEASURES[name]}: {MEANINGS[name]}" for name in names]
+    return textwrap.fill(f"({'; '.join(facts)})", 100)
+
+
 def format_comparison(content: ComparisonRecord) -> str:
     """Return a comparison as a sentence and its tables: the models, and their differences."""
     parts = [
         write_comparison_sentence(content),
-        format_text(describe_frames(content)),
-        format_text(describe_clips(content)),
-        format_text(describe_pairs(content.pairs)) if content.pairs else "",
+        format_text(describe_frames(content), is_explained=True),
+        format_text(describe_clips(content), is_explained=True),
+        format_text(describe_pairs(content.pairs), is_explained=True) if content.pairs else "",
         "\n".join(f"Missing: {reason}" for reason in list_reasons(content)),
         _format_warnings(content.warnings),
     ]
@@ -99,7 +108,7 @@ def format_concepts(record: ConceptsRecord) -> str:
         _format_understood(record.events),
     ]
     parts += [
-        format_text(tables[name].pick(*keys.split()))
+        format_text(tables[name].pick(*keys.split()), is_explained=True)
         for name, keys in shown.items()
         if name in tables
     ]

@@ -5,6 +5,7 @@ Whatever could attach a video to the wrong subject or label is a problem with it
 
 from __future__ import annotations
 
+import json
 import logging
 import unicodedata
 from collections.abc import Sequence
@@ -36,6 +37,9 @@ VIDEOS, SUBJECTS = "videos", "subjects"
 """The tables of a study, `.csv` or workbooks."""
 
 VIDEOS_CSV = f"{VIDEOS}.csv"
+
+TRUTH_JSON = "truth.json"
+"""What was drawn, in a study whose animals are drawings."""
 
 REQUIRED_COLUMNS = ("video_id", "path", "subject_id", "label")
 TIME_COLUMNS = ("start_s", "end_s")
@@ -81,7 +85,17 @@ def load_study(root: Path | str) -> Study:
         root=root,
         videos=tuple(_make_video(row, root, tables.videos) for row in tables.videos),
         subjects=None if tables.subjects is None else _make_subjects(tables.subjects),
+        drawn=_is_drawn(root),
     )
+
+
+def _is_drawn(root: Path) -> bool:
+    """Return whether the study says that its animals are drawings."""
+    try:
+        content = json.loads((root / TRUTH_JSON).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and content.get("drawn") is True
 
 
 def _describe_errors(root: Path, errors: Sequence[Problem]) -> str:

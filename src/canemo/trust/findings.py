@@ -14,7 +14,7 @@ from scipy.stats import random_table
 from canemo.records import Study
 from canemo.species import Species
 from canemo.trust.intervals import LEVEL, count_reached
-from canemo.trust.metadata import list_categories
+from canemo.trust.metadata import describe_columns, list_categories
 
 DRAWS = 999
 WORTH_SAYING = 0.05  # of balanced accuracy
@@ -85,9 +85,9 @@ def judge_metadata(found: Mapping[str, Any] | None, *, labels: int) -> list[Find
         Finding(
             "alarm",
             "metadata",
-            f"metadata alone ({', '.join(found['columns'])}) reach a balanced accuracy of "
-            f"{100 * found['balanced_accuracy']:.0f} %: how, when or where clips were filmed goes "
-            "with the condition, and part of the result may be that",
+            f"metadata alone ({', '.join(describe_columns(found['columns']))}) reach a balanced "
+            f"accuracy of {100 * found['balanced_accuracy']:.0f} %: how, when or where clips were "
+            "filmed goes with the condition, and part of the result may be that",
         )
     ]
 
@@ -181,8 +181,8 @@ def _judge_splits(
             "note",
             "splits",
             f"a split by {worst} would have claimed a balanced accuracy of "
-            f"{100 * claims[worst]:.0f} % instead of {100 * honest:.0f} %: features know the "
-            f"{species.noun} and the clip",
+            f"{100 * claims[worst]:.0f} % instead of {100 * honest:.0f} % (both with one penalty "
+            f"throughout): features know the {species.noun} and the clip",
         )
     ]
 

@@ -50,6 +50,28 @@ def describe_clips(evidence: Evidence) -> pd.DataFrame:
     return table.loc[:, table.nunique() > 1]
 
 
+_COLUMNS = {
+    "order": "order in videos.csv",
+    "duration_s": "duration",
+    "fps": "frame rate",
+    "width": "size of the picture",
+    "height": "size of the picture",
+    "box_x": "place of the face",
+    "box_y": "place of the face",
+    "box_size": "size of the face",
+    "box_aspect": "shape of the face box",
+    "box_motion": "motion of the face",
+    "used_share": "share of frames with a face",
+    "brightness_change": "change of brightness",
+}
+"""What the columns of metadata are, in words."""
+
+
+def describe_columns(columns: Sequence[str]) -> list[str]:
+    """Return columns of metadata in words, each once."""
+    return list(dict.fromkeys(_COLUMNS.get(column, column) for column in columns))
+
+
 def name_columns(columns: Sequence[str]) -> list[str]:
     """Return the names without the values that categories were split into."""
     return list(dict.fromkeys(str(name).partition("=")[0] for name in columns))

@@ -155,6 +155,7 @@ def describe_study(study: Study, ledger: pd.DataFrame, *, species: str) -> dict[
         "fates": _counts(ledger["fate"]),
         "fates_by_label": by_label,
         "subjects_table": _tabulate_subjects(study),
+        "drawn": study.drawn,
     }
 
 

@@ -121,6 +121,12 @@ def overlay_evidence(image_rgb: Image, evidence: NDArray[np.floating[Any]]) -> I
     return _blend(image_rgb, colour, np.abs(full))
 
 
+def take_colour(image_rgb: Image) -> Image:
+    """Return an image in grey, as large as it was."""
+    grey = np.asarray(PilImage.fromarray(image_rgb).convert("L"))
+    return np.repeat(grey[..., np.newaxis], 3, axis=2)
+
+
 def _enlarge(cam: NDArray[np.floating[Any]], image_rgb: Image) -> NDArray[np.float32]:
     height, width = image_rgb.shape[:2]
     small = PilImage.fromarray(np.ascontiguousarray(cam, dtype=np.float32))

@@ -27,13 +27,20 @@ from canemo.report.charts.canvas import (
     set_literal_text,
     style_axes,
 )
-from canemo.report.charts.crops import draw_picture_rows, overlay_cam, overlay_evidence
+from canemo.report.charts.crops import (
+    draw_picture_rows,
+    overlay_cam,
+    overlay_evidence,
+    take_colour,
+)
 from canemo.report.words import wording
 from canemo.species import Species
 from canemo.study.records.explanation import ExplainedModel, MapResult
 
 PAGE_FILE = "index.html"
 
+
+_DONE = {"deletion": "covered", "insertion": "shown"}
 
 SCALE_QUANTILE = 0.99
 """The value at which the colours of signed maps are full: this quantile of all absolute values."""
@@ -129,11 +136,14 @@ def _find_scales(examples: Sequence[Example], model: ExplainedModel) -> dict[str
 
 
 def _overlay(example: Example, method: MapResult, scale: float) -> Image:
+    """Return a crop with its map; one that failed its tests takes all colour from it."""
     values = example.maps[method.name]
     if _is_signed(method):
-        return overlay_evidence(example.read(), np.clip(values / scale, -1, 1))
-    positive = np.clip(values, 0, None)
-    return overlay_cam(example.read(), positive / max(float(positive.max()), 1e-12))
+        drawn = overlay_evidence(example.read(), np.clip(values / scale, -1, 1))
+    else:
+        positive = np.clip(values, 0, None)
+        drawn = overlay_cam(example.read(), positive / max(float(positive.max()), 1e-12))
+    return take_colour(drawn) if method.passed is False else drawn
 
 
 def _write_overlays(
@@ -262,10 +272,12 @@ def _draw_curves(model: ExplainedModel) -> Figure | None:
             own, moved = (getattr(curves, name) for name in (kind, f"{kind}_moved"))
             axes.plot(curves.shares, own, color=colour, label=method.title)
             axes.plot(curves.shares, moved, color=colour, linestyle=(0, (4, 3)), linewidth=1)
-        axes.set_title(kind)
-        axes.set_xlabel("share covered" if kind == "deletion" else "share shown")
+        axes.set_title(
+            "best places covered first" if kind == "deletion" else "best places shown first"
+        )
+        axes.set_xlabel(f"share {_DONE[kind]}")
         style_axes(axes, grid="y")
-    figure.axes[0].set_ylabel("evidence for the answer [logits]")
+    figure.axes[0].set_ylabel("evidence for\nthe answer [logits]")
     lines, titles = figure.axes[0].get_legend_handles_labels()
     add_legend(figure, dict(zip(titles, lines, strict=True)), length=1.8)
     return set_literal_text(figure)

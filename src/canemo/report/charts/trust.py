@@ -83,7 +83,7 @@ def draw_calibration(bins: Sequence[CalibrationBin], *, label: str) -> Figure:
 
 
 def draw_learning_curve(curve: LearningCurve) -> Figure:
-    """Draw the score by the number of dogs learnt from, and where the fitted curve leads."""
+    """Draw the score by the number of dogs learned from, and where the fitted curve leads."""
     figure, axes = new_chart(2.5)
     ends = [curve.points[-1], curve.extrapolation]
     for points, colour, style in ((curve.points, ACCENT, "-"), (ends, MUTED, (0, (4, 3)))):
@@ -95,7 +95,7 @@ def draw_learning_curve(curve: LearningCurve) -> Figure:
     show_percent(axes.yaxis)
     count_whole(axes.xaxis)
     axes.set_xlim(left=0)
-    style_axes(axes, x="dogs learnt from", y=name_in_text(curve.measure), grid="y")
+    style_axes(axes, x="dogs learned from", y=name_in_text(curve.measure), grid="y")
     return set_literal_text(figure)
 
 
@@ -119,4 +119,4 @@ def _describe_curve(curve: LearningCurve) -> str:
         f"{count(point.subjects, 'dog')} {format_measure(curve.measure, point.score)}"
         for point in (*curve.points, curve.extrapolation)
     ]
-    return f"Score by number of dogs learnt from, the last extrapolated: {'; '.join(facts)}."
+    return f"Score by number of dogs learned from, the last extrapolated: {'; '.join(facts)}."

@@ -13,6 +13,7 @@ from canemo.report.words.explanation import (
     list_unmade,
     write_sentence,
 )
+from canemo.report.words.parts import name_pooling
 from canemo.report.workbook import write_workbook
 from canemo.study.records.explanation import EXPLANATION_FILE, ExplanationRecord
 from canemo.study.runs import RESULTS_FILE
@@ -48,6 +49,7 @@ def write_page(folder: Path) -> Path:
         models=models,
         write_sentence=write_sentence,
         list_unmade=list_unmade,
+        name_pooling=name_pooling,
         methods=list_methods(models),
         colours=colour_regions(voice.species),
         environment={"canemo": record.canemo},

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from canemo.report.charts.canvas import TEXT_WIDTH_IN, Chart, render_png
 from canemo.report.tables import Table
 from canemo.report.words import wording
+from canemo.report.words.glossary import explain_words
 from canemo.report.words.voice import Voice
 
 _LONG_WORD = re.compile(r"\S{15,}")
@@ -44,7 +45,7 @@ def render_page(
     """
     shown = {name: picture for name, picture in pictures.items() if picture is not None}
     page = open_templates().get_template(template)
-    return voice.say(page.render(tables=tables, pictures=shown, **content))
+    return voice.say(explain_words(page.render(tables=tables, pictures=shown, **content)))
 
 
 def open_templates() -> jinja2.Environment:

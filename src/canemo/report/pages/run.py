@@ -97,9 +97,19 @@ def render_report(run: RunRecord, tables: Mapping[str, Table]) -> str:
         used_shares=_share_used(metrics.study),
         methods=write_methods(metrics, run.environment).split("\n\n"),
         tell_where=write_sentence,
+        failed_maps=_list_failed_maps(run),
         of_audit=audit,
         of_parts=parts,
     )
+
+
+def _list_failed_maps(run: RunRecord) -> list[str]:
+    """Return the pictures of maps that failed the tests of `canemo explain`."""
+    if run.explanation is None:
+        return []
+    failed = [method.name for method in run.explanation.methods if method.passed is False]
+    pictures = {run.explanation.lead.name: "decision.png", "eigencam": "eigencam.png"}
+    return [picture for name, picture in pictures.items() if name in failed]
 
 
 def _share_used(study: StudyFacts) -> dict[str, float]:
@@ -122,7 +132,10 @@ def _draw_pictures(run: RunRecord) -> dict[str, Picture | None]:
             evaluation.draw_label_counts(study.labels_by_subject),
             "Stacked bar chart of the number of clips of each dog by condition.",
         ),
-        "ledger": (evaluation.draw_ledger(study.fates_by_label), _describe_ledger(study)),
+        "ledger": (
+            evaluation.draw_ledger(study.fates_by_label) if study.has_lost_frames else None,
+            _describe_ledger(study),
+        ),
         "subject_accuracy": (
             evaluation.draw_subject_accuracy(
                 metrics.subjects, chance=majority.video, majority_label=majority.label

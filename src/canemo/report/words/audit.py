@@ -33,6 +33,7 @@ from canemo.study.records.audit import (
 from canemo.study.records.run import RunMetrics
 
 SHOWN_PAIRS, SHOWN_SESSIONS = 20, 8
+_FAR_BELOW = 0.7
 ALARM = "alarm"
 
 _SPLITS = {
@@ -50,7 +51,10 @@ _REMOVED = {
 
 def format_audit(audit: Audit, voice: Voice) -> str:
     """Return the audit as a few short blocks for the terminal."""
-    shown = {name: format_text(table) for name, table in list_audit_tables(audit).items()}
+    shown = {
+        name: format_text(table, is_explained=True)
+        for name, table in list_audit_tables(audit).items()
+    }
     facts = [state_identity(audit), state_drops(audit), state_sessions(audit)]
     verdict = "\n".join(map(write_sentence, audit.confounds.verdict)) if audit.confounds else ""
     blocks = [
@@ -104,10 +108,38 @@ def state_identity(audit: Audit) -> str:
     )
 
 
+def state_own(metrics: RunMetrics) -> str:
+    """Return why the split by dog has another number in this table than in the result."""
+    text = "All lines of this table were learned with one penalty, the one most rounds chose"
+    here, own = metrics.audit.splits.subject_wise.video, metrics.levels.video.balanced_accuracy
+    if format_percent(here) == format_percent(own):
+        return f"{text}."
+    return (
+        f"{text}, so that they can be compared. In the result above each round chose its own: that "
+        f"is why the split by dog reads {format_percent(here)} here and {format_percent(own)} "
+        "there. What counts is the result above."
+    )
+
+
+def state_below(metrics: RunMetrics) -> str:
+    """Return why a split can come out far below chance; empty where none does."""
+    claims = (each.video for each in list_splits(metrics.audit).values())
+    least = min((claim for claim in claims if claim is not None), default=1.0)
+    if least > _FAR_BELOW / len(metrics.study.labels):
+        return ""
+    return (
+        "A number far below chance is no slip: with so few clips of a dog, the clip that is left "
+        "out takes its condition with it, the clips that remain are mostly of the other one, and "
+        "the model leans to that."
+    )
+
+
 def state_drops(audit: Audit) -> str:
     """Return how many frames of each condition were lost."""
     if not audit.drops.shares:
         return ""
+    if not any(audit.drops.shares.values()):
+        return "Every frame that was looked at had a usable face."
     shares = [f"{quote(label)} {format_percent(n)}" for label, n in audit.drops.shares.items()]
     p = audit.drops.p
     difference = "" if p is None else f" (difference between them: {format_p(p)})"
@@ -163,7 +195,14 @@ def _describe_splits(audit: Audit) -> Table:
         Column("video", "Clips", "balanced accuracy by clip", PERCENT, is_main=True),
         Column("frame", "Frames", "balanced accuracy by frame", PERCENT),
     )
-    return describe_records("Balanced accuracy claimed, by split.", columns, list_splits(audit))
+    return describe_records(
+        (
+            "Balanced accuracy that each way to split would have claimed, all with one penalty, so "
+            f"that “{_SPLITS['subject_wise']}” may differ a little from the result."
+        ),
+        columns,
+        list_splits(audit),
+    )
 
 
 def _describe_removed(audit: Audit) -> Table:
@@ -183,10 +222,17 @@ def _describe_duplicates(audit: Audit) -> Table:
     columns = (
         Column("first", "Clip (dog)", at=lambda pair: f"{pair.first} ({pair.first_subject})"),
         Column("second", "Clip (dog)", at=lambda pair: f"{pair.second} ({pair.second_subject})"),
-        Column("cosine", "Cosine", "of the mean features of both clips", FOUR_DECIMALS),
+        Column(
+            "cosine",
+            "Likeness",
+            "of the mean features of both clips (cosine): 1 where they are the same",
+            FOUR_DECIMALS,
+        ),
         Column("mark", "Trouble", "what makes them a trouble", at=_mark_pair),
     )
-    above = "" if duplicates.threshold is None else f", cosine of {duplicates.threshold:g} or more"
+    above = (
+        "" if duplicates.threshold is None else f", a likeness of {duplicates.threshold:g} or more"
+    )
     left = duplicates.n - len(duplicates.pairs[:SHOWN_PAIRS])
     more = f"; {group_digits(left)} more are not shown" if left > 0 else ""
     caption = f"{count(duplicates.n, 'pair')} of clips nearly alike{above}{more}."
@@ -207,5 +253,8 @@ def _describe_confounds(confounds: Confounds) -> Table:
         Column("clips", "Clips", "clips that were tested", COUNT),
     )
     frames = count(confounds.frames_per_clip, "frame")
-    caption = f"What a model reaches that sees only this, on {frames} of each clip."
+    caption = (
+        f"What a model reaches that sees only this, on {frames} of each clip: to be compared "
+        "line by line, not with the result above, which rests on all frames."
+    )
     return describe_records(caption, columns, confounds.rows, style="result")

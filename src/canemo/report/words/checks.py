@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,23 +18,9 @@ from canemo.report.words.wording import (
     name_in_text,
 )
 from canemo.study.records.run import MetadataScores, Permutation, Reached, RunMetrics
+from canemo.trust.metadata import describe_columns
 
 SHOWN_COLUMNS = 3
-
-_COLUMNS = {
-    "order": "order in videos.csv",
-    "duration_s": "duration",
-    "fps": "frame rate",
-    "width": "size of the picture",
-    "height": "size of the picture",
-    "box_x": "place of the face",
-    "box_y": "place of the face",
-    "box_size": "size of the face",
-    "box_aspect": "shape of the face box",
-    "box_motion": "motion of the face",
-    "used_share": "share of frames with a face",
-    "brightness_change": "change of brightness",
-}
 
 
 @dataclass(frozen=True)
@@ -63,7 +50,7 @@ def list_facts(metrics: RunMetrics) -> list[Fact]:
 
 def name_columns(columns: Sequence[str], *, shown: int | None = None) -> str:
     """Return the columns that a probe on metadata read, in words; the first `shown` of them."""
-    names = list(dict.fromkeys(_COLUMNS.get(column, column) for column in columns))
+    names = describe_columns(columns)
     left = 0 if shown is None else len(names) - shown
     return join_words([*names[:shown], f"{left} more"] if left > 1 else names)
 
@@ -94,9 +81,9 @@ def _shorten_permutation(permutation: Permutation) -> str:
     name = permutation.statistic
     whose = "" if permutation.is_own else " of the closed-form discriminant"
     return (
-        f"{format_p(permutation.p)}; {name_in_text(name)}{whose} "
-        f"{format_measure(name, permutation.observed)}, with labels moved within dogs "
-        f"{format_measure(name, permutation.null_mean)} on average"
+        f"{format_p(permutation.p)}, the share of tries with labels moved within dogs that do as "
+        f"well; {name_in_text(name)}{whose} {format_measure(name, permutation.observed)}, with "
+        f"labels moved {format_measure(name, permutation.null_mean)} on average"
     )
 
 
@@ -112,8 +99,8 @@ def _spell_out_permutation(permutation: Permutation, metrics: RunMetrics) -> str
     ]
     also = f" (by {join_words(others)})" if others else ""
     text = (
-        f"The labels of whole clips were moved within each dog, {how}, and {model} was refitted "
-        f"each time, inner choices included. The {name_in_text(name)} was then "
+        f"The labels of whole clips were moved within each dog, {how}, and {model} was learned "
+        f"anew each time, with all its choices. The {name_in_text(name)} was then "
         f"{format_measure(name, permutation.null_mean)} on average and, in one of twenty, "
         f"above {format_measure(name, permutation.null_high)}; with the labels as they are "
         f"it is {format_measure(name, permutation.observed)}: "
@@ -131,10 +118,11 @@ def _describe_metadata(metrics: RunMetrics) -> Fact | None:
     ends = format_interval("balanced_accuracy", metadata.interval.balanced_accuracy)
     text = (
         f"A probe that sees {name_columns(metadata.columns)} and nothing else of the picture "
-        f"reaches a balanced accuracy of {reached} (95 % interval {ends}), on the same folds. "
+        f"reaches a balanced accuracy of {reached} (95 % interval {ends}), on the same dogs. "
         f"{_judge_metadata(metrics, metadata)}"
     )
-    return Fact("Metadata alone", f"balanced accuracy {reached} ({ends}) from {few}", text)
+    line = f"balanced accuracy {reached} ({ends}) without the picture, from {few}"
+    return Fact("Metadata alone", line, text)
 
 
 def _judge_metadata(metrics: RunMetrics, metadata: MetadataScores) -> str:
@@ -151,10 +139,10 @@ def _describe_detectable(metrics: RunMetrics) -> Fact:
     text, detectable = describe_detectable(metrics), metrics.detectable
     least = detectable.balanced_accuracy
     if least is None:
-        return Fact("Detectable", f"not known: {(detectable.reason or '').rstrip('.')}", text)
+        return Fact("Could be found", f"not known: {(detectable.reason or '').rstrip('.')}", text)
     often = describe_power(detectable.power)
-    line = f"balanced accuracy of {format_percent(least, decimals=0)} or more, in {often} studies"
-    return Fact("Detectable", line, text)
+    line = f"a balanced accuracy of {format_percent(least, decimals=0)} or more, in {often} studies"
+    return Fact("Could be found", line, text)
 
 
 def _describe_calibration(metrics: RunMetrics) -> Fact:
@@ -162,12 +150,19 @@ def _describe_calibration(metrics: RunMetrics) -> Fact:
     idle = 0.25 if labels == 2 else 1 - 1 / labels
     brier, ece = f"{calibration.brier:.3f}", f"{calibration.ece:.3f}"
     text = (
-        f"Brier score {brier} (0 is best; giving every condition the same probability, {idle:.3f}),"
-        f" expected calibration error {ece}, log loss {calibration.log_loss:.3f} nats."
+        "How far probabilities can be taken at their word: they are off by "
+        f"{100 * calibration.ece:.0f} percentage points on average (expected calibration error "
+        f"{ece}). Brier score {brier}, their mean squared error (0 is best; giving every condition "
+        f"the same probability, {idle:.3f}); log loss {calibration.log_loss:.3f} (the same, "
+        f"{math.log(labels):.3f})."
     )
     if calibration.balanced:
         text += " All conditions weigh the same here, as they do for the probe."
-    return Fact("Calibration", f"Brier score {brier}, expected calibration error {ece}", text)
+    line = (
+        f"probabilities are off by {100 * calibration.ece:.0f} percentage points on average; mean "
+        f"squared error (Brier score) {brier}, without any knowledge {idle:.3f}"
+    )
+    return Fact("Calibration", line, text)
 
 
 def _describe_abstention(metrics: RunMetrics) -> Fact:

@@ -34,6 +34,10 @@ PICTURES = {
 
 def write_comparison_sentence(content: ComparisonRecord) -> str:
     """Return what the comparison found, claiming no more than dogs and number of models allow."""
+    return wording.warn_of_drawings(drawn=content.study.drawn) + _state_models(content)
+
+
+def _state_models(content: ComparisonRecord) -> str:
     real = [model for model in content.models if not model.random_weights]
     if not real:
         return "Every line rests on random weights: this page shows cost and architecture only."
@@ -137,10 +141,10 @@ def describe_frames(content: ComparisonRecord) -> Table:
     last = "Val. accuracy, last epoch (chosen)" if has_epochs else "Val. accuracy"
     columns = [
         Column("model", "Model", at=_name),
-        Column("train", "Train accuracy", "of frames of training dogs", PERCENT, short="train",
-               at=_read_train_accuracy),
-        Column("last", last, "of frames of validation dogs", PERCENT, short="val.", is_main=True,
-               at="frame.accuracy"),
+        Column("train", "Train accuracy", "of frames of dogs that were learned from", PERCENT,
+               short="train", at=_read_train_accuracy),
+        Column("last", last, "of frames of dogs that were not learned from", PERCENT,
+               short="val.", is_main=True, at="frame.accuracy"),
     ]  # fmt: skip
     if has_epochs:
         best, found = "Val. accuracy, best epoch (not chosen)", "found by looking at the test dogs"
@@ -164,7 +168,7 @@ def describe_clips(content: ComparisonRecord) -> Table:
         *describe_measures(*_MEASURES, of="video.", ends_of="video.interval."),
     ]
     if shows_p(content):
-        meaning = "labels of whole clips moved within each dog"
+        meaning = "how often labels moved within each dog do as well"
         columns.append(Column("p", "Permutation p", meaning, P_VALUE, at=_read_p))
     majority = content.chance.majority
     chance = {
@@ -183,9 +187,21 @@ def describe_pairs(pairs: Sequence[Pair]) -> Table:
     columns = (
         Column("pair", "Pair", at=_name_pair),
         *describe_measures(*_MEASURES, of="difference.", is_signed=True),
-        Column("p", "p (accuracy)", "sign-flip test over dogs", P_VALUE, short="sign-flip p"),
+        Column(
+            "p",
+            "p (accuracy)",
+            "how often chance gives as large a difference (sign-flip test over dogs)",
+            P_VALUE,
+            short="sign-flip p",
+        ),
         Column("p_holm", "corrected", "for the number of pairs (Holm)", P_VALUE),
-        Column("effect_size", "Effect size", "Cohen’s d_z over dogs", SIGNED, short="d_z"),
+        Column(
+            "effect_size",
+            "Effect size",
+            "mean difference over dogs by how much it varies, Cohen’s d_z",
+            SIGNED,
+            short="d_z",
+        ),
     )
     caption = "First minus second, by clip; accuracies in percentage points."
     return describe_records(caption, columns, pairs, style="result")

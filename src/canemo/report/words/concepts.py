@@ -129,8 +129,8 @@ def describe_decoding(units: Sequence[CodedUnit]) -> Table:
                THREE_DECIMALS, short="within", is_main=True, at="within.auroc"),
         Column("interval", "95 % interval", "95 % interval over dogs of the AUROC within dogs",
                THREE_DECIMALS, kind="interval", at="within.interval"),
-        Column("p_holm", "p Holm", "p of moved codings, corrected for the number of units",
-               P_VALUE, at="permutation.p_holm"),
+        Column("p_holm", "p (corrected)", "p of moved codings, corrected for the number of units "
+               "(Holm)", P_VALUE, at="permutation.p_holm"),
         Column("pooled", "All dogs pooled", "AUROC over the frames of all dogs", THREE_DECIMALS,
                short="pooled", at="pooled.auroc"),
         Column("pooled_interval", "95 % interval", "95 % interval of the AUROC of all dogs pooled",
@@ -165,8 +165,8 @@ def describe_directions(units: Sequence[CodedUnit], *, label: str) -> Table:
                at=f"{of}.p"),
         Column("p_labels", "p, labels moved", "of the correlation, labels being moved", P_VALUE,
                at=f"{of}.p_labels"),
-        Column("p_holm", "p Holm", "the greater p, corrected for the number of units", P_VALUE,
-               at=f"{of}.p_holm"),
+        Column("p_holm", "p (corrected)", "the greater p, corrected for the number of units (Holm)",
+               P_VALUE, at=f"{of}.p_holm"),
         Column("sensitivity", "Change of the logit", "for one step along the unit", SIGNED,
                unit="logits", short="logit", kind="estimate", ends=codings, at=f"{step}.value",
                ends_at=f"{step}.null"),
@@ -174,9 +174,9 @@ def describe_directions(units: Sequence[CodedUnit], *, label: str) -> Table:
                "moved codings and that of moved labels", P_VALUE, at=_take_greater),
         Column("whole", "AUROC", "of the condition by clip, as it is", THREE_DECIMALS,
                at=f"{left}.whole"),
-        Column("left", "AUROC left", "of the condition by clip, once the unit is projected out",
-               THREE_DECIMALS, short="left", kind="estimate", ends=codings, at=f"{left}.left",
-               ends_at=f"{left}.null"),
+        Column("left", "AUROC left", "of the condition by clip, once the unit is taken out of the "
+               "features", THREE_DECIMALS, short="left", kind="estimate", ends=codings,
+               at=f"{left}.left", ends_at=f"{left}.null"),
         Column("verdict", "Verdict", at=lambda unit: _join_reason(
             _DIRECTION[unit.direction_verdict], unit.direction_reason)),
     )  # fmt: skip

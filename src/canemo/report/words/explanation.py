@@ -27,13 +27,18 @@ from canemo.study.records.explanation import (
     RegionGap,
 )
 
+_EVIDENCE = "0 is undecided, each 1 multiplies the odds by 2.7"
+
 _CHECKS = {
-    "deletion": ("Deletion", "logits lost sooner than by the same map moved elsewhere"),
-    "insertion": ("Insertion", "logits gained sooner than by the same map moved elsewhere"),
-    "like_random_probe": ("Random probe", "rank correlation with the map of a drawn probe"),
-    "like_shuffled": ("Shuffled labels", "that of a probe learned from shuffled labels of clips"),
-    "like_random_backbone": ("Random backbone", "that of an untrained network"),
-    "pointing": ("Pointing game", "how much more often than its area the true part is hit"),
+    "deletion": ("Covering", "logits of evidence lost sooner than by the same map moved elsewhere"),
+    "insertion": ("Showing", "logits of evidence gained sooner than by the same map elsewhere"),
+    "like_random_probe": ("Untrained probe", "likeness to the map of a probe that learned nothing"),
+    "like_shuffled": (
+        "Shuffled labels",
+        "likeness to that of one learned from shuffled labels",
+    ),
+    "like_random_backbone": ("Untrained network", "likeness to that of an untrained network"),
+    "pointing": ("Pointing", "how much more often than its area the true part is hit"),
 }
 
 
@@ -44,9 +49,11 @@ def format_explanation(record: ExplanationRecord) -> str:
     for number, model in enumerate(record.models):
         lines += [f"{model.name}: {write_sentence(model)}", f"regions: {model.regions}"]
         lines += [f"note: {note}" for note in model.notes]
-        lines += [f"{each.title}: {each.verdict}" for each in model.methods]
+        lines += [f"map {each.title}: {each.verdict}" for each in model.methods]
         lines += [
-            format_text(tables[name].pick("region", "gap", "interval", "percent", "p"))
+            format_text(
+                tables[name].pick("region", "gap", "interval", "percent", "p"), is_explained=True
+            )
             for name in (f"gap_{number}", f"losses_{number}")
             if name in tables
         ]
@@ -132,7 +139,7 @@ def _describe_gap(model: ExplainedModel, *, name: str) -> Table:
     )
     if not lead.exact:
         difference = _state_difference(model)
-        caption += f" The logits differ by {difference}; percentages are of what this map holds."
+        caption += f" It differs by {difference} logits; percentages are of what this map holds."
     look_for = (
         "What a model reads in every picture cancels, but where a region is larger or lies "
         "elsewhere in one condition: that part is given as moved. p is the larger of those with "
@@ -144,8 +151,8 @@ def _describe_gap(model: ExplainedModel, *, name: str) -> Table:
 def _describe_losses(model: ExplainedModel, *, name: str) -> Table:
     lost = Column("gap", "Lost [logits]", "mean over dogs", TWO_DECIMALS, is_main=True)
     caption = (
-        f"How much of the difference of the logits{name}, {_state_difference(model)}, is lost when "
-        "a region is covered (blurred beyond recognition)."
+        f"How much of the difference in evidence{name}, {_state_difference(model)} logits, is lost "
+        "when a region is covered (blurred beyond recognition)."
     )
     look_for = "Losses need not add up: regions can stand in for each other."
     columns, rows = (_REGION, lost, _INTERVAL, _PERCENT, _P), model.occlusion
@@ -210,7 +217,7 @@ def _tell_parts(model: ExplainedModel, lead: MapResult) -> str:
     densest = max(parts, key=lambda row: (row.percent or 0) / (row.area or 1))
     text = (
         f"Of the difference in evidence between {wording.quote(model.label)} and "
-        f"{wording.quote(model.other)} ({model.difference.gap:.2f} logits), "
+        f"{wording.quote(model.other)} ({model.difference.gap:.2f} logits; {_EVIDENCE}), "
         f"{_state_part(largest)}"
     )
     if densest is not largest:
@@ -221,9 +228,9 @@ def _tell_parts(model: ExplainedModel, lead: MapResult) -> str:
 def _tell_sure_parts(model: ExplainedModel, lead: MapResult) -> str:
     """Return which parts can be told from chance, of a map whose parts sum to no logit."""
     text = (
-        f"The logits of {wording.quote(model.label)} and {wording.quote(model.other)} differ "
-        f"by {model.difference.gap:.2f}; the parts of the leading map ({lead.title}) do "
-        "not sum to that. "
+        f"The evidence ({_EVIDENCE}) of {wording.quote(model.label)} and "
+        f"{wording.quote(model.other)} differs by {model.difference.gap:.2f} logits; the "
+        f"parts of the leading map ({lead.title}) do not sum to that. "
     )
     sure = [
         f"the {row.region} ({row.gap:+.2f} in {_state_area(row)})"

@@ -23,6 +23,7 @@ from canemo.report.words.wording import (
     join_words,
     name_in_text,
     quote,
+    warn_of_drawings,
 )
 from canemo.study.records.run import RunMetrics, RunProtocol, StudyFacts
 from canemo.trust.standing import Comparison, compare_with_chance
@@ -51,7 +52,7 @@ def write_methods(metrics: RunMetrics, environment: Mapping[str, Any]) -> str:
 
 def _state_study(study: StudyFacts) -> str:
     labels = [f"{quote(label)}, {count(n, 'clip')}" for label, n in study.labels.items()]
-    return (
+    return warn_of_drawings(drawn=study.drawn) + (
         f"The study comprised {count(study.videos, 'clip')} of "
         f"{count(study.subjects, 'dog')}, filmed in {len(labels)} conditions "
         f"({'; '.join(labels)})."

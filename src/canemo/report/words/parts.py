@@ -14,13 +14,13 @@ _ALL = tuple(range(GRID_SIDE**2))
 _CENTRE = (5, 6, 9, 10)
 
 PARTS: Mapping[str, tuple[str, tuple[int, ...]]] = {
-    "cls": ("whole crop, CLS or pooled", _ALL),
-    "mean": ("whole crop, mean of tokens", _ALL),
-    "cls_mean": ("whole crop, CLS and mean", _ALL),
-    "layer2": ("whole crop, second last block", _ALL),
-    "layer3": ("whole crop, third last block", _ALL),
-    "layer4": ("whole crop, fourth last block", _ALL),
-    "last4": ("whole crop, last four blocks", _ALL),
+    "cls": ("whole crop, summed up by the backbone", _ALL),
+    "mean": ("whole crop, mean over all places", _ALL),
+    "cls_mean": ("whole crop, summed up and mean", _ALL),
+    "layer2": ("whole crop, second last layer", _ALL),
+    "layer3": ("whole crop, third last layer", _ALL),
+    "layer4": ("whole crop, fourth last layer", _ALL),
+    "last4": ("whole crop, last four layers", _ALL),
     "grid": ("whole crop, all 16 cells apart", _ALL),
     "upper": ("upper half", _ALL[:8]),
     "lower": ("lower half", _ALL[8:]),
@@ -44,11 +44,11 @@ def describe_parts(metrics: RunMetrics) -> Table | None:
             "frames", "Frames", "those that counted", at=lambda each: _shorten_frames(each.frames)
         ),
         *describe_measures("balanced_accuracy", "auroc"),
-        Column("chosen", "Folds", "folds that chose it", COUNT),
+        Column("chosen", "Rounds", "rounds that chose it", COUNT),
     ]
     if len({part.frames for part in parts}) == 1:
         del columns[1]
-    caption = "The same in numbers, with the number of folds that chose each."
+    caption = "What each part reaches alone, with the number of rounds that chose it."
     return describe_records(caption, columns, parts, style="result")
 
 
@@ -70,8 +70,8 @@ def describe_optimism(metrics: RunMetrics) -> str:
         f"penalty {optimism.penalty:g}"
     )
     return (
-        "Chosen within each fold, without the dogs it is tested on, the setting reached a balanced "
-        f"accuracy of {format_percent(nested)}. Picking the best of "
+        "Chosen within each round, without the dogs it is tested on, the setting reached a "
+        f"balanced accuracy of {format_percent(nested)}. Picking the best of "
         f"{count(optimism.settings, 'setting')} by the result on the test dogs themselves would "
         f"have claimed {format_percent(best)} ({setting}), "
         f"{_state_gap(best - nested)}"

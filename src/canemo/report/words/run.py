@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from canemo.report.tables import (
     COUNT,
+    MISSING,
     NUMBER,
     ONE_DECIMAL,
     P_VALUE,
@@ -24,7 +25,7 @@ from canemo.report.tables import (
 from canemo.report.words import wording
 from canemo.report.words.audit import list_audit_tables
 from canemo.report.words.checks import list_facts
-from canemo.report.words.parts import describe_parts
+from canemo.report.words.parts import PARTS, describe_parts, name_pooling
 from canemo.study.records.folders import RunRecord
 from canemo.study.records.run import RunMetrics, StudyFacts
 from canemo.study.records.scores import LevelName
@@ -43,26 +44,59 @@ _SETTINGS = {
     "backbone_note": "About the backbone",
     "weights_source": "Weights from",
     "weights_sha256": "Weights, SHA-256",
-    "pooling": "Pooling",
-    "engine": "Engine",
-    "precision": "Precision",
+    "pooling": "Part of the features",
+    "engine": "Program that runs the network",
+    "engine_reason": "Why this program",
+    "detector_engine": "Program that runs the detector",
+    "device": "Processor or graphics card",
+    "precision": "Precision of numbers",
     "split": "Split",
-    "folds": "Folds",
-    "seed": "Seed",
-    "positive_label": "Positive label",
-    "class_weight": "Class weight",
+    "folds": "Rounds of training and testing",
+    "seed": "Seed of random numbers",
+    "positive_label": "Condition that probabilities are of",
+    "class_weight": "Weight of conditions",
     "method": "Method",
     "gradient": "Training",
     "augment": "Augmentation",
     "sequence": "Training",
     "penalties": "Penalties offered",
-    "penalty_chosen": "Penalty chosen, by fold",
-    "temperature_chosen": "Temperature chosen, by fold",
+    "penalty_chosen": "Penalty chosen, by round",
+    "temperature_chosen": "Temperature chosen, by round",
     "frames": "Frames that count",
-    "sweep": "Offered to the inner folds",
+    "sweep": "Offered to choose from",
     "interval": "Kind of interval",
-    "resamples": "Resamples of dogs",
+    "resamples": "Times that dogs were drawn again",
 }
+
+_STAGES = {
+    "load": "open the network",
+    "crop": "find faces and cut them out",
+    "embed": "turn faces into features",
+    "evaluate": "learn and test",
+    "trust": "checks and audit",
+    "model": "learn from all dogs",
+    "explain": "maps",
+}
+
+_METHODS = {
+    "lda": "linear discriminant",
+    "logistic": "logistic regression",
+    "gradient": "linear layer, trained in epochs",
+    "sequence_mean": "model of the whole clip, mean over time",
+    "sequence_attention": "model of the whole clip, attention over time",
+    "sequence_convolution": "model of the whole clip, convolution over time",
+    "sequence_gru": "model of the whole clip, recurrent",
+}
+
+_TELL: Mapping[str, Callable[[Any], Any]] = {
+    "method": lambda name: f"{_METHODS[name]} ({name})" if name in _METHODS else name,
+    "pooling": lambda name: f"{name_pooling(name)} ({name})" if name in PARTS else name,
+    "frames": wording.describe_frames,
+    "interval": wording.describe_interval,
+    "sweep": lambda sweep: _tell_sweep(**sweep),
+    "class_weight": lambda weight: "all alike" if weight == "balanced" else "by number of clips",
+}
+"""Settings whose values need more words than settings have."""
 
 
 def list_run_tables(run: RunRecord) -> dict[str, Table]:
@@ -97,13 +131,13 @@ def describe_result(metrics: RunMetrics) -> Table:
     columns = [
         Column("measure", "Measure"),
         Column("value", "Value", "on dogs not seen in training", PERCENT, is_main=True),
-        Column("interval", "95 % interval", "95 % interval from resamples of whole dogs", PERCENT,
+        Column("interval", "95 % interval", "95 % interval, dogs drawn again and again", PERCENT,
                kind="interval"),
         Column("chance", always, "what always giving this answer would reach", PERCENT),
     ]  # fmt: skip
     beside = ""
     if metadata is not None:
-        meaning = f"a probe that sees {len(metadata.columns)} columns of metadata and no picture"
+        meaning = f"a probe that sees {len(metadata.columns)} facts about clip and face, no picture"
         columns.append(Column("metadata", "Metadata alone", meaning, PERCENT))
         beside = ", and beside a probe on metadata alone"
     caption = (
@@ -119,6 +153,8 @@ def _list_results(metrics: RunMetrics, level: LevelName) -> list[Line]:
     metadata = metrics.chance.metadata
     rows = []
     for item in compare_with_chance(metrics, level):
+        if item.measure == "macro_f1":  # says what balanced accuracy says; metrics.json has it
+            continue
         values: dict[str, Any] = {
             "measure": wording.MEASURES[item.measure],
             "value": item.value,
@@ -126,8 +162,7 @@ def _list_results(metrics: RunMetrics, level: LevelName) -> list[Line]:
             "chance": item.chance,
         }
         if metadata is not None:
-            known = level == "video" and item.measure != "macro_f1"
-            values["metadata"] = getattr(metadata, item.measure) if known else None
+            values["metadata"] = getattr(metadata, item.measure) if level == "video" else None
         rows.append(Line(values, choose_format(item.measure), group))
     return rows
 
@@ -244,18 +279,35 @@ def _describe_cost(metrics: RunMetrics) -> Table:
     columns = (
         Column("stage", "Stage"),
         Column("seconds", "Time", "of the clock", SECONDS, unit="s"),
-        Column("items", "Items", "frames, crops or folds", COUNT),
+        Column("items", "Items", "frames, crops or rounds", COUNT),
         Column("rate", "Items per second", format=ONE_DECIMAL,
-               at=lambda cost: cost.items / cost.seconds if cost.seconds > 0 else None),
+               at=lambda cost: cost.items / cost.seconds if cost.seconds > 0 and cost.items > 1
+               else None),
     )  # fmt: skip
-    return describe_records("Time by stage.", columns, metrics.cost)
+    cost = {_STAGES.get(stage, stage): each for stage, each in metrics.cost.items()}
+    return describe_records("Time by stage.", columns, cost)
+
+
+def _tell_sweep(poolings: Sequence[str], frames: Sequence[str]) -> str:
+    offers = [[name_pooling(name) for name in poolings], list(map(wording.describe_frames, frames))]
+    return "; ".join(", ".join(offer) for offer in offers if offer)
+
+
+def _leave(value: Any) -> Any:
+    return value
 
 
 def describe_settings(protocol: Mapping[str, Any]) -> Table:
     """Return how something was made, a line per setting; those without a name come last."""
-    named = {title: _tell(protocol[key]) for key, title in _SETTINGS.items() if key in protocol}
-    further = {key: _tell(value) for key, value in protocol.items() if key not in _SETTINGS}
-    return describe_texts("Settings.", {**named, **further})
+    told = dict(protocol) | {
+        key: tell(protocol[key]) for key, tell in _TELL.items() if key in protocol
+    }
+    if "split" in told and "folds" in told:
+        told["split"] = wording.describe_split(told["split"], told.pop("folds"))
+    named = {title: _tell(told[key]) for key, title in _SETTINGS.items() if key in told}
+    further = {key: _tell(value) for key, value in told.items() if key not in _SETTINGS}
+    texts = {name: text for name, text in {**named, **further}.items() if text not in ("", MISSING)}
+    return describe_texts("Settings.", texts)
 
 
 def describe_versions(environment: Mapping[str, Any]) -> Table:

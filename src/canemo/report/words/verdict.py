@@ -13,6 +13,7 @@ from canemo.report.words.wording import (
     join_words,
     name_in_text,
     quote,
+    warn_of_drawings,
 )
 from canemo.study.records.model import Standing
 from canemo.study.records.run import RunMetrics
@@ -42,7 +43,7 @@ def write_first_sentence(metrics: RunMetrics) -> str:
     accuracy = _state_accuracy(metrics, compare_with_chance(metrics)[0])
     if standing in (Standing.ABOVE, Standing.VOID):
         accuracy = accuracy[0].upper() + accuracy[1:]
-    return openings[standing] + accuracy
+    return warn_of_drawings(drawn=metrics.study.drawn) + openings[standing] + accuracy
 
 
 def explain_verdict(metrics: RunMetrics) -> str:

@@ -26,9 +26,12 @@ MEANINGS = {
     "accuracy": "share classified into the condition they were filmed in",
     "balanced_accuracy": "the same, each condition weighing as much as the others",
     "macro_f1": "harmonic mean of precision and recall, averaged over conditions",
-    "auroc": "how often one of two conditions is given more of its probability than the other",
+    "auroc": "of two clips, one of a condition and one not, how often the first is given more of "
+    "its probability; 0.5 by chance",
 }
 """What each of `MEASURES` is."""
+
+DRAWN = "The dogs of this study are drawn by a program: nothing here is about real dogs."
 
 P_LEVEL = 0.05
 """A p above this cannot be told from chance."""
@@ -58,18 +61,23 @@ def describe_split(split: str, folds: int) -> str:
     """Return how dogs were split into training and test, in words."""
     kind, _, detail = split.partition(":")
     if kind == "kfold":
-        return f"{folds}-fold cross-validation by dog"
+        return f"cross-validation by dog in {count(folds, 'round')}"
     number, _, how = detail.partition(":")
     if kind == "holdout" and number.isdigit():
         balance = ", drawn so that labels are shared out alike" if how == "balanced" else ""
         return f"{count(int(number), 'dog')} held out{balance}"
     names = {"loso": "leave one dog out", "file": "a saved split by dog"}
-    return f"{names.get(kind, split)}, {count(folds, 'fold')}"
+    return f"{names.get(kind, split)}, {count(folds, 'round')}"
 
 
 def format_percent(share: float | None, *, decimals: int = 1) -> str:
     """Return a share of 0 to 1 as ``"83.1 %"``, or a dash where it is not known."""
     return "–" if is_missing(share) else f"{100 * float(share or 0):.{decimals}f} %"
+
+
+def warn_of_drawings(*, drawn: bool) -> str:
+    """Return, with a blank behind it, that a study's animals are drawn; empty where not."""
+    return f"{DRAWN} " if drawn else ""
 
 
 def name_in_text(measure: str) -> str:
@@ -95,7 +103,9 @@ def format_interval(measure: str, interval: Sequence[float] | None) -> str:
 
 
 def join_ends(low: str, high: str) -> str:
-    """Return ``"75.0 to 90.2 %"`` for the ends of an interval."""
+    """Return ``"75.0 to 90.2 %"`` for the ends of an interval, which may be the same number."""
+    if low == high:
+        return f"{high} throughout"
     return f"{low.removesuffix(' %')} to {high}"
 
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 from pydantic import Field
 
 from canemo.config import AugmentConfig, GradientConfig, SequenceConfig, SweepConfig
+from canemo.records import Fate
 from canemo.species import Species, get_species
 from canemo.study.records.audit import Audit, Confounds
 from canemo.study.records.document import RUN, Document, Part
@@ -28,6 +29,12 @@ class StudyFacts(Part):
     fates: dict[str, int]
     fates_by_label: dict[str, dict[str, int]]
     subjects_table: tuple[dict[str, Any], ...] | None
+    drawn: bool = False
+
+    @property
+    def has_lost_frames(self) -> bool:
+        """Whether any frame that was looked at was not used."""
+        return any(n for fate, n in self.fates.items() if fate != Fate.USED)
 
     @property
     def kind(self) -> Species:
