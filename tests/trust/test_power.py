@@ -20,6 +20,7 @@ from canemo.trust.power import (
     find_least_detectable,
     foretell_power,
 )
+from evidence_worlds import draw_evidence, measure
 from worlds import LABELS, draw_features, make_discriminant, split_subjects
 
 
@@ -284,6 +285,12 @@ def test_least_p_is_that_of_the_test_on_clips_that_cannot_be_mistaken(subjects, 
         make_discriminant(features), split_subjects(features, "loso"), permutations=9, seed=0
     )
     assert test.compute_p(STATISTIC) == pytest.approx(least)
+
+
+def test_run_of_a_design_that_can_show_nothing_names_no_balanced_accuracy():
+    found = measure(draw_evidence(subjects=5, clips=2)).detectable
+    assert found.balanced_accuracy is None
+    assert "in only 32 ways, so that p cannot be 0.05 or less" in found.reason
 
 
 def test_three_labels_have_more_likes():

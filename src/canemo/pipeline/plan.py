@@ -190,10 +190,10 @@ def prepare(
     study, cost = load_study(root), Cost()
     for settings in [entrant.configure(config) for entrant in entrants] or [config]:
         _require_runnable(study, settings)
-    if split is None:
-        split = _split_subjects(study, config)
-        warn_of_design(study, config.species)
+    is_new, split = split is None, split or _split_subjects(study, config)
     config, reason = (config, "") if entrants else settle_backbone(root, config)
+    if is_new:
+        warn_of_design(study, config.species)
     with cost.measure("load"):
         detector = load_configured_detector(config, elsewhere=elsewhere)
         backbones, missing = _find_backbones(entrants, config)

@@ -21,7 +21,8 @@ from canemo.records import Fate, Study
 from canemo.study.records.run import RunMetrics
 from canemo.trust.audit import audit_evidence
 from canemo.trust.calibration import compute_calibration
-from canemo.trust.intervals import INTERVAL_METHOD
+from canemo.trust.intervals import INTERVAL_METHOD, LEVEL
+from canemo.trust.labellings import find_least_p
 from canemo.trust.learning_curve import choose_most_often, estimate_learning_curve
 from canemo.trust.metadata import score_metadata
 from canemo.trust.permutation import compare_labellings, describe_permutation
@@ -73,7 +74,9 @@ def compute_metrics(
         },
         "permutation": permutation,
         "detectable": find_least_detectable(
-            videos, threshold=permutation["critical"], seed=config.evaluate.seed
+            videos,
+            threshold=permutation["critical"] if _can_show(stand_in) else None,
+            seed=config.evaluate.seed,
         ),
         "calibration": _calibrate(videos, evidence),
         "abstention": evaluate_conformal(videos, level=config.audit.abstain_level),
@@ -84,6 +87,12 @@ def compute_metrics(
         "warnings": [*evidence.warnings, *evaluation.warnings],
     }
     return RunMetrics.model_validate(metrics)
+
+
+def _can_show(learner: DiscriminantLearner) -> bool:
+    """Tell whether any result could pass the permutation test; else none does, however high."""
+    reading = learner.readings[0]
+    return find_least_p(reading.label_index, reading.clip_group) <= LEVEL
 
 
 def find_discriminant(learner: Learner) -> DiscriminantLearner:
