@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import openpyxl
 import pandas as pd
@@ -8,8 +9,13 @@ import pytest
 
 from canemo.report import tables
 from canemo.report.pages.run import write_report
-from canemo.report.rows import tabulate_clips
-from canemo.study.records.folders import read_run
+from canemo.report.rows import (
+    list_comparison_sheets,
+    list_explanation_sheets,
+    tabulate_clips,
+)
+from canemo.study.records.comparison import ComparisonRecord
+from canemo.study.records.folders import ComparisonFolder, read_run
 from report_fixtures import write_run
 
 
@@ -108,3 +114,30 @@ def test_frames_that_are_too_many_for_a_sheet_are_said_to_be_elsewhere(
 def test_tables_as_latex_have_no_rows_of_clips(run_dir: Path, tmp_path: Path) -> None:
     write_report(run_dir, tables_file=tmp_path / "tables.tex")
     assert "rex" not in (tmp_path / "tables.tex").read_text(encoding="utf-8")
+
+
+def test_comparison_has_every_clip_by_model(run_dir: Path) -> None:
+    answers = pd.read_parquet(run_dir / "predictions.parquet")
+    both = pd.concat([answers.assign(model="a"), answers.assign(model="b")], ignore_index=True)
+    both.to_parquet(run_dir / "predictions.parquet")
+    record = ComparisonFolder(run_dir, cast("ComparisonRecord", None))
+    (table,) = list_comparison_sheets(record).values()
+    assert [(row.values["model"], row.values["video_id"]) for row in table.rows] == [
+        ("a", "Bär_1"), ("a", "rex_1"), ("b", "Bär_1"), ("b", "rex_1"),
+    ]  # fmt: skip
+    assert all(column.meaning for column in table.columns)
+    (run_dir / "predictions.parquet").unlink()
+    assert list_comparison_sheets(ComparisonFolder(run_dir, record.comparison)) == {}
+
+
+def test_explanation_has_every_crop_and_dog_by_part_of_the_face(tmp_path: Path) -> None:
+    assert list_explanation_sheets(tmp_path) == {}
+    crops = pd.DataFrame({"video_id": ["a"], "logit": [0.5], "part_eyes": [0.25], "x": [1]})
+    crops.to_parquet(tmp_path / "explained.parquet")
+    dogs = pd.DataFrame({"subject_id": ["rex"], "region": ["eyes"], "share_play": [0.5]})
+    dogs.to_parquet(tmp_path / "dogs.parquet")
+    sheets = list_explanation_sheets(tmp_path)
+    assert sheets["explained"].rows[0].values == {"video_id": "a", "logit": 0.5, "part_eyes": 0.25}
+    said = {column.key: column.meaning for column in sheets["dogs"].columns}
+    assert said["share_play"].endswith("in crops of “play”")
+    assert sheets["dogs"].rows[0].values["share_play"] == 0.5

@@ -14,6 +14,7 @@ from canemo.report.pages.page import (
     embed_files,
     render_page,
 )
+from canemo.report.rows import list_comparison_sheets
 from canemo.report.tables import Table
 from canemo.report.words import comparison as words
 from canemo.report.words.comparison import PICTURES, list_comparison_tables
@@ -35,7 +36,8 @@ def write_comparison_report(folder: Path) -> Path:
     record = read_comparison(folder)
     tables = list_comparison_tables(record)
     page = _render(record, tables)
-    write_workbook(folder / RESULTS_FILE, tables, find_voice(record.comparison.study))
+    sheets = {**tables, **list_comparison_sheets(record)}
+    write_workbook(folder / RESULTS_FILE, sheets, find_voice(record.comparison.study))
     return write_atomically(folder / REPORT_FILE, page)
 
 

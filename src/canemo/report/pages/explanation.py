@@ -7,6 +7,7 @@ from pathlib import Path
 from canemo.files import write_atomically
 from canemo.report.charts.explanation import CHARTS, PAGE_FILE, colour_regions, list_methods
 from canemo.report.pages.page import Picture, embed_figure, embed_file, render_page
+from canemo.report.rows import list_explanation_sheets
 from canemo.report.words.explanation import (
     find_explanation_voice,
     list_explanation_tables,
@@ -55,7 +56,8 @@ def write_page(folder: Path) -> Path:
         environment={"canemo": record.canemo},
         warnings=(),
     )
-    write_workbook(folder / RESULTS_FILE, tables, voice)
+    sheets = {**tables, **list_explanation_sheets(folder)}
+    write_workbook(folder / RESULTS_FILE, sheets, voice)
     return write_atomically(folder / PAGE_FILE, page)
 
 

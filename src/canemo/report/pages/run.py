@@ -21,7 +21,7 @@ from canemo.report.pages.page import (
     embed_files,
     render_page,
 )
-from canemo.report.rows import list_row_sheets, tabulate_clips
+from canemo.report.rows import list_run_sheets, tabulate_clips
 from canemo.report.tables import Table
 from canemo.report.words import audit, parts, wording
 from canemo.report.words.explanation import write_sentence
@@ -71,7 +71,7 @@ def write_report(run_dir: Path, *, tables_file: Path | None = None) -> Path:
         write_table(tabulate_clips(run), run_dir / CLIPS_CSV)
         if path.suffix == ".xlsx":
             named = {voice.say(_SHEETS.get(name, name)): table for name, table in tables.items()}
-            tables = {**list_row_sheets(run), **named}
+            tables = {**list_run_sheets(run), **named}
     write_tables(path, tables, voice)
     return write_atomically(run_dir / REPORT_FILE, page)
 
