@@ -43,8 +43,8 @@ def test_sentence_of_a_model_not_told_from_chance_says_what_becomes_of_its_answe
     found = make_evaluation(CHANCE, balanced_accuracy=0.57, interval=(0.3, 0.8))
     assert write_model_sentence(found) == (
         "This model could not be told from chance (balanced accuracy 57 %, 95 % interval 30 to "
-        "80 %, p = 0.234; 29 dogs, 256 clips): its answers are not used unless you ask with "
-        "--anyway."
+        "80 %, guessing gives 50 %, p = 0.234; 29 dogs, 256 clips): its answers are not used "
+        "unless you ask with --anyway."
     )
     assert write_model_sentence(found, anyway=True).endswith(
         ": its answers are used only because you asked with --anyway."
@@ -73,6 +73,15 @@ def test_sentence_says_why_nothing_can_be_concluded():
     assert "p =" not in write_model_sentence(found)
     assert explain_withheld(found) == (
         "left undecided: nothing can be concluded about the condition from this model"
+    )
+
+
+def test_model_of_drawn_dogs_says_so_everywhere():
+    found = make_evaluation(drawn=True)
+    assert name_verdict(found) == "told from chance on drawn dogs"
+    assert write_model_sentence(found).startswith(
+        "This model could be told from chance on dogs drawn by a program, which says nothing about "
+        "real ones (balanced accuracy "
     )
 
 

@@ -21,6 +21,13 @@ def test_model_carries_the_numbers_of_its_run():
     assert found.clips_by_label == metrics.study.labels  # every clip was tested
 
 
+def test_model_knows_whether_its_subjects_are_drawn():
+    metrics = make_metrics()
+    assert not summarise_evaluation(record(metrics)).drawn
+    metrics["study"]["drawn"] = True
+    assert summarise_evaluation(record(metrics)).drawn
+
+
 def test_guessing_among_three_labels_is_right_once_in_three():
     found = summarise_evaluation(record(make_metrics(("food", "social", "toy"))))
     assert found.chance == pytest.approx(1 / 3)

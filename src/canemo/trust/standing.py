@@ -120,4 +120,5 @@ def summarise_evaluation(metrics: RunMetrics) -> ModelEvaluation:
         subjects=len(metrics.subjects),
         clips=level.n,
         clips_by_label=counts,
+        drawn=metrics.study.drawn,
     )

@@ -48,7 +48,7 @@ _ASKED_FOR = "its answers are used only because you asked with --anyway"
 
 def name_verdict(evaluation: ModelEvaluation) -> str:
     """Return in a few words whether a model could be told from chance."""
-    return VERDICTS[evaluation.standing]
+    return VERDICTS[evaluation.standing] + (" on drawn dogs" if evaluation.drawn else "")
 
 
 def write_model_sentence(evaluation: ModelEvaluation, *, anyway: bool = False) -> str:
@@ -65,7 +65,9 @@ def write_model_sentence(evaluation: ModelEvaluation, *, anyway: bool = False) -
 def state_verdict(evaluation: ModelEvaluation) -> str:
     """Return whether a model could be told from chance, without a full stop."""
     reason = f", for {continue_sentence(evaluation.reason)}" if evaluation.reason else ""
-    return f"{_OPENINGS[evaluation.standing]} ({_state_numbers(evaluation)}){reason}"
+    drawn = " on dogs drawn by a program, which says nothing about real ones"
+    opening = _OPENINGS[evaluation.standing] + (drawn if evaluation.drawn else "")
+    return f"{opening} ({_state_numbers(evaluation)}){reason}"
 
 
 def explain_withheld(evaluation: ModelEvaluation) -> str:
@@ -81,9 +83,7 @@ def list_facts(model: SavedModel) -> dict[str, str]:
     split = describe_split(training.split, training.folds)
     return {
         "Verdict": name_verdict(found),
-        "Balanced accuracy": (
-            f"{_state_balanced(found)}; guessing gives {format_percent(found.chance)}"
-        ),
+        "Balanced accuracy": _state_balanced(found),
         "Accuracy": (
             f"{_state(found.accuracy, found.accuracy_interval, chance=found.majority)}; always "
             f"answering {quote(found.majority_label)} gives {format_percent(found.majority)}"
@@ -174,7 +174,8 @@ def _state_numbers(found: ModelEvaluation) -> str:
 
 
 def _state_balanced(found: ModelEvaluation) -> str:
-    return _state(found.balanced_accuracy, found.interval, chance=found.chance)
+    stated = _state(found.balanced_accuracy, found.interval, chance=found.chance)
+    return f"{stated}, guessing gives {100 * found.chance:.3g} %"
 
 
 def _state(value: float | None, interval: Interval | None, *, chance: float) -> str:

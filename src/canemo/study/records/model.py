@@ -40,6 +40,8 @@ class ModelEvaluation(Part):
         Of the permutation test, and what was refitted for it: ``own``, or what stood in.
     subjects, clips, clips_by_label
         What it was tested on.
+    drawn
+        Whether a program drew the subjects: then nothing follows about real ones.
     """
 
     standing: Standing
@@ -56,6 +58,7 @@ class ModelEvaluation(Part):
     subjects: int
     clips: int
     clips_by_label: dict[str, int]
+    drawn: bool
 
     @property
     def is_told(self) -> bool:
