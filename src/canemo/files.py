@@ -55,10 +55,15 @@ def sha256_values(**values: Any) -> str:
 
 
 def write_table(table: pd.DataFrame, path: Path) -> Path:
-    """Write a table as CSV or Parquet, by the suffix of `path`, complete or not at all."""
+    """Write a table as CSV, workbook or Parquet, by the suffix of `path`, whole or not at all."""
     with replacing(path) as temporary:
         if path.suffix == ".csv":
             table.to_csv(temporary, index=False, encoding="utf-8-sig")
+        elif path.suffix == ".xlsx":
+            as_text = {"strings_to_formulas": False, "strings_to_urls": False}
+            table.to_excel(
+                temporary, index=False, engine="xlsxwriter", engine_kwargs={"options": as_text}
+            )
         else:
             table.to_parquet(temporary, index=False)
     return path

@@ -28,7 +28,7 @@ from canemo.records import Study, Video
 from canemo.species import DOG
 from canemo.study.check import inspect_study
 from canemo.study.load import load_study
-from canemo.study.propose import write_videos_csv
+from canemo.study.propose import write_videos
 from canemo.study.runs import describe_inputs
 
 HEADER = ["video_id", "path", "subject_id", "label"]
@@ -408,7 +408,7 @@ def test_init_does_not_put_a_second_table_beside_a_workbook(tmp_path: Path) -> N
     write_xlsx(tmp_path / "videos.xlsx", {"S": [HEADER, REX]})
     frame = pd.DataFrame([REX], columns=HEADER)
     with pytest.raises(OSError, match=r"has its videos in videos\.xlsx; move it away first"):
-        write_videos_csv(frame, tmp_path, force=True)
+        write_videos(frame, tmp_path, force=True)
 
 
 def test_saving_a_workbook_anew_leaves_a_study_what_it_was(tmp_path: Path) -> None:
@@ -468,3 +468,9 @@ def test_boxes_of_via_are_read_from_a_workbook(tmp_path: Path) -> None:
     assert guess_kind(path) == "via"
     source = read_via(path, Problems(path))
     assert source.images[0].faces[0].box_xyxy == (1, 2, 4, 6)
+
+
+def test_proposed_table_may_be_a_workbook_of_texts(tmp_path: Path) -> None:
+    rows = [["0071", "ä.mp4", "=1+1", "07"]]
+    write_videos(pd.DataFrame(rows, columns=HEADER), tmp_path, suffix=".xlsx")
+    assert cells_of(read(tmp_path / "videos.xlsx")) == rows

@@ -16,7 +16,7 @@ from canemo.errors import OutputExistsError, StudyError
 from canemo.formats.tables import Problem
 from canemo.study.check import inspect_study
 from canemo.study.load import load_study
-from canemo.study.propose import propose_videos, write_videos_csv
+from canemo.study.propose import propose_videos, write_videos
 from canemo.video.info import VideoInfo, probe_video
 from clips import draw_number, write_clip, write_sound
 
@@ -551,7 +551,7 @@ def test_folder_that_is_not_there(tmp_path: Path) -> None:
 def test_proposal_written_and_loaded_is_the_same(tmp_path: Path) -> None:
     make_files(tmp_path, 'Zoë, "Z"_play_1.mp4', "007_wait_2.mp4")
     table = propose_videos(tmp_path, "{subject_id}_{label}_{take}.mp4").table
-    path = write_videos_csv(table, tmp_path)
+    path = write_videos(table, tmp_path)
     assert path == tmp_path / "videos.csv"
     videos = {video.subject_id: video for video in load_study(tmp_path).videos}
     assert set(videos) == {"007", 'Zoë, "Z"'}
@@ -564,20 +564,20 @@ def test_existing_table_is_replaced_only_by_force(root: Path) -> None:
     before = (root / "videos.csv").read_bytes()
     table = pd.DataFrame([["a", "a.mp4", "rex", "play"]], columns=HEADER.split(","))
     with pytest.raises(OutputExistsError, match="exists already; move it away"):
-        write_videos_csv(table, root)
+        write_videos(table, root)
     assert (root / "videos.csv").read_bytes() == before
-    write_videos_csv(table, root, force=True)
+    write_videos(table, root, force=True)
     assert (root / "videos.csv").read_text("utf-8-sig") == f"{HEADER}\na,a.mp4,rex,play\n"
 
 
 def test_table_that_is_no_videos_table_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="no column label; add it"):
-        write_videos_csv(pd.DataFrame(columns=["video_id", "path", "subject_id"]), tmp_path)
+        write_videos(pd.DataFrame(columns=["video_id", "path", "subject_id"]), tmp_path)
     with pytest.raises(StudyError, match="has no rows"):
-        write_videos_csv(pd.DataFrame(columns=HEADER.split(",")), tmp_path)
+        write_videos(pd.DataFrame(columns=HEADER.split(",")), tmp_path)
     table = pd.DataFrame([["a", "a.mp4", "rex", "play"]], columns=HEADER.split(","))
     with pytest.raises(StudyError, match="there is no such folder"):
-        write_videos_csv(table, tmp_path / "gone")
+        write_videos(table, tmp_path / "gone")
     assert list(tmp_path.iterdir()) == []
 
 

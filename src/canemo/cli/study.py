@@ -35,10 +35,13 @@ def init(
     pattern: Annotated[
         str, typer.Option(help="How file names are made, e.g. '{subject_id}_{label}_{take}.mp4'.")
     ],
+    xlsx: Annotated[
+        bool, typer.Option("--xlsx", help="Write videos.xlsx, a workbook, and not videos.csv.")
+    ] = False,
     force: Force = False,
 ) -> None:
     """Write videos.csv from the names of the files, and show what was understood."""
-    from canemo.study.propose import propose_videos, write_videos_csv
+    from canemo.study.propose import propose_videos, write_videos
 
     proposal = propose_videos(folder, pattern)
     typer.echo(proposal.table.to_string(index=False))
@@ -46,7 +49,7 @@ def init(
         typer.echo(f"did not match: {name}", err=True)
     for problem in proposal.problems:
         typer.echo(str(problem), err=True)
-    path = write_videos_csv(proposal.table, folder, force=force)
+    path = write_videos(proposal.table, folder, suffix=".xlsx" if xlsx else ".csv", force=force)
     typer.echo(
         f"{len(proposal.table)} videos in {path}, {len(proposal.unmatched)} left out", err=True
     )

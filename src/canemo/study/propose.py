@@ -15,7 +15,7 @@ import pandas as pd
 from canemo.errors import OutputExistsError, StudyError
 from canemo.files import write_table
 from canemo.formats.tables import Problem, Row, list_tables
-from canemo.study.load import REQUIRED_COLUMNS, VIDEOS, VIDEOS_CSV
+from canemo.study.load import REQUIRED_COLUMNS, VIDEOS
 from canemo.study.names import find_resemblances
 from canemo.video.info import VIDEO_SUFFIXES
 
@@ -97,8 +97,10 @@ def propose_videos(folder: Path | str, pattern: str) -> Proposal:
     return Proposal(_make_table(matched, _field_names(pattern)), tuple(unmatched))
 
 
-def write_videos_csv(table: pd.DataFrame, folder: Path | str, *, force: bool = False) -> Path:
-    """Write `videos.csv` into a study folder, whole or not at all.
+def write_videos(
+    table: pd.DataFrame, folder: Path | str, *, suffix: str = ".csv", force: bool = False
+) -> Path:
+    """Write `videos.csv` or, by the suffix, `videos.xlsx` into a study folder, whole or not at all.
 
     Parameters
     ----------
@@ -106,8 +108,10 @@ def write_videos_csv(table: pd.DataFrame, folder: Path | str, *, force: bool = F
         At least the columns `video_id`, `path`, `subject_id` and `label`.
     folder
         The study folder; it must exist.
+    suffix
+        ".csv" or ".xlsx".
     force
-        Replace a `videos.csv` that is already there.
+        Replace a file of that name that is already there.
 
     Returns
     -------
@@ -121,7 +125,7 @@ def write_videos_csv(table: pd.DataFrame, folder: Path | str, *, force: bool = F
     StudyError
         If a column is missing, the table is empty, or the folder is not there.
     """
-    path = Path(folder) / VIDEOS_CSV
+    path = Path(folder) / f"{VIDEOS}{suffix}"
     missing = [name for name in REQUIRED_COLUMNS if name not in table.columns]
     if missing:
         raise StudyError(f"{path}: the table has no column {', '.join(missing)}; add it")
