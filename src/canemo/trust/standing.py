@@ -1,4 +1,4 @@
-"""Whether a result can be told from chance: decided here, and nowhere else."""
+"""Whether the result of a run can be told from chance: decided here, and nowhere else."""
 
 from __future__ import annotations
 
