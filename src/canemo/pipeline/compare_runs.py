@@ -117,7 +117,7 @@ def format_run_comparison(content: RunsComparison) -> str:
     parts = [
         f"{what}, tested by every run with probes that had not seen the {species.noun}",
         format_text(describe_records("", columns, content.runs), is_captioned=False),
-        format_text(describe_pairs(content.pairs)),
+        format_text(describe_pairs(content.pairs), is_explained=True),
         "\n".join(f"Warning: {warning}" for warning in content.warnings),
     ]
     return "\n\n".join(filter(None, parts))

@@ -102,6 +102,12 @@ TERMS = (
         "A movement of the face as DogFACS codes it, such as AU25, lips parting.",
         r"(?:coded |action )units?",
     ),
+    Term(
+        "decoded",
+        "Told from the features of frames of dogs that the probe has not seen, more often than "
+        "chance would have it.",
+        r"decod(?:ed|able)",
+    ),
     Term("Kappa", "Agreement beyond what chance would give: 1 is full, 0 chance.", r"kappa"),
     Term(
         "metadata",
@@ -152,13 +158,14 @@ TERMS = (
 """All words there are, the hardest first: where a page uses more, it explains the first."""
 
 _TAG = re.compile(r"(<!--.*?-->|<[^>]*>)", re.DOTALL)
+_SILENT_CLASS = re.compile('class="(?:methods|settings)"')
 _SILENT = ("head", "style", "pre", "code", "a", "summary", "h1", "h2", "h3", "svg", "script")
 
 
 def explain_words(page: str) -> str:
     """Return a page whose hard words lead to what they mean, which stands at its end.
 
-    Headings, code and whatever has the class ``methods`` are left as they are.
+    Headings, code, settings and the methods paragraph are left as they are.
     """
     if PLACE not in page:
         return page
@@ -183,7 +190,7 @@ def _list_texts(pieces: list[str]) -> list[int]:
         elif silent:
             if name[1] == silent[0]:
                 silent = silent[:-1] if piece.startswith("</") else [*silent, silent[0]]
-        elif name[1] in _SILENT or 'class="methods"' in piece:
+        elif name[1] in _SILENT or _SILENT_CLASS.search(piece):
             silent = [name[1]]
     return places
 
