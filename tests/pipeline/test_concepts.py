@@ -153,7 +153,7 @@ def test_page_shows_it_and_needs_nothing_else(found):
     assert "<b>gaze" not in page
     assert "&lt;b&gt;gaze" in page
     assert page.count("data:image/png;base64,") == 2  # of units that were judged
-    assert not re.search(r'(?:src|href)="(?!data:)', page)
+    assert not re.search(r'(?:src|href)="(?!data:|#word-)', page)
 
 
 def test_results_are_not_overwritten_unasked(found, study, coded, config):
