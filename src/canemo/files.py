@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
+
+from canemo.errors import ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +38,36 @@ def write_atomically(path: Path, data: bytes | str) -> Path:
     with replacing(path) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
     return path
+
+
+def require_output(path: Path, *, endings: Collection[str] = ()) -> None:
+    """Refuse a file before the work that it is to hold, where it could not be written afterwards.
+
+    Raises
+    ------
+    ConfigError
+        Its name ends in none of `endings`, a folder has it, or nothing can be written there.
+    """
+    if endings and path.suffix.lower() not in endings:
+        raise ConfigError(f"{path}: the name of this file must end in {' or '.join(endings)}")
+    if path.is_dir():
+        raise ConfigError(f"{path}: this is a folder; name a file in it")
+    require_writable(path.parent)
+
+
+def require_writable(folder: Path) -> None:
+    """Raise ConfigError where nothing can be written into a folder, which need not be there yet."""
+    folder = folder.absolute()
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    if not there.is_dir():
+        raise ConfigError(f"{folder}: {there} is a file; name a folder")
+    try:
+        TemporaryFile(dir=there).close()
+    except OSError as exc:
+        raise ConfigError(
+            f"{folder}: nothing can be written into {there} ({exc.strerror}); name another place, "
+            "or ask for the right to write there"
+        ) from exc
 
 
 def sha256_file(path: Path) -> str:

@@ -440,7 +440,7 @@ def test_an_unknown_kind_is_refused_with_the_known_ones(
 
 
 def test_a_missing_source_and_an_empty_one_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(AnnotationError, match="cannot be read"):
+    with pytest.raises(AnnotationError, match="there is no such file"):
         import_annotations(tmp_path / "none.json", tmp_path)
     with pytest.raises(AnnotationError, match="holds no labelled image"):
         import_annotations(write(tmp_path / "coco.json", coco()), tmp_path)

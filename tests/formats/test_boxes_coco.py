@@ -178,7 +178,7 @@ def test_an_unknown_category_is_refused_with_the_known_ones(tmp_path: Path) -> N
 
 
 def test_files_that_are_no_coco_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(AnnotationError, match="cannot be read"):
+    with pytest.raises(AnnotationError, match="there is no such file"):
         load_coco(tmp_path / "missing.json")
     with pytest.raises(AnnotationError, match="has no list 'images'"):
         load_coco(_write(tmp_path, []))

@@ -242,7 +242,7 @@ def columns(header: str, *cells: str) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("spoil", "row", "column", "message"),
     [
-        (remove_table, None, None, "there is no .*videos.csv; write one"),
+        (remove_table, None, None, "4 videos and no videos.csv.*canemo init"),
         (replace_by_folder, None, None, "cannot be read"),
         (write_latin, None, None, "is not UTF-8 text; save it as"),
         (lines(HEADER), None, None, "holds no rows; at least one"),
@@ -516,16 +516,14 @@ def test_what_canemo_makes_and_hidden_files_are_left_out(tmp_path: Path) -> None
 
 def test_nothing_matches(tmp_path: Path) -> None:
     make_files(tmp_path, "clip.mp4")
-    proposal = propose_videos(tmp_path, "{subject_id}_{label}.mp4")
-    assert proposal.table.empty
-    assert list(proposal.table.columns) == ["video_id", "path", "subject_id", "label"]
-    assert proposal.unmatched == ("clip.mp4",)
+    with pytest.raises(StudyError, match=r"none of the 1 videos .* has such a name"):
+        propose_videos(tmp_path, "{subject_id}_{label}.mp4")
 
 
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        ("{subject_id}.mp4", r"it lacks \{label\}; add it"),
+        ("{subject_id}.mp4", r"it lacks \{label\}; say where"),
         ("clip.mp4", r"it lacks \{subject_id\} and \{label\}"),
         ("{subject_id}{label}.mp4", "two fields touch"),
         ("{subject_id}_{label}_{}.mp4", r"\{\} cannot be a field"),
@@ -536,6 +534,7 @@ def test_nothing_matches(tmp_path: Path) -> None:
     ],
 )
 def test_pattern_that_cannot_be_used(tmp_path: Path, pattern: str, message: str) -> None:
+    make_files(tmp_path, "clip.mp4")
     with pytest.raises(StudyError, match=message):
         propose_videos(tmp_path, pattern)
 

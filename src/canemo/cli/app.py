@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations`: Typer would have to evaluate each as text at every start.
 
+import errno
 import logging
 import os
 import sys
@@ -56,12 +57,24 @@ def main() -> None:
     except CanemoError as exc:
         _fail(str(exc))
     except OSError as exc:
-        where = f"{exc.filename}: " if exc.filename else ""
-        _fail(f"{where}{exc.strerror or exc}; what was finished is kept, run again to continue")
+        _fail(_describe(exc))
     except SystemExit as exc:
         if exc.code == 130:
             typer.echo("interrupted; run the same command again to continue", err=True)
         raise
+
+
+def _describe(exc: OSError) -> str:
+    """Return what failed, and what to do: running again helps where the place itself is right."""
+    where = f"{exc.filename}: " if exc.filename else ""
+    what = f"{where}{exc.strerror or exc}"
+    if exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{what}; it cannot be read or written: ask for the right to, or name another place"
+    if exc.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG):
+        return f"{what}; name another place"
+    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{what}; what was finished is kept: make room, and run again to continue"
+    return f"{what}; what was finished is kept, run again to continue"
 
 
 def _fail(message: str) -> None:

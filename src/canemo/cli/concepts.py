@@ -80,7 +80,7 @@ def concepts(
         typer.echo(json.dumps(result.record.to_dict(), indent=1))
     else:
         typer.echo(format_concepts(result.record))
-        typer.echo(f"\nreport: {result.report}")
+        typer.echo(f"\nreport: {result.report}\nframes: {result.table}\nnumbers: {result.path}")
 
 
 def _parse_columns(pairs: list[str] | None) -> dict[str, str]:

@@ -42,6 +42,9 @@ def crop(
     with console.show_progress() as progress:
         crops = canemo.crop_study(study, config=config, sheet=sheet, progress=progress)
     typer.echo(crops.ledger.groupby("fate").size().to_string())
+    typer.echo(f"\ncrops: {study / 'cache' / 'crops'}")
+    if sheet is not None:
+        typer.echo(f"sheet: {sheet}")
 
 
 @app.command()
@@ -54,6 +57,7 @@ def embed(study: StudyDir, settings: Settings) -> None:
     with console.show_progress() as progress:
         features = canemo.embed_study(study, config=config, progress=progress)
     typer.echo(f"{len(features)} crops, {features.cls.shape[1]} features each")
+    typer.echo(f"\nfeatures: {study / 'cache' / 'features'}")
 
 
 @app.command()
@@ -77,6 +81,7 @@ def evaluate(
     typer.echo(json.dumps(metrics.to_dict(), indent=1) if as_json else format_result_block(metrics))
     if show_optimism and not as_json:
         typer.echo(f"\n{format_optimism(metrics)}")
+    typer.echo(f"no number was written; `canemo run {study}` keeps them, with a report", err=True)
 
 
 @app.command()
@@ -159,7 +164,8 @@ def report(
     ] = None,
 ) -> None:
     """Write the HTML report of a finished run, and its tables, again."""
-    typer.echo(canemo.report_run(run_dir, tables=tables))
+    path = canemo.report_run(run_dir, tables=tables)
+    typer.echo(f"report: {path}\ntables: {tables or run_dir / 'results.xlsx'}")
 
 
 def print_result(result: Any, *, as_json: bool = False) -> None:
@@ -183,15 +189,15 @@ def _foresee(study: Path, config: Any, *, name: str | None, force: bool, as_json
 
 def _are_runs(paths: list[Path]) -> bool:
     """Tell two or more finished runs from one study; anything between is an error."""
-    from canemo.study.runs import METRICS_FILE
+    from canemo.study.runs import METRICS_FILE, explain_no_run
 
     others = [path for path in paths if not (path / METRICS_FILE).is_file()]
     if len(paths) == 1:
         return not others
     if others:
         raise ConfigError(
-            f"{others[0]}: not a run folder, {METRICS_FILE} is missing; give one STUDY to train "
-            "in, or two or more RUN folders (STUDY/runs/NAME) and nothing else"
+            f"{others[0]}: {explain_no_run(others[0])} (models are trained in one STUDY; finished "
+            "runs are compared with each other, two or more of them)"
         )
     return True
 
@@ -215,7 +221,7 @@ def _compare_models(
         typer.echo(json.dumps(result.comparison.to_dict(), indent=1))
     else:
         typer.echo(format_comparison(result.comparison))
-        typer.echo(f"\nreport: {result.report}")
+        typer.echo(f"\nreport: {result.report}\ntable:  {result.folder / 'table.csv'}")
 
 
 def _compare_runs(

@@ -12,6 +12,7 @@ import canemo
 from canemo.cli.app import app
 from canemo.cli.options import Force, Json, StudyDir
 from canemo.cli.run import print_result
+from canemo.errors import ConfigError
 
 
 @app.command()
@@ -33,16 +34,25 @@ def demo(
 def init(
     folder: Annotated[Path, typer.Argument(help="Folder with video files, nested or not.")],
     pattern: Annotated[
-        str, typer.Option(help="How file names are made, e.g. '{subject_id}_{label}_{take}.mp4'.")
-    ],
+        str | None,
+        typer.Option(help="How file names are made, e.g. '{subject_id}_{label}_{take}.mp4'."),
+    ] = None,
     xlsx: Annotated[
         bool, typer.Option("--xlsx", help="Write videos.xlsx, a workbook, and not videos.csv.")
     ] = False,
     force: Force = False,
 ) -> None:
     """Write videos.csv from the names of the files, and show what was understood."""
-    from canemo.study.propose import propose_videos, write_videos
+    from canemo.study.propose import (
+        list_video_paths,
+        propose_videos,
+        suggest_pattern,
+        write_videos,
+    )
 
+    if pattern is None:
+        known = suggest_pattern(list_video_paths(folder))
+        raise ConfigError(f"--pattern says how the names of the videos are made; {known}")
     proposal = propose_videos(folder, pattern)
     typer.echo(proposal.table.to_string(index=False))
     for name in proposal.unmatched:
@@ -51,7 +61,9 @@ def init(
         typer.echo(str(problem), err=True)
     path = write_videos(proposal.table, folder, suffix=".xlsx" if xlsx else ".csv", force=force)
     typer.echo(
-        f"{len(proposal.table)} videos in {path}, {len(proposal.unmatched)} left out", err=True
+        f"{len(proposal.table)} videos in {path}, {len(proposal.unmatched)} left out; next: canemo "
+        f"check {folder}",
+        err=True,
     )
 
 

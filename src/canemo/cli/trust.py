@@ -55,6 +55,8 @@ def audit(
     with console.show_progress() as progress:
         found = canemo.audit_study(place, config=config, confounds=confounds, progress=progress)
     typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else format_audit(found, voice))
+    if config is None and confounds:
+        typer.echo(f"kept in {place / 'confounds.json'}, and in {place / 'report.html'}", err=True)
 
 
 @app.command()

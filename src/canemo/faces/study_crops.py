@@ -14,7 +14,7 @@ from canemo.formats.tables import find_table
 from canemo.parallel import ProgressFn
 from canemo.records import Fate, Study, Video
 from canemo.species import Species
-from canemo.study.load import VIDEOS
+from canemo.study.places import VIDEOS
 
 logger = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from canemo.formats.tables import list_tables
 from canemo.learn.classifier_files import describe_classifier, list_arrays, make_classifier
 from canemo.learn.conformal import Conformal
 from canemo.learn.material import Classifier
-from canemo.study.load import VIDEOS
+from canemo.study.places import VIDEOS
 from canemo.study.records.document import (
     MODEL,
     describe_invalid,

@@ -30,6 +30,7 @@ from canemo.pipeline.provenance import (
 from canemo.report.charts.canvas import save_figure
 from canemo.report.charts.crops import draw_crop_sheet, draw_model_cams
 from canemo.report.pages.comparison import write_comparison_report
+from canemo.study.load import load_study
 from canemo.study.records.comparison import ComparisonRecord
 from canemo.study.runs import COMPARISON_FILE, find_run, new_run
 from canemo.trust.comparison import (
@@ -102,6 +103,7 @@ def compare_models(
     """
     root = Path(study_dir)
     config, reason = config or load_config(root), ""
+    load_study(root)  # what is wrong with it is said before weights are looked for
     if not config.compare.backbones:
         config, reason = settle_backbone(root, config)
     entrants = list_entrants(config)

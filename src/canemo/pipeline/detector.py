@@ -16,19 +16,21 @@ from canemo.faces.annotations.importing import (
     ImportResult,
     import_annotations,
 )
-from canemo.faces.annotations.picking import PickedFrame, pick_frames, write_picked
+from canemo.faces.annotations.picking import PickedFrame, pick_frames, require_free, write_picked
 from canemo.faces.annotations.subjects import find_subjects
 from canemo.faces.detect.registry import load_detector
 from canemo.faces.training.evaluate import evaluate_detector as measure_detector
 from canemo.faces.training.mask_rcnn import train_mask_rcnn
 from canemo.faces.training.records import MaskRCNNTraining, TrainingRecord
 from canemo.faces.training.start import find_start
+from canemo.files import require_output, require_writable
 from canemo.formats.boxes.coco import AnnotatedImage, load_coco
 from canemo.formats.tables import list_tables
 from canemo.networks.backbones import load_backbone
 from canemo.parallel import Progress, silent
 from canemo.records import Study
-from canemo.study.load import VIDEOS, load_study
+from canemo.study.load import load_study
+from canemo.study.places import VIDEOS
 from canemo.video.times import Sampling
 
 PICKING_BACKBONE = "efficientnet_lite0"
@@ -81,16 +83,19 @@ def pick_study_frames(
         An earlier choice, or annotations, are there.
     """
     root = Path(study_dir)
+    study, place = load_study(root), Path(out_dir or root / FRAMES_DIR)
+    require_writable(place)
+    require_free(place / FACES_JSON, force=force)
     video = load_config(root).video
     picked = pick_frames(
-        load_study(root),
+        study,
         number,
         backbone=load_backbone(backbone),
         sampling=Sampling(every_nth=video.every_nth, fps=video.fps),
         seed=seed,
         progress=lambda done, total: progress("look", done, total),
     )
-    return write_picked(picked, Path(out_dir or root / FRAMES_DIR), force=force), picked
+    return write_picked(picked, place, force=force), picked
 
 
 def import_faces(
@@ -200,6 +205,7 @@ def train_detector(
     place = (
         Path(out) if out is not None else coco_file.parent / "detectors" / f"{model}.safetensors"
     )
+    require_output(place, endings=(".safetensors",))
     record = train_mask_rcnn(
         images,
         subjects,

@@ -22,6 +22,7 @@ from canemo.explain.maps.occlusion import measure_logits, measure_losses
 from canemo.explain.report_card import grade_maps
 from canemo.explain.results import Found, name_losses
 from canemo.explain.survey import Case, Controls, examine_case, map_case
+from canemo.files import require_writable
 from canemo.networks.backbones import randomise
 from canemo.parallel import Progress, silent
 from canemo.pipeline.explain_files import join_tables, write_explanation
@@ -35,6 +36,7 @@ from canemo.report.charts.explanation import PAGE_FILE
 from canemo.report.pages.run import write_report
 from canemo.species import Species
 from canemo.study.records.explanation import EXPLANATION_FILE, ExplanationRecord
+from canemo.study.runs import METRICS_FILE, explain_no_run
 
 MOST_PICTURES = 40
 """Of how many pictures without a condition maps are tested; with a study `tests` says it."""
@@ -157,6 +159,14 @@ def explain_models(
     return Explanation(place, record)
 
 
+def _require_run_in_study(folder: Path) -> None:
+    if is_run(folder):
+        return
+    is_whole = (folder / METRICS_FILE).is_file()
+    what = "not a run in its study" if is_whole else explain_no_run(folder)
+    raise ModelError(f"{folder}: {what}; or say what to ask a saved model about with --crops")
+
+
 def _load(
     folder: Path,
     crops: Path | None,
@@ -170,11 +180,6 @@ def _load(
 ) -> Inquiry:
     if crops is not None:
         return load_explained_model(folder, crops, weights=weights, cache_dir=cache_dir, **shared)
-    if not is_run(folder):
-        raise ModelError(
-            f"{folder}: not a run in its study; give STUDY/runs/NAME, or say what to ask a saved "
-            "model about with --crops"
-        )
     return load_explained_run(
         folder,
         landmarks=landmarks,
@@ -343,10 +348,14 @@ def _find_place(
     """Return where the explanation goes; refuse to overwrite anything but an earlier one."""
     if not folders:
         raise ConfigError("there is no run and no model to explain; give STUDY/runs/NAME")
+    if not needs_place:
+        for folder in folders:
+            _require_run_in_study(folder)
     if out_dir is None and (len(folders) > 1 or needs_place):
         raise ConfigError("say where the explanation goes: --out DIR")
     place = folders[0] / "explain" if out_dir is None else Path(out_dir)
-    if not place.exists() or (place.is_dir() and not any(place.iterdir())):
+    require_writable(place)
+    if not place.exists() or not any(place.iterdir()):
         return place
     if not (place / EXPLANATION_FILE).is_file():
         raise OutputExistsError(f"{place} holds something else; give another --out")

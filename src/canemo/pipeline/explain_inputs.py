@@ -29,7 +29,7 @@ from canemo.pipeline.plan import prepare_again
 from canemo.records import Study
 from canemo.report.words.model import state_verdict
 from canemo.species import Species
-from canemo.study.load import VIDEOS
+from canemo.study.places import VIDEOS
 from canemo.study.records.folders import read_run
 from canemo.study.runs import METRICS_FILE
 

@@ -21,6 +21,7 @@ from canemo.pipeline.assess import Work, offer_views
 from canemo.pipeline.plan import Plan, prepare, settle_backbone
 from canemo.pipeline.rates import keep_rate, recall_rate
 from canemo.records import Video
+from canemo.study.load import load_study
 from canemo.study.runs import pin_engines, require_replaceable
 from canemo.video.info import VideoInfo, probe_video
 
@@ -106,6 +107,7 @@ def foresee_run(
     No frame is decoded but the first of each video that is not cropped yet, no engine is measured
     and nothing is written; weights that are not here are fetched.
     """
+    load_study(root)  # what is wrong with it is said before weights are looked for
     config, reason = settle_backbone(root, config)
     require_replaceable(root, name or config.backbone.name, config, force=force)
     plan, choice, notes = _settle_engines(root, config)

@@ -22,6 +22,7 @@ from canemo.faces.detect.registry import load_detector, load_detector_like
 from canemo.features.embed import LAYERS
 from canemo.features.extraction import Extraction
 from canemo.features.poolings import require_pooling
+from canemo.files import require_writable
 from canemo.formats.tables import find_table
 from canemo.learn.evidence import Evidence, list_representations
 from canemo.learn.gradient import require_loss
@@ -33,7 +34,8 @@ from canemo.networks.backbones import Backbone, load_backbone, load_backbone_lik
 from canemo.pipeline.check import warn_of_design
 from canemo.pipeline.extract import Cost
 from canemo.records import Study
-from canemo.study.load import VIDEOS, load_study
+from canemo.study.load import load_study
+from canemo.study.places import VIDEOS
 from canemo.study.records.run import RunMetrics
 from canemo.study.runs import METRICS_FILE, list_runs
 from canemo.trust.comparison import Entrant
@@ -188,6 +190,7 @@ def prepare(
         or there is no backbone at all.
     """
     study, cost = load_study(root), Cost()
+    require_writable(root)
     for settings in [entrant.configure(config) for entrant in entrants] or [config]:
         _require_runnable(study, settings)
     is_new, split = split is None, split or _split_subjects(study, config)

@@ -15,7 +15,7 @@ from canemo.faces.study_crops import StudyCrops
 from canemo.features.embed import Features
 from canemo.features.extraction import Extraction
 from canemo.features.store import load_features
-from canemo.files import write_atomically, write_table
+from canemo.files import require_output, require_writable, write_atomically, write_table
 from canemo.learn.conformal import fit_conformal
 from canemo.learn.evidence import settle, write_evidence
 from canemo.learn.fold_files import write_folds
@@ -91,11 +91,17 @@ def crop_study(
         The tables cannot be used, or the same footage is listed twice.
     NoFacesError
         No frame of any video, or of any with one of the labels, has a usable face.
+    ConfigError
+        `sheet` does not end in .png, or nothing can be written there or into the study.
     """
     root = Path(study_dir)
+    if sheet is not None:
+        require_output(sheet, endings=(".png",))
+    study = load_study(root)
+    require_writable(root)
     config = config or load_config(root)
     extraction = Extraction(config, load_configured_detector(config), (), root / "cache")
-    crops = crop_videos(load_study(root), extraction, progress=progress, cost=Cost())
+    crops = crop_videos(study, extraction, progress=progress, cost=Cost())
     if sheet is not None:
         examples = choose_examples(crops.used, crops.files, per_label=2 * CAMS_PER_LABEL)
         save_figure(draw_crop_sheet(captioned(examples)), sheet)
@@ -116,6 +122,7 @@ def embed_study(
     """
     root = Path(study_dir)
     study = load_study(root)
+    require_writable(root)
     config, _ = settle_backbone(root, config or load_config(root))
     detector, backbone = load_configured_detector(config), load_configured_backbone(config)
     extraction = Extraction(config, detector, (backbone,), root / "cache")
@@ -210,7 +217,10 @@ def report_run(run_dir: Path | str, *, tables: Path | str | None = None) -> Path
     ConfigError
         `tables` ends otherwise.
     """
-    return write_report(Path(run_dir), tables_file=None if tables is None else Path(tables))
+    place = None if tables is None else Path(tables)
+    if place is not None:
+        require_output(place, endings=(".xlsx", ".tex"))
+    return write_report(Path(run_dir), tables_file=place)
 
 
 def _fill_run(folder: Path, work: Work, command: str, progress: Progress) -> RunMetrics:

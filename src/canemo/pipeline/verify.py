@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from canemo.errors import ModelError, OutputExistsError
-from canemo.files import replacing, sha256_file
+from canemo.files import replacing, require_output, sha256_file
 from canemo.learn.curves import CURVE_COLUMNS
 from canemo.learn.evaluate import Evaluation
 from canemo.learn.evidence import Evidence, read_evidence
@@ -29,7 +29,7 @@ from canemo.report.words.verdict import explain_verdict, write_first_sentence
 from canemo.report.words.voice import find_voice
 from canemo.study.records.folders import RunRecord, read_run
 from canemo.study.records.run import RunMetrics
-from canemo.study.runs import HASHES_FILE, METRICS_FILE
+from canemo.study.runs import HASHES_FILE, METRICS_FILE, require_run
 from canemo.trust.metrics_json import CHOICES, compute_metrics, stand_in_for
 
 TOLERANCE = 1e-6
@@ -64,9 +64,12 @@ def export_bundle(run_dir: Path | str, out: Path | str, *, force: bool = False) 
         `run_dir` is no finished run.
     OutputExistsError
         `out` is there and `force` is not given.
+    ConfigError
+        `out` does not end in .zip, or nothing can be written there.
     """
     run_dir, out = Path(run_dir), Path(out)
-    metrics = RunMetrics.read(run_dir / METRICS_FILE)
+    metrics = RunMetrics.read(require_run(run_dir) / METRICS_FILE)
+    require_output(out, endings=(".zip",))
     files = _read_hashes(run_dir)
     missing = [name for name in files if not (run_dir / name).is_file()]
     if missing:
@@ -232,8 +235,8 @@ def _read_hashes(folder: Path) -> dict[str, str]:
 @contextmanager
 def _open_run(run: Path) -> Iterator[Path]:
     """Yield the folder of a run, unpacked where it is a bundle."""
-    if run.is_dir():
-        yield run
+    if run.is_dir() or not run.exists():
+        yield require_run(run)
         return
     with tempfile.TemporaryDirectory(prefix="canemo-verify-") as folder:
         try:

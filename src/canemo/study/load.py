@@ -31,10 +31,8 @@ from canemo.formats.tables import (
     type_column,
 )
 from canemo.records import Study, Video
+from canemo.study.places import SUBJECTS, VIDEOS, explain_no_study
 from canemo.study.spelling import find_alike
-
-VIDEOS, SUBJECTS = "videos", "subjects"
-"""The tables of a study, `.csv` or workbooks."""
 
 VIDEOS_CSV = f"{VIDEOS}.csv"
 
@@ -73,6 +71,8 @@ def load_study(root: Path | str) -> Study:
     Only the tables are looked at. A file that is missing or cannot be read is found when it is
     needed, so that one bad file never stops the others; `check_study` finds it beforehand.
     """
+    if not list_tables(Path(root), VIDEOS):
+        raise StudyError(f"{root}: {'; '.join(explain_no_study(Path(root)))}")
     root = Path(root).absolute()
     tables = read_tables(root)
     for problem in tables.problems:
@@ -144,9 +144,8 @@ def _read_found(root: Path, stem: str, required: Sequence[str]) -> Table:
 
 def _read_videos(root: Path) -> Table:
     if not list_tables(root, VIDEOS):
-        path = root / VIDEOS_CSV
-        table = Table(path.name)
-        table.give_up(f"there is no {path}", "write one, or let `canemo init` propose one")
+        table = Table(VIDEOS_CSV)
+        table.give_up(*explain_no_study(root))
         return table
     table = _read_found(root, VIDEOS, REQUIRED_COLUMNS)
     check_filled(table, REQUIRED_COLUMNS)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -15,8 +16,10 @@ import pandas as pd
 from canemo.errors import OutputExistsError, StudyError
 from canemo.files import write_table
 from canemo.formats.tables import Problem, Row, list_tables
-from canemo.study.load import REQUIRED_COLUMNS, VIDEOS
+from canemo.study.load import REQUIRED_COLUMNS
 from canemo.study.names import find_resemblances
+from canemo.study.patterns import guess_pattern
+from canemo.study.places import VIDEOS, name_file
 from canemo.video.info import VIDEO_SUFFIXES
 
 
@@ -67,7 +70,8 @@ def propose_videos(folder: Path | str, pattern: str) -> Proposal:
     Raises
     ------
     StudyError
-        If the folder is not there or the pattern cannot be used.
+        If the folder is not there or holds no video, or if the pattern cannot be used or matches
+        none; a pattern made from the names of the files is then proposed.
 
     Notes
     -----
@@ -81,19 +85,23 @@ def propose_videos(folder: Path | str, pattern: str) -> Proposal:
     folders in front.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise StudyError(f"{folder}: there is no such folder; give the folder of the videos")
+    paths = list_video_paths(folder)
     pattern = pattern.replace("\\", "/").removeprefix("./")
-    _check_pattern(pattern)
+    _check_pattern(pattern, paths)
     match = _compile_pattern(pattern)
     matched: dict[str, dict[str, str]] = {}
     unmatched: list[str] = []
-    for path in _iter_video_paths(folder):
+    for path in paths:
         fields = match(path)
         if fields is None:
             unmatched.append(path)
         else:
             matched[path] = fields
+    if not matched:
+        raise StudyError(
+            f"pattern {pattern!r}: none of the {len(paths)} videos in {folder} has such a name; "
+            f"{suggest_pattern(paths)}"
+        )
     return Proposal(_make_table(matched, _field_names(pattern)), tuple(unmatched))
 
 
@@ -141,8 +149,18 @@ def write_videos(
     return write_table(table, path)
 
 
-def _iter_video_paths(folder: Path) -> Iterator[str]:
-    """Yield the video files below a folder, relative with `/`, in a fixed order."""
+def list_video_paths(folder: Path) -> list[str]:
+    """Return the video files below a folder, relative with `/`, in a fixed order.
+
+    Raises
+    ------
+    StudyError
+        There is no such folder, or no video in it.
+    """
+    if folder.is_file():
+        raise StudyError(f"{folder}: this is {name_file(folder)}; give the folder of the videos")
+    if not folder.is_dir():
+        raise StudyError(f"{folder}: there is no such folder; give the folder of the videos")
     found: list[str] = []
     for place, folders, names in os.walk(folder):
         at_top = Path(place) == folder
@@ -156,9 +174,33 @@ def _iter_video_paths(folder: Path) -> Iterator[str]:
             for name in names
             if not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES
         ]
-    yield from sorted(found)
+    if not found:
+        raise StudyError(
+            f"{folder}: there is no video in it; names of videos end in "
+            f"{', '.join(sorted(VIDEO_SUFFIXES))}"
+        )
+    return sorted(found)
 
 
+def suggest_pattern(paths: Sequence[str]) -> str:
+    """Return what to give as pattern for video files, in words that tell a guess from knowledge."""
+    guess = guess_pattern(paths)
+    if guess is None:
+        return (
+            f"say where in a name such as {paths[0]!r} the subject stands and where the condition, "
+            f"for example --pattern '{_EXAMPLE}'"
+        )
+    match = _compile_pattern(guess)
+    found = {path: fields for path in paths if (fields := match(path)) is not None}
+    path, fields = next(iter(found.items()))
+    return (
+        f"going by the names, try --pattern '{guess}': it reads {len(found)} of {len(paths)}, "
+        f"{path!r} as {fields['label']!r} of {fields['subject_id']!r} (exchange the fields if that "
+        "is wrong)"
+    )
+
+
+_EXAMPLE = "{subject_id}_{label}_{take}.mp4"
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
 
@@ -185,7 +227,7 @@ def _compile_pattern(pattern: str) -> Callable[[str], dict[str, str] | None]:
     return match
 
 
-def _check_pattern(pattern: str) -> None:
+def _check_pattern(pattern: str, paths: Sequence[str]) -> None:
     names = _FIELD.findall(pattern)
     wrong = [name for name in names if not name.isidentifier() or name in ("video_id", "path")]
     missing = [name for name in ("subject_id", "label") if name not in names]
@@ -198,12 +240,22 @@ def _check_pattern(pattern: str) -> None:
     elif "}{" in pattern:
         reason = "two fields touch; put a character between them"
     elif missing:
-        lacking = " and ".join(f"{{{name}}}" for name in missing)
-        reason = f"it lacks {lacking}; add it"
+        reason = _describe_lacking(missing, names)
     else:
         return
-    example = "{subject_id}_{label}_{take}.mp4"
-    raise StudyError(f"pattern {pattern!r}: {reason}. An example: {example}")
+    raise StudyError(f"pattern {pattern!r}: {reason}; {suggest_pattern(paths)}")
+
+
+def _describe_lacking(missing: Sequence[str], names: Sequence[str]) -> str:
+    """Return which fields are lacking, and whether others may be meant for them."""
+    lacking = " and ".join(f"{{{name}}}" for name in missing)
+    others = [name for name in names if name not in REQUIRED_COLUMNS]
+    meant = [
+        f"{{{name}}} by {{{near[0]}}}"
+        for name in missing
+        if (near := difflib.get_close_matches(name, others, n=1))
+    ]
+    return f"it lacks {lacking}" + (f" (do you mean {' and '.join(meant)}?)" if meant else "")
 
 
 def _to_expression(stem: str) -> str:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from canemo.config import Config, format_config
-from canemo.errors import OutputExistsError
+from canemo.errors import ModelError, OutputExistsError
 from canemo.files import sha256_file, write_atomically
 from canemo.formats.tables import hash_table, list_tables
-from canemo.study.load import SUBJECTS, VIDEOS
+from canemo.study.places import SUBJECTS, VIDEOS, name_file
+from canemo.study.records.document import RUN
 
 CONFIG_FILE, METRICS_FILE, INPUTS_FILE = "config.toml", "metrics.json", "inputs.json"
 COMPARISON_FILE = "comparison.json"
 HASHES_FILE, CONFOUNDS_FILE = "hashes.json", "confounds.json"
 REPORT_FILE, RESULTS_FILE, CLIPS_CSV = "report.html", "results.xlsx", "predictions.csv"
 _NO_EVIDENCE = (REPORT_FILE, RESULTS_FILE, CLIPS_CSV, HASHES_FILE, CONFOUNDS_FILE)
+_WANTED = "give the folder of a finished run, STUDY/runs/NAME"
+_MAX_NAMED = 12
 _HOMES = {METRICS_FILE: "runs", COMPARISON_FILE: "comparisons"}
 
 
@@ -80,6 +83,44 @@ def list_runs(study_dir: Path) -> list[Path]:
     """Return the folders of a study's finished runs, the latest first."""
     found = (study_dir / _HOMES[METRICS_FILE]).glob(f"[!.]*/{METRICS_FILE}")
     return [path.parent for path in sorted(found, key=lambda path: -path.stat().st_mtime)]
+
+
+def require_run(place: Path) -> Path:
+    """Return a folder that holds a finished run.
+
+    Raises
+    ------
+    ModelError
+        It does not; the message says what it is instead, and names the runs that a study has.
+    """
+    if not (place / METRICS_FILE).is_file():
+        raise ModelError(f"{place}: {explain_no_run(place)}")
+    return place
+
+
+def explain_no_run(place: Path) -> str:
+    """Return what a place is that is no finished run, and what to give instead."""
+    if place.is_file():
+        return f"this is {name_file(place)}, not a run; {_WANTED}"
+    if not place.exists():
+        return f"there is nothing of that name; {_WANTED}"
+    if list_tables(place, VIDEOS):
+        runs = list_runs(place)
+        if not runs:
+            return f"this is a study without a finished run; make one with `canemo run {place}`"
+        return f"this is a study, not a run of it; give one of its runs: {_name_all(runs)}"
+    if place.name == _HOMES[METRICS_FILE] and (runs := list_runs(place.parent)):
+        return f"this is the folder of all runs; give one of them: {_name_all(runs)}"
+    if (place / COMPARISON_FILE).is_file():
+        return f"this is a comparison, not a run; {_WANTED}"
+    if (place.parent / METRICS_FILE).is_file():
+        return f"this is a part of a run; give the run, {place.parent}"
+    return f"not {RUN.what}, {METRICS_FILE} is missing; {RUN.remedy}, or {_WANTED}"
+
+
+def _name_all(runs: Sequence[Path]) -> str:
+    named = ", ".join(map(str, sorted(runs)[:_MAX_NAMED]))
+    return f"{named} and {len(runs) - _MAX_NAMED} more" if len(runs) > _MAX_NAMED else named
 
 
 def list_evidence_files(run_dir: Path) -> list[str]:

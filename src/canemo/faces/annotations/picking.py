@@ -154,7 +154,7 @@ def write_picked(picked: Sequence[PickedFrame], out_dir: Path, *, force: bool = 
         A video cannot be read any more, or does not hold the frame.
     """
     coco_file = out_dir / FACES_JSON
-    _require_free(coco_file, force=force)
+    require_free(coco_file, force=force)
     names = _name_images(picked)
     sizes = _write_images(names, out_dir)
     rows = [
@@ -287,7 +287,8 @@ def _pick_another(
     return int(free[np.lexsort((-apart, alike))[0]])
 
 
-def _require_free(coco_file: Path, *, force: bool) -> None:
+def require_free(coco_file: Path, *, force: bool) -> None:
+    """Raise OutputExistsError where a file of boxes is there that must not be replaced."""
     if not coco_file.exists():
         return
     if not force:

@@ -124,10 +124,14 @@ def read_csv(path: Path, *, required: Sequence[str] = ()) -> tables.Table:
 
 def read_json(path: Path) -> Any:
     """Read a JSON file; AnnotationError if that fails."""
+    if not path.exists():
+        raise AnnotationError(f"{path}: there is no such file")
     try:
         return json.loads(read_text(path))
     except (ValueError, RecursionError) as exc:
-        raise AnnotationError(f"{path}: is not JSON ({exc}).") from exc
+        raise AnnotationError(
+            f"{path}: is not JSON ({exc}); a file that an annotation tool exported is wanted"
+        ) from exc
 
 
 def read_number(values: Mapping[str, Any], key: str) -> float:

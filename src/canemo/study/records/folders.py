@@ -22,6 +22,7 @@ from canemo.study.runs import (
     CONFOUNDS_FILE,
     METRICS_FILE,
     pin_engines,
+    require_run,
 )
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def read_run(folder: Path) -> RunRecord:
         `metrics.json` is missing or damaged, or is not what this version of canemo writes. The
         record's tables and texts are read when they are first asked for, and raise it then.
     """
-    metrics = RunMetrics.read(folder / METRICS_FILE)
+    metrics = RunMetrics.read(require_run(folder) / METRICS_FILE)
     if (folder / CONFOUNDS_FILE).is_file():
         metrics = metrics.with_confounds(Confounds.read(folder / CONFOUNDS_FILE))
     return RunRecord(folder, metrics)
