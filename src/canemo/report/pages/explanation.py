@@ -56,8 +56,8 @@ def write_page(folder: Path) -> Path:
         environment={"canemo": record.canemo},
         warnings=(),
     )
-    sheets = {**tables, **list_explanation_sheets(folder)}
-    write_workbook(folder / RESULTS_FILE, sheets, voice)
+    sheets = {voice.say(name): table for name, table in list_explanation_sheets(folder).items()}
+    write_workbook(folder / RESULTS_FILE, tables | sheets, voice)
     return write_atomically(folder / PAGE_FILE, page)
 
 

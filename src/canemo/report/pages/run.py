@@ -71,7 +71,8 @@ def write_report(run_dir: Path, *, tables_file: Path | None = None) -> Path:
         write_table(tabulate_clips(run), run_dir / CLIPS_CSV)
         if path.suffix == ".xlsx":
             named = {voice.say(_SHEETS.get(name, name)): table for name, table in tables.items()}
-            tables = {**list_run_sheets(run), **named}
+            sheets = list_run_sheets(run)
+            tables = sheets | named | sheets  # they come first, and stay
     write_tables(path, tables, voice)
     return write_atomically(run_dir / REPORT_FILE, page)
 
