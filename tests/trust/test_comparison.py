@@ -103,7 +103,9 @@ def read_table(folder):
 
 
 def page_of(result):
-    return " ".join(result.report.read_text(encoding="utf-8").split())
+    """Return the page without links of words to their meaning and places where lines may break."""
+    page = re.sub(r"<wbr>|</?a\b[^>]*>", "", result.report.read_text(encoding="utf-8"))
+    return " ".join(page.split())
 
 
 # -- the folder -----------------------------------------------------------------------------------
