@@ -28,6 +28,7 @@ class Part(StrEnum):
     STUDY = "study"
     TRUST = "trust"
     MAPS = "maps"
+    STRANGERS = "strangers"
 
 
 DEFAULT_PARTS = (Part.SPEED, Part.SCALING, Part.MEMORY, Part.STARTUP)
@@ -46,7 +47,7 @@ def measure(
         typer.Argument(
             metavar="[PART]...",
             help="speed, scaling, memory, startup (these four where none is named), limit, parity, "
-            "study, trust, maps.",
+            "study, trust, maps, strangers.",
         ),
     ] = None,
     clips: Annotated[
@@ -73,6 +74,10 @@ def measure(
         int, typer.Option(min=1000, help="Face crops of the drawn study of study and trust.")
     ] = 19392,
     mapped: Annotated[int, typer.Option(min=1, help="Pictures that maps are made of.")] = 512,
+    photographs: Annotated[
+        Path | None,
+        typer.Option(help="Of strangers: identity/DOG/, identity_faces.json, identity_wrong.csv."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, errors only.")] = False,
 ) -> None:
@@ -83,10 +88,20 @@ def measure(
     comes to the processor's rate of matrix products. parity: whether every engine and precision
     answers alike on crops of --study. study: a comparison of backbones of the paper's size. trust:
     sweep, permutations and audit of that size. maps: contributions and EigenCAM beside the passes
-    of the backbone.
+    of the backbone. strangers: how well a clip of another dog is found, on --photographs.
     """
     from bench import lengths as memory
-    from bench import limit, maps, parity, reference_size, scaling, speed, startup, tables
+    from bench import (
+        limit,
+        maps,
+        parity,
+        reference_size,
+        scaling,
+        speed,
+        startup,
+        strangers,
+        tables,
+    )
     from canemo import environment
     from canemo.cli import console
 
@@ -104,12 +119,17 @@ def measure(
             Part.MEMORY: lambda: memory.measure_lengths(lengths_s=lengths_s, **of_one),
             Part.STARTUP: startup.measure_startup,
             Part.LIMIT: lambda: limit.measure_limit(names, **shared),
-            Part.PARITY: lambda: parity.measure_parity(_require_study(study), names, **shared),
+            Part.PARITY: lambda: parity.measure_parity(
+                _require(study, "parity", "a study with --study"), names, **shared
+            ),
             Part.STUDY: lambda: reference_size.measure_cost(
                 names, preset=preset, crops=crops, **shared
             ),
             Part.TRUST: lambda: reference_size.measure_trust(crops=crops, **shared),
             Part.MAPS: lambda: maps.measure_maps(names, clips=clips or [], crops=mapped, **shared),
+            Part.STRANGERS: lambda: strangers.measure_strangers(
+                _require(photographs, "strangers", "their folder with --photographs"), **shared
+            ),
         }
         found = {part: work[part]() for part in parts or DEFAULT_PARTS}
     machine = environment.describe_environment(command=console.command_line())
@@ -137,10 +157,10 @@ def _parse_lengths(text: str) -> list[float]:
         raise ConfigError(f"--lengths {text!r}: expected seconds, e.g. 30,300") from exc
 
 
-def _require_study(study: Path | None) -> Path:
-    if study is None:
-        raise ConfigError("parity is measured on real crops: give a study with --study")
-    return study
+def _require(place: Path | None, part: str, wanted: str) -> Path:
+    if place is None:
+        raise ConfigError(f"{part} is measured on real pictures: give {wanted}")
+    return place
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from canemo.study.records.clips import ClipSheet
 from canemo.study.records.comparison import ComparisonRecord
 from canemo.study.records.document import EXPLANATION, stamp
 from canemo.study.records.explanation import ExplanationRecord
@@ -22,6 +23,7 @@ _WORD = re.compile(r'<a class="word"[^>]*>(.*?)</a>')
 """A link to what a word means, which does not part a sentence."""
 
 FRUSTRATION, ANTICIPATION = "frustration", "positive anticipation"
+TINY_JPEG = "/9j/4AAQSkZJRg=="  # as far as a page cares
 
 
 class Page(HTMLParser):
@@ -335,10 +337,33 @@ def make_environment() -> dict[str, Any]:
 def write_run(run_dir: Path, metrics: dict[str, Any] | None = None) -> Path:
     """Write the files of a run that the report reads."""
     run_dir.mkdir(parents=True, exist_ok=True)
-    record(metrics or make_metrics()).write(run_dir / "metrics.json")
+    content = metrics or make_metrics()
+    record(content).write(run_dir / "metrics.json")
+    make_clips(content).write(run_dir / "clips.json")
     (run_dir / "environment.json").write_text(json.dumps(make_environment()), encoding="utf-8")
     (run_dir / "config.toml").write_text('[backbone]\nname = "dino_vits8"\n', encoding="utf-8")
     return run_dir
+
+
+def make_clips(metrics: dict[str, Any]) -> ClipSheet:
+    """Return the clips of a run; the first cannot be opened, the second is doubtful."""
+    study = metrics["study"]
+    clips = [
+        {"video_id": f"{dog}_{label}_{n}", "subject_id": dog, "label": label, "seconds": 2.6,
+         "frames": 13, "used": 12, "face": TINY_JPEG, "doubts": [],
+         "strip": [{"time_s": t / 2, "used": t != 3, "jpeg": TINY_JPEG} for t in range(6)]}
+        for dog, counts in study["labels_by_subject"].items()
+        for label, number in counts.items()
+        for n in range(number)
+    ]  # fmt: skip
+    nothing = {"seconds": None, "frames": 0, "used": 0, "face": None, "strip": []}
+    clips[0] |= {**nothing, "doubts": [{"name": "unreadable", "text": "is empty (0 bytes)"}]}
+    clips[1]["doubts"] = [{"name": "dark", "text": "it is dark"}]
+    return ClipSheet.model_validate({**_name_study(study), "clips": clips})
+
+
+def _name_study(study: dict[str, Any]) -> dict[str, str]:
+    return {"study": study["name"], "species": study["species"]}
 
 
 def with_video_intervals(metrics: dict[str, Any], **intervals: Any) -> dict[str, Any]:

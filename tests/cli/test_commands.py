@@ -133,6 +133,33 @@ def test_predict_goes_past_a_bad_file_and_says_so_in_the_exit_code(canemo, study
     assert len(pd.read_csv(tmp_path / "o" / "predicted_videos.csv")) == 7
 
 
+def test_check_shows_the_clips_only_where_asked_and_says_where(canemo, study):
+    shutil.rmtree(study / "cache", ignore_errors=True)
+    canemo("check", study)
+    assert not (study / "cache").exists()
+    (study / "videos" / "dog1 clip1.mp4").write_bytes(b"")
+    code, out, err = canemo("check", study, "--page")
+    page = study / "check.html"
+    assert code == 1
+    assert "dog1 clip1.mp4" in out
+    assert f"page: {page}" in "".join(err.splitlines())
+    text = page.read_text(encoding="utf-8")
+    assert "Nothing can be concluded about the condition" in text
+    assert "Is empty (0 bytes)" in text
+    crops = sorted((study / "cache" / "crops").iterdir())
+    assert len(crops) == 5
+    canemo("crop", study)
+    assert sorted((study / "cache" / "crops").iterdir()) == crops
+
+
+def test_check_of_tables_that_cannot_be_used_has_no_page(canemo, tmp_path):
+    (tmp_path / "videos.csv").write_text("video_id,path\na,b.mp4\n", encoding="utf-8")
+    code, _, err = canemo("check", tmp_path, "--page")
+    assert code == 1
+    assert "error:" in err
+    assert not (tmp_path / "check.html").exists()
+
+
 def test_check_exits_1_where_nothing_can_be_concluded_and_names_problems(canemo, study):
     code, out, _ = canemo("check", study)
     assert code == 1

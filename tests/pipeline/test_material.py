@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from PIL import Image as PilImage
 from canemo.pipeline import material
 from canemo.pipeline.material import show_material
 from clips import write_clip
-from painted import PaintedFaceDetector, paint, put_in_place
+from painted import COLOURS, PaintedFaceDetector, paint, put_in_place
 
 
 def draw_clip(kind: str, *, clip: int):
@@ -131,3 +132,35 @@ def test_the_page_is_whole_in_itself_and_escapes_what_the_study_holds(shown):
     for clip in sheet.clips:
         for doubt in clip.doubts:
             assert doubt.text.split(";")[0].split("'")[0][1:30] in page
+
+
+COATS = {
+    "striped": (slice(None, None, 8), slice(None)),
+    "barred": (slice(None), slice(None, None, 8)),
+    "plain": (slice(20, 26), slice(10, 40)),
+}
+
+
+def test_two_clips_under_each_others_dog_are_doubtful_and_no_other(tmp_path, monkeypatch):
+    rows = ["video_id,path,subject_id,label"]
+    for number, (dog, clip) in enumerate((dog, clip) for dog in COATS for clip in range(4)):
+
+        def draw(frame: int, *, dog=dog, clip=clip, number=number) -> np.ndarray:
+            x, side = 20 + 12 * clip + frame, 50 + 6 * clip
+            image = paint(("red", x, 30, side))
+            image[30 : 30 + side, x : x + side][COATS[dog]] = 20 + 10 * clip
+            image[30 : 30 + side, [x, x + side - 1]] = COLOURS["red"]
+            image[:6, 6 * number : 6 * number + 4] = 255
+            return image
+
+        name = f"{dog}{clip}"
+        write_clip(tmp_path / f"{name}.mp4", frames=4, rate=5, size=(160, 120), draw=draw)
+        owner = {"striped1": "barred", "barred2": "striped"}.get(name, dog)
+        rows.append(f"{name},{name}.mp4,{owner},{('food', 'none')[clip % 2]}")
+    (tmp_path / "videos.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    put_in_place(monkeypatch, PaintedFaceDetector())
+    page = show_material(tmp_path).read_text(encoding="utf-8")
+    doubts = re.findall(
+        r"The face looks more like that of (\w+) than [^<]*<a href[^>]*>(\w+)<", page
+    )
+    assert sorted(doubts) == [("barred", "barred2"), ("striped", "striped1")]

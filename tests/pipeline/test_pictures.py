@@ -19,7 +19,7 @@ from canemo.report.charts.crops import overlay_evidence
 from canemo.study.load import load_study
 from explained_runs import DOGS, EXACT, LABELS, READS_CLS
 
-NAMES = ["crops.png", "decision.png", "eigencam.png"]
+NAMES = ["decision.png", "eigencam.png"]
 
 
 @pytest.fixture
@@ -46,13 +46,8 @@ def sheets(monkeypatch):
         return SimpleNamespace(number=len(kept) - 1)
 
     monkeypatch.setattr(pictures, "draw_picture_rows", draw)
-    monkeypatch.setattr(pictures, "draw_crop_sheet", lambda rows: SimpleNamespace(rows=rows))
     monkeypatch.setattr(
-        pictures,
-        "save_figure",
-        lambda figure, path: drawn.update(
-            {path.name: kept[figure.number] if hasattr(figure, "number") else figure.rows}
-        ),
+        pictures, "save_figure", lambda figure, path: drawn.update({path.name: kept[figure.number]})
     )
     return drawn
 
@@ -140,10 +135,10 @@ def test_what_only_occlusion_could_tell_is_not_drawn(
     probe = saved_probe(explainable_study, EXACT)
     fitted = make_fitted(probe, crops, pooling="layer2")
     draw_examples(make_work(crops, backbone), fitted, tmp_path, progress=silent)
-    assert sorted(sheets) == ["crops.png", "eigencam.png"]
+    assert sorted(sheets) == ["eigencam.png"]
 
 
 def test_model_of_whole_clips_has_no_picture_of_its_decision(crops, backbone, sheets, tmp_path):
     fitted = make_fitted(SimpleNamespace(labels=LABELS), crops, pooling=EXACT)
     draw_examples(make_work(crops, backbone), fitted, tmp_path, progress=silent)
-    assert sorted(sheets) == ["crops.png", "eigencam.png"]
+    assert sorted(sheets) == ["eigencam.png"]

@@ -68,7 +68,7 @@ def test_run_writes_the_whole_contract(finished):
     assert names == {
         "config.toml", "inputs.json", "split.json", "metrics.json", "frames.parquet",
         "predictions.parquet", "features.parquet", "videos.parquet", "hashes.json",
-        "folds.safetensors",
+        "folds.safetensors", "clips.json",
         "environment.json", "figures", "report.html", "results.xlsx", "model", "predictions.csv",
     }  # fmt: skip
     assert read_run(finished.folder).metrics == finished.metrics
@@ -391,9 +391,7 @@ def test_report_and_tables_can_be_made_again_the_same(small, tmp_path):
 
 def test_run_has_pictures_of_what_is_looked_at_and_of_what_decides(finished):
     figures = finished.folder / "figures"
-    assert {path.name for path in figures.iterdir()} == {
-        "crops.png", "eigencam.png", "decision.png",
-    }  # fmt: skip
+    assert {path.name for path in figures.iterdir()} == {"eigencam.png", "decision.png"}
     text = finished.report.read_text(encoding="utf-8")
     first, second = "What speaks for and against", ": where the backbone is most active"
     assert text.index(first) < text.index(second)

@@ -215,8 +215,8 @@ def test_bundle_is_verified_alone_in_an_empty_folder(run, tmp_path, monkeypatch)
 
 
 def test_bundle_holds_what_is_hashed_and_no_picture(run, tmp_path):
-    pages = ("report.html", "results.xlsx", "predictions.csv")
-    for name in ("figures/crops.png", *pages, "me at the lake.jpg", "confounds.json"):
+    pages = ("report.html", "results.xlsx", "predictions.csv", "clips.json")
+    for name in ("figures/eigencam.png", *pages, "me at the lake.jpg", "confounds.json"):
         (run / name).parent.mkdir(exist_ok=True)
         (run / name).write_bytes(b"picture")
     with zipfile.ZipFile(export_bundle(run, tmp_path / "b.zip")) as bundle:

@@ -1,4 +1,4 @@
-"""The pictures of a run: example crops, what the backbone looks at, what the probe decides by."""
+"""The pictures of a run: what the backbone looks at in some crops, what the probe decides by."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from canemo.errors import ConfigError
 from canemo.explain.decision import Decision
 from canemo.explain.maps.eigencam import CAM_SCALE, map_crops
 from canemo.explain.maps.methods import METHODS, choose_method, map_decisions
-from canemo.faces.examples import ExampleCrop, captioned, choose_examples
+from canemo.faces.examples import ExampleCrop, choose_examples
 from canemo.learn.learner import Fitted
 from canemo.learn.probe import Probe
 from canemo.networks.backbones import Backbone
@@ -24,7 +24,6 @@ from canemo.pipeline.assess import Work
 from canemo.records import Image
 from canemo.report.charts.canvas import save_figure
 from canemo.report.charts.crops import (
-    draw_crop_sheet,
     draw_picture_rows,
     overlay_cam,
     overlay_evidence,
@@ -37,7 +36,7 @@ CAMS_PER_LABEL = 6
 
 
 def draw_examples(work: Work, fitted: Fitted, figures_dir: Path, *, progress: Progress) -> None:
-    """Draw some crops, what the backbone looks at in them and, of a linear probe, what decides.
+    """Draw what the backbone looks at in some crops and, of a linear probe, what decides.
 
     Parameters
     ----------
@@ -46,20 +45,18 @@ def draw_examples(work: Work, fitted: Fitted, figures_dir: Path, *, progress: Pr
     fitted
         The probe that is saved as its model.
     figures_dir
-        Gets ``crops.png``, ``eigencam.png`` and, where it can be had from one pass of the backbone,
+        Gets ``eigencam.png`` and, where it can be had from one pass of the backbone,
         ``decision.png``.
     progress
         Told how far it is.
     """
     progress("explain", 0, 1)
     crops, backbone = work.crops, work.plan.backbone
-    examples = choose_examples(crops.used, crops.files, per_label=2 * CAMS_PER_LABEL)
-    few = {label: some[:CAMS_PER_LABEL] for label, some in examples.items()}
+    few = choose_examples(crops.used, crops.files, per_label=CAMS_PER_LABEL)
     grid = {
         label: _overlay(some, map_crops([each.image_rgb for each in some], backbone), overlay_cam)
         for label, some in few.items()
     }
-    save_figure(draw_crop_sheet(captioned(examples)), figures_dir / "crops.png")
     sheet = draw_picture_rows(grid, scale_title=CAM_SCALE)
     save_figure(sheet, figures_dir / "eigencam.png")
     if isinstance(fitted.classifier, Probe):

@@ -27,6 +27,7 @@ from canemo.parallel import Progress, silent
 from canemo.pipeline.assess import Work, assess
 from canemo.pipeline.extract import Cost, crop_and_embed, crop_videos
 from canemo.pipeline.forecast import keep_rates
+from canemo.pipeline.material import describe_clips
 from canemo.pipeline.pictures import CAMS_PER_LABEL, draw_examples
 from canemo.pipeline.plan import (
     load_configured_backbone,
@@ -41,7 +42,14 @@ from canemo.report.words.model import write_card
 from canemo.study.load import load_study
 from canemo.study.records.model import ModelTraining
 from canemo.study.records.run import RunMetrics
-from canemo.study.runs import METRICS_FILE, find_run, new_run, pin_engines, write_hashes
+from canemo.study.runs import (
+    CLIPS_FILE,
+    METRICS_FILE,
+    find_run,
+    new_run,
+    pin_engines,
+    write_hashes,
+)
 from canemo.trust.standing import summarise_evaluation
 
 CARD_FILE = "README.md"
@@ -230,6 +238,11 @@ def _fill_run(folder: Path, work: Work, command: str, progress: Progress) -> Run
         _save_model(folder / "model", work, fitted)
     with work.cost.measure("explain"):
         draw_examples(work, fitted, folder / "figures", progress=progress)
+    with work.cost.measure("look"):
+        sheet = describe_clips(
+            work.plan.study, work.crops.files, work.plan.extraction, progress=progress
+        )
+    sheet.write(folder / CLIPS_FILE)
     metrics = work.metrics.with_cost(work.cost.stages)
     write_evidence(work.evidence, folder)
     write_folds(work.evaluation.folds, folder)

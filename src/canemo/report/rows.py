@@ -26,6 +26,7 @@ _COUNTS = {
     "frames_looked_at": "frames that were looked at",
     "duration_s": "length of the clip in seconds",
 }
+_DOUBTS = {"doubts": "what is doubtful of the clip by some rule, which is no verdict"}
 _KEYS = ["video_id", "frame_index"]
 
 _MAPPED = {
@@ -64,7 +65,10 @@ def tabulate_clips(run: RunRecord) -> pd.DataFrame:
     clips = run.videos[[*_ORIGIN, "duration_s"]]
     clips = clips.merge(answers.drop(columns=["subject_id", "label"]), how="left", on="video_id")
     clips = clips.merge(counts, how="left", on="video_id")
-    wanted = [*_ORIGIN, *_ANSWER, *_list_probabilities(clips), *_FOLD, *_COUNTS]
+    if run.clips is not None:
+        doubts = {each.video_id: "; ".join(d.text for d in each.doubts) for each in run.clips.clips}
+        clips["doubts"] = clips["video_id"].map(doubts)
+    wanted = [*_ORIGIN, *_ANSWER, *_list_probabilities(clips), *_FOLD, *_COUNTS, *_DOUBTS]
     return clips[[name for name in wanted if name in clips]]
 
 
@@ -76,7 +80,7 @@ def list_run_sheets(run: RunRecord) -> dict[str, Table]:
         "clips": describe_frame(
             "Every clip, and what a probe that had not seen its dog made of it.",
             clips,
-            {**_ORIGIN, **_ANSWER, **said, **_FOLD, **_COUNTS},
+            {**_ORIGIN, **_ANSWER, **said, **_FOLD, **_COUNTS, **_DOUBTS},
         ),
         "frames": describe_frame(
             "Every frame that was looked at, and what became of it.",

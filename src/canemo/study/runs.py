@@ -17,9 +17,9 @@ from canemo.study.records.document import RUN
 
 CONFIG_FILE, METRICS_FILE, INPUTS_FILE = "config.toml", "metrics.json", "inputs.json"
 COMPARISON_FILE = "comparison.json"
-HASHES_FILE, CONFOUNDS_FILE = "hashes.json", "confounds.json"
+HASHES_FILE, CONFOUNDS_FILE, CLIPS_FILE = "hashes.json", "confounds.json", "clips.json"
 REPORT_FILE, RESULTS_FILE, CLIPS_CSV = "report.html", "results.xlsx", "predictions.csv"
-_NO_EVIDENCE = (REPORT_FILE, RESULTS_FILE, CLIPS_CSV, HASHES_FILE, CONFOUNDS_FILE)
+_NO_EVIDENCE = (REPORT_FILE, RESULTS_FILE, CLIPS_CSV, HASHES_FILE, CONFOUNDS_FILE, CLIPS_FILE)
 _WANTED = "give the folder of a finished run, STUDY/runs/NAME"
 _MAX_NAMED = 12
 _HOMES = {METRICS_FILE: "runs", COMPARISON_FILE: "comparisons"}

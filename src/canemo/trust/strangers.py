@@ -24,7 +24,7 @@ MOST_CROPS = 8
 class Likeness:
     """How much more a clip looks like the others of its subject than like those of any other.
 
-    `margin` is a difference of cosines, and `nearest` the subject that looks most like it.
+    `margin` is a difference of cosines, `nearest` the other subject with the clip most like it.
     """
 
     margin: float
@@ -78,14 +78,15 @@ def _compare_clip(
     nearest: NDArray[np.float64], owner: NDArray[np.object_], number: int
 ) -> Likeness | None:
     """Compare a clip by the (crops, clips) cosines of its crops to the nearest of every clip."""
-    own = (owner == owner[number]) & (np.arange(len(owner)) != number)
-    own &= np.median(nearest, axis=0) < NEAR_COPY
-    others = sorted(set(owner) - {owner[number]})
-    if not own.any() or not others:
+    typical = np.median(nearest, axis=0)
+    foreign = owner != owner[number]
+    own = ~foreign & (np.arange(len(owner)) != number) & (typical < NEAR_COPY)
+    if not own.any() or not foreign.any():
         return None
+    others = sorted(set(owner[foreign]))
     like = np.stack([_average_nearest(nearest[:, owner == other]) for other in others])
     margin = float(np.median(_average_nearest(nearest[:, own]) - like.max(axis=0)))
-    return Likeness(margin, str(others[int(np.median(like, axis=1).argmax())]))
+    return Likeness(margin, str(owner[np.where(foreign, typical, -np.inf).argmax()]))
 
 
 def _average_nearest(cosines: NDArray[np.float64]) -> NDArray[np.float64]:

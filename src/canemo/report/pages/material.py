@@ -58,6 +58,15 @@ class Shown:
         return [(dog, list(some)) for dog, some in groupby(ordered, lambda clip: clip.subject_id)]
 
     @property
+    def doubts(self) -> list[tuple[str, list[ClipFacts]]]:
+        """Every doubt in words, and the clips that it is about; those of most clips first."""
+        found: dict[str, list[ClipFacts]] = {}
+        for clip in self.doubtful:
+            for doubt in clip.doubts:
+                found.setdefault(doubt.text, []).append(clip)
+        return sorted(found.items(), key=lambda pair: -len(pair[1]))
+
+    @property
     def note(self) -> str:
         """What was left out of the page, empty where nothing was."""
         if not self._all_shown:

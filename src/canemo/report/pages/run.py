@@ -15,6 +15,8 @@ from canemo.report.charts.canvas import Chart
 from canemo.report.charts.comparison import draw_curves
 from canemo.report.charts.parts import list_part_charts
 from canemo.report.charts.trust import list_trust_charts
+from canemo.report.pages.answers import list_answers
+from canemo.report.pages.material import Shown
 from canemo.report.pages.page import (
     Picture,
     embed_charts,
@@ -43,8 +45,10 @@ from canemo.trust.standing import judge_run
 _SHEETS = {"result": "numbers", "subjects": "dogs"}
 """What tables are called in a workbook, where that is not their name in the page."""
 
+MOST_PICTURES = 400
+"""Of the clips in a report: about 2 MB."""
+
 _ALTS = {
-    "crops.png": "Sheet of example face crops, grouped by condition.",
     "eigencam.png": "Face crops, each with its EigenCAM map laid over it, by condition.",
     "decision.png": "Face crops, each with what speaks for and against a condition laid over it.",
 }
@@ -99,6 +103,8 @@ def render_report(run: RunRecord, tables: Mapping[str, Table]) -> str:
         methods=write_methods(metrics, run.environment).split("\n\n"),
         tell_where=write_sentence,
         failed_maps=_list_failed_maps(run),
+        material=None if run.clips is None else Shown(run.clips.clips, MOST_PICTURES),
+        answers=list_answers(run),
         of_audit=audit,
         of_parts=parts,
     )

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 from canemo.config import Config, read_config
 from canemo.errors import ModelError
 from canemo.study.records.audit import Confounds
+from canemo.study.records.clips import ClipSheet
 from canemo.study.records.comparison import ComparisonRecord
 from canemo.study.records.document import RUN, parse_json, read_text
 from canemo.study.records.explanation import EXPLANATION_FILE, ExplainedModel, ExplanationRecord
 from canemo.study.records.run import RunMetrics
 from canemo.study.runs import (
+    CLIPS_FILE,
     COMPARISON_FILE,
     CONFIG_FILE,
     CONFOUNDS_FILE,
@@ -102,6 +104,12 @@ class RunRecord(_Folder):
     def videos(self) -> pd.DataFrame:
         """The clips of the study, with what each file states of itself."""
         return _read_table(self.folder / VIDEOS_FILE)
+
+    @cached_property
+    def clips(self) -> ClipSheet | None:
+        """Every clip in pictures and what is doubtful of it; None of a bundle, which has none."""
+        path = self.folder / CLIPS_FILE
+        return ClipSheet.read(path) if path.is_file() else None
 
     @cached_property
     def explanation(self) -> ExplainedModel | None:
