@@ -86,7 +86,9 @@ def test_run_predict_report(canemo, study, tmp_path):
     code, _, err = canemo("predict", study, study / "videos", "--out", tmp_path / "new")
     assert code == 1
     assert f"give one of its runs: {run}" in err
-    assert canemo("report", run)[0] == 0
+    code, out, _ = canemo("report", run)
+    assert (code, out) == (0, f"report: {run / 'report.html'}\ntables: {run / 'results.xlsx'}\n")
+    assert (run / "results.xlsx").is_file()
 
 
 def test_run_as_json_is_metrics_json(canemo, study):
@@ -116,6 +118,18 @@ def test_run_without_a_backbone_takes_one_says_which_and_keeps_that(canemo, stud
     _, out, err = canemo("run", study, *FAST[2:], "--dry-run")
     assert f"the backbone auto is {LITE} here" in out
     assert "as for the study's latest run" in " ".join(err.split())
+
+
+def test_success_says_where_each_file_went(canemo, study, tmp_path):
+    sheet = tmp_path / "sheet.png"
+    _, out, _ = canemo("crop", study, "--sheet", sheet)
+    assert out.endswith(f"crops: {study / 'cache' / 'crops'}\nsheet: {sheet}\n")
+    assert sheet.is_file()
+    _, out, _ = canemo("embed", study, "--backbone", LITE)
+    assert out.endswith(f"features: {study / 'cache' / 'features'}\n")
+    assert list((study / "cache" / "features").iterdir())
+    _, _, err = canemo("evaluate", study, *FAST)
+    assert f"no number was written; `canemo run {study}` keeps them" in err
 
 
 def test_quiet_shows_nothing_but_the_result(canemo, study):
