@@ -72,7 +72,7 @@ def draw_study(
     ConfigError
         A number is impossible.
     OutputExistsError
-        `folder` exists and is not empty.
+        `folder` is there and not empty.
 
     Notes
     -----
@@ -125,7 +125,7 @@ def _check_vacant(folder: Path) -> None:
         return
     if folder.exists():
         raise OutputExistsError(
-            f"{folder} exists and is not empty; name a new folder for the drawn study or remove it."
+            f"{folder} is there already and not empty; name a new folder for the drawn study"
         )
 
 
