@@ -378,9 +378,14 @@ def format_text(table: Table, *, is_captioned: bool = True, is_explained: bool =
         lines += [indent + _align(table, _list_cells(table, row), widths) for row in rows]
     lines += [indent + _align(table, _list_cells(table, row), widths) for row in table.totals]
     if is_explained and table.legend:
-        facts = [f"{column.short or column.heading}: {column.meaning}" for column in table.legend]
+        facts = [_explain(column) for column in table.legend]
         lines += textwrap.wrap(f"({'; '.join(facts)})", _LINE, initial_indent=indent)
     return "\n".join(lines)
+
+
+def _explain(column: Column) -> str:
+    name = column.short or column.heading
+    return f"{name}: {column.meaning.removeprefix(name).strip()}"
 
 
 def _list_cells(table: Table, row: Line) -> list[str]:
