@@ -125,7 +125,7 @@ def _compare_faces(
     (embedded,) = embed_crops(
         list(files.values()),
         embedding,
-        progress=lambda _, done, total: progress("compare", done, total),
+        progress=lambda _, done, total: progress("look", done, total),
     )
     if not any(rows.read_ledger()["fate"].eq(Fate.USED).any() for rows in files.values()):
         return {}
