@@ -286,6 +286,7 @@ def test_command_prints_the_machine_and_the_lines_of_each_part(monkeypatch):
     [
         (("memory", "--lengths", "30,long"), "'30,long': expected seconds"),
         (("parity",), "give a study with --study"),
+        (("strangers",), "give their folder with --photographs"),
         (("speed", "--backbone", "a", "--backbone", "b"), "one --backbone at a time"),
     ],
 )
