@@ -16,6 +16,7 @@ from canemo.report.words.concepts import (
     list_remarks,
     write_concepts_sentence,
 )
+from canemo.report.words.parts import name_pooling
 from canemo.report.workbook import write_workbook
 from canemo.study.records.concepts import ConceptsRecord
 
@@ -46,6 +47,7 @@ def write_concepts_report(path: Path, record: ConceptsRecord, frames: pd.DataFra
         warnings=record.warnings,
         sentence=write_concepts_sentence(record.units, label=protocol.label),
         remarks=list_remarks(record.events),
+        name_pooling=name_pooling,
         split_words=wording.describe_split(protocol.split, protocol.folds),
     )
     write_workbook(path.with_suffix(".xlsx"), tables, voice)
