@@ -140,7 +140,8 @@ def make_evaluation(metrics: dict[str, Any] | None = None, **changes: Any) -> Mo
 def make_training(**changes: Any) -> ModelTraining:
     return ModelTraining.model_validate({
         "canemo": "0.1.0", "created": "2026-11-30", "study": "s", "backbone": "dino_vits8",
-        "split": "loso", "folds": 29, "subjects": 29, "videos": 248, **changes,
+        "split": "loso", "folds": 29, "subjects": 29, "videos": 248,
+        "files_sha256": ("a" * 64,), **changes,
     })  # fmt: skip
 
 

@@ -147,6 +147,7 @@ def test_model_answers_on_a_training_clip_as_in_the_run(study, finished):
     np.testing.assert_allclose(
         result.frames["probability_anticipation"], frames["probability_anticipation"], atol=1e-5
     )
+    assert "learned from this very film" in result.summary["message"]
 
 
 def test_predict_writes_tables_and_pictures_and_goes_past_bad_files(study, finished, tmp_path):
@@ -345,6 +346,7 @@ def test_predict_takes_clips_without_a_face(tmp_path, study, quick, pooling):
         canemo.load_model(result.model), paths, tmp_path / "out", video=True
     )
     assert table["status"].tolist() == ["no_face", "ok"]
+    assert ["learned from" in message for message in table["message"]] == [False, True]
     assert np.isnan(table["probability_anticipation"][0])
     assert table["predicted"].isna().tolist() == [True, False]
 
@@ -542,8 +544,8 @@ def test_model_not_told_from_chance_answers_only_when_it_is_asked_to(
     held, asked = unclear.predict(clips), unclear.predict(clips, anyway=True)
     for before, found, anyway in zip(told, held, asked, strict=True):
         assert found.summary["predicted"] == "undecided"
-        assert found.summary["message"] == (
-            "left undecided: this model could not be told from chance"
+        assert found.summary["message"].startswith(
+            "left undecided: this model could not be told from chance; the model learned from"
         )
         assert set(found.frames["predicted"]) == {"undecided"}
         assert set(found.frames["model_verdict"]) == {"not told from chance"}

@@ -24,6 +24,7 @@ from canemo.faces.detect.registry import is_drawn, load_detector_like
 from canemo.faces.frame_choice import choose_frames
 from canemo.features.extraction import Extraction
 from canemo.features.store import FeatureFile, load_pooled
+from canemo.files import sha256_file
 from canemo.learn.conformal import Conformal
 from canemo.learn.material import Material
 from canemo.learn.predictions import PROBABILITY
@@ -37,6 +38,9 @@ from canemo.video.info import VIDEO_SUFFIXES
 
 logger = logging.getLogger(__name__)
 UNDECIDED = "undecided"
+_LEARNED_FROM = (
+    "the model learned from this very film: the answer does not show how it does on a new one"
+)
 
 
 @dataclass(frozen=True)
@@ -241,6 +245,8 @@ class Model:
         answer = self.labels[int(np.argmax(means))] if len(used) else None
         notes = [] if crops.damage is None else [f"damaged: {crops.damage}"]
         notes += crops.describe_doubts(self.saved.config.species).values()
+        if sha256_file(video.path) in self.saved.training.files_sha256:
+            notes.append(_LEARNED_FROM)
         return {
             **_identity(video),
             "status": "ok" if len(used) else "no_face",

@@ -15,7 +15,13 @@ from canemo.faces.study_crops import StudyCrops
 from canemo.features.embed import Features
 from canemo.features.extraction import Extraction
 from canemo.features.store import load_features
-from canemo.files import require_output, require_writable, write_atomically, write_table
+from canemo.files import (
+    require_output,
+    require_writable,
+    sha256_file,
+    write_atomically,
+    write_table,
+)
 from canemo.learn.conformal import fit_conformal
 from canemo.learn.evidence import settle, write_evidence
 from canemo.learn.fold_files import write_folds
@@ -269,7 +275,7 @@ def _save_model(folder: Path, work: Work, fitted: Fitted) -> None:
         precision=engine.precision,
         detector_engine=work.plan.detector.engine,
     )
-    metrics = work.metrics
+    metrics, files = work.metrics, {crops.video.path for crops in work.crops.files.values()}
     training = ModelTraining(
         canemo=environment.version(),
         created=datetime.now(UTC).date().isoformat(),
@@ -279,6 +285,7 @@ def _save_model(folder: Path, work: Work, fitted: Fitted) -> None:
         folds=metrics.protocol.folds,
         subjects=int(material.origin["subject_id"].nunique()),
         videos=int(material.origin["video_id"].nunique()),
+        files_sha256=tuple(sorted({sha256_file(path) for path in files})),
     )
     videos = select_level(work.evaluation.predictions, "video", material.labels)
     saved = SavedModel(

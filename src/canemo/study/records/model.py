@@ -67,7 +67,10 @@ class ModelEvaluation(Part):
 
 
 class ModelTraining(Part):
-    """What a model was made from, with what, and when."""
+    """What a model was made from, with what, and when.
+
+    `files_sha256` are the files of its videos, in no order: of these its answers say nothing.
+    """
 
     canemo: str
     created: str
@@ -77,3 +80,4 @@ class ModelTraining(Part):
     folds: int
     subjects: int
     videos: int
+    files_sha256: tuple[str, ...]
