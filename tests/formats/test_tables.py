@@ -225,8 +225,8 @@ def test_what_is_no_delimited_text_is_named(tmp_path: Path, content: bytes, mess
 def test_a_cell_below_no_heading_is_named_with_its_row(tmp_path: Path) -> None:
     table = read_table(write(tmp_path / "a.csv", b"a,b,,\n1,2,,\n1,2,,3\n"), required=["a"])
     assert [str(problem) for problem in table.problems] == [
-        "error: a.csv, row 3: 4 cells under 2 columns; a heading over each cell; put a cell with a "
-        "separator in it in quotes"
+        "error: a.csv, row 3: 4 cells under 2 columns; a heading over each cell, nothing beside the "
+        "table, quotes around a cell with a separator"
     ]
 
 
@@ -234,3 +234,16 @@ def test_an_empty_heading_between_others_is_a_column(tmp_path: Path) -> None:
     table = read_table(write(tmp_path / "a.csv", b",a\n0,x\n"), required=["a"])
     assert table.columns == ["", "a"]
     assert table.problems == []
+
+
+def test_empty_columns_around_a_table_do_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(";;a;;b\n;;1;;2\n")
+    table = read_table(path, required=["a", "b"])
+    assert not table.problems
+    assert [(row.get("a"), row.get("b")) for row in table] == [("1", "2")]
+    path.write_text(";;a;;b\n;x;1;y;2\n")
+    told = "columns B, D have no heading; a heading over each cell"
+    assert [each.describe() for each in read_table(path, required=["a"]).problems] == [
+        f"t.csv: {told}"
+    ]

@@ -474,3 +474,82 @@ def test_proposed_table_may_be_a_workbook_of_texts(tmp_path: Path) -> None:
     rows = [["0071", "ä.mp4", "=1+1", "07"]]
     write_videos(pd.DataFrame(rows, columns=HEADER), tmp_path, suffix=".xlsx")
     assert cells_of(read(tmp_path / "videos.xlsx")) == rows
+
+
+# -- files that are made to do harm ----------------------------------------------------------------
+
+_SHEET = "xl/worksheets/sheet1.xml"
+_OPEN = '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
+_ENTITY = '<!DOCTYPE a [<!ENTITY a "path">]>'
+_ROW = '<row><c t="inlineStr"><is><t>{}</t></is></c></row></sheetData></worksheet>'.format
+
+
+def replace_sheet(path: Path, *content: bytes) -> Path:
+    """Write a workbook whose sheet consists of these bytes."""
+    whole = write_xlsx(path.with_stem("whole"), {"S": [HEADER, REX]})
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
+        for name in source.namelist():
+            if name != _SHEET:
+                made.writestr(name, source.read(name))
+        with made.open(_SHEET, "w") as part:
+            part.writelines(content)
+    return path
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize(
+    "entity", [_ENTITY, '<!DOCTYPE a [<!ENTITY a SYSTEM "file:///dev/zero">]>']
+)
+def test_entities_are_refused(tmp_path: Path, entity: str, encoding: str) -> None:
+    text = f'<?xml version="1.0" encoding="{encoding}"?>{entity}{_OPEN}{_ROW("&a;")}'
+    path = replace_sheet(tmp_path / "v.xlsx", text.encode(encoding))
+    assert "holds an XML document type; a workbook, which has none" in only_problem(path)
+    ods = write_ods(tmp_path / "v.ods", make_table("T", make_row("&a;")))
+    with zipfile.ZipFile(ods) as archive:
+        content = archive.read("content.xml").replace(b"?>", b"?>" + _ENTITY.encode(), 1)
+    with zipfile.ZipFile(ods, "w") as archive:
+        archive.writestr("META-INF/manifest.xml", "<manifest/>")
+        archive.writestr("content.xml", content)
+    assert "holds an XML document type" in only_problem(ods)
+
+
+def test_text_that_looks_like_an_entity_is_read(tmp_path: Path) -> None:
+    row = ["a", "<!DOCTYPE a>.mp4", "&a;", "food"]
+    assert cells_of(read(write_xlsx(tmp_path / "v.xlsx", {"S": [HEADER, row]}))) == [row]
+
+
+def test_row_without_an_end_costs_little(tmp_path: Path) -> None:
+    start = f"{_OPEN}<row><c t='inlineStr'><is><t>".encode()
+    path = replace_sheet(tmp_path / "v.xlsx", start, *[b" " * 2**20] * 200)
+    tracemalloc.start()
+    assert "holds a row without an end; a workbook with only the table" in only_problem(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 120e6
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        '<table:table-row table:number-rows-repeated="900000">'
+        + make_cell("x", 'table:number-columns-repeated="16000"') + "</table:table-row>",
+        make_row('<table:table-cell table:number-columns-repeated="4000000000"/>', "x"),
+        make_row("x", options='table:number-rows-repeated="4000000000"'),
+    ],
+    ids=["cells", "columns", "rows"],
+)  # fmt: skip
+def test_sheet_that_says_it_is_endless_is_refused(tmp_path: Path, rows: str) -> None:
+    path = write_ods(tmp_path / "v.ods", make_table("T", rows))
+    assert "has more cells than canemo reads" in only_problem(path)
+
+
+def test_spaces_without_end_are_few(tmp_path: Path) -> None:
+    wide = make_cell('x<text:s text:c="4000000000"/>y')
+    path = write_ods(tmp_path / "v.ods", make_table("T", make_row(*HEADER), make_row(wide, "a")))
+    assert len(cells_of(read(path))[0][0]) < 300
+
+
+def test_column_beyond_the_last_is_refused(tmp_path: Path) -> None:
+    row = '<row><c r="ZZZZZZ1"><v>1</v></c></row></sheetData></worksheet>'
+    path = replace_sheet(tmp_path / "v.xlsx", f"{_OPEN}{row}".encode())
+    assert "has more cells than canemo reads" in only_problem(path)

@@ -25,7 +25,7 @@ from canemo.formats.workbooks import (
     is_workbook,
     read_workbook,
 )
-from canemo.formats.workbooks.sheet import Lines, describe_merged, join_some
+from canemo.formats.workbooks.sheet import Lines, describe_merged, join_some, name_column
 
 _UNIT_SUFFIXES = ("_years", "_months", "_weeks", "_days", "_kg", "_cm")
 MISSING_NUMBERS = frozenset(["", "na", "n/a", "nan"])
@@ -225,6 +225,11 @@ def _name_column(table: Table, place: int) -> str:
 
 def _fill_table(table: Table, lines: Lines) -> None:
     _, table.columns = lines[0] if lines else (1, [])
+    unnamed = [place for place, name in enumerate(table.columns) if not name]
+    filled = [place for place in unnamed if any(any(cells[place:][:1]) for _, cells in lines[1:])]
+    if len(filled) > 1:
+        letters = join_some([name_column(place) for place in filled])
+        table.give_up(f"columns {letters} have no heading", "a heading over each cell")
     for number, cells in lines[1:]:
         row = Row(number, dict(zip(table.columns, cells, strict=False)))
         if len(cells) > len(table.columns):
@@ -236,7 +241,7 @@ def describe_excess(cells: Sequence[str], columns: Sequence[str]) -> tuple[str, 
     """Return what was seen and what is wanted of a row with more cells than there are columns."""
     return (
         f"{len(cells)} cells under {len(columns)} columns",
-        "a heading over each cell; put a cell with a separator in it in quotes",
+        "a heading over each cell, nothing beside the table, quotes around a cell with a separator",
     )
 
 
@@ -246,10 +251,8 @@ def _check_columns(table: Table, required: Sequence[str]) -> None:
             there = ", ".join(filter(None, table.columns)) or "nothing"
             advice = _advise_column(name, table.columns)
             table.give_up(f"there is no such column, only {there}", advice, column=name)
-    for name in sorted({name for name in table.columns if table.columns.count(name) > 1}):
-        table.give_up(
-            "the column is there more than once", "a name of its own", column=name or "''"
-        )
+    for name in sorted({name for name in table.columns if name and table.columns.count(name) > 1}):
+        table.give_up("the column is there more than once", "a name of its own", column=name)
 
 
 def _advise_column(name: str, columns: Sequence[str]) -> str:

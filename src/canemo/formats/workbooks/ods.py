@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import zipfile
 from datetime import timedelta
-from xml.etree.ElementTree import Element, iterparse
+from xml.etree.ElementTree import Element
 
-from canemo.formats.delimited import TableFileError
+from canemo.formats.workbooks.parts import iter_elements
 from canemo.formats.workbooks.sheet import (
     EMPTY,
     NEVER_COMPUTED,
@@ -17,6 +17,7 @@ from canemo.formats.workbooks.sheet import (
     make_number,
     make_truth,
     name_column,
+    require_place,
 )
 from canemo.formats.workbooks.xlsx import format_time
 
@@ -26,7 +27,7 @@ _STYLE = "{urn:oasis:names:tc:opendocument:xmlns:style:1.0}"
 _TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
 _ERROR = re.compile(r"#[A-Z0-9/]+[!?]?|Err:[0-9]+")
 _DURATION = re.compile(r"PT(?:([0-9]+)H)?(?:([0-9]+)M)?(?:([0-9.]+)S)?")
-_MOST_ROWS = 2**20
+_MOST_SPACES = 255  # that are read where a cell says how many there are
 
 
 def read_ods(archive: zipfile.ZipFile) -> list[Sheet]:
@@ -34,19 +35,18 @@ def read_ods(archive: zipfile.ZipFile) -> list[Sheet]:
     sheets: list[Sheet] = []
     hidden: set[str] = set()
     number = 0
-    with archive.open("content.xml") as handle:
-        for event, element in iterparse(handle, events=("start", "end")):
-            if event == "start":
-                if element.tag == f"{_TABLE}table":
-                    is_hidden = element.get(f"{_TABLE}style-name", "") in hidden
-                    sheets.append(Sheet(element.get(f"{_TABLE}name", ""), is_hidden))
-                    number = 0
-            elif element.tag == f"{_STYLE}style":
-                if any(each.get(f"{_TABLE}display") == "false" for each in element):
-                    hidden.add(element.get(f"{_STYLE}name", ""))
-            elif element.tag == f"{_TABLE}table-row" and sheets:
-                number = _add_rows(sheets[-1], element, number)
-                element.clear()
+    for event, element in iter_elements(archive, "content.xml", ends="}table-row"):
+        if event == "start":
+            if element.tag == f"{_TABLE}table":
+                is_hidden = element.get(f"{_TABLE}style-name", "") in hidden
+                sheets.append(Sheet(element.get(f"{_TABLE}name", ""), is_hidden))
+                number = 0
+        elif element.tag == f"{_STYLE}style":
+            if any(each.get(f"{_TABLE}display") == "false" for each in element):
+                hidden.add(element.get(f"{_STYLE}name", ""))
+        elif element.tag == f"{_TABLE}table-row" and sheets:
+            number = _add_rows(sheets[-1], element, number)
+            element.clear()
     return sheets
 
 
@@ -56,10 +56,6 @@ def _add_rows(sheet: Sheet, row: Element, above: int) -> int:
     is_hidden = row.get(f"{_TABLE}visibility", "visible") != "visible"
     cells = _list_cells(sheet, row, above + 1)
     if any(cell != EMPTY for cell in cells):
-        if above + times > _MOST_ROWS:
-            raise TableFileError(
-                "has more rows than a sheet can have", "a row for each clip or dog"
-            )
         for number in range(above + 1, above + times + 1):
             sheet.add_row(number, cells, is_hidden=is_hidden)
     return above + times
@@ -75,7 +71,8 @@ def _list_cells(sheet: Sheet, row: Element, number: int) -> list[Cell]:
         if cell == EMPTY:
             empty += times
         else:
-            cells += [EMPTY] * empty + [cell] * min(times, 2**14)
+            require_place(len(cells) + empty + times - 1)
+            cells += [EMPTY] * empty + [cell] * times
             empty = 0
     return cells
 
@@ -132,7 +129,7 @@ def _read_paragraph(element: Element) -> str:
     parts = [element.text or ""]
     for each in element:
         if each.tag == f"{_TEXT}s":
-            parts.append(" " * int(each.get(f"{_TEXT}c", "1")))
+            parts.append(" " * min(int(each.get(f"{_TEXT}c", "1")), _MOST_SPACES))
         else:
             parts.append(_read_paragraph(each))
         parts.append(each.tail or "")

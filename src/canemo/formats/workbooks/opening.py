@@ -16,7 +16,8 @@ WORKBOOK_SUFFIXES = (".xlsx", ".ods", ".xlsm", ".xls")
 """The last is refused with a sentence."""
 
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-_MAX_BYTES = 2 * 1024**3  # of one part, unpacked
+_MAX_BYTES = 2 * 1024**3  # unpacked
+_MAX_MANIFEST = 1024**2
 _SAVE_AGAIN = "open it in Excel or LibreOffice and save it again as .xlsx"
 _DAMAGES = (
     zipfile.BadZipFile, zlib.error, ParseError, EOFError, KeyError, ValueError, IndexError,
@@ -62,14 +63,16 @@ def read_workbook(path: Path) -> list[Sheet]:
 
 def _read_archive(archive: zipfile.ZipFile) -> list[Sheet]:
     names = set(archive.namelist())
-    if any(part.file_size > _MAX_BYTES for part in archive.infolist()):
+    if sum(part.file_size for part in archive.infolist()) > _MAX_BYTES:
         raise TableFileError("unpacks to more than 2 GiB", "a workbook with nothing but the table")
     if "[Content_Types].xml" in names:
         if any(name.endswith("workbook.bin") for name in names):
             raise TableFileError("is a binary workbook (.xlsb)", _SAVE_AGAIN)
         return read_xlsx(archive)
     if "content.xml" in names:
-        if b"encryption-data" in archive.read("META-INF/manifest.xml"):
+        with archive.open("META-INF/manifest.xml") as manifest:
+            is_locked = b"encryption-data" in manifest.read(_MAX_MANIFEST)
+        if is_locked:
             raise _refuse_password()
         return read_ods(archive)
     raise TableFileError("is no workbook that canemo reads", _SAVE_AGAIN)

@@ -16,6 +16,8 @@ Lines = Sequence[tuple[int, list[str]]]
 Kind = Literal["", "date", "fault"]
 MOST_DIGITS = 15  # that a workbook keeps of a number
 _MOST_SHOWN = 8
+_MOST_ROWS, _MOST_COLUMNS = 2**20, 2**14  # of a sheet in Excel and LibreOffice
+_MOST_CELLS = 10_000_000  # that are kept of one
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Sheet:
     dates: set[tuple[int, int]] = field(default_factory=set)
     hidden_rows: list[int] = field(default_factory=list)
     merged: list[tuple[int, int, str]] = field(default_factory=list)
+    _n_cells: int = 0
 
     candidates = (";",)  # a comma within a cell does not separate
 
@@ -93,6 +96,9 @@ class Sheet:
 
     def add_row(self, number: int, cells: Sequence[Cell], *, is_hidden: bool) -> None:
         """Add a row, unless it is blank."""
+        self._n_cells += len(cells)
+        if number > _MOST_ROWS or self._n_cells > _MOST_CELLS:
+            raise _refuse_size()
         texts = [_clean(cell.text) for cell in cells]
         for column, cell in enumerate(cells):
             if cell.fault is not None:
@@ -191,6 +197,17 @@ def make_truth(is_true: bool) -> Cell:
     return Cell("TRUE" if is_true else "FALSE")
 
 
+def require_place(column: int) -> int:
+    """Return a column, from 0, that a sheet can have; beyond them raise TableFileError."""
+    if column >= _MOST_COLUMNS:
+        raise _refuse_size()
+    return column
+
+
+def _refuse_size() -> TableFileError:
+    return TableFileError("has more cells than canemo reads", "a row for each clip or dog")
+
+
 def name_column(place: int) -> str:
     """Return the letters of a column, counted from 0."""
     letters = ""
@@ -207,7 +224,7 @@ def find_column(letters: str) -> int:
     place = 0
     for letter in letters.upper():
         place = place * 26 + ord(letter) - ord("A") + 1
-    return place - 1
+    return require_place(place - 1)
 
 
 def _clean(text: str) -> str:

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
-from xml.etree.ElementTree import Element, fromstring, iterparse
+from xml.etree.ElementTree import Element
 
+from canemo.formats.workbooks.parts import iter_elements, read_element
 from canemo.formats.workbooks.sheet import (
     EMPTY,
     NEVER_COMPUTED,
@@ -47,7 +48,7 @@ class _Book:
 def read_xlsx(archive: zipfile.ZipFile) -> list[Sheet]:
     """Read all sheets of cells, in the order of their tabs."""
     path = _find_parts(archive, "_rels/.rels", "officeDocument")[0]
-    root = fromstring(archive.read(path))
+    root = read_element(archive, path)
     rels = str(PurePosixPath(path).parent / "_rels" / f"{PurePosixPath(path).name}.rels")
     properties = root.find("{*}workbookPr")
     since_1904 = properties is not None and properties.get("date1904") in _TRUE
@@ -55,7 +56,7 @@ def read_xlsx(archive: zipfile.ZipFile) -> list[Sheet]:
         [text for part in _find_parts(archive, rels, "sharedStrings")
          for text in _iter_texts(archive, part)],
         [form for part in _find_parts(archive, rels, "styles")
-         for form in _read_formats(fromstring(archive.read(part)))],
+         for form in _read_formats(read_element(archive, part))],
         datetime(1904, 1, 1) if since_1904 else datetime(1899, 12, 30),
     )  # fmt: skip
     places = _read_relations(archive, rels, "worksheet")
@@ -78,17 +79,16 @@ def _read_relations(archive: zipfile.ZipFile, rels: str, kind: str) -> dict[str,
     base = PurePosixPath("/", rels).parent.parent
     return {
         each.get("Id", ""): str(base / each.get("Target", "")).removeprefix("/")
-        for each in fromstring(archive.read(rels))
+        for each in read_element(archive, rels)
         if each.get("Type", "").endswith(f"/{kind}")
     }
 
 
 def _iter_texts(archive: zipfile.ZipFile, part: str) -> Iterator[str]:
-    with archive.open(part) as handle:
-        for _, element in iterparse(handle):
-            if element.tag.endswith("}si"):
-                yield _join_text(element)
-                element.clear()
+    for event, element in iter_elements(archive, part, ends="}si"):
+        if event == "end" and element.tag.endswith("}si"):
+            yield _join_text(element)
+            element.clear()
 
 
 def _join_text(item: Element) -> str:
@@ -112,19 +112,18 @@ def _read_formats(styles: Element) -> list[str]:
 
 def _fill_sheet(sheet: Sheet, archive: zipfile.ZipFile, part: str, book: _Book) -> None:
     number = 0
-    with archive.open(part) as handle:
-        parent: Element | None = None
-        for event, element in iterparse(handle, events=("start", "end")):
-            name = element.tag.rpartition("}")[2]
-            if event == "start":
-                parent = element if name == "sheetData" else parent
-            elif name == "row" and parent is not None:
-                number = int(element.get("r", number + 1))
-                cells = _list_cells(element, book)
-                sheet.add_row(number, cells, is_hidden=element.get("hidden") in _TRUE)
-                parent.clear()  # else every row stays in memory
-            elif name == "mergeCell":
-                sheet.merged.append(_read_range(element.get("ref", "")))
+    parent: Element | None = None
+    for event, element in iter_elements(archive, part, ends="}row"):
+        name = element.tag.rpartition("}")[2]
+        if event == "start":
+            parent = element if name == "sheetData" else parent
+        elif name == "row" and parent is not None:
+            number = int(element.get("r", number + 1))
+            cells = _list_cells(element, book)
+            sheet.add_row(number, cells, is_hidden=element.get("hidden") in _TRUE)
+            parent.clear()  # else every row stays in memory
+        elif name == "mergeCell":
+            sheet.merged.append(_read_range(element.get("ref", "")))
 
 
 def _read_range(reference: str) -> tuple[int, int, str]:
