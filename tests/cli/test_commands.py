@@ -160,6 +160,7 @@ def test_check_shows_the_clips_only_where_asked_and_says_where(canemo, study):
     text = page.read_text(encoding="utf-8")
     assert "Nothing can be concluded about the condition" in text
     assert "Is empty (0 bytes)" in text
+    assert "6 of 6 clips carry doubts; look at them on the page" in " ".join(err.split())
     crops = sorted((study / "cache" / "crops").iterdir())
     assert len(crops) == 5
     canemo("crop", study)

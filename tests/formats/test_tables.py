@@ -225,8 +225,8 @@ def test_what_is_no_delimited_text_is_named(tmp_path: Path, content: bytes, mess
 def test_a_cell_below_no_heading_is_named_with_its_row(tmp_path: Path) -> None:
     table = read_table(write(tmp_path / "a.csv", b"a,b,,\n1,2,,\n1,2,,3\n"), required=["a"])
     assert [str(problem) for problem in table.problems] == [
-        "error: a.csv, row 3: 4 cells under 2 columns; a heading over each cell, nothing beside the "
-        "table, quotes around a cell with a separator"
+        "error: a.csv, row 3: 4 cells under 2 columns; a heading over each cell, nothing beside "
+        "the table, quotes around a cell with a separator"
     ]
 
 

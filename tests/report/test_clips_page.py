@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from canemo.formats.tables import Problem
 from canemo.report.pages.answers import list_answers
 from canemo.report.pages.material import Shown, render_material
 from canemo.report.pages.run import write_report
@@ -135,3 +136,14 @@ def test_dogs_are_in_order_and_other_animals_have_their_own_word():
     assert text.index("Anna 1 clip") < text.index("Zoe 1 clip")
     assert "Nothing can be concluded." in text
     assert "dog" not in text
+
+
+def test_problems_under_the_heading_of_warnings_do_not_say_so_again() -> None:
+    problems = [
+        Problem("warning", "videos.csv", 2, None, "Bela looks like Bella", "one spelling"),
+        Problem("error", "videos.csv", 3, None, "the file is empty", "copy it again"),
+    ]
+    sheet = ClipSheet(study="s", species="dog", clips=(make_clip(1),))
+    page = render_material(sheet, problems=problems, verdict="")
+    assert "<li>videos.csv, row 2: Bela looks like Bella; one spelling</li>" in page
+    assert "<li>error: videos.csv, row 3: the file is empty; copy it again</li>" in page

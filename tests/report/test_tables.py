@@ -191,6 +191,8 @@ def test_workbook_says_what_columns_are(tmp_path: Path) -> None:
     assert legend[0] == ["sheet", "column", "meaning", "unit"]
     assert legend[1] == ["result", None, "Two models. More is better.", None]
     assert ["result", "AUROC", "by clip", None] in legend
+    assert ["result", "Model", "what the row is about", None] in legend
+    assert all(meaning for _, _, meaning, _ in legend)
     assert ["result", "AUROC, low", "lower end of: 95 % interval", None] in legend
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,11 +28,14 @@ from canemo.pipeline.extract import embed_crops
 from canemo.pipeline.plan import load_configured_backbone, load_configured_detector
 from canemo.records import Fate, Study, Video
 from canemo.report.pages.material import PAGE_FILE, render_material
+from canemo.report.words.wording import count
 from canemo.study.load import load_study
 from canemo.study.records.clips import ClipFacts, ClipSheet, Doubt, StripPicture
 from canemo.trust import strangers
 from canemo.trust.duplicates import find_duplicates
 from canemo.video.info import probe_video
+
+logger = logging.getLogger(__name__)
 
 FEW_FACES = 0.25
 # Of 484 photographs of dogs, black ones among them, none is darker than 55 in face and picture, and
@@ -67,6 +71,9 @@ def show_material(
     extraction = Extraction(config, load_configured_detector(config), (), root / "cache")
     files = _crop_each(study, extraction, progress)
     sheet = describe_clips(study, files, extraction, progress=progress)
+    doubtful, total = sum(bool(c.doubts) for c in sheet.clips), count(len(sheet.clips), "clip")
+    if doubtful:
+        logger.warning("%d of %s carry doubts; look at them on the page", doubtful, total)
     found = check_study(root)
     page = render_material(sheet, problems=found.problems, verdict=found.verdict)
     return write_atomically(root / PAGE_FILE, page)

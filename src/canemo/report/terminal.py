@@ -26,7 +26,6 @@ from canemo.report.words.run import describe_result
 from canemo.report.words.verdict import describe_coverage, explain_verdict, write_first_sentence
 from canemo.report.words.voice import find_voice
 from canemo.report.words.wording import MEANINGS, MEASURES, count
-from canemo.study.records.audit import Finding
 from canemo.study.records.comparison import ComparisonRecord
 from canemo.study.records.concepts import ConceptsRecord, EventsRead
 from canemo.study.records.run import RunMetrics
@@ -35,7 +34,6 @@ from canemo.trust.standing import compare_with_chance
 __all__ = ["format_audit", "format_comparison", "format_optimism", "format_result_block"]
 
 SHOWN_LINES = 5
-_FINDING_LENGTH = 200
 
 
 def format_result_block(metrics: RunMetrics) -> str:
@@ -52,7 +50,7 @@ def format_result_block(metrics: RunMetrics) -> str:
         format_text(result, is_captioned=False),
         _explain_measures(metrics),
         format_text(describe_texts("", checks), is_captioned=False),
-        _show_first("finding", map(_shorten_finding, sort_findings(metrics.audit))),
+        _show_first("finding", map(format_finding, sort_findings(metrics.audit))),
         _format_warnings(metrics.warnings),
     ]
     return find_voice(metrics.study).say("\n\n".join(filter(None, parts)))
@@ -80,10 +78,6 @@ def format_comparison(content: ComparisonRecord) -> str:
 
 def _format_warnings(warnings: Sequence[str]) -> str:
     return _show_first("warning", [f"Warning: {warning}" for warning in warnings])
-
-
-def _shorten_finding(finding: Finding) -> str:
-    return textwrap.shorten(format_finding(finding), _FINDING_LENGTH, placeholder=" …")
 
 
 def _show_first(noun: str, texts: Iterable[str]) -> str:

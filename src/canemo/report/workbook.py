@@ -80,8 +80,10 @@ def _write_legend(sheet: Worksheet, tables: Mapping[str, Table], formats: _Forma
     for name, table in tables.items():
         say = _find_say(table, formats)
         lines.append((name, "", formats.say(table.description), ""))
+        if table.groups:
+            lines.append((name, say(table.groups), "what several rows belong to", ""))
         lines += [
-            (name, say(heading), formats.say(meaning), column.unit)
+            (name, say(heading), formats.say(meaning or _explain(column, table)), column.unit)
             for column in table.columns
             for heading, meaning in column.split_headings()
         ]
@@ -92,6 +94,11 @@ def _write_legend(sheet: Worksheet, tables: Mapping[str, Table], formats: _Forma
     for across, width in enumerate((22, 30, 90, 18)):
         sheet.set_column(across, across, width)
     sheet.freeze_panes(1, 0)
+
+
+def _explain(column: Column, table: Table) -> str:
+    """Return what a column is whose heading says enough beside its table."""
+    return "what the row is about" if column is table.columns[0] else "what its heading says"
 
 
 def _write_table(sheet: Worksheet, table: Table, formats: _Formats) -> None:

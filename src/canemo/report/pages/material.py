@@ -34,11 +34,16 @@ def render_material(sheet: ClipSheet, *, problems: Sequence[Problem], verdict: s
         pictures={},
         voice=name_voice(sheet.species, [sheet.study, *names]),
         environment={"canemo": environment.version()},
-        warnings=list(map(str, problems)),
+        warnings=[_name_problem(each) for each in problems],
         verdict=verdict,
         sheet=sheet,
         material=Shown(sheet.clips, MOST_PICTURES),
     )
+
+
+def _name_problem(problem: Problem) -> str:
+    """Return a problem as it stands under a heading that says that there are warnings."""
+    return str(problem) if problem.severity == "error" else problem.describe()
 
 
 class Shown:
