@@ -60,7 +60,7 @@ def require_writable(folder: Path) -> None:
     folder = folder.absolute()
     there = next(each for each in (folder, *folder.parents) if each.exists())
     if not there.is_dir():
-        raise ConfigError(f"{folder}: {there} is a file; name a folder")
+        raise ConfigError(f"{there} is a file; name a folder")
     try:
         TemporaryFile(dir=there).close()
     except OSError as exc:

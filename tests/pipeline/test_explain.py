@@ -603,7 +603,7 @@ def test_folder_that_holds_something_else_is_not_touched(run, tmp_path):
     (other / "mine.txt").write_text("keep")
     with pytest.raises(OutputExistsError, match="photographs holds something else"):
         canemo.explain_models(run, out_dir=other, force=True, **QUICK)
-    with pytest.raises(OutputExistsError, match=r"mine\.txt"):
+    with pytest.raises(ConfigError, match=r"mine\.txt is a file; name a folder"):
         canemo.explain_models(run, out_dir=other / "mine.txt", force=True, **QUICK)
     other.rename(run / "explain")
     with pytest.raises(OutputExistsError, match="explain holds something else"):

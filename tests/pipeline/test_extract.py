@@ -197,6 +197,7 @@ def test_int8_embeds_a_study_as_the_other_precisions_do(study, painted_detector,
 
 
 def test_int8_without_openvino_is_refused_before_any_work():
-    config = load_config(overrides={"backbone": {"precision": "int8", "engine": "torch"}})
+    settings = {"name": "efficientnet_lite0", "precision": "int8", "engine": "torch"}
+    config = load_config(overrides={"backbone": settings})
     with pytest.raises(ConfigError, match="torch has no int8"):
         plan.load_configured_backbone(config)

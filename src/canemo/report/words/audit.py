@@ -198,7 +198,7 @@ def _describe_splits(audit: Audit) -> Table:
     return describe_records(
         (
             "Balanced accuracy that each way to split would have claimed, all with one penalty, so "
-            f"that “{_SPLITS['subject_wise']}” may differ a little from the result."
+            f"that the {_SPLITS['subject_wise']} may differ a little from the result."
         ),
         columns,
         list_splits(audit),
