@@ -22,7 +22,7 @@ from canemo.report.words.comparison import write_comparison_sentence
 from canemo.trust.comparison import Entrant, list_entrants, tabulate_models
 from canemo.trust.pairs import adjust_holm, compare_pair
 from painted import PaintedFaceDetector, put_in_place, write_painted_study
-from report_fixtures import make_compared, make_comparison, record_comparison
+from report_fixtures import make_compared, make_comparison, make_permutation, record_comparison
 
 SUBJECTS, CLIPS, FRAMES = 4, 4, 3
 LABELS = ("anticipation", "frustration")
@@ -395,6 +395,7 @@ def comparison_of(*accuracies, lead=(0.05, 0.2), p_holm=0.01, majority=0.6):
     models = [
         make_compared(name, {"frame": level, "video": {**level, "accuracy": value, "interval": {
             **level["interval"], "accuracy": [value - 0.08, value + 0.08]}}})
+        | {"permutation": make_permutation()}
         for name, value in zip("abc", accuracies, strict=False)
     ]  # fmt: skip
     pair = {**content["pairs"][0], "p_holm": p_holm}
@@ -425,11 +426,16 @@ def test_first_sentence_says_when_the_best_cannot_be_told_from_chance():
     sentence = write_comparison_sentence(comparison_of(0.66, 0.6, majority=0.67))
     assert sentence.startswith("No model can be told from chance.")
     content = comparison_of(0.72, 0.71, majority=0.66).to_dict()
-    content["models"][1]["video"]["interval"]["accuracy"] = [0.68, 0.74]
+    content["models"][1]["video"]["interval"] |= {
+        "accuracy": [0.68, 0.74], "balanced_accuracy": [0.6, 0.8], "auroc": [0.6, 0.8],
+    }  # fmt: skip
     del content["format"], content["schema"]
     sentence = write_comparison_sentence(record_comparison(content))
     assert sentence.startswith("a, the best of 2")
-    assert "Its interval includes that share; above it lies that of b." in sentence
+    assert "It cannot be told from chance, but b can." in sentence
+    content["models"][1]["video"]["interval"]["auroc"] = [0.4, 0.8]  # as the verdict of a run says
+    sentence = write_comparison_sentence(record_comparison(content))
+    assert sentence.startswith("No model can be told from chance.")
 
 
 def test_every_backbone_meets_every_method_once(tmp_path):

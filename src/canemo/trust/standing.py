@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from canemo.study.records.model import ModelEvaluation, Standing
-from canemo.study.records.run import RunMetrics
+from canemo.study.records.run import Permutation, RunMetrics
 from canemo.study.records.scores import Level, LevelName
 from canemo.trust.intervals import LEVEL
 
@@ -36,8 +36,10 @@ def compare_with_chance(metrics: RunMetrics, level: LevelName = "video") -> list
 
     AUROC is left out where it was not computed.
     """
-    numbers: Level = getattr(metrics.levels, level)
-    share: float = getattr(metrics.chance.majority, level)
+    return _compare(getattr(metrics.levels, level), getattr(metrics.chance.majority, level))
+
+
+def _compare(numbers: Level, share: float) -> list[Comparison]:
     n_labels = len(numbers.confusion.labels)
     chance = {
         "accuracy": share,
@@ -64,9 +66,24 @@ def judge_run(metrics: RunMetrics) -> Standing:
     """
     if find_obstacle(metrics):
         return Standing.VOID
-    if fails_permutation(metrics):
+    return judge_clips(metrics.levels.video, metrics.chance.majority.video, metrics.permutation)
+
+
+def judge_clips(numbers: Level, share: float, permutation: Permutation | None) -> Standing:
+    """Return the standing of one of the models of a run or a comparison.
+
+    Parameters
+    ----------
+    numbers
+        What it reached on clips.
+    share
+        The share of clips that have the most frequent label.
+    permutation
+        Its permutation test; None where there was none.
+    """
+    if permutation is None or fails_permutation(permutation):
         return Standing.UNCLEAR
-    return judge(compare_with_chance(metrics))
+    return judge(_compare(numbers, share))
 
 
 def find_obstacle(metrics: RunMetrics) -> str:
@@ -76,10 +93,9 @@ def find_obstacle(metrics: RunMetrics) -> str:
     return next((text for text in texts if text), "")
 
 
-def fails_permutation(metrics: RunMetrics) -> bool:
+def fails_permutation(permutation: Permutation) -> bool:
     """Return whether moved labels do as well too often, or no test says that they do not."""
-    p = metrics.permutation.p
-    return p is None or p > LEVEL
+    return permutation.p is None or permutation.p > LEVEL
 
 
 def judge(comparisons: Sequence[Comparison]) -> Standing:

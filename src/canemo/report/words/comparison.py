@@ -21,7 +21,9 @@ from canemo.report.words import wording
 from canemo.report.words.run import describe_versions
 from canemo.study.records.comparison import ComparedModel, ComparisonRecord, Pair
 from canemo.study.records.folders import ComparisonFolder
+from canemo.study.records.model import Standing
 from canemo.study.records.run import Majority
+from canemo.trust.standing import judge_clips
 
 _MEASURES = ("accuracy", "balanced_accuracy", "auroc")
 _NO_RESULT = "random weights, no result"
@@ -47,7 +49,8 @@ def _state_models(content: ComparisonRecord) -> str:
     sentences = [] if told else ["No model can be told from chance."]
     sentences.append(_state_best(best, len(real), majority))
     if told and best.name not in told:
-        sentences.append(_state_told(best, told, majority.video))
+        others = wording.join_words(told)
+        sentences.append(f"It cannot be told from chance, but {others} can.")
     return " ".join([*sentences, *_state_leads(best, real, content)])
 
 
@@ -57,26 +60,11 @@ def list_reasons(content: ComparisonRecord) -> list[str]:
 
 
 def _is_told(model: ComparedModel, share: float) -> bool:
-    """Tell whether interval and, where there is one, permutation test are above chance."""
-    p = _read_p(model)
-    return _lowest(model) > share and (p is None or p <= wording.P_LEVEL)
-
-
-def _state_told(best: ComparedModel, told: Sequence[str], share: float) -> str:
-    if _lowest(best) > share:
-        p = wording.format_p(_read_p(best))
-        others = wording.join_words(told)
-        return f"The permutation test cannot tell it from chance ({p}), but it can {others}."
-    return f"Its interval includes that share; above it lies that of {wording.join_words(told)}."
+    return judge_clips(model.video, share, model.permutation) is Standing.ABOVE
 
 
 def _read_p(model: ComparedModel) -> float | None:
     return None if model.permutation is None else model.permutation.p
-
-
-def _lowest(model: ComparedModel) -> float:
-    interval = model.video.interval.accuracy
-    return 0.0 if interval is None else interval[0]
 
 
 def _state_best(best: ComparedModel, number: int, majority: Majority) -> str:

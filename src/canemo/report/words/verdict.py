@@ -56,7 +56,7 @@ def explain_verdict(metrics: RunMetrics) -> str:
     if standing in (Standing.ABOVE, Standing.VOID):
         return ""
     parts = [_explain_intervals(select_tested(compare_with_chance(metrics)))]
-    if fails_permutation(metrics):
+    if fails_permutation(metrics.permutation):
         parts += [_explain_p(metrics), describe_detectable(metrics)]
     return " ".join(filter(None, parts))
 
