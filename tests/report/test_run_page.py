@@ -204,6 +204,18 @@ def test_workbook_beside_the_report_has_every_table_with_numbers(tmp_path: Path)
     assert book["cost"]["B2"].value == 312.4
 
 
+def test_maps_of_decisions_that_cannot_be_told_from_chance_explain_none(tmp_path: Path) -> None:
+    image = np.full((30, 30, 3), 90, dtype=np.uint8)
+    for name, p, told in (("a", 0.001, False), ("b", 0.2, True)):
+        run_dir = write_run(tmp_path / name, make_metrics(permutation=make_permutation(p)))
+        for picture in ("decision", "eigencam"):
+            sheet = draw_picture_rows({"a": [[("dog01", image)]]})
+            save_figure(sheet, run_dir / "figures" / f"{picture}.png")
+        page = Page(write_report(run_dir).read_text(encoding="utf-8"))
+        grey = [tag for tag in page.find("figure") if "failed" in tag.get("class")]
+        assert len(grey) == told == page.text.count("The result does not stand, so shown small")
+
+
 def test_results_that_do_not_stand_are_marked(tmp_path: Path) -> None:
     page = render(tmp_path / "a", make_metrics(permutation=make_permutation(0.2)))
     assert "This result cannot be told from chance: on dogs" in page.text

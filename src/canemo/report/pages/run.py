@@ -37,6 +37,7 @@ from canemo.report.words.verdict import (
 from canemo.report.words.voice import find_voice
 from canemo.report.workbook import write_tables
 from canemo.study.records.folders import PREDICTIONS_FILE, RunRecord, read_run
+from canemo.study.records.model import Standing
 from canemo.study.records.run import StudyFacts, SubjectResult
 from canemo.study.records.scores import Confusion
 from canemo.study.runs import CLIPS_CSV, REPORT_FILE, RESULTS_FILE
@@ -110,13 +111,15 @@ def render_report(run: RunRecord, tables: Mapping[str, Table]) -> str:
     )
 
 
-def _list_failed_maps(run: RunRecord) -> list[str]:
-    """Return the pictures of maps that failed the tests of `canemo explain`."""
-    if run.explanation is None:
-        return []
-    failed = [method.name for method in run.explanation.methods if method.passed is False]
-    pictures = {run.explanation.lead.name: "decision.png", "eigencam": "eigencam.png"}
-    return [picture for name, picture in pictures.items() if name in failed]
+def _list_failed_maps(run: RunRecord) -> dict[str, str]:
+    """Return the pictures that explain no answer, and why: no result, or a map that failed."""
+    standing = judge_run(run.metrics)
+    why = {} if standing is Standing.ABOVE else {"decision.png": "The result does not stand"}
+    if run.explanation is not None:
+        names = {run.explanation.lead.name: "decision.png", "eigencam": "eigencam.png"}
+        failed = [method.name for method in run.explanation.methods if method.passed is False]
+        why |= {names[name]: "Failed its tests" for name in failed if name in names}
+    return why
 
 
 def _share_used(study: StudyFacts) -> dict[str, float]:
