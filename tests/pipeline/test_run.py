@@ -536,6 +536,19 @@ def test_model_carries_the_verdict_of_its_run(finished):
     assert "could be told from chance" in (finished.model / "README.md").read_text()
 
 
+def test_model_whose_verdict_was_changed_by_hand_is_refused(finished, tmp_path):
+    folder = shutil.copytree(finished.model, tmp_path / "model")
+    content = json.loads((folder / "model.json").read_text())
+    content["evaluation"]["p"] = 0.234
+    (folder / "model.json").write_text(json.dumps(content))
+    with pytest.raises(ModelError, match="the numbers beside that deny it"):
+        canemo.load_model(folder)
+    content["evaluation"] = None
+    (folder / "model.json").write_text(json.dumps(content))
+    with pytest.raises(ModelError, match="carries no verdict"):
+        canemo.load_model(folder)
+
+
 def test_model_not_told_from_chance_answers_only_when_it_is_asked_to(
     study, unclear, finished, tmp_path
 ):

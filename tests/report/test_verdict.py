@@ -25,12 +25,13 @@ from canemo.report.words.wording import (
     write_sentence,
 )
 from canemo.study.records.model import Standing
-from canemo.trust.standing import Comparison, compare_with_chance, judge, judge_run
+from canemo.trust.standing import Comparison, compare_with_chance, contradicts, judge, judge_run
 from report_fixtures import (
     make_audit,
     make_comparison,
     make_detectable,
     make_environment,
+    make_evaluation,
     make_metrics,
     make_permutation,
     record,
@@ -308,3 +309,13 @@ def test_interval_without_spread_is_no_pair_of_equal_numbers() -> None:
     assert join_ends("50.0 %", "50.0 %") == "50.0 % throughout"
     metrics = with_video_intervals(make_metrics(), balanced_accuracy=[0.5, 0.5])
     assert "50.0 % throughout" in format_result_block(record(metrics))
+
+
+def test_model_whose_numbers_deny_its_verdict_contradicts_itself() -> None:
+    assert not contradicts(make_evaluation())
+    for changes in (
+        {"p": None}, {"p": 0.2}, {"reason": "all clips are of one dog"}, {"interval": None},
+        {"interval": (0.4, 0.9)}, {"accuracy_interval": (0.5, 0.9)}, {"majority": 0.99},
+    ):  # fmt: skip
+        assert contradicts(make_evaluation(**changes)), changes
+        assert not contradicts(make_evaluation(standing="unclear", **changes))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from canemo.errors import OutputExistsError, StudyError
 from canemo.formats.tables import Problem
@@ -345,6 +346,21 @@ def test_missing_file_is_an_error_that_names_a_likely_one(root: Path) -> None:
     assert where(problem) == ("error", "videos.csv", 2, "path")
     assert "there is no file" in problem.seen
     assert "did you mean 'rex a.mp4'?" in problem.wanted
+
+
+def test_file_of_another_row_is_not_what_a_missing_one_meant(root: Path) -> None:
+    (root / "clips" / "rex a.mp4").unlink()
+    problem = only_problem(root)
+    assert "there is no file" in problem.seen
+    assert "did you mean" not in problem.wanted
+
+
+@pytest.mark.parametrize("form", ["jpeg", "png"])
+def test_photograph_named_like_a_film_is_a_warning(root: Path, form: str) -> None:
+    Image.new("RGB", (64, 48)).save(root / "clips" / "rex a.mp4", format=form)
+    problem = only_problem(root)
+    assert where(problem) == ("warning", "videos.csv", 2, "path")
+    assert problem.seen == "'clips/rex a.mp4' is one picture, whatever it is called"
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def read_model(place: Path) -> SavedModel:
     """
     folder = find_model(place)
     content = parse_json(folder / MODEL_FILE, MODEL)
-    if "training" in content and "evaluation" not in content:
+    if "training" in content and content.get("evaluation") is None:
         raise ModelError(
             f"{folder}: this model carries no verdict, it does not say whether it could be told "
             "from chance: an earlier canemo saved it; run its study again with `canemo run STUDY` "

@@ -34,6 +34,7 @@ from canemo.parallel import ProgressFn
 from canemo.records import Fate, Video
 from canemo.report.words.model import explain_withheld, name_verdict
 from canemo.study.records.model import ModelEvaluation
+from canemo.trust.standing import contradicts
 from canemo.video.info import VIDEO_SUFFIXES
 
 logger = logging.getLogger(__name__)
@@ -327,13 +328,19 @@ def load_model(
     Raises
     ------
     ModelError
-        There is no model, or backbone or detector are not those it was trained with.
+        There is no model, its verdict is none that its numbers allow, or backbone or detector are
+        not those it was trained with.
     WeightsError
         The backbone's weights cannot be had.
     ConfigError, MissingExtraError, EngineError
         The engine or precision asked for cannot be had.
     """
     saved = read_model(Path(folder))
+    if contradicts(saved.evaluation):
+        raise ModelError(
+            f"{folder}: the model says that it was told from chance, and the numbers beside that "
+            "deny it: somebody changed the file; run its study again with `canemo run STUDY`"
+        )
     settings = saved.config.backbone
     weights, device = weights or settings.weights, device or settings.device
     name = detector or saved.config.detector

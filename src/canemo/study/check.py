@@ -28,6 +28,7 @@ from canemo.video.info import VideoInfo, probe_video
 
 _END_TOLERANCE_S = 0.5
 SHOWN_ALONE = 3  # subjects of one label that have a line each
+_STILL_CODECS = ("mjpeg", "png", "webp", "bmp", "tiff")
 MOST_FPS = 1000  # the slow motion of telephones ends below
 
 
@@ -122,8 +123,16 @@ def _check_files(
             problems += [_bad_file(row, path, info, table) for row in its_rows]
             continue
         sound[path] = its_rows
+        problems += _check_still(its_rows[0], info, table)
         problems += _check_parts(its_rows, info, table)
     return [*problems, *_check_rates(table.name, sound, infos), *_check_repeats(sound, table)]
+
+
+def _check_still(row: Row, info: VideoInfo, table: Table) -> Iterator[Problem]:
+    """Yield that a file is a photograph named like a film, as far as it says so itself."""
+    if info.codec in _STILL_CODECS and info.duration_s is None and info.frames is None:
+        seen = f"{row.cells['path']!r} is one picture, whatever it is called"
+        yield Problem("warning", table.name, row.number, "path", seen, "a film")
 
 
 def _check_rates(
@@ -151,15 +160,17 @@ def _check_rates(
 def _bad_file(row: Row, path: Path, exc: VideoOpenError, table: Table) -> Problem:
     reason, _, advice = str(exc).removeprefix(f"{path}: ").partition("; ")
     if not is_there(path):
-        reason, advice = f"there is no file {str(path)!r}", _advise_path(path)
+        reason, advice = f"there is no file {str(path)!r}", _advise_path(path, table)
     else:
         reason = f"{row.cells['path']!r} {reason}"
     return Problem("error", table.name, row.number, "path", reason, advice)
 
 
-def _advise_path(path: Path) -> str:
+def _advise_path(path: Path, table: Table) -> str:
+    """Name a file that is called alike and that no row has: another dog's is not meant."""
+    used = {Path(row.get("path")).name for row in table}
     try:
-        names = [other.name for other in path.parent.iterdir()]
+        names = [other.name for other in path.parent.iterdir() if other.name not in used]
     except (OSError, ValueError):
         names = []
     by_plain_name = {name.casefold(): name for name in names}

@@ -138,3 +138,15 @@ def summarise_evaluation(metrics: RunMetrics) -> ModelEvaluation:
         clips_by_label=counts,
         drawn=metrics.study.drawn,
     )
+
+
+def contradicts(evaluation: ModelEvaluation) -> bool:
+    """Return whether a model says that it was told from chance, and its own numbers deny it."""
+    numbers = [
+        Comparison("accuracy", evaluation.accuracy, evaluation.accuracy_interval,
+                   evaluation.majority),
+        Comparison("balanced_accuracy", evaluation.balanced_accuracy, evaluation.interval,
+                   evaluation.chance),
+    ]  # fmt: skip
+    is_proven = evaluation.p is not None and evaluation.p <= LEVEL and not evaluation.reason
+    return evaluation.is_told and not (is_proven and judge(numbers) is Standing.ABOVE)
