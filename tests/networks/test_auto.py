@@ -19,6 +19,11 @@ class Computer:
     here: set[str] = field(default_factory=lambda: {"efficientnet_lite0"})
     hub: set[str] = field(default_factory=set)
     fetched: list[str] = field(default_factory=list)
+    damaged: set[str] = field(default_factory=set)
+
+    def read(self, path):
+        if str(path) in self.damaged:
+            raise WeightsError(f"{path}: not a readable weights file")
 
     def locate(self, spec, *, fetch=True):
         if spec.name in self.here:
@@ -27,6 +32,7 @@ class Computer:
             raise MissingExtraError("not installed")
         if fetch and spec.name in self.hub:
             self.fetched.append(spec.name)
+            self.here.add(spec.name)
             return Path(spec.name)
         raise WeightsError("not to be had")
 
@@ -35,6 +41,7 @@ class Computer:
 def computer(monkeypatch):
     found = Computer()
     monkeypatch.setattr(auto, "locate_weights", found.locate)
+    monkeypatch.setattr(auto, "read_state", found.read)
     monkeypatch.setattr(auto, "can_reach_hub", lambda: bool(found.hub))
     return found
 
@@ -68,6 +75,16 @@ def test_nothing_to_be_had_is_an_error_that_names_all(computer):
     computer.here.clear()
     with pytest.raises(WeightsError, match=r"no backbone can be had.*dino_vits8.*efficientnet"):
         choose_backbone()
+
+
+def test_damaged_file_is_passed_over_with_a_warning(computer, caplog):
+    computer.here |= {"dino_vits8", "dino_vits16"}
+    computer.damaged = {"dino_vits8"}
+    found = choose_backbone()
+    assert found.name == "dino_vits16"
+    assert "dino_vits8 (its weights file is damaged)" in found.reason
+    assert "dino_vits8: not a readable weights file; take the file away" in caplog.text
+    assert foresee_choice().startswith("dino_vits16: ")
 
 
 def test_what_would_be_taken_is_foreseen_without_fetching(computer):

@@ -14,6 +14,7 @@ from canemo.networks.weights import read_state
 
 logger = logging.getLogger(__name__)
 
+_DAMAGED = "its weights file is damaged"
 _NOT_TO_BE_HAD = "weights neither on this computer nor to be fetched"
 
 
@@ -51,7 +52,9 @@ def choose_backbone(weights: Path | None = None) -> BackboneChoice:
         except WeightsError:
             missing[spec.name] = _NOT_TO_BE_HAD
         else:
-            return BackboneChoice(spec.name, f"{how}{_describe_missing(missing)}")
+            if not _is_damaged(spec):
+                return BackboneChoice(spec.name, f"{how}{_describe_missing(missing)}")
+            missing[spec.name] = _DAMAGED
     raise WeightsError(f"no backbone can be had{_describe_missing(missing)}")
 
 
@@ -68,7 +71,9 @@ def foresee_choice() -> str:
                 return f"{spec.name}, whose weights would be fetched from the model hub"
             missing[spec.name] = _NOT_TO_BE_HAD
         else:
-            return f"{spec.name}: {_say_where(spec)}{_describe_missing(missing)}"
+            if not _is_damaged(spec):
+                return f"{spec.name}: {_say_where(spec)}{_describe_missing(missing)}"
+            missing[spec.name] = _DAMAGED
     return f"nothing{_describe_missing(missing)}"
 
 
@@ -96,6 +101,18 @@ def _obtain(spec: BackboneSpec) -> str:
         return "its weights were fetched from the model hub"
     locate_weights(spec, fetch=False)
     return _say_where(spec)
+
+
+def _is_damaged(spec: BackboneSpec) -> bool:
+    """Tell, with a warning, whether weights that are here cannot be read."""
+    if spec.packaged is not None:  # pip has looked
+        return False
+    try:
+        read_state(locate_weights(spec, fetch=False))
+    except WeightsError as exc:
+        logger.warning("backbone: %s; take the file away, and it is fetched again", exc)
+        return True
+    return False
 
 
 def _say_where(spec: BackboneSpec) -> str:
