@@ -7,6 +7,7 @@ import pytest
 from canemo.report.terminal import format_result_block
 from canemo.report.words.comparison import write_comparison_sentence
 from canemo.report.words.methods import write_methods
+from canemo.report.words.model import write_model_sentence
 from canemo.report.words.verdict import (
     describe_coverage,
     explain_verdict,
@@ -319,3 +320,39 @@ def test_model_whose_numbers_deny_its_verdict_contradicts_itself() -> None:
     ):  # fmt: skip
         assert contradicts(make_evaluation(**changes)), changes
         assert not contradicts(make_evaluation(standing="unclear", **changes))
+
+
+def answer_alike(*counts: tuple[int, int]) -> dict[str, Any]:
+    """Return metrics that cannot be told from chance, with these answers to each condition."""
+    metrics = make_metrics(permutation=make_permutation(0.664))
+    metrics["levels"]["video"]["confusion"]["counts"] = counts
+    return metrics
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        (((7, 0), (7, 0)), "gave all 14 clips the same answer, “positive anticipation”, and"),
+        (((0, 7), (1, 6)), "gave 13 of 14 clips the same answer, “frustration”, and"),
+    ],
+)
+def test_one_answer_for_nearly_all_is_said_first_and_in_place_of_intervals(
+    counts: Any, said: str
+) -> None:
+    metrics = record(answer_alike(*counts))
+    sentence = write_first_sentence(metrics)
+    assert f"on dogs it had never seen, canemo {said}" in sentence
+    assert "(its 95 % interval says nothing then; permutation p = 0.664)" in sentence
+    assert "95 % interval" not in explain_verdict(metrics)
+    evaluation = make_evaluation(answer_alike(*counts))
+    assert f"(it {said.removesuffix(', and')}, balanced" in write_model_sentence(evaluation)
+    assert "95 % interval" not in write_model_sentence(evaluation)
+    for text in (write_methods(metrics, make_environment()), format_result_block(metrics)):
+        assert "The intervals of accuracy and balanced accuracy say nothing then" in text
+
+
+@pytest.mark.parametrize("counts", [((7, 0), (4, 3)), ((65, 0), (0, 5))])
+def test_answers_that_differ_keep_their_intervals(counts: Any) -> None:
+    metrics = record(answer_alike(*counts))
+    assert "the same answer" not in write_first_sentence(metrics)
+    assert "95 % interval 76 to 90 %" in write_first_sentence(metrics)

@@ -48,6 +48,7 @@ def format_result_block(metrics: RunMetrics) -> str:
         explain_verdict(metrics),
         describe_coverage(metrics),
         format_text(result, is_captioned=False),
+        result.look_for,
         _explain_measures(metrics),
         format_text(describe_texts("", checks), is_captioned=False),
         _show_first("finding", map(format_finding, sort_findings(metrics.audit))),

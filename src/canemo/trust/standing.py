@@ -136,6 +136,7 @@ def summarise_evaluation(metrics: RunMetrics) -> ModelEvaluation:
         subjects=len(metrics.subjects),
         clips=level.n,
         clips_by_label=counts,
+        favourite=level.confusion.favourite,
         drawn=metrics.study.drawn,
     )
 

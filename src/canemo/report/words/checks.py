@@ -128,7 +128,8 @@ def _describe_metadata(metrics: RunMetrics) -> Fact | None:
 def _judge_metadata(metrics: RunMetrics, metadata: MetadataScores) -> str:
     own, reached = metrics.levels.video.balanced_accuracy, metadata.balanced_accuracy
     if own is not None and reached is not None and reached >= own:
-        return "The face crops do no better than that."
+        worse = format_percent(reached) != format_percent(own)
+        return f"The face crops do {'worse' if worse else 'no better'} than that."
     interval = metadata.interval.balanced_accuracy
     if interval is not None and interval[0] > 1 / len(metrics.study.labels):
         return "That is above chance: what differs there may carry part of the result."

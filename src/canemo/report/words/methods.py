@@ -8,7 +8,7 @@ from typing import Any
 from canemo.config import AugmentConfig, SweepConfig
 from canemo.records import Fate
 from canemo.report.words.checks import list_facts
-from canemo.report.words.verdict import describe_coverage
+from canemo.report.words.verdict import describe_coverage, explain_favourite
 from canemo.report.words.wording import (
     PAPER,
     count,
@@ -257,8 +257,9 @@ def _state_results(metrics: RunMetrics) -> str:
         f"{coverage}{' ' if coverage else ''}"
         f"On {count(metrics.levels.video.n, 'clip')} (one answer per clip{positive}), "
         f"the results were {facts}. Always answering {quote(majority.label)} would have given "
-        f"an accuracy of {format_percent(majority.video)}."
-    )
+        f"an accuracy of {format_percent(majority.video)}. "
+        f"{explain_favourite(metrics.levels.video.confusion.favourite)}"
+    ).strip()
 
 
 def _state_measure(item: Comparison) -> str:

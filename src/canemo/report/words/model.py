@@ -10,7 +10,7 @@ from canemo.learn.material import Classifier
 from canemo.learn.saved_model import SavedModel
 from canemo.learn.sequence import SequenceProbe
 from canemo.report.tables import Column, Line, Table
-from canemo.report.words.verdict import choose_decimals, continue_sentence
+from canemo.report.words.verdict import choose_decimals, continue_sentence, describe_favourite
 from canemo.report.words.voice import Voice
 from canemo.report.words.wording import (
     count,
@@ -85,8 +85,9 @@ def list_facts(model: SavedModel) -> dict[str, str]:
         "Verdict": name_verdict(found),
         "Balanced accuracy": _state_balanced(found),
         "Accuracy": (
-            f"{_state(found.accuracy, found.accuracy_interval, chance=found.majority)}; always "
-            f"answering {quote(found.majority_label)} gives {format_percent(found.majority)}"
+            f"{_state(found, found.accuracy, found.accuracy_interval, chance=found.majority)}; "
+            f"always answering {quote(found.majority_label)} gives "
+            f"{format_percent(found.majority)}"
         ),
         "Permutation test": _state_p(found) or "no p",
         "Tested on": (
@@ -168,19 +169,27 @@ face detector that ships with canemo is for non-commercial research only.
 
 
 def _state_numbers(found: ModelEvaluation) -> str:
-    facts = [f"balanced accuracy {_state_balanced(found)}", _state_p(found)]
+    same = describe_favourite(found.favourite)
+    facts = [same and f"it {same}", f"balanced accuracy {_state_balanced(found)}", _state_p(found)]
     tested = f"{count(found.subjects, 'dog')}, {count(found.clips, 'clip')}"
     return f"{', '.join(filter(None, facts))}; {tested}"
 
 
 def _state_balanced(found: ModelEvaluation) -> str:
-    stated = _state(found.balanced_accuracy, found.interval, chance=found.chance)
+    stated = _state(found, found.balanced_accuracy, found.interval, chance=found.chance)
     return f"{stated}, guessing gives {100 * found.chance:.3g} %"
 
 
-def _state(value: float | None, interval: Interval | None, *, chance: float) -> str:
-    """Return a share with its interval; as exactly as it takes to see on which side chance lies."""
+def _state(
+    found: ModelEvaluation, value: float | None, interval: Interval | None, *, chance: float
+) -> str:
+    """Return a share with its interval; as exactly as it takes to see on which side chance lies.
+
+    Where nearly all answers were the same the interval says nothing, and is not said.
+    """
     decimals = choose_decimals(Comparison("", value, interval, chance))
+    if found.favourite is not None:
+        return f"{format_percent(value, decimals=decimals)}, no interval that says anything"
     if interval is None:
         return f"{format_percent(value, decimals=decimals)}, no interval could be computed"
     ends = join_ends(*(format_percent(end, decimals=decimals) for end in interval))

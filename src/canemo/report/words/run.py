@@ -26,6 +26,7 @@ from canemo.report.words import wording
 from canemo.report.words.audit import list_audit_tables
 from canemo.report.words.checks import list_facts
 from canemo.report.words.parts import PARTS, describe_parts, name_pooling
+from canemo.report.words.verdict import explain_favourite
 from canemo.study.records.folders import RunRecord
 from canemo.study.records.run import RunMetrics, StudyFacts
 from canemo.study.records.scores import LevelName
@@ -145,7 +146,14 @@ def describe_result(metrics: RunMetrics) -> Table:
         f"{wording.quote(majority.label)}{beside}."
     )
     rows = [row for level in _NOUNS for row in _list_results(metrics, level)]
-    return Table(caption, tuple(columns), tuple(rows), groups="Level", style="result")
+    return Table(
+        caption,
+        tuple(columns),
+        tuple(rows),
+        look_for=explain_favourite(metrics.levels.video.confusion.favourite),
+        groups="Level",
+        style="result",
+    )
 
 
 def _list_results(metrics: RunMetrics, level: LevelName) -> list[Line]:

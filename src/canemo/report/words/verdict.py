@@ -17,6 +17,7 @@ from canemo.report.words.wording import (
 )
 from canemo.study.records.model import Standing
 from canemo.study.records.run import RunMetrics
+from canemo.study.records.scores import Favourite
 from canemo.trust.standing import (
     Comparison,
     compare_with_chance,
@@ -55,7 +56,9 @@ def explain_verdict(metrics: RunMetrics) -> str:
     standing = judge_run(metrics)
     if standing in (Standing.ABOVE, Standing.VOID):
         return ""
-    parts = [_explain_intervals(select_tested(compare_with_chance(metrics)))]
+    parts = []
+    if metrics.levels.video.confusion.favourite is None:
+        parts.append(_explain_intervals(select_tested(compare_with_chance(metrics))))
     if fails_permutation(metrics.permutation):
         parts += [_explain_p(metrics), describe_detectable(metrics)]
     return " ".join(filter(None, parts))
@@ -129,14 +132,36 @@ def _state_accuracy(metrics: RunMetrics, accuracy: Comparison) -> str:
     if accuracy.interval is not None:
         ends = join_ends(*(format_percent(end, decimals=decimals) for end in accuracy.interval))
         low_high = f"95 % interval {ends}, resampling dogs"
+    same = describe_favourite(metrics.levels.video.confusion.favourite)
+    if same:
+        low_high, same = "its 95 % interval says nothing then", f"{same}, and "
     tested = _state_p(metrics)
     value = format_percent(accuracy.value, decimals=decimals)
     label = quote(metrics.chance.majority.label)
     chance = format_percent(accuracy.chance, decimals=decimals)
     return (
-        f"on dogs it had never seen, canemo classified {value} of clips into the condition they "
-        f"were filmed in ({low_high}{tested}); always answering {label} would give {chance}."
+        f"on dogs it had never seen, canemo {same}classified {value} of clips into the condition "
+        f"they were filmed in ({low_high}{tested}); always answering {label} would give {chance}."
     )
+
+
+def explain_favourite(favourite: Favourite | None) -> str:
+    """Return why intervals say nothing where nearly all answers are the same; empty elsewhere."""
+    same = describe_favourite(favourite)
+    return same and (
+        f"The model {same}. The intervals of accuracy and balanced accuracy say nothing then, "
+        "however narrow: they show how often the dogs were filmed in that condition, not how "
+        "sure the result is."
+    )
+
+
+def describe_favourite(favourite: Favourite | None) -> str:
+    """Return that nearly all clips got the same answer, to stand after who gave it; else empty."""
+    if favourite is None:
+        return ""
+    given, clips = favourite.answers, favourite.clips
+    most = f"all {clips:,}" if given == clips else f"{given:,} of {clips:,}"
+    return f"gave {most} clips the same answer, {quote(favourite.label)}"
 
 
 def _state_p(metrics: RunMetrics) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from canemo.study.records.document import Part
-from canemo.study.records.scores import Interval
+from canemo.study.records.scores import Favourite, Interval
 
 
 class Standing(StrEnum):
@@ -40,6 +40,8 @@ class ModelEvaluation(Part):
         Of the permutation test, and what was refitted for it: ``own``, or what stood in.
     subjects, clips, clips_by_label
         What it was tested on.
+    favourite
+        The answer that nearly all clips got; None where answers differ.
     drawn
         Whether a program drew the subjects: then nothing follows about real ones.
     """
@@ -58,6 +60,7 @@ class ModelEvaluation(Part):
     subjects: int
     clips: int
     clips_by_label: dict[str, int]
+    favourite: Favourite | None
     drawn: bool
 
     @property
