@@ -22,10 +22,11 @@ from canemo.networks.engines.choice import Choice
 from canemo.pipeline import doctor, run
 from canemo.report.charts.canvas import new_figure
 from canemo.study.load import load_study
+from canemo.study.records.audit import Confounds
 from canemo.study.records.folders import read_run
 from canemo.video.times import Sampling
 from painted import PaintedFaceDetector, leave_undrawn, put_in_place, write_painted_study
-from report_fixtures import make_evaluation
+from report_fixtures import make_audit, make_evaluation
 
 OVERRIDES = {
     "backbone": {"name": "efficientnet_lite0"},
@@ -100,7 +101,13 @@ def test_numbers_of_metrics_follow_from_the_predictions(finished):
 def test_running_again_computes_nothing_twice_and_gives_the_same_numbers(
     study, small, quick, painted_detector
 ):
+    battery = Confounds.model_validate(make_audit()["confounds"])
+    battery.write(small.folder / "confounds.json")
+    (small.folder / "explain").mkdir()
+    (small.folder / "explain" / "index.html").write_text("maps")
     again = canemo.run(study, config=load_config(study, overrides=quick), name="small")
+    assert (again.folder / "explain" / "index.html").read_text() == "maps"
+    assert battery.verdict[0] in again.report.read_text(encoding="utf-8")
     assert painted_detector.images_seen == 0
     for key in ("study", "protocol", "levels", "subjects", "chance"):
         assert getattr(again.metrics, key) == getattr(small.metrics, key)
@@ -273,15 +280,18 @@ def test_failed_run_leaves_an_earlier_one_as_it_was(study, small, quick, monkeyp
     assert sorted((study / "runs").iterdir()) == runs
 
 
-def test_changed_tables_do_not_replace_a_run_unasked(tmp_path, quick):
+def test_changed_tables_do_not_replace_a_run_unasked(tmp_path, quick, caplog):
     folder = write_painted_study(tmp_path / "study", subjects=3, clips=2)
     config = load_config(folder, overrides=quick)
     canemo.run(folder, config=config, name="run")
     table = (folder / "videos.csv").read_text()
     (folder / "videos.csv").write_text("\n".join(table.splitlines()[:-1]) + "\n")
+    Confounds.model_validate(make_audit()["confounds"]).write(folder / "runs" / "run" / "confounds.json")
     with pytest.raises(OutputExistsError, match="made from other tables"):
         canemo.run(folder, config=config, name="run")
     again = canemo.run(folder, config=config, name="run", force=True)
+    assert not (again.folder / "confounds.json").exists()
+    assert "is dropped (confounds.json); make it again with `canemo audit" in caplog.text
     assert again.metrics.study.videos == 5
 
 
@@ -662,7 +672,7 @@ def test_promise_that_so_few_dogs_cannot_keep_is_refused_before_any_video(
     study, finished, tmp_path, painted_detector
 ):
     model = canemo.load_model(finished.model)
-    with pytest.raises(ConfigError, match=r"4 subjects no level below 1/5 = 0\.2 can be promised"):
+    with pytest.raises(ConfigError, match=r"4 dogs no level below 1/5 = 0\.2 can be promised"):
         canemo.predict_videos(model, study / "videos", tmp_path / "out", abstain=0.1)
     with pytest.raises(ConfigError, match="between 0 and 1"):
         canemo.predict_videos(model, study / "videos", tmp_path / "out", abstain=1.5)

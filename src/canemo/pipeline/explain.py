@@ -36,7 +36,7 @@ from canemo.report.charts.explanation import PAGE_FILE
 from canemo.report.pages.run import write_report
 from canemo.species import Species
 from canemo.study.records.explanation import EXPLANATION_FILE, ExplanationRecord
-from canemo.study.runs import METRICS_FILE, explain_no_run
+from canemo.study.runs import EXPLAIN_DIR, METRICS_FILE, explain_no_run
 
 MOST_PICTURES = 40
 """Of how many pictures without a condition maps are tested; with a study `tests` says it."""
@@ -353,7 +353,7 @@ def _find_place(
             _require_run_in_study(folder)
     if out_dir is None and (len(folders) > 1 or needs_place):
         raise ConfigError("say where the explanation goes: --out DIR")
-    place = folders[0] / "explain" if out_dir is None else Path(out_dir)
+    place = folders[0] / EXPLAIN_DIR if out_dir is None else Path(out_dir)
     require_writable(place)
     if not place.exists() or not any(place.iterdir()):
         return place

@@ -52,6 +52,7 @@ from canemo.study.runs import (
     CLIPS_FILE,
     METRICS_FILE,
     find_run,
+    keep_added,
     new_run,
     pin_engines,
     write_hashes,
@@ -191,7 +192,8 @@ def run(
     RunResult
         The run folder with metrics, predictions, report and model. It appears when it is
         complete. Running again with the same settings does only what is missing and gives the
-        same numbers; the backbone ``auto`` then is what it was.
+        same numbers; the backbone ``auto`` then is what it was, and what `explain` and
+        the confound battery added to the run stays.
 
     Raises
     ------
@@ -209,7 +211,7 @@ def run(
     with new_run(root, name, plan.config, force=force) as folder:
         save_split(plan.split, folder / "split.json")
         work = assess(plan, progress=progress)
-        metrics = _fill_run(folder, work, command, progress)
+        metrics = _fill_run(folder, work, command, progress, old=find_run(root, name))
     keep_rates(work)
     return RunResult(find_run(root, name), metrics)
 
@@ -237,7 +239,9 @@ def report_run(run_dir: Path | str, *, tables: Path | str | None = None) -> Path
     return write_report(Path(run_dir), tables_file=place)
 
 
-def _fill_run(folder: Path, work: Work, command: str, progress: Progress) -> RunMetrics:
+def _fill_run(
+    folder: Path, work: Work, command: str, progress: Progress, *, old: Path
+) -> RunMetrics:
     with work.cost.measure("model"):
         everyone = np.ones(len(work.learner.material.origin), dtype=bool)
         fitted = work.learner.fit(everyone, seed=work.plan.config.evaluate.seed)
@@ -258,6 +262,7 @@ def _fill_run(folder: Path, work: Work, command: str, progress: Progress) -> Run
     environment.write_environment(folder / "environment.json", command=command)
     metrics.write(folder / METRICS_FILE)
     write_hashes(folder)
+    keep_added(old, folder)
     progress("report", 0, 1)
     with work.cost.measure("report"):
         write_report(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,10 +20,16 @@ CONFIG_FILE, METRICS_FILE, INPUTS_FILE = "config.toml", "metrics.json", "inputs.
 COMPARISON_FILE = "comparison.json"
 HASHES_FILE, CONFOUNDS_FILE, CLIPS_FILE = "hashes.json", "confounds.json", "clips.json"
 REPORT_FILE, RESULTS_FILE, CLIPS_CSV = "report.html", "results.xlsx", "predictions.csv"
+EXPLAIN_DIR = "explain"
+_ADDED = {CONFOUNDS_FILE: "audit RUN --confounds", EXPLAIN_DIR: "explain RUN"}
+"""What other commands add to a run, and which."""
+
 _NO_EVIDENCE = (REPORT_FILE, RESULTS_FILE, CLIPS_CSV, HASHES_FILE, CONFOUNDS_FILE, CLIPS_FILE)
 _WANTED = "give the folder of a finished run, STUDY/runs/NAME"
 _MAX_NAMED = 12
+_TIMED = {METRICS_FILE, "environment.json"}  # say how long it took, and when: never twice the same
 _HOMES = {METRICS_FILE: "runs", COMPARISON_FILE: "comparisons"}
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -133,6 +140,33 @@ def write_hashes(run_dir: Path) -> Path:
     """Write the SHA-256 of each of `list_evidence_files`, for whoever checks the run later."""
     hashes = {name: sha256_file(run_dir / name) for name in list_evidence_files(run_dir)}
     return write_atomically(run_dir / HASHES_FILE, json.dumps({"sha256": hashes}, indent=1))
+
+
+def keep_added(old: Path, new: Path) -> None:
+    """Copy what other commands added to a run into the one that replaces it.
+
+    Only where both rest on the same evidence, for then it would come out the same again; where they
+    do not, a warning names what goes, and the command that makes it anew.
+    """
+    added = {name: command for name, command in _ADDED.items() if (old / name).exists()}
+    if added and _hash_evidence(old) != _hash_evidence(new):
+        again = " and ".join(f"`canemo {command}`" for command in added.values())
+        logger.warning(
+            "%s rests on other evidence than before, so what was added to it is dropped (%s); make "
+            "it again with %s",
+            old,
+            ", ".join(added),
+            again,
+        )
+        return
+    for name in added:
+        copy = shutil.copytree if (old / name).is_dir() else shutil.copy2
+        copy(old / name, new / name)
+
+
+def _hash_evidence(run_dir: Path) -> dict[str, str]:
+    files = set(list_evidence_files(run_dir)) - _TIMED
+    return {name: sha256_file(run_dir / name) for name in files}
 
 
 def pin_engines(config: Config, *, engine: str, precision: str, detector_engine: str) -> Config:

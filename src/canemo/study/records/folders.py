@@ -22,6 +22,7 @@ from canemo.study.runs import (
     COMPARISON_FILE,
     CONFIG_FILE,
     CONFOUNDS_FILE,
+    EXPLAIN_DIR,
     METRICS_FILE,
     pin_engines,
     require_run,
@@ -114,7 +115,7 @@ class RunRecord(_Folder):
     @cached_property
     def explanation(self) -> ExplainedModel | None:
         """What `canemo explain` left of this run, or None; what cannot be read is not shown."""
-        path = self.folder / "explain" / EXPLANATION_FILE
+        path = self.folder / EXPLAIN_DIR / EXPLANATION_FILE
         if not path.is_file():
             return None
         try:
