@@ -286,7 +286,8 @@ def test_changed_tables_do_not_replace_a_run_unasked(tmp_path, quick, caplog):
     canemo.run(folder, config=config, name="run")
     table = (folder / "videos.csv").read_text()
     (folder / "videos.csv").write_text("\n".join(table.splitlines()[:-1]) + "\n")
-    Confounds.model_validate(make_audit()["confounds"]).write(folder / "runs" / "run" / "confounds.json")
+    battery = Confounds.model_validate(make_audit()["confounds"])
+    battery.write(folder / "runs" / "run" / "confounds.json")
     with pytest.raises(OutputExistsError, match="made from other tables"):
         canemo.run(folder, config=config, name="run")
     again = canemo.run(folder, config=config, name="run", force=True)

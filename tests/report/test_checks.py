@@ -111,14 +111,16 @@ def test_abstention_says_what_can_be_promised() -> None:
     metrics = make_metrics()
     text = tell("Abstention", metrics)
     assert "answers for 62.2 % of clips, 87.4 % of these rightly, and leaves 37.8 %" in text
-    assert "no level below 3.4 % can be promised" in text
+    assert "each dog judged by the others, no level below 3.4 % can be promised" in text
+    assert "judges a new dog by all 29, promises levels from 3.3 % on" in text
     metrics["abstention"] = {
         "level": 0.02, "least_level": 1 / 29, "possible": False, "coverage": None,
         "decided": None, "accuracy_decided": None, "undecided": None,
     }  # fmt: skip
     text = tell("Abstention", metrics)
-    assert "to miss the true condition in no more than 2 % of clips" in text
-    assert "with 29 dogs no level below 3.4 % can be promised" in text
+    assert "the true condition in no more than 2 % of clips of a new dog could not be" in text
+    assert "by the 28 others, and with so few no level below 3.4 % can be promised" in text
+    assert "by all 29, promises levels from 3.3 % on" in text
 
 
 def test_learning_curve_says_whether_it_rises() -> None:

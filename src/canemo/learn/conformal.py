@@ -84,7 +84,7 @@ class Conformal:
         _validate_level(level)
         if level < self.least_level - SLACK:
             raise ConfigError(
-                f"with {self.subjects} subjects no level below 1/{self.subjects + 1} = "
+                f"with {self.subjects} {plural} no level below 1/{self.subjects + 1} = "
                 f"{self.least_level:.4g} can be promised, and {level:g} was asked for; "
                 f"give at least that, or film more {plural}"
             )

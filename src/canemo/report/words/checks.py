@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from canemo.report.words.verdict import describe_detectable, describe_power
 from canemo.report.words.wording import (
-    count,
     format_interval,
     format_measure,
     format_p,
@@ -169,11 +168,16 @@ def _describe_calibration(metrics: RunMetrics) -> Fact:
 def _describe_abstention(metrics: RunMetrics) -> Fact:
     abstention = metrics.abstention
     level, least = _percent(abstention.level), _percent(abstention.least_level)
+    dogs = len(metrics.subjects)
+    promised = (
+        f"canemo predict --abstain, which judges a new dog by all {dogs}, promises levels from "
+        f"{_percent(1 / (dogs + 1))} on."
+    )
     if not abstention.possible:
         text = (
-            f"It cannot be promised to miss the true condition in no more than {level} of clips "
-            f"of a new dog: with {count(len(metrics.subjects), 'dog')} no level below {least} "
-            "can be promised."
+            f"Missing the true condition in no more than {level} of clips of a new dog could not "
+            f"be tested here: each dog is judged by the {dogs - 1} others, and with so few no "
+            f"level below {least} can be promised. {promised}"
         )
         return Fact("Abstention", "", text)
     text = (
@@ -181,8 +185,8 @@ def _describe_abstention(metrics: RunMetrics) -> Fact:
         f"the model answers for {format_percent(abstention.decided)} of clips, "
         f"{format_percent(abstention.accuracy_decided)} of these rightly, and leaves "
         f"{format_percent(abstention.undecided)} undecided. The sets of conditions it named held "
-        f"the true one in {format_percent(abstention.coverage)}, averaged over dogs. With these "
-        f"dogs no level below {least} can be promised."
+        f"the true one in {format_percent(abstention.coverage)}, averaged over dogs. Tested so, "
+        f"each dog judged by the others, no level below {least} can be promised. {promised}"
     )
     return Fact("Abstention", "", text)
 
