@@ -307,16 +307,14 @@ def test_many_empty_rows_cost_little(tmp_path: Path) -> None:
         sheet.write_row(0, 0, HEADER)
         sheet.write_row(1, 0, REX)
         for number in range(2, 100_000):
-            for column in range(4):
-                sheet.write_blank(number, column, None, yellow)
+            sheet.write_blank(number, 0, None, yellow)
     started = time.perf_counter()
-    assert cells_of(read(path)) == [REX]
-    assert time.perf_counter() - started < 20  # about one second
     tracemalloc.start()
-    read(path)
+    assert cells_of(read(path)) == [REX]
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 20e6
+    assert time.perf_counter() - started < 20  # about two seconds
+    assert peak < 5e6
 
 
 # -- files that are no workbooks -------------------------------------------------------------------

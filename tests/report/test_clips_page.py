@@ -17,6 +17,8 @@ from canemo.study.records.clips import ClipFacts, ClipSheet
 from canemo.study.records.folders import read_run
 from report_fixtures import TINY_JPEG, Page, make_clips, make_metrics, write_run
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def make_clip(number: int, *, dog: str = "Luna", doubts: int = 0) -> ClipFacts:
     strip = [{"time_s": t, "used": t > 0, "jpeg": TINY_JPEG} for t in range(6)]

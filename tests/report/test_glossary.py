@@ -3,10 +3,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from canemo.report.pages.run import write_report
 from canemo.report.words.glossary import MOST_WORDS, PLACE, TERMS, explain_words
 from canemo.report.words.voice import name_voice
 from report_fixtures import Page, make_metrics, write_run
+
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def explain(text: str) -> str:

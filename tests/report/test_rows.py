@@ -18,6 +18,8 @@ from canemo.study.records.comparison import ComparisonRecord
 from canemo.study.records.folders import ComparisonFolder, read_run
 from report_fixtures import write_run
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture
 def run_dir(tmp_path: Path) -> Path:

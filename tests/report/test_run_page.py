@@ -14,6 +14,7 @@ from canemo.errors import ModelError
 from canemo.report.charts.canvas import save_figure
 from canemo.report.charts.crops import draw_picture_rows
 from canemo.report.pages.run import write_report
+from painted import leave_undrawn
 from report_fixtures import (
     Page,
     make_audit,
@@ -26,7 +27,9 @@ from report_fixtures import (
 
 
 def render(run_dir: Path, metrics: dict[str, Any] | None = None) -> Page:
-    return Page(write_report(write_run(run_dir, metrics)).read_text(encoding="utf-8"))
+    with pytest.MonkeyPatch.context() as patch:
+        leave_undrawn(patch)
+        return Page(write_report(write_run(run_dir, metrics)).read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +207,7 @@ def test_workbook_beside_the_report_has_every_table_with_numbers(tmp_path: Path)
     assert book["cost"]["B2"].value == 312.4
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_maps_of_decisions_that_cannot_be_told_from_chance_explain_none(tmp_path: Path) -> None:
     image = np.full((30, 30, 3), 90, dtype=np.uint8)
     for name, p, told in (("a", 0.001, False), ("b", 0.2, True)):
