@@ -85,6 +85,7 @@ def test_damaged_file_is_passed_over_with_a_warning(computer, caplog):
     assert "dino_vits8 (its weights file is damaged)" in found.reason
     assert "dino_vits8: not a readable weights file; take the file away" in caplog.text
     assert foresee_choice().startswith("dino_vits16: ")
+    assert list_better("efficientnet_lite0") == ["dino_vits16"]
 
 
 def test_what_would_be_taken_is_foreseen_without_fetching(computer):

@@ -89,7 +89,8 @@ def is_here(name: str) -> bool:
 def list_better(name: str) -> list[str]:
     """Return the backbones on this computer that ``auto`` prefers to the one of that name."""
     place = AUTO_ORDER.index(name) if name in AUTO_ORDER else 0
-    return [each for each in AUTO_ORDER[:place] if is_here(each)]
+    here = [each for each in AUTO_ORDER[:place] if is_here(each)]
+    return [each for each in here if not _is_damaged(find_backbone(each))]
 
 
 def _obtain(spec: BackboneSpec) -> str:
