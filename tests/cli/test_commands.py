@@ -102,9 +102,9 @@ def test_run_without_a_backbone_takes_one_says_which_and_keeps_that(canemo, stud
     code, out, err = canemo("run", study, *FAST[2:])
     assert code == 0
     said = " ".join(err.split())
-    assert f"INFO the network that reads the faces is {LITE}, the best to be had" in said
-    assert said.index("INFO the network") < said.index("crop ")
-    assert "preferred, but not to be had: dino_vits8 (weights neither on this computer" in said
+    assert f"INFO network: {LITE} (may do better: dino_vits8, with internet once)" in said
+    assert said.index("INFO network") < said.index("crop ")
+    assert "not to be had" not in said
     run = study / "runs" / LITE
     assert str(run) in out
     assert read_config(run / "config.toml").backbone.name == LITE

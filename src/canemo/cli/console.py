@@ -26,7 +26,7 @@ from rich.progress import (
 _console = Console(stderr=True)
 _quiet = False
 _CHOICES = ("canemo.pipeline.plan", "canemo.networks.auto")
-"""Who says which backbone is taken; unless nothing is to be said at all, that is shown."""
+"""Who says which backbone is taken, which is always shown, and why, which is with ``-v``."""
 
 
 def start_logging(level: int, *, progress: bool) -> None:
@@ -39,7 +39,8 @@ def start_logging(level: int, *, progress: bool) -> None:
     logger.setLevel(level)
     if progress:
         for name in _CHOICES:
-            logging.getLogger(name).setLevel(min(level, logging.INFO))
+            shown = logging.DEBUG if level <= logging.INFO else logging.INFO
+            logging.getLogger(name).setLevel(shown)
 
 
 def log_epochs() -> None:

@@ -16,14 +16,20 @@ logger = logging.getLogger(__name__)
 
 _DAMAGED = "its weights file is damaged"
 _NOT_TO_BE_HAD = "weights neither on this computer nor to be fetched"
+_NOT_INSTALLED = "not installed: "
+_REMEDIES = {_NOT_TO_BE_HAD: "internet once", _DAMAGED: "another copy of its weights file"}
 
 
 @dataclass(frozen=True)
 class BackboneChoice:
-    """The backbone that ``auto`` means, and why, as a part of a sentence."""
+    """The backbone that ``auto`` means, and why, as a part of a sentence.
+
+    `better` names what may do better, each with what brings it; empty where nothing is missing.
+    """
 
     name: str
     reason: str
+    better: str = ""
 
 
 def choose_backbone(weights: Path | None = None) -> BackboneChoice:
@@ -53,7 +59,7 @@ def choose_backbone(weights: Path | None = None) -> BackboneChoice:
             missing[spec.name] = _NOT_TO_BE_HAD
         else:
             if not _is_damaged(spec):
-                return BackboneChoice(spec.name, f"{how}{_describe_missing(missing)}")
+                return BackboneChoice(spec.name, f"{how}{_rank(missing)}", _name_better(missing))
             missing[spec.name] = _DAMAGED
     raise WeightsError(f"no backbone can be had{_describe_missing(missing)}")
 
@@ -124,13 +130,29 @@ def _say_where(spec: BackboneSpec) -> str:
 
 def _name_remedy(spec: BackboneSpec) -> str:
     assert spec.packaged is not None, spec
-    return f"not installed: {spec.packaged.remedy}"
+    return f"{_NOT_INSTALLED}{spec.packaged.remedy}"
+
+
+def _rank(missing: Mapping[str, str]) -> str:
+    """Return what comes before the one taken, in words that a methods paragraph can bear."""
+    if not missing:
+        return ", and it is the first choice"
+    return f"; those before it, {', '.join(missing)}, could not be had"
+
+
+def _name_better(missing: dict[str, str]) -> str:
+    """Return the first backbone that each remedy brings, with the remedy."""
+    firsts = {why: name for name, why in reversed(missing.items())}
+    return "; ".join(
+        f"{firsts[why]}, with {_REMEDIES.get(why, why.removeprefix(_NOT_INSTALLED))}"
+        for why in dict.fromkeys(missing.values())
+    )
 
 
 def _describe_missing(missing: Mapping[str, str]) -> str:
-    """Return what was preferred and why it was not taken; empty where it was nothing."""
+    """Return what was preferred and why it was not taken."""
     if not missing:
-        return ", and it is the first choice"
+        return _rank(missing)
     reasons = [
         f"{', '.join(name for name in missing if missing[name] == why)} ({why})"
         for why in dict.fromkeys(missing.values())

@@ -34,7 +34,7 @@ from canemo.errors import (
     first_line,
 )
 from canemo.files import hash_values, replacing, sha256_file
-from canemo.networks.backbone_specs import Architecture, BackboneSpec, find_backbone
+from canemo.networks.backbone_specs import AUTO_ORDER, Architecture, BackboneSpec, find_backbone
 from canemo.networks.engines.choice import make_engine, require_engine
 from canemo.networks.engines.protocol import Engine, FrozenNetwork
 from canemo.networks.engines.runner import Runner
@@ -482,13 +482,20 @@ def can_reach_hub() -> bool:
 
 
 def _missing(spec: BackboneSpec) -> WeightsError:
+    instead = next(filter(_is_installed, AUTO_ORDER), AUTO_ORDER[-1])
     return WeightsError(
-        f"the weights of backbone {spec.name!r} ({spec.timm_name}) are neither in the local cache "
-        "nor can they be fetched from the model hub. Ways out: connect to the internet once; or "
-        "copy the file here and give it with --weights FILE; or use --backbone auto, the best that "
-        "is to be had here; or efficientnet_lite0 (installed with canemo) or focus_vits14 "
-        "(pip install 'canemo[vit]')"
+        f"the weights of backbone {spec.name!r} are neither in the local cache nor can they be "
+        f"fetched from the model hub. Add --backbone {instead}, which is here, and leave all else "
+        "as it is; or connect to the internet once; or give the file with --weights FILE"
     )
+
+
+def _is_installed(name: str) -> bool:
+    spec = find_backbone(name)
+    try:
+        return spec.packaged is not None and package_weights(spec).is_file()
+    except MissingExtraError:
+        return False
 
 
 def _strip_prefixes(state: State) -> State:

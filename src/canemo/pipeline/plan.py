@@ -59,12 +59,8 @@ def settle_backbone(root: Path, config: Config) -> tuple[Config, str]:
         return config, ""
     known = None if settings.weights else _recall_choice(root)
     choice = known or choose_backbone(settings.weights)
-    logger.info(
-        "the network that reads the faces is %s, the best to be had here (backbone auto)%s: %s",
-        choice.name,
-        _compare_choice(known),
-        choice.reason,
-    )
+    logger.info("network: %s%s", choice.name, _compare_choice(choice, is_known=known is not None))
+    logger.debug("why this network: %s", choice.reason)
     named = settings.model_copy(update={"name": choice.name})
     return config.model_copy(update={"backbone": named}), choice.reason
 
@@ -81,17 +77,13 @@ def _recall_choice(root: Path) -> BackboneChoice | None:
     return None
 
 
-def _compare_choice(known: BackboneChoice | None) -> str:
-    """Return what is to be known of a choice that was made before; empty where it is new."""
-    if known is None:
-        return ""
-    better = list_better(known.name)
-    if not better:
-        return ", as for the study's latest run"
-    return (
-        f" when the study's latest run was made; {' and '.join(better)} came since, and --backbone "
-        f"{better[0]} would take it"
-    )
+def _compare_choice(choice: BackboneChoice, *, is_known: bool) -> str:
+    """Return what may do better than the network taken, and that one taken before stays."""
+    if not is_known:
+        return f" (may do better: {choice.better})" if choice.better else ""
+    better = list_better(choice.name)
+    came = f" (came since: {better[0]}; --backbone {better[0]} takes it)" if better else ""
+    return f", as for the study's latest run{came}"
 
 
 def load_configured_detector(config: Config, *, elsewhere: bool = False) -> Detector:
