@@ -552,6 +552,7 @@ def make_model(**changes: Any) -> dict[str, Any]:
         "other": ANTICIPATION,
         "is_labelled": True,
         "species": "dog",
+        "evaluation": make_evaluation().to_dict(),
         "crops": 256,
         "clips": 256,
         "dogs": 29,

@@ -24,6 +24,7 @@ from canemo.explain.scoring import CURVE_SHARES
 from canemo.species import DOG
 from explain_worlds import LABELS, TextureBackbone, draw_textures, make_probe, read_checks
 from map_worlds import examine_worlds
+from report_fixtures import make_evaluation
 
 OTHER, LABEL = LABELS[:2]
 
@@ -70,6 +71,7 @@ def draw_found(
         np.full((len(labels), len(DOG.points), 2), np.nan), masks.astype(np.float16),
         {"contribution": maps.astype(np.float32), "eigencam": np.abs(maps).astype(np.float32)},
         {"contribution": card, "eigencam": card}, pd.DataFrame(), ("a note",),
+        make_evaluation(),
     )  # fmt: skip
 
 

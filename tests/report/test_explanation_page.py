@@ -18,18 +18,20 @@ from canemo.report.charts.crops import overlay_cam, overlay_evidence, take_colou
 from canemo.report.charts.explanation import Example, colour_regions, draw_explanation
 from canemo.report.pages.explanation import write_page
 from canemo.report.pages.run import write_report
-from canemo.report.words.explanation import format_explanation, write_sentence
+from canemo.report.words.explanation import format_explanation, write_sentence, write_verdict
 from canemo.species import DOG, SPECIES
 from canemo.study.records.explanation import ExplainedModel
 from report_fixtures import (
     ANTICIPATION,
     FRUSTRATION,
     Page,
+    make_evaluation,
     make_explanation,
     make_gap,
     make_method,
     make_metrics,
     make_model,
+    make_permutation,
     record_explanation,
     write_explanation,
     write_run,
@@ -119,9 +121,27 @@ def test_difference_that_could_not_be_measured_is_not_called_small():
 
 
 def test_map_that_was_not_tested_says_so():
-    untested = make_method(passed=None, verdict="not tested")
-    assert tell(make_model(methods=[untested])).endswith("No test was made of this map.")
-    assert "No test" not in tell(make_model())
+    untested = make_method(passed=None, verdict="not tested where it counts")
+    assert tell(make_model(methods=[untested])).endswith("This map is not tested where it counts.")
+    assert "not tested" not in tell(make_model())
+
+
+def test_model_not_told_from_chance_is_said_first_and_its_maps_explain_no_answer(tmp_path):
+    evaluation = make_evaluation(make_metrics(permutation=make_permutation(0.4))).to_dict()
+    content = make_explanation(evaluation=evaluation)
+    verdict = "This model could not be told from chance (balanced accuracy 82 %"
+    assert tell_all(content).startswith(verdict)
+    page = render(add_figures(tmp_path, "maps_contribution", "maps_eigencam"), content)
+    assert "lead unclear" in {tag.get("class") for tag in page.find("p")}
+    assert page.text.index(verdict) < page.text.index(tell(make_model()))
+    assert "The result does not stand, so shown small and grey: no explanation" in page.text
+    model = record_explanation(content).models[0]
+    assert [model.find_flaw(each) for each in model.methods] == [
+        "The result does not stand",
+        "Failed its tests",
+    ]
+    told = record_explanation(make_explanation()).models[0]
+    assert told.find_flaw(told.lead) == write_verdict(told) == ""
 
 
 @pytest.mark.parametrize("clear", [True, False])
@@ -140,8 +160,9 @@ def test_text_holds_the_sentence_verdicts_and_both_tables():
     assert lines[0] == f"dino: {tell(make_model())}"
     assert lines[1] == "regions: landmarks of the study (256 of 256 crops)"
     assert "note: two clips are short" in lines
-    assert "map exact contributions: passes every test that was made" in lines
-    assert "map EigenCAM: FAILS: it stays the same" in lines
+    unmade = "Not made: no such network."
+    assert f"map exact contributions: passes every test that was made. {unmade}" in lines
+    assert f"map EigenCAM: fails its tests: it stays the same. {unmade}" in lines
     gap, lost = (i for i, line in enumerate(lines) if line.startswith("Region "))
     assert "Difference [logits]" in lines[gap]
     assert "Lost [logits]" in lines[lost]
@@ -386,7 +407,7 @@ def test_explanation_of_another_version_is_said_and_not_shown(tmp_path, caplog):
     write_explanation(run / "explain", {**make_explanation(), "schema": 1})
     assert "explain/index.html" not in render_run(run).text
     assert "not shown: " in caplog.text
-    assert "schema is 1, this version of canemo reads schema 3" in caplog.text
+    assert "schema is 1, this version of canemo reads schema 4" in caplog.text
 
 
 def test_report_of_a_run_that_was_not_explained_says_how_to(tmp_path):

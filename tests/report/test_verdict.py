@@ -345,7 +345,7 @@ def test_one_answer_for_nearly_all_is_said_first_and_in_place_of_intervals(
     assert "(its 95 % interval says nothing then; permutation p = 0.664)" in sentence
     assert "95 % interval" not in explain_verdict(metrics)
     evaluation = make_evaluation(answer_alike(*counts))
-    assert f"(it {said.removesuffix(', and')}, balanced" in write_model_sentence(evaluation)
+    assert f"(it {said.removesuffix(', and')}; balanced" in write_model_sentence(evaluation)
     assert "95 % interval" not in write_model_sentence(evaluation)
     for text in (write_methods(metrics, make_environment()), format_result_block(metrics)):
         assert "The intervals of accuracy and balanced accuracy say nothing then" in text

@@ -13,6 +13,7 @@ from canemo.explain.face_finder import FaceFinder
 from canemo.networks.backbones import Backbone
 from canemo.records import Image
 from canemo.species import Species
+from canemo.study.records.model import ModelEvaluation
 
 CROPS_AT_ONCE = 64
 
@@ -42,6 +43,8 @@ class Inquiry:
         Finds the regions of the faces; it knows whose they are.
     notes
         What a reader of the results must know.
+    evaluation
+        What the model gave on dogs it had not seen.
     is_labelled
         Whether `label` is the condition filmed; else it is what the model answered.
     """
@@ -55,6 +58,7 @@ class Inquiry:
     labels: tuple[str, str]
     finder: FaceFinder
     notes: tuple[str, ...]
+    evaluation: ModelEvaluation
     is_labelled: bool = True
 
     @property

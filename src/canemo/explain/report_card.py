@@ -12,6 +12,9 @@ from canemo.learn.predictions import Array
 from canemo.trust.intervals import LEVEL, bound_mean
 from canemo.trust.pairs import flip_signs
 
+_DECISIVE = ("deletion", "insertion")
+"""Of these one at least must be made: the others say only what a map is not about."""
+
 LEAST_SUBJECTS = 6
 """Of fewer the sign-flip test never has p <= 0.05: 2 of their 2^S patterns are as far from zero."""
 
@@ -46,7 +49,7 @@ class Check:
 
 @dataclass(frozen=True)
 class ReportCard:
-    """What became of a kind of map; `passed` is None where no test could be made."""
+    """What became of a kind of map; `passed` is None where no test that counts could be made."""
 
     method: str
     crops: int
@@ -55,16 +58,19 @@ class ReportCard:
 
     @property
     def passed(self) -> bool | None:
-        """Whether every test that could be made was passed."""
-        known = [check.passed for check in self.checks if check.passed is not None]
-        return all(known) if known else None
+        """Whether every test that could be made was passed; None without any that counts."""
+        known = {check.name: check.passed for check in self.checks if check.passed is not None}
+        if not all(known.values()):
+            return False
+        return True if any(name in known for name in _DECISIVE) else None
 
     @property
     def verdict(self) -> str:
         """The pass or fail line."""
         failed = [check.reason for check in self.checks if check.passed is False]
         if self.passed is None:
-            return "not tested"
+            is_any = any(check.passed for check in self.checks)
+            return "not tested where it counts" if is_any else "not tested"
         return f"FAILS: {'; '.join(failed)}" if failed else "passes every test that was made"
 
 

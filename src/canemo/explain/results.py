@@ -31,6 +31,7 @@ from canemo.study.records.explanation import (
     RegionGap,
     RegionShare,
 )
+from canemo.study.records.model import ModelEvaluation
 from canemo.trust.intervals import LEVEL
 
 MEAN_FACE_CROPS = 600
@@ -72,6 +73,8 @@ class Found:
         One row per tested crop and method.
     notes
         What a reader must know.
+    evaluation
+        What the model gave on dogs it had not seen.
     """
 
     name: str
@@ -87,6 +90,7 @@ class Found:
     cards: Mapping[str, ReportCard]
     tests: pd.DataFrame
     notes: tuple[str, ...]
+    evaluation: ModelEvaluation
 
 
 def name_losses(species: Species) -> tuple[str, ...]:
@@ -106,6 +110,7 @@ def describe_model(found: Found) -> ExplainedModel:
         other=other,
         is_labelled=found.is_labelled,
         species=found.species.name,
+        evaluation=found.evaluation,
         crops=len(rows),
         clips=int(rows["video_id"].nunique()),
         dogs=int(rows["subject_id"].nunique()),

@@ -244,6 +244,7 @@ def _survey(
         cards={name: grade_maps(name, table) for name, table in tables.items()},
         tests=join_tables([table.assign(method=name) for name, table in tables.items()]),
         notes=(*model.notes, *_note_small(len(model.rows) - len(rows))),
+        evaluation=model.evaluation,
     )
 
 

@@ -27,11 +27,11 @@ from canemo.pipeline.gallery import open_gallery
 from canemo.pipeline.model import load_model
 from canemo.pipeline.plan import prepare_again
 from canemo.records import Study
-from canemo.report.words.model import state_verdict
 from canemo.species import Species
 from canemo.study.places import VIDEOS
 from canemo.study.records.folders import read_run
 from canemo.study.runs import METRICS_FILE
+from canemo.trust.standing import summarise_evaluation
 
 OTHER = "other labels"
 
@@ -111,6 +111,7 @@ def load_explained_run(
         labels,
         finder,
         (*notes, *warnings),
+        summarise_evaluation(run.metrics),
     )
 
 
@@ -220,11 +221,11 @@ def load_explained_model(
         (others[0] if len(others) == 1 else OTHER, decision.label),
         finder,
         (
-            state_verdict(model.evaluation),
             "the pictures have no condition: they are shown under what the model answers, and "
             f"each counts as {config.species.one} of its own",
             *gallery.notes,
         ),
+        model.evaluation,
         is_labelled=False,
     )
 

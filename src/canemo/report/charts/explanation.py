@@ -135,15 +135,15 @@ def _find_scales(examples: Sequence[Example], model: ExplainedModel) -> dict[str
     return scales
 
 
-def _overlay(example: Example, method: MapResult, scale: float) -> Image:
-    """Return a crop with its map; one that failed its tests takes all colour from it."""
+def _overlay(example: Example, model: ExplainedModel, method: MapResult, scale: float) -> Image:
+    """Return a crop with its map; one that explains no answer takes all colour from it."""
     values = example.maps[method.name]
     if _is_signed(method):
         drawn = overlay_evidence(example.read(), np.clip(values / scale, -1, 1))
     else:
         positive = np.clip(values, 0, None)
         drawn = overlay_cam(example.read(), positive / max(float(positive.max()), 1e-12))
-    return take_colour(drawn) if method.passed is False else drawn
+    return take_colour(drawn) if model.find_flaw(method) else drawn
 
 
 def _write_overlays(
@@ -159,7 +159,7 @@ def _write_overlays(
         for method in model.methods:
             place = folder / "overlays" / f"{model.name}_{method.name}"
             with replacing(place / name) as temporary:
-                drawn = _overlay(example, method, scales[method.name])
+                drawn = _overlay(example, model, method, scales[method.name])
                 PilImage.fromarray(drawn).save(temporary)
     progress(f"draw {model.name}", len(examples), len(examples))
 
@@ -214,7 +214,7 @@ def _draw_grid(
         line = [(first.subject_id, first.read())]
         for some, model, scale in columns:
             caption = f"{model.name} {some[place].logit:+.1f}"
-            line.append((caption, _overlay(some[place], method, scale[method.name])))
+            line.append((caption, _overlay(some[place], model, method, scale[method.name])))
         rows.setdefault(first.label, []).append(line)
     signed = _is_signed(method)
     label = models[0].label

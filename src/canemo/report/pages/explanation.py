@@ -11,8 +11,9 @@ from canemo.report.rows import list_explanation_sheets
 from canemo.report.words.explanation import (
     find_explanation_voice,
     list_explanation_tables,
-    list_unmade,
+    state_worth,
     write_sentence,
+    write_verdict,
 )
 from canemo.report.words.parts import name_pooling
 from canemo.report.workbook import write_workbook
@@ -49,7 +50,8 @@ def write_page(folder: Path) -> Path:
         truth=record.truth,
         models=models,
         write_sentence=write_sentence,
-        list_unmade=list_unmade,
+        write_verdict=write_verdict,
+        state_worth=state_worth,
         name_pooling=name_pooling,
         methods=list_methods(models),
         colours=colour_regions(voice.species),

@@ -26,7 +26,7 @@ from canemo.report.pages.page import (
 from canemo.report.rows import list_run_sheets, tabulate_clips
 from canemo.report.tables import Table
 from canemo.report.words import audit, parts, wording
-from canemo.report.words.explanation import write_sentence
+from canemo.report.words.explanation import state_worth, write_sentence
 from canemo.report.words.methods import write_methods
 from canemo.report.words.run import list_run_tables
 from canemo.report.words.verdict import (
@@ -103,6 +103,7 @@ def render_report(run: RunRecord, tables: Mapping[str, Table]) -> str:
         used_shares=_share_used(metrics.study),
         methods=write_methods(metrics, run.environment).split("\n\n"),
         tell_where=write_sentence,
+        state_worth=state_worth,
         failed_maps=_list_failed_maps(run),
         material=None if run.clips is None else Shown(run.clips.clips, MOST_PICTURES),
         answers=list_answers(run),

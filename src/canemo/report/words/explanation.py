@@ -18,6 +18,7 @@ from canemo.report.tables import (
     show_value,
 )
 from canemo.report.words import wording
+from canemo.report.words.model import state_verdict
 from canemo.report.words.voice import Voice, name_voice
 from canemo.study.records.explanation import (
     ExplainedModel,
@@ -47,9 +48,13 @@ def format_explanation(record: ExplanationRecord) -> str:
     tables = list_explanation_tables(record)
     lines = []
     for number, model in enumerate(record.models):
-        lines += [f"{model.name}: {write_sentence(model)}", f"regions: {model.regions}"]
+        lines += [
+            *filter(None, [write_verdict(model)]),
+            f"{model.name}: {write_sentence(model)}",
+            f"regions: {model.regions}",
+        ]
         lines += [f"note: {note}" for note in model.notes]
-        lines += [f"map {each.title}: {each.verdict}" for each in model.methods]
+        lines += [f"map {each.title}: {state_worth(each)}" for each in model.methods]
         lines += [
             format_text(
                 tables[name].pick("region", "gap", "interval", "percent", "p"), is_explained=True
@@ -66,9 +71,21 @@ def find_explanation_voice(models: Sequence[ExplainedModel]) -> Voice:
     return name_voice(models[0].species, names)
 
 
-def list_unmade(method: MapResult) -> list[str]:
-    """Return why tests of a map were not made."""
-    return [check.reason for check in method.checks if check.passed is None]
+def write_verdict(model: ExplainedModel) -> str:
+    """Return that a model could not be told from chance, and what follows; else empty."""
+    if model.evaluation.is_told:
+        return ""
+    return (
+        f"{state_verdict(model.evaluation)}. The maps show what its answers rest on; that says "
+        "nothing about the condition."
+    )
+
+
+def state_worth(method: MapResult) -> str:
+    """Return what the tests of a map say, and which were not made."""
+    verdict = method.verdict.replace("FAILS:", "fails its tests:")
+    unmade = [check.reason for check in method.checks if check.passed is None]
+    return f"{verdict}. Not made: {'; '.join(unmade)}." if unmade else f"{verdict}."
 
 
 def list_explanation_tables(record: ExplanationRecord) -> dict[str, Table]:
@@ -202,7 +219,7 @@ def write_sentence(model: ExplainedModel) -> str:
         return f"The leading map ({lead.title}) has no parts that add up to numbers by region."
     if model.difference.gap_low is None:
         return f"How the labels differ is not known: {model.difference.reason}."
-    untested = " No test was made of this map." if lead.passed is None else ""
+    untested = f" This map is {lead.verdict}." if lead.passed is None else ""
     told = _tell_parts(model, lead) if lead.exact else _tell_sure_parts(model, lead)
     return f"{told}{untested}"
 

@@ -170,9 +170,9 @@ face detector that ships with canemo is for non-commercial research only.
 
 def _state_numbers(found: ModelEvaluation) -> str:
     same = describe_favourite(found.favourite)
-    facts = [same and f"it {same}", f"balanced accuracy {_state_balanced(found)}", _state_p(found)]
+    facts = [f"balanced accuracy {_state_balanced(found)}", _state_p(found)]
     tested = f"{count(found.subjects, 'dog')}, {count(found.clips, 'clip')}"
-    return f"{', '.join(filter(None, facts))}; {tested}"
+    return f"{same and f'it {same}; '}{', '.join(filter(None, facts))}; {tested}"
 
 
 def _state_balanced(found: ModelEvaluation) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from canemo.species import Species, get_species
 from canemo.study.records.document import EXPLANATION, Document, Part
+from canemo.study.records.model import ModelEvaluation
 from canemo.study.records.scores import Interval
 
 EXPLANATION_FILE = "explanation.json"
@@ -114,6 +115,7 @@ class ExplainedModel(Part):
     other: str
     is_labelled: bool
     species: str
+    evaluation: ModelEvaluation
     crops: int
     clips: int
     dogs: int
@@ -132,6 +134,13 @@ class ExplainedModel(Part):
     def lead(self) -> MapResult:
         """The leading map."""
         return self.methods[0]
+
+    def find_flaw(self, method: MapResult) -> str:
+        """Return why a map explains no answer, in a few words; empty where it may."""
+        if method.passed is False:
+            return "Failed its tests"
+        is_told = self.evaluation.is_told or method.explains != "decision"
+        return "" if is_told else "The result does not stand"
 
 
 class ExplanationRecord(Document):
