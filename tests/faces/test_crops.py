@@ -131,6 +131,8 @@ def test_cached_answer_is_used_and_settings_are_part_of_the_address(tmp_path):
     assert not first.cached
     assert extract(path, tmp_path, detector).cached
     assert extract(path, tmp_path, detector, crop=CropConfig(margin=0.1)).path != first.path
+    named = DetectConfig(engine=detector.engine)  # as a finished run names what ran it
+    assert extract(path, tmp_path, detector, detect=named).path == first.path
 
 
 def test_crops_that_another_version_kept_are_made_again(tmp_path, monkeypatch):

@@ -1,6 +1,8 @@
 import json
 from fractions import Fraction
+from types import SimpleNamespace
 
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -61,7 +63,7 @@ def test_before_and_after_a_run(tmp_path, study, small_network):
     assert take_picture(tmp_path) == before
     assert (forecast.videos, forecast.cropped, forecast.embedded) == (CLIPS, 0, 0)
     assert [stage.name for stage in forecast.stages] == [
-        "load", "crop", "embed", "evaluate", "trust", "model", "explain", "report",
+        "load", "crop", "embed", "evaluate", "trust", "model", "look", "explain", "report",
     ]  # fmt: skip
     told = by_name(forecast)
     assert (told["crop"].items, told["crop"].unit, told["crop"].cached) == (80, "frames", 0)
@@ -78,7 +80,7 @@ def test_before_and_after_a_run(tmp_path, study, small_network):
     assert told["crop"].cached == told["crop"].items == 80
     assert told["embed"].cached == told["embed"].items == cost["embed"].items
     assert told["crop"].seconds == told["embed"].seconds == 0
-    for name in ("evaluate", "trust", "model", "explain"):
+    for name in ("evaluate", "trust", "model", "look", "explain"):
         assert told[name].seconds == pytest.approx(cost[name].seconds)
     assert forecast.unknown == ()
     rest = sum(told[name].seconds for name in told)
@@ -94,6 +96,23 @@ def test_before_and_after_a_run(tmp_path, study, small_network):
     assert grown["embed"].seconds == pytest.approx(cost["embed"].seconds / used * 10)
     longer = (used + 10) / used
     assert grown["evaluate"].seconds == pytest.approx(cost["evaluate"].seconds * longer)
+
+
+def test_room_on_the_disk_is_that_of_the_features_and_said_where_there_is_too_little(
+    study, small_network, monkeypatch
+):
+    told = by_name(foresee(study, **small_network))
+    run(study, config=configure(study, **small_network), name="one")
+    files = list((study / "cache" / "features").glob("*.parquet"))
+    sizes = {path.stat().st_size for path in files if len(pq.read_table(path).columns) > 1}
+    assert told["embed"].bytes / CLIPS == pytest.approx(min(sizes), rel=0.5)
+    assert told["crop"].bytes == 80 * 30_000
+    assert told["evaluate"].bytes == 0
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=5_000_000))
+    found = foresee_run(study, configure(study, **small_network), name="one")
+    assert by_name(found)["crop"].bytes == by_name(found)["embed"].bytes == 0
+    assert found.bytes == 10_000_000
+    assert "has room for 5 MB only" in found.notes[-1]
 
 
 def test_other_settings_are_another_matter(study, small_network):
@@ -193,12 +212,13 @@ def test_command_says_it_and_does_nothing(tmp_path, study):
     assert table.exit_code == 0
     lines = table.stdout.splitlines()
     assert lines[0].startswith("16 videos, 0 of them cropped and 0 embedded already")
-    assert lines[3].split() == ["crop", "80", "frames", "0", "–"]
+    assert lines[3].split() == ["crop", "80", "frames", "0", "–", "2.4"]
     assert lines[-2].startswith("in all")
     assert lines[-1].startswith("not known, and not counted: crop, embed, evaluate, ")
     told = json.loads(CliRunner().invoke(app, [*options, "--json"]).stdout)
     assert told["videos"] == CLIPS
     assert told["stages"][1] == {
         "name": "crop", "unit": "frames", "items": 80, "cached": 0, "seconds": None,
+        "bytes": 80 * 30_000,
     }  # fmt: skip
     assert take_picture(tmp_path) == before

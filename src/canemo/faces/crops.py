@@ -115,7 +115,8 @@ def _locate_crops(
         part=(video.start_s, video.end_s),
         sampling=repr(sampling),
         detector=(detector.fingerprint, detector.engine),
-        detect={**detect.model_dump(), "detector": detector.name},
+        # What ran the detector stands above: a finished run names it where it was left to "auto".
+        detect={**detect.model_dump(), "detector": detector.name, "engine": "auto"},
         crop=crop.model_dump(),
     )
     return cache_dir / "crops" / f"{key}.parquet"

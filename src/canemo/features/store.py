@@ -211,6 +211,12 @@ def _read_origin(crops: CropFile, frame_index: NDArray[np.int64]) -> pd.DataFram
     return ledger.loc[frame_index, ["video_id", "subject_id", "label", "time_s"]].reset_index()
 
 
+def count_bytes(backbone: Backbone) -> int:
+    """Return how much room the features of one crop take on disk [bytes]."""
+    _, *vectors = _schema(backbone.feature_dim, backbone.layer_dims).types
+    return sum(int(vector.list_size) for vector in vectors) * np.float16().itemsize
+
+
 def _schema(dim: int, layer_dims: Sequence[int]) -> pa.Schema:
     layers = dict(zip(LAYERS, layer_dims, strict=False))  # a backbone has all of them or none
     sizes = {"cls": dim, "mean": dim, "grid": GRID_SIDE**2 * dim, **layers}

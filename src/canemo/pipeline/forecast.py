@@ -7,14 +7,19 @@ an item took when a run last did the same here.
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from canemo.config import Config, VideoConfig
 from canemo.errors import VideoOpenError
 from canemo.faces.study_crops import StudyCrops
+from canemo.features.store import count_bytes
 from canemo.networks.engines.choice import Choice, recall_choice
 from canemo.parallel import silent
 from canemo.pipeline.assess import Work, offer_views
@@ -25,10 +30,16 @@ from canemo.study.load import load_study
 from canemo.study.runs import pin_engines, require_replaceable
 from canemo.video.info import VideoInfo, probe_video
 
-PER_CROP = ("evaluate", "trust", "model")
+PER_CROP = ("evaluate", "trust", "model", "look")
 """Stages that take longer the more crops there are; those of `ONCE` take what they take."""
 
 ONCE = ("explain", "report")
+
+FRAME_BYTES = 30_000
+"""Room that a frame takes in the cache with its crop, at most 320 pixels a side: of real clips."""
+
+REPORT_BYTES = 10_000_000
+"""Room that pictures, report and workbook of a run take."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,8 @@ class Stage:
         How many there are at most, and how many of them are there already.
     seconds
         How long the others take here; None where that was never measured.
+    bytes
+        About how much room on the disk they take.
     """
 
     name: str
@@ -50,6 +63,7 @@ class Stage:
     items: int
     cached: int
     seconds: float | None
+    bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,9 +97,15 @@ class Forecast:
         spent = {stage.name: stage.seconds or 0.0 for stage in self.stages}
         return sum(spent.values()) - min(spent["crop"], spent["embed"])
 
+    @property
+    def bytes(self) -> int:
+        """About how much room on the disk it takes, cache and run together."""
+        return sum(stage.bytes for stage in self.stages)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return {**asdict(self), "seconds": self.seconds, "unknown": self.unknown}
+        told = {"seconds": self.seconds, "bytes": self.bytes, "unknown": self.unknown}
+        return {**asdict(self), **told}
 
 
 @dataclass(frozen=True)
@@ -120,13 +140,23 @@ def foresee_run(
         except VideoOpenError as exc:
             clips.append(_Clip())
             notes.append(str(exc))
-    return Forecast(
+    found = Forecast(
         len(clips),
         sum(clip.is_cropped for clip in clips),
         sum(clip.is_embedded for clip in clips),
         tuple(_iter_stages(clips, plan, choice)),
         tuple(notes),
     )
+    return replace(found, notes=(*notes, *_warn_of_room(root, found.bytes)))
+
+
+def _warn_of_room(root: Path, needed: int) -> Iterator[str]:
+    free = shutil.disk_usage(root).free
+    if needed > free:
+        yield (
+            f"the disk of {root} has room for {free / 1e6:,.0f} MB only; make room, or put the "
+            "study on another disk"
+        )
 
 
 def keep_rates(work: Work) -> None:
@@ -137,6 +167,7 @@ def keep_rates(work: Work) -> None:
         "crop": sum(len(file.read_ledger()) for file in cut),
         **{name: int(stages[name]["items"]) for name in ("embed", "augment") if name in stages},
         **dict.fromkeys(PER_CROP, len(work.crops.used)),
+        "look": len(work.crops.used) if cut else 0,  # else the faces were compared before, perhaps
         **dict.fromkeys(ONCE, 1),
     }
     for name, what in _describe_stages(work.plan).items():
@@ -220,28 +251,39 @@ def _iter_stages(clips: Sequence[_Clip], plan: Plan, choice: Choice | None) -> I
     }
     if rates["embed"] is None:
         rates["embed"] = _recall_speed(plan, choice)
-    views = plan.config.gradient.views
+    views, own = plan.config.gradient.views, plan.backbone
+    room = {
+        "crop": FRAME_BYTES,
+        "embed": count_bytes(own),
+        "augment": own.feature_dim * np.float16().itemsize,
+        "report": REPORT_BYTES,
+    }
+    foresee = partial(_foresee, rates=rates, room=room)
     yield Stage("load", "run", 1, 0, plan.cost.stages["load"]["seconds"])
-    yield _foresee("crop", "frames", [(c.frames, c.is_cropped) for c in clips], rates)
-    yield _foresee("embed", "crops", [(c.crops, c.is_embedded) for c in clips], rates)
+    yield foresee("crop", "frames", [(c.frames, c.is_cropped) for c in clips])
+    yield foresee("embed", "crops", [(c.crops, c.is_embedded) for c in clips])
     if plan.config.probe.method == "gradient":
-        numbers = [(views * c.crops, c.is_viewed) for c in clips]
-        yield _foresee("augment", "views", numbers, rates)
+        yield foresee("augment", "views", [(views * c.crops, c.is_viewed) for c in clips])
     for name in PER_CROP:
-        yield _foresee(name, "crops", [(c.crops, False) for c in clips], rates)
+        yield foresee(name, "crops", [(c.crops, False) for c in clips])
     for name in ONCE:
-        yield _foresee(name, "run", [(1, False)], rates)
+        yield foresee(name, "run", [(1, False)])
 
 
 def _foresee(
-    name: str, unit: str, numbers: Sequence[tuple[int, bool]], rates: Mapping[str, float | None]
+    name: str,
+    unit: str,
+    numbers: Sequence[tuple[int, bool]],
+    *,
+    rates: Mapping[str, float | None],
+    room: Mapping[str, int],
 ) -> Stage:
     """Return a stage from numbers of items and whether they are there already."""
     items = sum(number for number, _ in numbers)
     cached = sum(number for number, is_there in numbers if is_there)
-    rate = rates[name]
-    left = items - cached
-    return Stage(name, unit, items, cached, 0.0 if not left else rate and rate * left)
+    rate, left = rates[name], items - cached
+    seconds = 0.0 if not left else rate and rate * left
+    return Stage(name, unit, items, cached, seconds, left * room.get(name, 0))
 
 
 def _recall_speed(plan: Plan, choice: Choice | None) -> float | None:
@@ -276,6 +318,7 @@ def _describe_stages(plan: Plan) -> dict[str, dict[str, Any]]:
         "embed": backbone,
         "augment": backbone,
         **dict.fromkeys(PER_CROP, learning),
+        "look": {"detector": detector.fingerprint, "video": config.video.model_dump()},
         "explain": backbone,
         "report": {},
     }

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from canemo.report.tables import COUNT, SECONDS, Column, Line, Table, format_text, list_lines
+from canemo.report.tables import (
+    COUNT,
+    SECONDS,
+    Column,
+    Format,
+    Line,
+    Table,
+    format_text,
+    list_lines,
+)
 
 if TYPE_CHECKING:
     from canemo.pipeline.forecast import Forecast
 
+MEGABYTES = Format(lambda n: f"{n / 1e6:,.1f}", "0.0")
 _COLUMNS = (
     Column("name", "Stage"),
     Column("items", "At most", format=COUNT),
     Column("unit", "Of what"),
     Column("cached", "There already", format=COUNT),
     Column("seconds", "Takes", format=SECONDS),
+    Column("bytes", "On disk [MB]", format=MEGABYTES),
 )
 
 
@@ -22,9 +33,11 @@ def format_forecast(forecast: Forecast) -> str:
     """Return the stages of a run with what is there already and how long the rest takes."""
     caption = (
         f"{forecast.videos} videos, {forecast.cropped} of them cropped and {forecast.embedded} "
-        "embedded already; how long each stage takes here:"
+        "embedded already; how long each stage takes here, and about how much room:"
     )
-    total = Line({"name": "in all", "seconds": forecast.seconds}, is_total=True)
+    total = Line(
+        {"name": "in all", "seconds": forecast.seconds, "bytes": forecast.bytes}, is_total=True
+    )
     lines = [format_text(Table(caption, _COLUMNS, (*list_lines(_COLUMNS, forecast.stages), total)))]
     if forecast.unknown:
         lines.append(
