@@ -22,6 +22,7 @@ def places(tmp_path, monkeypatch):
     for run in ("one", "two"):
         Path("s/runs", run, "metrics.json").touch()
     Path("s/comparisons/c/comparison.json").touch()
+    Path("s/hollow").mkdir()
     rows = [f"{name[:-4]},clips/{name},{name.split('_')[0]},{name.split('_')[1]}" for name in NAMES]
     table = "\n".join(["video_id,path,subject_id,label", *rows])
     for folder in ("s", "new"):
@@ -51,12 +52,23 @@ def refused(canemo, line, *, before="INFO"):
         ("s/videos.csv", "this is a table, not the folder of a study; give s"),
         ("s/clips", "this is not a study; give s"),
         ("nowhere", "there is no such folder; give the folder of a study"),
-        ("empty", "there is no videos.csv in this folder, and no video; give"),
+        ("empty", "this folder is empty; put the videos into it, then `canemo init empty`"),
+        ("s/hollow", "this folder is empty; put the videos into it"),
         ("note.txt", "this is a file, not the folder of a study; give the folder"),
     ],
 )
 def test_what_is_no_study_is_named_and_what_to_give_instead(canemo, places, command, place, said):
     assert refused(canemo, f"{command} {place}").startswith(f"{place}: {said}")
+
+
+def test_check_names_the_place_and_not_the_table_where_there_is_no_folder(canemo, places):
+    for place, said in {
+        "stduy": "there is no such folder",
+        "note.txt": "this is a file, not the folder",
+    }.items():
+        code, out, _ = canemo("check", place)
+        assert code == 1
+        assert out.startswith(f"error: {place}: {said}")
 
 
 def test_a_run_given_for_a_study_leads_to_its_study(canemo, places):
@@ -176,6 +188,14 @@ def test_init_says_what_it_wrote_and_what_is_next(canemo, places):
     code, _, err = canemo("init", "s", "--pattern", "{subject_id}_{label}_{take}.mp4")
     assert code == 0
     assert "8 videos in s/videos.csv, 0 left out; next: canemo check s" in err
+
+
+def test_init_asks_about_names_in_the_table_that_it_writes(canemo, places):
+    Path("s/videos.csv").unlink()
+    Path("s/clips/Lunna_a_1.mp4").touch()
+    code, _, err = canemo("init", "s", "--xlsx", "--pattern", "{subject_id}_{label}_{take}.mp4")
+    assert code == 0
+    assert "warning: videos.xlsx, row 6, column subject_id: 'Lunna'" in err
 
 
 def test_init_without_videos_says_what_a_video_is(canemo, places):

@@ -260,6 +260,16 @@ def columns(header: str, *cells: str) -> Callable[[Path], None]:
             "label",
             "no such column.*; add a column 'label'",
         ),
+        *(
+            (lines(HEADER.replace(name, other), *ROWS), None, name, f"rename '{other}' to '{name}'")
+            for name, other in (
+                ("subject_id", "Name"),
+                ("subject_id", "Hund"),
+                ("label", "Condition"),
+                ("path", "video"),
+                ("video_id", "Clip_ID"),
+            )
+        ),
         (lines(HEADER + ",label", *ROWS), None, "label", "more than once"),
         (row_change(3, "rex_f", ""), 3, "video_id", "the cell is empty"),
         (row_change(3, ",rex,", ",,"), 3, "subject_id", "the cell is empty"),

@@ -57,9 +57,9 @@ def init(
     typer.echo(proposal.table.to_string(index=False))
     for name in proposal.unmatched:
         typer.echo(f"did not match: {name}", err=True)
-    for problem in proposal.problems:
-        typer.echo(str(problem), err=True)
     path = write_videos(proposal.table, folder, suffix=".xlsx" if xlsx else ".csv", force=force)
+    for problem in proposal.find_problems(path.name):
+        typer.echo(str(problem), err=True)
     typer.echo(
         f"{len(proposal.table)} videos in {path}, {len(proposal.unmatched)} left out; next: canemo "
         f"check {folder}",

@@ -34,6 +34,16 @@ MISSING_NUMBERS = frozenset(["", "na", "n/a", "nan"])
 TABLE_SUFFIXES = (".csv", *WORKBOOK_SUFFIXES)
 """What a table of a study may be called, the usual one first."""
 
+_OTHER_HEADINGS = {
+    "video_id": ("clip", "clip id", "clip name", "video name", "video nr", "nr", "no"),
+    "path": ("file", "filename", "file name", "file path", "video", "video file", "datei", "film"),
+    "subject_id": ("subject", "dog", "dog id", "dog name", "animal", "animal id", "name", "id",
+                   "individual", "hund", "tier", "rufname"),
+    "label": ("condition", "emotion", "state", "class", "treatment", "situation", "context",
+              "bedingung", "zustand", "emotional state"),
+}  # fmt: skip
+"""What else people write over a column, in lower case, the likeliest first."""
+
 _HEADER_LINES = 20  # within which headings are looked for, to say where they are
 
 
@@ -258,8 +268,9 @@ def _check_columns(table: Table, required: Sequence[str]) -> None:
 def _advise_column(name: str, columns: Sequence[str]) -> str:
     by_plain_name = {plain(column): column for column in columns}
     close = difflib.get_close_matches(plain(name), by_plain_name, n=1, cutoff=0.7)
-    if close:
-        return f"rename {by_plain_name[close[0]]!r} to {name!r}"
+    meant = [other for other in _OTHER_HEADINGS.get(name, ()) if other in by_plain_name]
+    for found in (*close, *meant):
+        return f"rename {by_plain_name[found]!r} to {name!r}"
     return f"add a column {name!r}"
 
 

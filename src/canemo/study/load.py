@@ -144,7 +144,7 @@ def _read_found(root: Path, stem: str, required: Sequence[str]) -> Table:
 
 def _read_videos(root: Path) -> Table:
     if not list_tables(root, VIDEOS):
-        table = Table(VIDEOS_CSV)
+        table = Table(VIDEOS_CSV if root.is_dir() else root.name)
         table.give_up(*explain_no_study(root))
         return table
     table = _read_found(root, VIDEOS, REQUIRED_COLUMNS)

@@ -16,7 +16,7 @@ import pandas as pd
 from canemo.errors import OutputExistsError, StudyError
 from canemo.files import write_table
 from canemo.formats.tables import Problem, Row, list_tables
-from canemo.study.load import REQUIRED_COLUMNS
+from canemo.study.load import REQUIRED_COLUMNS, VIDEOS_CSV
 from canemo.study.names import find_resemblances
 from canemo.study.patterns import guess_pattern
 from canemo.study.places import VIDEOS, name_file
@@ -39,15 +39,17 @@ class Proposal:
     table: pd.DataFrame
     unmatched: tuple[str, ...]
 
-    @property
-    def problems(self) -> list[Problem]:
-        """Names of subjects and labels that look like two spellings of one."""
+    def find_problems(self, file: str = VIDEOS_CSV) -> list[Problem]:
+        """Return names of subjects and labels that look like two spellings of one.
+
+        `file` is what the table will be called.
+        """
         records = enumerate(self.table.to_dict("records"), start=2)
         rows = [
             Row(number, {str(key): str(cell) for key, cell in record.items()})
             for number, record in records
         ]
-        return [each.problem for each in find_resemblances(rows)]
+        return [each.problem for each in find_resemblances(rows, file=file)]
 
 
 def propose_videos(folder: Path | str, pattern: str) -> Proposal:
