@@ -580,6 +580,17 @@ def test_model_not_told_from_chance_answers_only_when_it_is_asked_to(
         assert before["model_verdict"] == "told from chance"
 
 
+def test_model_of_drawn_dogs_gives_no_answer_unasked(study, finished):
+    model = canemo.load_model(finished.model)
+    model.saved = replace(model.saved, evaluation=make_evaluation(drawn=True))
+    clip = study / "videos" / "dog0 clip0.mp4"
+    [held], [asked] = model.predict(clip), model.predict(clip, anyway=True)
+    assert held.summary["predicted"] == "undecided"
+    assert "on dogs drawn by a program, which says nothing about real" in held.summary["message"]
+    assert held.summary["model_verdict"] == "told from chance on drawn dogs"
+    assert asked.summary["predicted"] in model.labels
+
+
 def test_model_not_told_from_chance_decides_nothing_at_any_level(study, unclear, tmp_path):
     clips = study / "videos"
     table = canemo.predict_videos(unclear, clips, tmp_path / "held", abstain=0.4)

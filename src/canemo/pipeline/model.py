@@ -1,6 +1,7 @@
 """Use a trained model on new video: one row per frame, one per video.
 
-A model that could not be told from chance gives its probabilities, and no answer unless asked to.
+A model that could not be told from chance, or only on drawn dogs, gives its probabilities, and no
+answer unless asked to.
 """
 
 from __future__ import annotations
@@ -138,8 +139,8 @@ class Model:
         return self.saved.conformal
 
     def answers(self, *, anyway: bool = False) -> bool:
-        """Return whether answers are given: it was told from chance, or they are asked for."""
-        return anyway or self.evaluation.is_told
+        """Return whether answers are given: its evaluation allows them, or they are asked for."""
+        return anyway or self.evaluation.answers
 
     def predict(
         self,
@@ -158,8 +159,9 @@ class Model:
         paths
             What to classify.
         anyway
-            Answer also where the model could not be told from chance; without, such a model leaves
-            every clip and frame ``undecided``, beside its probabilities.
+            Answer also where the model could not be told from chance, or only on drawn dogs;
+            without, such a model leaves every clip and frame ``undecided``, beside its
+            probabilities.
         cache_dir
             Where crops and features are kept; None keeps none.
         progress

@@ -57,8 +57,8 @@ def predict_videos(
         Share of all clips whose true label may be ruled out: adds the column ``decided``, a label
         or ``undecided``. None adds none.
     anyway
-        Answer also where the model could not be told from chance; without, such a model leaves
-        every clip and frame ``undecided``, beside its probabilities.
+        Answer also where the model could not be told from chance, or only on drawn dogs; without,
+        such a model leaves every clip and frame ``undecided``, beside its probabilities.
     force
         Replace an earlier prediction.
     progress
@@ -180,7 +180,7 @@ def draw_prediction(result: VideoPrediction, model: Model, out_dir: Path, *, vid
         positive_label=model.positive_label,
         title=path.name,
         verdict=verdict,
-        is_decided=model.evaluation.is_told,
+        is_decided=model.evaluation.answers,
     )
     save_figure(timeline, out_dir / "timelines" / f"{name}.png")
     if video:
@@ -193,7 +193,7 @@ def draw_prediction(result: VideoPrediction, model: Model, out_dir: Path, *, vid
                 positive_label=model.positive_label,
                 column=column,
                 verdict=verdict,
-                is_decided=model.evaluation.is_told,
+                is_decided=model.evaluation.answers,
             )
         except VideoOpenError as exc:
             logger.warning("%s", exc)

@@ -57,7 +57,7 @@ def write_model_sentence(evaluation: ModelEvaluation, *, anyway: bool = False) -
     `anyway` says that they were asked for whatever the verdict.
     """
     verdict = state_verdict(evaluation)
-    if evaluation.is_told:
+    if evaluation.answers:
         return f"{verdict}."
     return f"{verdict}: {_ASKED_FOR if anyway else _WITHHELD}."
 
@@ -65,15 +65,18 @@ def write_model_sentence(evaluation: ModelEvaluation, *, anyway: bool = False) -
 def state_verdict(evaluation: ModelEvaluation) -> str:
     """Return whether a model could be told from chance, without a full stop."""
     reason = f", for {continue_sentence(evaluation.reason)}" if evaluation.reason else ""
-    drawn = " on dogs drawn by a program, which says nothing about real ones"
-    opening = _OPENINGS[evaluation.standing] + (drawn if evaluation.drawn else "")
-    return f"{opening} ({_state_numbers(evaluation)}){reason}"
+    return f"{_open(evaluation)} ({_state_numbers(evaluation)}){reason}"
 
 
 def explain_withheld(evaluation: ModelEvaluation) -> str:
     """Return why a clip was left undecided, as its message says it."""
-    opening = _OPENINGS[evaluation.standing]
+    opening = _open(evaluation)
     return f"left undecided: {opening[0].lower()}{opening[1:]}"
+
+
+def _open(evaluation: ModelEvaluation) -> str:
+    drawn = " on dogs drawn by a program, which says nothing about real ones"
+    return _OPENINGS[evaluation.standing] + (drawn if evaluation.drawn else "")
 
 
 def list_facts(model: SavedModel) -> dict[str, str]:
@@ -147,8 +150,8 @@ Classifies video of a face into the conditions it was trained on:
 {_list_labels(classifier.labels)}
 
 It says under which condition the footage looks filmed. It does not say what an animal feels, and it
-is no diagnosis. Where it could not be told from chance, `canemo predict` answers "undecided",
-unless it is asked for its answers with `--anyway`.
+is no diagnosis. Where it could not be told from chance, or only on drawn dogs, `canemo predict`
+answers "undecided", unless it is asked for its answers with `--anyway`.
 
 ## Evaluation
 

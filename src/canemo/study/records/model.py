@@ -65,8 +65,13 @@ class ModelEvaluation(Part):
 
     @property
     def is_told(self) -> bool:
-        """Whether it was told from chance: only then does the model answer unasked."""
+        """Whether it was told from chance."""
         return self.standing is Standing.ABOVE
+
+    @property
+    def answers(self) -> bool:
+        """Whether the model answers unasked: told from chance, and on subjects that exist."""
+        return self.is_told and not self.drawn
 
 
 class ModelTraining(Part):
