@@ -96,6 +96,15 @@ def test_settings_that_cannot_be_read_are_a_problem_like_others(lay_out):
     (problem,) = found.errors
     assert problem.file == "canemo.toml"
     assert found.can_conclude
+    assert "%" not in found.verdict
+    assert found.verdict.endswith("can show is said here once the errors are mended.")
+    assert found.to_dict()["detectable"] is None
+
+
+def test_names_that_may_be_misspelled_are_named_with_the_number_that_counts_them(lay_out):
+    clips = [*balanced(7), ("Bella", "food"), ("Bella", "none"), ("Bela", "food")]
+    verdict = canemo.check_study(lay_out(clips)).verdict
+    assert verdict.startswith("Counting “Bela” as no misspelling, 9 dogs, 8 of them filmed in")
 
 
 def test_without_a_table_there_is_no_design(tmp_path):

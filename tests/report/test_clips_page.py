@@ -67,6 +67,23 @@ def test_the_material_stands_before_any_table_of_numbers(report):
     assert "length unknown · face used in 0 of 0 frames looked at" in page.text
 
 
+def test_page_says_that_a_dog_from_elsewhere_is_often_missed(report):
+    text = Page(report.read_text(encoding="utf-8")).text
+    assert "that of a dog from elsewhere only in 3 to 6 of 10" in text
+
+
+def test_part_of_a_film_is_said_of_its_clip_and_counted(tmp_path):
+    metrics = make_metrics(n_subjects=6)
+    run_dir, sheet = write_run(tmp_path, metrics), make_clips(metrics)
+    cut = sheet.clips[2].model_copy(update={"part_s": (1.0, 3.6)})
+    sheet.model_copy(update={"clips": (*sheet.clips[:2], cut, *sheet.clips[3:])}).write(
+        run_dir / "clips.json"
+    )
+    text = Page(write_report(run_dir).read_text(encoding="utf-8")).text
+    assert "2.6 s (1.0 to 3.6 s of the film) · face used" in text
+    assert text.count("Of 1 clip only a part of the film was kept.") == 2  # methods too
+
+
 def test_wrong_answers_come_first_the_surest_of_them_before_the_others(report):
     answers = list_answers(read_run(report.parent))
     wrong = [answer for answer in answers if answer.is_wrong]

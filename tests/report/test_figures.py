@@ -17,6 +17,7 @@ from canemo.report.charts.canvas import (
     shorten,
 )
 from canemo.report.charts.evaluation import (
+    describe_panels,
     draw_confusion,
     draw_label_counts,
     draw_ledger,
@@ -63,7 +64,11 @@ def test_subjects_without_facts_give_no_figure(table: list[dict[str, str]] | Non
 
 
 def test_subjects_with_age_alone_give_one_panel() -> None:
-    figure = draw_subjects([{"subject_id": "a", "age_years": 3}])
+    table = [{"subject_id": "a", "age_years": 3, "Geschlecht": "F"}]
+    figure = draw_subjects(table)
+    assert describe_panels(table) == (
+        "by age; by sex needs a column “sex” in the table of subjects"
+    )
     assert figure is not None
     assert len(figure.axes) == 1
 

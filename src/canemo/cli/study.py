@@ -12,7 +12,7 @@ import canemo
 from canemo.cli.app import app
 from canemo.cli.options import Force, Json, StudyDir
 from canemo.cli.run import print_result
-from canemo.errors import ConfigError
+from canemo.errors import ConfigError, StudyError
 
 
 @app.command()
@@ -86,7 +86,13 @@ def check(
 
 def _show_material(study: Path) -> None:
     from canemo.cli import console
+    from canemo.study.load import load_study
 
+    try:
+        load_study(study)
+    except StudyError as exc:
+        typer.echo("no page was written: mend the errors named above first", err=True)
+        raise typer.Exit(1) from exc
     with console.show_progress() as progress:
         path = canemo.show_material(study, progress=progress)
     typer.echo(f"page: {path}", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from canemo.records import Image, Video
 from canemo.species import Species
 
 ROW_GROUP = 64
+_MOST_CUTS = 4  # that are named
 
 _SCHEMA = pa.schema(
     [
@@ -91,10 +93,7 @@ class CropFile:
                 f"are one {species.noun}"
             )
         if self.cuts_s:
-            doubts["cut"] = (
-                "the picture changes all at once, as where a film is cut; check that it shows one "
-                f"{species.noun} throughout"
-            )
+            doubts["cut"] = _describe_cuts(self.cuts_s, species)
         return doubts
 
     def read_strip(self) -> list[tuple[float, str, bytes]]:
@@ -132,6 +131,17 @@ class CropFile:
                         indices, jpegs = [], []
         if jpegs:
             yield indices, jpegs
+
+
+def _describe_cuts(cuts_s: Sequence[float], species: Species) -> str:
+    """Return where a film seems to be cut, and how to keep what lies before it alone."""
+    times = [f"{math.floor(100 * time_s) / 100:.2f}" for time_s in cuts_s]  # not after the cut
+    more = f" and {len(times) - _MOST_CUTS} more times" if len(times) > _MOST_CUTS else ""
+    return (
+        "the picture changes all at once, as where a film is cut, at "
+        f"{', '.join(times[:_MOST_CUTS])} s{more}; if another {species.noun} or scene follows, end "
+        f"the clip there (end_s = {times[0]} in its row) or remove it"
+    )
 
 
 def write_derived(source: CropFile, path: Path, rows: Iterable[dict[str, Any]]) -> None:

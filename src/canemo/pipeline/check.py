@@ -14,6 +14,7 @@ from canemo.formats.tables import Problem
 from canemo.records import Study
 from canemo.report.tables import format_text
 from canemo.report.words.design import (
+    DESIGN_LATER,
     describe_conditions,
     doubt_confound,
     explain_obstacle,
@@ -52,6 +53,8 @@ class StudyCheck:
         Why nothing can be concluded, in words; None where something can, or without a design.
     species
         Whose words it speaks in.
+    doubtful_names
+        Subjects and labels that may be others misspelled: the design counts them as they are.
     """
 
     problems: tuple[Problem, ...]
@@ -59,6 +62,7 @@ class StudyCheck:
     detectable: Mapping[str, Any] | None = None
     obstacle: str | None = None
     species: Species = DOG
+    doubtful_names: tuple[str, ...] = ()
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -72,12 +76,19 @@ class StudyCheck:
 
     @property
     def verdict(self) -> str:
-        """What the design can show, or why nothing, in a sentence; empty without a design."""
+        """What the design can show, or why nothing, in a sentence; empty without a design.
+
+        With errors there is no number, for it would be that of a mistake.
+        """
         if self.obstacle is not None:
             return self._say(write_nothing_sentence(self.obstacle))
         if self.design is None or self.detectable is None:
             return ""
-        return self._say(write_design_sentence(self.design, self.detectable))
+        if self.errors:
+            return self._say(DESIGN_LATER)
+        return self._say(
+            write_design_sentence(self.design, self.detectable, doubtful=self.doubtful_names)
+        )
 
     def describe(self) -> str:
         """Return it as text: the problems, what was filmed, and the verdict."""
@@ -94,7 +105,7 @@ class StudyCheck:
             "problems": [asdict(problem) for problem in self.problems],
             "subjects": [] if design is None else [asdict(each) for each in design.subjects],
             "conditions": [] if design is None else [asdict(each) for each in design.conditions],
-            "detectable": None if self.detectable is None else dict(self.detectable),
+            "detectable": None if not self.detectable or self.errors else dict(self.detectable),
             "can_conclude": self.can_conclude,
             "verdict": self.verdict,
         }
@@ -130,7 +141,8 @@ def check_study(root: Path | str) -> StudyCheck:
     design, confounds, obstacle = _judge(inspection.clips)
     problems += tuple(_doubt(inspection.file, each) for each in confounds if not each.is_total)
     detectable = None if obstacle else _foretell(design)
-    return StudyCheck(problems, design, detectable, obstacle, species)
+    names = inspection.doubtful_names
+    return StudyCheck(problems, design, detectable, obstacle, species, names)
 
 
 def warn_of_design(study: Study, species: Species) -> None:

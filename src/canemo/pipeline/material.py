@@ -187,6 +187,7 @@ def _describe_clip(
         subject_id=video.subject_id,
         label=video.label,
         seconds=seconds,
+        part_s=_find_part(video, seconds),
         frames=len(ledger),
         used=len(used),
         face=None if crops is None or used.empty else _show_face(crops, used),
@@ -202,6 +203,14 @@ def _measure_length(video: Video) -> tuple[float | None, str]:
     except VideoOpenError as exc:
         return None, str(exc).removeprefix(f"{video.path}: ")
     return None if end_s is None else end_s - (video.start_s or 0.0), ""
+
+
+def _find_part(video: Video, seconds: float | None) -> tuple[float, float | None] | None:
+    """Return the part of a film that its row keeps [s], None where that is all of it."""
+    if video.start_s is None and video.end_s is None:
+        return None
+    start_s = video.start_s or 0.0
+    return start_s, None if seconds is None else start_s + seconds
 
 
 def _doubt_pictures(crops: CropFile, ledger: pd.DataFrame) -> dict[str, str]:

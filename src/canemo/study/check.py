@@ -45,11 +45,14 @@ class Inspection:
         tables. Empty if all is well.
     clips
         The rows of videos.csv that say whose clip it is, and of which label.
+    doubtful_names
+        Subjects and labels that may be others misspelled.
     """
 
     file: str
     problems: tuple[Problem, ...]
     clips: tuple[Clip, ...]
+    doubtful_names: tuple[str, ...]
 
 
 def inspect_study(root: Path | str) -> Inspection:
@@ -72,7 +75,7 @@ def inspect_study(root: Path | str) -> Inspection:
         problems += _check_unused_subjects(tables)
     problems.sort(key=lambda problem: (problem.file != videos, problem.row or 0))
     clips = tuple(_list_clips(infos, root, tables.videos))
-    return Inspection(videos, (*first, *problems), clips)
+    return Inspection(videos, (*first, *problems), clips, tuple(each.name for each in alike))
 
 
 def _probe_files(table: Table, root: Path) -> dict[Path, VideoInfo | VideoOpenError]:

@@ -61,13 +61,11 @@ def draw_subjects(subjects_table: Sequence[Mapping[str, Any]] | None) -> Figure 
 
     ``age_years`` [years] and ``sex`` are drawn where any dog has them; None where no dog has.
     """
-    rows = subjects_table or []
-    ages = [_read_age(row.get("age_years")) for row in rows]
-    sexes = [_read_sex(row.get("sex")) for row in rows]
+    ages, sexes = _read_panels(subjects_table)
     panels: list[Callable[[Axes], None]] = []
-    if any(age is not None for age in ages):
+    if ages:
         panels.append(partial(_draw_ages, ages=ages))
-    if any(sex is not None for sex in sexes):
+    if sexes:
         panels.append(partial(_draw_sexes, sexes=sexes))
     if not panels:
         return None
@@ -78,6 +76,28 @@ def draw_subjects(subjects_table: Sequence[Mapping[str, Any]] | None) -> Figure 
         count_whole(axes.yaxis)
         style_axes(axes, y="dogs", grid="y")
     return set_literal_text(figure)
+
+
+def describe_panels(subjects_table: Sequence[Mapping[str, Any]] | None) -> str:
+    """Return in words what `draw_subjects` counts dogs by, and which column would add the rest."""
+    ages, sexes = _read_panels(subjects_table)
+    if ages and sexes:
+        return "by age and by sex, as far as the table of subjects tells"
+    drawn, other, column = ("age", "sex", "sex") if ages else ("sex", "age", "age_years")
+    return f"by {drawn}; by {other} needs a column “{column}” in the table of subjects"
+
+
+def _read_panels(
+    subjects_table: Sequence[Mapping[str, Any]] | None,
+) -> tuple[list[float | None], list[str | None]]:
+    """Return age [years] and sex of each subject; an empty list where none is known."""
+    rows = subjects_table or []
+    ages = [_read_age(row.get("age_years")) for row in rows]
+    sexes = [_read_sex(row.get("sex")) for row in rows]
+    return (
+        ages if any(age is not None for age in ages) else [],
+        sexes if any(sex is not None for sex in sexes) else [],
+    )
 
 
 def draw_label_counts(labels_by_subject: Mapping[str, Mapping[str, int]]) -> Figure:

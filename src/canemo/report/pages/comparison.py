@@ -46,6 +46,7 @@ def _render(record: ComparisonFolder, tables: dict[str, Table]) -> str:
     drawn = embed_charts(_draw_charts(content, record.curves), find_voice(content.study))
     return render_page(
         "comparison.html.j2",
+        describe_panels=evaluation.describe_panels,
         tables=tables,
         pictures=drawn | embed_files(record.pictures, PICTURES),
         voice=find_voice(content.study),
@@ -69,7 +70,8 @@ def _draw_charts(content: ComparisonRecord, curves: pd.DataFrame) -> dict[str, C
     return {
         "subjects": (
             evaluation.draw_subjects(content.study.subjects_table),
-            "Bar charts of the number of dogs by age and by sex.",
+            f"Bar chart of the number of dogs "
+            f"{evaluation.describe_panels(content.study.subjects_table)}.",
         ),
         "curves": (
             comparison.draw_curves(curves, majority=majority.frame),

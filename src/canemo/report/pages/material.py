@@ -95,6 +95,8 @@ class Shown:
     def facts(self, clip: ClipFacts) -> str:
         """Return a clip in a line: condition, length, frames."""
         length = "length unknown" if clip.seconds is None else format_seconds(clip.seconds)
+        if clip.part_s is not None and clip.part_s[1] is not None:
+            length += " ({:.1f} to {:.1f} s of the film)".format(*clip.part_s)
         frames = f"face used in {clip.used} of {count(clip.frames, 'frame')} looked at"
         return " · ".join([quote(clip.label), length, frames])
 

@@ -101,10 +101,12 @@ def render_report(run: RunRecord, tables: Mapping[str, Table]) -> str:
         details=list(filter(None, details)),
         standing=str(judge_run(metrics)),
         used_shares=_share_used(metrics.study),
-        methods=write_methods(metrics, run.environment).split("\n\n"),
+        methods=write_methods(metrics, run.environment, parts=_count_parts(run)).split("\n\n"),
         tell_where=write_sentence,
         state_worth=state_worth,
         failed_maps=_list_failed_maps(run),
+        parts=_count_parts(run),
+        describe_panels=evaluation.describe_panels,
         material=None if run.clips is None else Shown(run.clips.clips, MOST_PICTURES),
         answers=list_answers(run),
         of_audit=audit,
@@ -123,6 +125,11 @@ def _list_failed_maps(run: RunRecord) -> dict[str, str]:
     return why
 
 
+def _count_parts(run: RunRecord) -> int:
+    """Return how many clips are a part of their film only."""
+    return 0 if run.clips is None else sum(clip.part_s is not None for clip in run.clips.clips)
+
+
 def _share_used(study: StudyFacts) -> dict[str, float]:
     return {
         label: counts.get(Fate.USED, 0) / max(sum(counts.values()), 1)
@@ -137,7 +144,7 @@ def _draw_pictures(run: RunRecord) -> dict[str, Picture | None]:
     charts: dict[str, Chart] = {
         "subjects": (
             evaluation.draw_subjects(study.subjects_table),
-            "Bar charts of the number of dogs by age and by sex.",
+            f"Bar chart of the number of dogs {evaluation.describe_panels(study.subjects_table)}.",
         ),
         "label_counts": (
             evaluation.draw_label_counts(study.labels_by_subject),

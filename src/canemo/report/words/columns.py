@@ -16,8 +16,8 @@ LEDGER: Mapping[str, str] = {
     "not be decoded",
     "time_s": "seconds from the first picture of the file",
     "fate": "what became of the frame: used; no_face; low_score, a face too uncertain; too_small; "
-    "other_face, only a face other than the one that was followed; decode_error, the picture could "
-    "not be read",
+    "other_face, another face than the one that was followed, or what looked like one; "
+    "decode_error, the picture could not be read",
     "x0": "left edge of the face, in pixels of the picture as shown",
     "y0": "upper edge of the face",
     "x1": "right edge of the face",

@@ -20,7 +20,13 @@ _COLUMNS = (
 )
 
 
-def write_design_sentence(design: Design, detectable: Mapping[str, Any]) -> str:
+_MOST_NAMES = 3
+DESIGN_LATER = "What these dogs and clips can show is said here once the errors are mended."
+
+
+def write_design_sentence(
+    design: Design, detectable: Mapping[str, Any], *, doubtful: Sequence[str] = ()
+) -> str:
     """Return what the dogs and clips of a design can show.
 
     Parameters
@@ -29,8 +35,14 @@ def write_design_sentence(design: Design, detectable: Mapping[str, Any]) -> str:
         Whose clips there are.
     detectable
         As `trust.power.foretell_power` returns it; its reason says why nothing would be found.
+    doubtful
+        Names that may be misspelled, and count as they are.
     """
     who, often = describe_dogs(design), describe_power(detectable["power"])
+    if doubtful:
+        more = [f"{len(doubtful) - _MOST_NAMES} more"] if len(doubtful) > _MOST_NAMES else []
+        names = join_words([*map(quote, doubtful[:_MOST_NAMES]), *more])
+        who = f"Counting {names} as no misspelling, {who}"
     least, chance = detectable["balanced_accuracy"], detectable["chance"]
     guessing = f"guessing gives {format_percent(chance, decimals=0)}"
     if least is None:

@@ -32,13 +32,14 @@ _REPORTED = ("Permutation test", "Metadata alone", "Calibration")
 _NAMED_PACKAGES = ("torch", "timm", "openvino", "scikit-learn", "numpy", "av")
 
 
-def write_methods(metrics: RunMetrics, environment: Mapping[str, Any]) -> str:
+def write_methods(metrics: RunMetrics, environment: Mapping[str, Any], *, parts: int = 0) -> str:
     """Return what was done and what came out, as paragraphs with the reference below.
 
     It states only what the run recorded. How the dogs were filmed and how the conditions were
-    induced is for the author to add.
+    induced is for the author to add; of `parts` clips only a part of the film was kept.
     """
-    material = " ".join([_state_study(metrics.study), _state_faces(metrics)])
+    shortened = [f"Of {count(parts, 'clip')} only a part of the film was kept."] if parts else []
+    material = " ".join([_state_study(metrics.study), *shortened, _state_faces(metrics)])
     learning = " ".join([_state_backbone(metrics.protocol), _state_probe(metrics.protocol)])
     testing = " ".join(
         [

@@ -150,7 +150,7 @@ Classifies video of a face into the conditions it was trained on:
 {_list_labels(classifier.labels)}
 
 It says under which condition the footage looks filmed. It does not say what an animal feels, and it
-is no diagnosis. Where it could not be told from chance, or only on drawn dogs, `canemo predict`
+is no diagnosis. Where it could not be told from chance, or only on drawings, `canemo predict`
 answers "undecided", unless it is asked for its answers with `--anyway`.
 
 ## Evaluation

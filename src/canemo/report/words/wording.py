@@ -47,7 +47,7 @@ _FATES: Mapping[str, str] = {
     Fate.NO_FACE: "no face found",
     Fate.LOW_SCORE: "face too uncertain",
     Fate.TOO_SMALL: "face too small",
-    Fate.OTHER_FACE: "face of another dog",
+    Fate.OTHER_FACE: "another face, or what looked like one",
     Fate.DECODE_ERROR: "frame could not be decoded",
 }
 

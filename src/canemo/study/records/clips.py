@@ -23,13 +23,15 @@ class StripPicture(Part):
 class ClipFacts(Part):
     """A clip: whose, how long, how many frames were looked at and used, what it looks like.
 
-    `face` is the middle crop, JPEG in base 64, None where there is none.
+    `face` is the middle crop, JPEG in base 64, None where there is none; `part_s` the part of the
+    film that counts [s], None where that is all of it.
     """
 
     video_id: str
     subject_id: str
     label: str
     seconds: float | None
+    part_s: tuple[float, float | None] | None = None
     frames: int
     used: int
     face: str | None
