@@ -431,7 +431,7 @@ def test_one_label_only(root: Path) -> None:
     change_row(root, 5, "frustration", "anticipation")
     problem = only_problem(root)
     assert where(problem) == ("error", "videos.csv", None, "label")
-    assert problem.wanted == "at least two labels"
+    assert problem.wanted == "at least two conditions"
 
 
 def test_one_subject_only(root: Path) -> None:
@@ -446,9 +446,9 @@ def test_label_with_one_subject_and_subject_with_one_label(root: Path) -> None:
     change_row(root, 5, "frustration", "anticipation")
     label, subject = find_problems(root)
     assert where(label) == ("error", "videos.csv", None, "label")
-    assert "'frustration' occurs with one subject only, 'rex'" in label.seen
+    assert "'frustration' occurs with one animal only, 'rex'" in label.seen
     assert where(subject) == ("warning", "videos.csv", None, "subject_id")
-    assert "'zoë' has videos of one label only, 'anticipation'" in subject.seen
+    assert "'zoë' has videos of one condition only, 'anticipation'" in subject.seen
 
 
 @pytest.mark.parametrize(

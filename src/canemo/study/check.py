@@ -239,10 +239,10 @@ def _check_design(name: str, rows: Sequence[Row], asked: Container[str]) -> Iter
             labels_of[subject_id].add(label)
     if len(labels_of) == 1:
         seen = f"all videos are of {next(iter(labels_of))!r}"
-        yield _design_problem(name, "error", "subject_id", seen, "at least two subjects")
+        yield _design_problem(name, "error", "subject_id", seen, "at least two animals")
     if len(subjects_of) == 1:
         seen = f"all videos are labelled {next(iter(subjects_of))!r}"
-        yield _design_problem(name, "error", "label", seen, "at least two labels")
+        yield _design_problem(name, "error", "label", seen, "at least two conditions")
     yield from _check_balance(name, subjects_of, labels_of, asked)
 
 
@@ -254,8 +254,8 @@ def _check_balance(
 ) -> Iterator[Problem]:
     for label, subject_ids in subjects_of.items():
         if len(subject_ids) < 2 and len(labels_of) > 1:
-            seen = f"{label!r} occurs with one subject only, {next(iter(subject_ids))!r}"
-            wanted = "two subjects or more, so that a subject can be left out"
+            seen = f"{label!r} occurs with one animal only, {next(iter(subject_ids))!r}"
+            wanted = "two animals or more, so that one can be left out"
             yield _design_problem(name, "error", "label", seen, wanted)
     alone = [each for each in labels_of if len(labels_of[each]) < 2 and each not in asked]
     if len(subjects_of) > 1:
@@ -264,11 +264,11 @@ def _check_balance(
 
 def _check_alone(name: str, label_of: Mapping[str, str]) -> Iterator[Problem]:
     """Yield the subjects with one label only, each with its label; many of them in one line."""
-    wanted = "videos of each label, else the label can be told from the subject"
-    all_seen = [f"{each!r} has videos of one label only, {label_of[each]!r}" for each in label_of]
+    wanted = "videos of each condition, else the condition can be told from the animal"
+    all_seen = [f"{each!r} has videos of one condition only, {label_of[each]!r}" for each in label_of]
     if len(all_seen) > SHOWN_ALONE:
         named = ", ".join(repr(each) for each in label_of)
-        all_seen = [f"{len(label_of)} subjects have videos of one label only: {named}"]
+        all_seen = [f"{len(label_of)} animals have videos of one condition only: {named}"]
     for seen in all_seen:
         yield _design_problem(name, "warning", "subject_id", seen, wanted)
 

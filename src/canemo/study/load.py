@@ -157,7 +157,7 @@ def _read_videos(root: Path) -> Table:
 def _read_subjects(root: Path) -> Table:
     table = _read_found(root, SUBJECTS, ("subject_id",))
     check_filled(table, ("subject_id",))
-    check_unique(table, "subject_id", "one row per subject")
+    check_unique(table, "subject_id", "one row per animal")
     check_numbers(table)
     return table
 

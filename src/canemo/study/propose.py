@@ -189,7 +189,7 @@ def suggest_pattern(paths: Sequence[str]) -> str:
     guess = guess_pattern(paths)
     if guess is None:
         return (
-            f"say where in a name such as {paths[0]!r} the subject stands and where the condition, "
+            f"say where in a name such as {paths[0]!r} the animal stands and where the condition, "
             f"for example --pattern '{_EXAMPLE}'"
         )
     match = _compile_pattern(guess)
