@@ -163,5 +163,5 @@ def test_many_dogs_of_one_condition_are_one_line(lay_out):
     alone = [(f"alone{n}", "food") for n in range(5)]
     found = canemo.check_study(lay_out([*balanced(7), *alone]))
     (problem,) = found.problems
-    assert problem.seen.startswith("5 animals have videos of one condition only: 'alone0', 'alone1'")
+    assert problem.seen.startswith("5 animals have videos of one condition only: 'alone0', 'al")
     assert found.verdict.startswith("12 dogs, 7 of them filmed in more than one condition, with 1")

@@ -359,11 +359,16 @@ def test_methods_side_by_side_share_features_and_rows(study, weights):
     assert content.models[0].video.accuracy >= 0.75
 
 
-def test_single_model_has_no_pairs_and_its_numbers_are_those_of_a_run(study, weights):
+def test_one_model_alone_has_nothing_to_be_compared_with(study, weights):
     config = configure(study, weights, backbones=(RESNET,), methods=("logistic",))
-    content = compare_models(study, config=config, name="single").comparison
-    assert content.pairs == ()
-    assert not (study / "comparisons" / "single" / "curves.parquet").exists()
+    with pytest.raises(ConfigError, match=r"nothing to compare \S* with; give --backbone or"):
+        compare_models(study, config=config, name="single")
+
+
+def test_numbers_of_a_model_are_those_of_a_run(study, weights):
+    config = configure(study, weights, backbones=(RESNET,), methods=("logistic", "sequence_mean"))
+    content = compare_models(study, config=config, name="pair").comparison
+    assert not (study / "comparisons" / "pair" / "curves.parquet").exists()
     own = load_config(
         study,
         overrides={

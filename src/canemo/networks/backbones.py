@@ -486,7 +486,8 @@ def _missing(spec: BackboneSpec) -> WeightsError:
     return WeightsError(
         f"the weights of backbone {spec.name!r} are neither in the local cache nor can they be "
         f"fetched from the model hub. Add --backbone {instead}, which is here, and leave all else "
-        "as it is; or connect to the internet once; or give the file with --weights FILE"
+        "as it is; or connect to the internet once; or give the file of timm's "
+        f"{spec.timm_name} with --weights FILE"
     )
 
 

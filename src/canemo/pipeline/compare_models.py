@@ -11,6 +11,7 @@ import pandas as pd
 
 from canemo import environment
 from canemo.config import Config, load_config
+from canemo.errors import ConfigError
 from canemo.explain.maps.eigencam import CAM_SCALE, map_crops
 from canemo.faces.examples import captioned, choose_examples
 from canemo.faces.study_crops import StudyCrops
@@ -98,6 +99,8 @@ def compare_models(
     ------
     StudyError, SplitError, NoFacesError, OutputExistsError
         As `run`.
+    ConfigError
+        The settings name one model only.
     WeightsError
         A weights file that was given cannot be used, or no backbone's weights can be had.
     """
@@ -107,6 +110,11 @@ def compare_models(
     if not config.compare.backbones:
         config, reason = settle_backbone(root, config)
     entrants = list_entrants(config)
+    if len(entrants) < 2:
+        raise ConfigError(
+            f"there is nothing to compare {entrants[0].backbone} with; give --backbone or "
+            "--method twice, a preset that names several (--preset paper), or two finished runs"
+        )
     plan = replace(prepare(root, config, entrants=entrants), backbone_reason=reason)
     name = name or Path(config.preset or "models").stem
     with new_run(root, name, config, force=force, result=COMPARISON_FILE) as folder:

@@ -265,7 +265,9 @@ def _check_balance(
 def _check_alone(name: str, label_of: Mapping[str, str]) -> Iterator[Problem]:
     """Yield the subjects with one label only, each with its label; many of them in one line."""
     wanted = "videos of each condition, else the condition can be told from the animal"
-    all_seen = [f"{each!r} has videos of one condition only, {label_of[each]!r}" for each in label_of]
+    all_seen = [
+        f"{each!r} has videos of one condition only, {label_of[each]!r}" for each in label_of
+    ]
     if len(all_seen) > SHOWN_ALONE:
         named = ", ".join(repr(each) for each in label_of)
         all_seen = [f"{len(label_of)} animals have videos of one condition only: {named}"]
