@@ -6,6 +6,7 @@ BIN := .venv/bin
 
 demo: .venv/.run
 	$(BIN)/canemo demo demo_study
+	@echo "for the command canemo in this terminal: . $(BIN)/activate"
 
 test: .venv/.dev
 	scripts/test

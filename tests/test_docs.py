@@ -93,3 +93,9 @@ def test_functions_named_in_docs_exist():
 def test_links_between_pages_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
+
+
+def test_the_readme_makes_the_command_before_it_is_used():
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert -1 < page.find(". .venv/bin/activate") < page.find("    canemo init")
+    assert page.find("python3 -m venv .venv") < page.find("    pip install")
