@@ -67,7 +67,7 @@ def test_models_in_the_terminal_with_what_is_missing_and_what_was_not_chosen() -
 def test_comparison_has_a_workbook_of_its_tables(tmp_path: Path) -> None:
     write_page(tmp_path, make_comparison(effect_size=1.234))
     book = openpyxl.load_workbook(tmp_path / "results.xlsx")
-    assert book.sheetnames == ["columns", "frames", "clips", "pairs", "models", "versions"]
+    assert book.sheetnames == ["frames", "clips", "pairs", "models", "versions", "columns"]
     heads, pair = ([cell.value for cell in line] for line in book["pairs"].rows)
     assert heads[1:4] == ["Accuracy", "Accuracy, low", "Accuracy, high"]
     assert pair[1:4] == [0.05, -0.01, 0.11]

@@ -351,7 +351,7 @@ def test_maps_without_a_sign_have_neither_gap_nor_shares(tmp_path):
 def test_workbook_beside_the_page_has_every_table(tmp_path):
     write_page(write_explanation(tmp_path))
     book = openpyxl.load_workbook(tmp_path / "results.xlsx")
-    assert book.sheetnames == ["columns", "card_0", "gap_0", "losses_0", "shares_0"]
+    assert book.sheetnames == ["card_0", "gap_0", "losses_0", "shares_0", "columns"]
     muzzle = [cell.value for cell in book["gap_0"][4]]
     assert muzzle[0] == "muzzle"
     assert muzzle[1:] == pytest.approx([0.16, 1.464, 1.164, 1.764, 0.07, 0.61, 0.004])

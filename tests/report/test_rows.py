@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import cast
 
@@ -72,8 +73,13 @@ def test_workbook_holds_clips_frames_dogs_numbers_and_settings(run_dir: Path) ->
     write_report(run_dir)
     sheets = read_sheets(run_dir / "results.xlsx")
     assert {"columns", "clips", "frames", "dogs", "numbers", "settings"} <= sheets.keys()
-    assert list(sheets)[:3] == ["columns", "clips", "frames"]
-    answered = ("rex_1", "rex", "play", "=rest", False, 0.2, 0.8, 1, 1, 1, 3)
+    assert list(sheets)[:3] == ["result", "clips", "frames"]
+    assert list(sheets)[-1] == "columns"
+    verdict = {str(line[0]): str(line[1]) for line in sheets["result"]}
+    assert verdict["Verdict"].startswith("On dogs it had never seen, canemo classified 83 %")
+    assert verdict["Accuracy"] == "83.1 %, 95 % interval 76.1 to 89.7 %"
+    assert verdict["Findings"].endswith(": see the sheet findings.")
+    answered = ("rex_1", "rex", "play", "=rest", False, 0.2, 0.8, 2, 1, 1, 3)
     assert sheets["clips"][2] == (*answered, None)  # without a doubt
     assert len(sheets["clips"]) == 4
     heads = sheets["frames"][0]
@@ -87,6 +93,8 @@ def test_every_column_of_the_rows_is_explained(run_dir: Path) -> None:
     write_report(run_dir)
     sheets = read_sheets(run_dir / "results.xlsx")
     said = {(sheet, column): meaning for sheet, column, meaning, _ in sheets["columns"]}
+    units = {(sheet, column): unit for sheet, column, _, unit in sheets["columns"]}
+    assert units["clips", "duration_s"] == "seconds"
     for name in ("clips", "frames"):
         assert all(said[name, heading] for heading in sheets[name][0])
 
@@ -144,3 +152,16 @@ def test_explanation_has_every_crop_and_dog_by_part_of_the_face(tmp_path: Path) 
     said = {column.key: column.meaning for column in sheets["dogs"].columns}
     assert said["share_play"].endswith("in crops of “play”")
     assert sheets["dogs"].rows[0].values["share_play"] == 0.5
+
+
+def test_findings_hold_doubts_of_clips_and_rounds_are_named_by_their_dogs(run_dir: Path) -> None:
+    clips = json.loads((run_dir / "clips.json").read_text(encoding="utf-8"))
+    clips["clips"][0] |= {"video_id": "rex_1", "doubts": [{"name": "cut", "text": "it cuts"}]}
+    (run_dir / "clips.json").write_text(json.dumps(clips), encoding="utf-8")
+    metrics = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
+    metrics["protocol"] |= {"split": "loso", "penalty_chosen": [10.0, 100.0]}
+    (run_dir / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    write_report(run_dir)
+    sheets = read_sheets(run_dir / "results.xlsx")
+    assert ("Doubt", "rex_1: It cuts.") in sheets["findings"]
+    assert ("Penalty chosen, by round", "Bär 10, rex 100") in sheets["settings"]

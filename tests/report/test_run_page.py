@@ -192,18 +192,18 @@ def test_workbook_beside_the_report_has_every_table_with_numbers(tmp_path: Path)
     write_report(write_run(tmp_path))
     book = openpyxl.load_workbook(tmp_path / "results.xlsx")
     assert book.sheetnames == [
-        "columns", "fates", "result", "confusion", "subjects", "checks", "permutation",
-        "calibration", "learning_curve", "parts", "findings", "splits", "removed", "duplicates",
-        "confounds", "settings", "cost", "versions",
+        "result", "fates", "numbers", "confusion", "dogs", "how far to trust it", "permutation",
+        "calibration", "learning_curve", "parts", "findings", "careless splits", "dog taken out",
+        "clips alike", "confounds", "settings", "cost", "versions", "columns",
     ]  # fmt: skip
     level = make_metrics()["levels"]["video"]
-    line = [cell.value for cell in book["result"][2]]
+    line = [cell.value for cell in book["numbers"][2]]
     low, high = level["interval"]["accuracy"]
     assert line[:2] == ["256 clips", "Accuracy"]
     assert line[2:5] == pytest.approx([level["accuracy"], low, high])
     confusion = [[cell.value for cell in line] for line in book["confusion"].rows]
     assert [line[1:] for line in confusion[1:]] == level["confusion"]["counts"]
-    assert book["subjects"].max_row == 30
+    assert book["dogs"].max_row == 30
     assert book["cost"]["B2"].value == 312.4
 
 

@@ -170,7 +170,7 @@ def read_sheets(path: Path) -> dict[str, list[list[object]]]:
 def test_workbook_holds_numbers_as_numbers_and_an_interval_in_two_columns(tmp_path: Path) -> None:
     path = write_workbook(tmp_path / "results.xlsx", {"result": RESULT, "measures": MIXED}, Voice())
     sheets = read_sheets(path)
-    assert list(sheets) == [LEGEND_SHEET, "result", "measures"]
+    assert list(sheets) == ["result", "measures", LEGEND_SHEET]
     assert sheets["result"] == [
         ["Model", "Clips", "AUROC", "AUROC, low", "AUROC, high", "p", "Note"],
         ["first", 1234, 0.8114, 0.75, 0.9, 0.0001, None],
@@ -262,7 +262,7 @@ def test_file_has_the_form_that_its_name_asks_for(tmp_path: Path) -> None:
     tables = {"result": RESULT, "measures": MIXED}
     text = write_tables(tmp_path / "a.tex", tables, Voice()).read_text(encoding="utf-8")
     assert text == f"{format_latex(RESULT)}\n\n{format_latex(MIXED)}\n"
-    assert list(read_sheets(write_tables(tmp_path / "a.xlsx", tables, Voice())))[1:] == list(tables)
+    assert list(read_sheets(write_tables(tmp_path / "a.xlsx", tables, Voice())))[:-1] == list(tables)
     with pytest.raises(ConfigError, match=r"a\.docx: tables are written as \.xlsx or \.tex"):
         write_tables(tmp_path / "a.docx", tables, Voice())
 

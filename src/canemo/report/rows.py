@@ -20,7 +20,7 @@ _ANSWER = {
     "where no face was found or its dog was not tested",
     "is_correct": "whether that is the condition it was filmed in",
 }
-_FOLD = {"fold": "the round, from 0, in which its dog was kept aside and tested"}
+_ROUND = {"round": "the round in which its dog was kept aside and tested"}
 _COUNTS = {
     "frames_used": "frames with a face, which count",
     "frames_looked_at": "frames that were looked at",
@@ -68,7 +68,7 @@ def tabulate_clips(run: RunRecord) -> pd.DataFrame:
     if run.clips is not None:
         doubts = {each.video_id: "; ".join(d.text for d in each.doubts) for each in run.clips.clips}
         clips["doubts"] = clips["video_id"].map(doubts)
-    wanted = [*_ORIGIN, *_ANSWER, *_list_probabilities(clips), *_FOLD, *_COUNTS, *_DOUBTS]
+    wanted = [*_ORIGIN, *_ANSWER, *_list_probabilities(clips), *_ROUND, *_COUNTS, *_DOUBTS]
     return clips[[name for name in wanted if name in clips]]
 
 
@@ -80,7 +80,7 @@ def list_run_sheets(run: RunRecord) -> dict[str, Table]:
         "clips": describe_frame(
             "Every clip, and what a probe that had not seen its dog made of it.",
             clips,
-            {**_ORIGIN, **_ANSWER, **said, **_FOLD, **_COUNTS, **_DOUBTS},
+            {**_ORIGIN, **_ANSWER, **said, **_ROUND, **_COUNTS, **_DOUBTS},
         ),
         "frames": describe_frame(
             "Every frame that was looked at, and what became of it.",
@@ -96,7 +96,7 @@ def list_comparison_sheets(record: ComparisonFolder) -> dict[str, Table]:
     if not (record.folder / PREDICTIONS_FILE).is_file():
         return {}
     clips = _take_level(record.predictions, "video")
-    said = {**_MODEL, **_ORIGIN, **_ANSWER, **_say_probabilities(clips), **_FOLD}
+    said = {**_MODEL, **_ORIGIN, **_ANSWER, **_say_probabilities(clips), **_ROUND}
     caption = "Every clip, and what each model made of it, which had not seen its dog."
     return {"every clip": describe_frame(caption, clips, said, elsewhere=PREDICTIONS_FILE)}
 
@@ -135,7 +135,7 @@ def _tabulate_frames(run: RunRecord) -> pd.DataFrame:
 def _take_level(predictions: pd.DataFrame, level: str) -> pd.DataFrame:
     rows = predictions[predictions["level"] == level]
     is_correct = (rows["predicted"] == rows["label"]).astype("boolean")
-    return rows.drop(columns="level").assign(is_correct=is_correct)
+    return rows.drop(columns="level").assign(is_correct=is_correct, round=rows["fold"] + 1)
 
 
 def _say_probabilities(frame: pd.DataFrame) -> dict[str, str]:

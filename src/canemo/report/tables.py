@@ -17,6 +17,7 @@ import pandas as pd
 from pandas.api.types import is_float_dtype, is_numeric_dtype
 from rich.cells import cell_len
 
+from canemo.report.words.columns import UNITS
 from canemo.report.words.wording import (
     MEANINGS,
     MEASURES,
@@ -302,7 +303,7 @@ def describe_frame(
         options["look_for"] = f"Too many for a workbook, {len(frame):,}: see {elsewhere}."
         frame = frame.iloc[:0]
     columns = tuple(
-        Column(name, name, meaning, _choose_format(frame[name]))
+        Column(name, name, meaning, _choose_format(frame[name]), unit=UNITS.get(name, ""))
         for name, meaning in meanings.items()
         if name in frame
     )

@@ -36,9 +36,9 @@ def write_workbook(path: Path, tables: Mapping[str, Table], voice: Voice) -> Pat
     with xlsxwriter.Workbook(buffer, {"in_memory": True}) as book:
         book.set_properties({"created": _CREATED})
         formats = _Formats(book, voice)
-        _write_legend(book.add_worksheet(LEGEND_SHEET), tables, formats)
         for name, table in tables.items():
             _write_table(book.add_worksheet(name), table, formats)
+        _write_legend(book.add_worksheet(LEGEND_SHEET), tables, formats)
     return write_atomically(path, buffer.getvalue())
 
 
@@ -111,9 +111,13 @@ def _write_table(sheet: Worksheet, table: Table, formats: _Formats) -> None:
         cells += [(column, value) for column in table.columns for value in column.split(row)]
         for across, (column, value) in enumerate(cells):
             value = say(value) if isinstance(value, str) else value
-            _write_cell(sheet, place, across, value, _choose_format(column, row, formats))
+            form = _choose_format(column, row, formats) if table.is_headed else formats.wrapped
+            _write_cell(sheet, place, across, value, form)
     sheet.freeze_panes(1, 1)
-    if len(table.rows) <= _MOST_FITTED:  # all cells are measured
+    if not table.is_headed:  # names and sentences
+        sheet.set_column(0, 0, 30)
+        sheet.set_column(1, 1, 110)
+    elif len(table.rows) <= _MOST_FITTED:  # all cells are measured
         sheet.autofit(400)
     else:
         sheet.set_column(0, len(headings) - 1, 14)

@@ -28,7 +28,7 @@ from canemo.report.tables import Table
 from canemo.report.words import audit, parts, wording
 from canemo.report.words.explanation import state_worth, write_sentence
 from canemo.report.words.methods import write_methods
-from canemo.report.words.run import list_run_tables
+from canemo.report.words.run import describe_verdict, list_run_tables
 from canemo.report.words.verdict import (
     describe_coverage,
     explain_verdict,
@@ -43,7 +43,14 @@ from canemo.study.records.scores import Confusion
 from canemo.study.runs import CLIPS_CSV, REPORT_FILE, RESULTS_FILE
 from canemo.trust.standing import judge_run
 
-_SHEETS = {"result": "numbers", "subjects": "dogs"}
+_SHEETS = {
+    "result": "numbers",
+    "subjects": "dogs",
+    "checks": "how far to trust it",
+    "splits": "careless splits",
+    "removed": "dog taken out",
+    "duplicates": "clips alike",
+}
 """What tables are called in a workbook, where that is not their name in the page."""
 
 MOST_PICTURES = 400
@@ -72,12 +79,13 @@ def write_report(run_dir: Path, *, tables_file: Path | None = None) -> Path:
     tables = list_run_tables(run)
     page = render_report(run, tables)
     voice, path = find_voice(run.metrics.study), tables_file or run_dir / RESULTS_FILE
+    sheets = {"result": describe_verdict(run)}
     if (run_dir / PREDICTIONS_FILE).is_file():
         write_table(tabulate_clips(run), run_dir / CLIPS_CSV)
-        if path.suffix == ".xlsx":
-            named = {voice.say(_SHEETS.get(name, name)): table for name, table in tables.items()}
-            sheets = list_run_sheets(run)
-            tables = sheets | named | sheets  # they come first, and stay
+        sheets |= list_run_sheets(run)
+    if path.suffix == ".xlsx":
+        named = {voice.say(_SHEETS.get(name, name)): table for name, table in tables.items()}
+        tables = sheets | named | sheets  # they come first, and stay
     write_tables(path, tables, voice)
     return write_atomically(run_dir / REPORT_FILE, page)
 

@@ -164,7 +164,7 @@ def _name_session(shared: SharedSession) -> str:
 def list_audit_tables(audit: Audit) -> dict[str, Table]:
     """Return the tables of the audit that hold anything, by name."""
     tables = {
-        "findings": _describe_findings(audit),
+        "findings": describe_findings(audit),
         "splits": _describe_splits(audit),
         "removed": _describe_removed(audit),
         "duplicates": _describe_duplicates(audit),
@@ -181,7 +181,8 @@ def list_splits(audit: Audit) -> dict[str, Claim]:
     return {**splits, _PICKED: Claim(video=picked, frame=None)}
 
 
-def _describe_findings(audit: Audit) -> Table:
+def describe_findings(audit: Audit) -> Table:
+    """Return the table of the findings, worst first."""
     columns = (
         Column("severity", "Severity", at=name_severity),
         Column("text", "Finding", at=lambda finding: write_sentence(finding.text)),

@@ -18,7 +18,7 @@ LEDGER: Mapping[str, str] = {
     "fate": "what became of the frame: used; no_face; low_score, a face too uncertain; too_small; "
     "other_face, another face than the one that was followed, or what looked like one; "
     "decode_error, the picture could not be read",
-    "x0": "left edge of the face, in pixels of the picture as shown",
+    "x0": "left edge of the face, in the picture as shown",
     "y0": "upper edge of the face",
     "x1": "right edge of the face",
     "y1": "lower edge of the face",
@@ -33,6 +33,11 @@ LEDGER: Mapping[str, str] = {
     "sharpness": "how sharp it is; low where it is blurred, also raised by noise",
 }
 """Of a frame that was looked at."""
+
+UNITS: Mapping[str, str] = {"time_s": "seconds", "duration_s": "seconds"} | dict.fromkeys(
+    ("x0", "y0", "x1", "y1", "crop_x0", "crop_y0", "crop_x1", "crop_y1"), "pixels"
+)
+"""Of columns of frames and clips."""
 
 _VERDICT = {
     "model_verdict": "whether the model could be told from chance on dogs it had not seen; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from canemo.report.tables import (
@@ -23,14 +24,22 @@ from canemo.report.tables import (
     show_value,
 )
 from canemo.report.words import wording
-from canemo.report.words.audit import list_audit_tables
+from canemo.report.words.audit import ALARM, describe_findings, list_audit_tables
 from canemo.report.words.checks import list_facts
 from canemo.report.words.parts import PARTS, describe_parts, name_pooling
-from canemo.report.words.verdict import explain_favourite
-from canemo.study.records.folders import RunRecord
+from canemo.report.words.verdict import (
+    describe_coverage,
+    explain_favourite,
+    explain_verdict,
+    write_first_sentence,
+)
+from canemo.study.records.folders import PREDICTIONS_FILE, RunRecord
 from canemo.study.records.run import RunMetrics, StudyFacts
 from canemo.study.records.scores import LevelName
 from canemo.trust.standing import compare_with_chance
+
+_MOST_NAMED = 12
+"""Of rounds whose dogs are named beside what the round chose."""
 
 _NOUNS: Mapping[LevelName, str] = {"video": "clip", "frame": "frame"}
 
@@ -118,11 +127,59 @@ def list_run_tables(run: RunRecord) -> dict[str, Table]:
         "learning_curve": _describe_learning_curve(metrics),
         "parts": describe_parts(metrics),
         **list_audit_tables(metrics.audit),
-        "settings": describe_settings(metrics.protocol.to_dict()),
+        "findings": _add_doubts(describe_findings(metrics.audit), run),
+        "settings": describe_settings(_name_rounds(run)),
         "cost": _describe_cost(metrics),
         "versions": describe_versions(run.environment),
     }
     return {name: table for name, table in tables.items() if table is not None and table.rows}
+
+
+def _name_rounds(run: RunRecord) -> dict[str, Any]:
+    """Return the settings, what each round chose beside the dog that it kept aside."""
+    protocol = run.metrics.protocol.to_dict()
+    if protocol["split"] != "loso" or not (run.folder / PREDICTIONS_FILE).is_file():
+        return protocol
+    rounds = run.predictions.drop_duplicates("fold").sort_values("fold")
+    for key in ("penalty_chosen", "temperature_chosen"):
+        chosen = protocol.get(key) or ()
+        if len(chosen) == len(rounds) <= _MOST_NAMED:
+            protocol[key] = dict(zip(rounds["subject_id"], chosen, strict=True))
+    return protocol
+
+
+def describe_verdict(run: RunRecord) -> Table:
+    """Return whether the result stands and its main numbers, for whoever gets one file only."""
+    metrics = run.metrics
+    doubtful = 0 if run.clips is None else sum(bool(clip.doubts) for clip in run.clips.clips)
+    alarms = sum(each.severity == ALARM for each in metrics.audit.findings)
+    found = f"{wording.count(alarms, 'alarm')}, {wording.count(doubtful, 'doubtful clip')}"
+    texts = {
+        "Verdict": write_first_sentence(metrics),
+        "Why": explain_verdict(metrics),
+        "Same answers": explain_favourite(metrics.levels.video.confusion.favourite),
+        "Rests on": describe_coverage(metrics),
+        "Findings": f"{found}: see the sheet findings." if alarms or doubtful else "",
+    }
+    for line in _list_results(metrics, "video"):
+        value, ends = (
+            str(show_value(line.values[key], line.format or TEXT)) for key in ("value", "interval")
+        )
+        texts[line.values["measure"]] = f"{value}, 95 % interval {ends}"
+    texts["More"] = "The sheet columns says what the columns of the other sheets mean."
+    return describe_texts("The verdict.", {key: text for key, text in texts.items() if text})
+
+
+def _add_doubts(findings: Table, run: RunRecord) -> Table:
+    """Return the findings of the audit and, below, what is doubtful of single clips."""
+    lines = [
+        Line(
+            {"severity": "Doubt", "text": f"{clip.video_id}: {wording.write_sentence(doubt.text)}"}
+        )
+        for clip in (() if run.clips is None else run.clips.clips)
+        for doubt in clip.doubts
+    ]
+    return replace(findings, rows=(*findings.rows, *lines))
 
 
 def describe_result(metrics: RunMetrics) -> Table:
