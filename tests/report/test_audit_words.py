@@ -12,7 +12,9 @@ from canemo.report.words.audit import (
     state_alarms,
     state_below,
     state_drops,
+    state_duplicates,
     state_own,
+    state_removed,
     state_sessions,
 )
 from canemo.report.words.voice import Voice
@@ -82,6 +84,20 @@ def test_sessions_and_pairs_as_the_audit_writes_them() -> None:
     assert table.rows[0].values["mark"] == "two conditions"
 
 
+def test_what_was_not_looked_at_or_not_found_is_said() -> None:
+    none = make_duplicates([], threshold=0.99)
+    audit = audited(sessions={"column": None, "shared": []}, duplicates=none)
+    assert state_sessions(audit).startswith("Whether dogs were filmed on the same day or in the")
+    assert state_duplicates(audit) == "No two clips are nearly alike: none was found twice."
+    alone = audited(sessions={"column": "day", "shared": []})
+    assert state_sessions(alone) == "No session in the column “day” is shared between dogs."
+    assert state_duplicates(alone) == ""
+
+
+def test_numbers_without_the_dog_are_called_no_result() -> None:
+    assert "may not be reported as such, however high" in state_removed(audited())
+
+
 def test_many_shared_sessions_are_cut() -> None:
     shared = [{"session": f"day {i}", "subjects": ["x", "y"]} for i in range(12)]
     audit = audited(sessions={"column": "day", "shared": shared})
@@ -125,7 +141,7 @@ def test_two_numbers_for_the_split_by_dog_are_told_apart() -> None:
 def test_split_far_below_chance_is_explained() -> None:
     metrics = make_metrics()
     assert state_below(record(metrics)) == ""
-    metrics["audit"]["splits"]["clip_wise"]["video"] = 0.0
+    metrics["audit"]["splits"]["clip_wise"]["video"] = 0.357
     assert "is no slip" in state_below(record(metrics))
 
 

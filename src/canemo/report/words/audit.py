@@ -33,7 +33,7 @@ from canemo.study.records.audit import (
 from canemo.study.records.run import RunMetrics
 
 SHOWN_PAIRS, SHOWN_SESSIONS = 20, 8
-_FAR_BELOW = 0.7
+_FAR_BELOW = 0.8
 ALARM = "alarm"
 
 _SPLITS = {
@@ -121,6 +121,17 @@ def state_own(metrics: RunMetrics) -> str:
     )
 
 
+def state_removed(audit: Audit) -> str:
+    """Return why numbers without the dog are not the result; empty where there are none."""
+    if "removed" not in list_audit_tables(audit):
+        return ""
+    return (
+        "These are checks of the result, not results, and may not be reported as such, however "
+        "high: a dog’s mean is taken over all its clips, the tested ones too, which nobody has of "
+        "a new dog."
+    )
+
+
 def state_below(metrics: RunMetrics) -> str:
     """Return why a split can come out far below chance; empty where none does."""
     claims = (each.video for each in list_splits(metrics.audit).values())
@@ -128,7 +139,7 @@ def state_below(metrics: RunMetrics) -> str:
     if least > _FAR_BELOW / len(metrics.study.labels):
         return ""
     return (
-        "A number far below chance is no slip: with so few clips of a dog, the clip that is left "
+        "A number well below chance is no slip: with so few clips of a dog, the clip that is left "
         "out takes its condition with it, the clips that remain are mostly of the other one, and "
         "the model leans to that."
     )
@@ -147,14 +158,27 @@ def state_drops(audit: Audit) -> str:
 
 
 def state_sessions(audit: Audit) -> str:
-    """Return which sessions several dogs share; empty without any."""
-    if not audit.sessions.column or not audit.sessions.shared:
-        return ""
+    """Return which sessions several dogs share, or that none was found or looked for."""
+    column = audit.sessions.column
+    if not column:
+        return (
+            "Whether dogs were filmed on the same day or in the same session was not looked at: "
+            "the table of videos has no column that says it (session, day, date ...)."
+        )
+    if not audit.sessions.shared:
+        return f"No session in the column {quote(column)} is shared between dogs."
     named = [_name_session(each) for each in audit.sessions.shared]
     left = len(named) - SHOWN_SESSIONS
     if left > 1:
         named = [*named[:SHOWN_SESSIONS], f"{left} more"]
-    return f"Shared between dogs in the column {quote(audit.sessions.column)}: {join_words(named)}."
+    return f"Shared between dogs in the column {quote(column)}: {join_words(named)}."
+
+
+def state_duplicates(audit: Audit) -> str:
+    """Return that no clips are nearly alike, or that none could be compared; else empty."""
+    if audit.duplicates.threshold is None:
+        return "Whether clips are nearly alike cannot be told from these features."
+    return "" if audit.duplicates.n else "No two clips are nearly alike: none was found twice."
 
 
 def _name_session(shared: SharedSession) -> str:

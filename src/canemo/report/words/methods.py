@@ -8,6 +8,7 @@ from typing import Any
 from canemo.config import AugmentConfig, SweepConfig
 from canemo.records import Fate
 from canemo.report.words.checks import list_facts
+from canemo.report.words.parts import name_pooling
 from canemo.report.words.verdict import describe_coverage, explain_favourite
 from canemo.report.words.wording import (
     PAPER,
@@ -26,14 +27,14 @@ from canemo.report.words.wording import (
     warn_of_drawings,
 )
 from canemo.study.records.run import RunMetrics, RunProtocol, StudyFacts
-from canemo.trust.standing import Comparison, compare_with_chance
+from canemo.trust.standing import Comparison, compare_with_chance, select_tested
 
-_REPORTED = ("Permutation test", "Metadata alone", "Calibration")
+_REPORTED = ("Permutation test", "Metadata alone")
 _NAMED_PACKAGES = ("torch", "timm", "openvino", "scikit-learn", "numpy", "av")
 
 
 def write_methods(metrics: RunMetrics, environment: Mapping[str, Any], *, parts: int = 0) -> str:
-    """Return what was done and what came out, as paragraphs with the reference below.
+    """Return what was done and, apart, what came out, as paragraphs with the references below.
 
     It states only what the run recorded. How the dogs were filmed and how the conditions were
     induced is for the author to add; of `parts` clips only a part of the film was kept.
@@ -41,14 +42,15 @@ def write_methods(metrics: RunMetrics, environment: Mapping[str, Any], *, parts:
     shortened = [f"Of {count(parts, 'clip')} only a part of the film was kept."] if parts else []
     material = " ".join([_state_study(metrics.study), *shortened, _state_faces(metrics)])
     learning = " ".join([_state_backbone(metrics.protocol), _state_probe(metrics.protocol)])
-    testing = " ".join(
+    results = " ".join(
         [
-            _state_split(metrics.protocol),
             _state_results(metrics),
             *(fact.text for fact in list_facts(metrics) if fact.title in _REPORTED),
         ]
     )
-    return "\n\n".join([material, learning, testing, _state_software(environment), PAPER])
+    testing = f"{_state_split(metrics.protocol)} {_state_software(environment)}"
+    software = f"The canemo developers. canemo {environment['canemo']} [computer program]."
+    return "\n\n".join([material, learning, testing, f"Results. {results}", software, PAPER])
 
 
 def _state_study(study: StudyFacts) -> str:
@@ -79,10 +81,10 @@ def _state_faces(metrics: RunMetrics) -> str:
 
 def _state_backbone(protocol: RunProtocol) -> str:
     offered = _list_offers(protocol)[0] or (protocol.pooling,)
-    pooling = "" if len(offered) > 1 else f"{offered[0]} embedding; "
+    pooling = "" if len(offered) > 1 else f"{name_pooling(offered[0])}; "
     note = f"{protocol.backbone_note.rstrip('. ')}; " if protocol.backbone_note else ""
-    reason = protocol.backbone_reason
-    chosen = f" canemo chose it from a fixed list ({reason})." if reason else ""
+    at_hand = " It was the first of a fixed list whose weights were at hand."
+    chosen = at_hand if protocol.backbone_reason else ""
     return (
         f"Each crop was embedded with the frozen pretrained network {protocol.backbone} "
         f"({note}weights from {protocol.weights_source}, SHA-256 "
@@ -117,15 +119,15 @@ def _state_discriminant(protocol: RunProtocol) -> str:
     )
     temperatures = protocol.temperature_chosen
     temperature = (
-        "; the temperature that the evidence is divided by before it becomes a probability was "
-        f"chosen likewise ({_state_range(temperatures)})"
+        "; the number that evidence is divided by before it becomes a probability (the "
+        f"temperature) was chosen likewise ({_state_range(temperatures)})"
         if temperatures
         else ""
     )
     return (
-        "A regularised linear discriminant was fitted in closed form to the standardised "
-        "embeddings, each clip weighing the same, with a penalty added to the scatter of the "
-        f"standardised features and {labels}; {_state_penalty(protocol)}{temperature}."
+        "A regularised linear discriminant was fitted to the standardised embeddings, each "
+        "clip weighing the same, with a penalty added to the variance of the features within "
+        f"conditions and {labels}; {_state_penalty(protocol)}{temperature}."
     )
 
 
@@ -249,7 +251,8 @@ def _state_clip(protocol: RunProtocol) -> str:
 
 
 def _state_results(metrics: RunMetrics) -> str:
-    facts = join_words([_state_measure(item) for item in compare_with_chance(metrics)])
+    tested = select_tested(compare_with_chance(metrics))
+    facts = join_words([_state_measure(item) for item in tested])
     majority = metrics.chance.majority
     two = len(metrics.study.labels) == 2
     positive = f", with {quote(metrics.protocol.positive_label)} as positive" if two else ""

@@ -76,7 +76,8 @@ def describe_detectable(metrics: RunMetrics) -> str:
     return (
         f"With these dogs and clips only a balanced accuracy of about "
         f"{format_percent(least, decimals=0)} or more would have been told from chance in {often} "
-        "such studies."
+        "such studies: by how alike the answers of this run are, so that canemo check, which "
+        "knows the design alone, gives another number; plan by that one."
     )
 
 

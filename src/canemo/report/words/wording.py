@@ -37,7 +37,7 @@ P_LEVEL = 0.05
 """A p above this cannot be told from chance."""
 
 _INTERVALS = {
-    "log-odds t": "bootstrap standard error with Student’s t, on the scale of log-odds",
+    "log-odds t": "bootstrap standard error with Student’s t, symmetric in the log-odds of a share",
 }
 
 _QUALITIES = {"score": "best detector score", "sharp": "highest sharpness"}
