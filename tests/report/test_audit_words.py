@@ -80,6 +80,7 @@ def test_sessions_and_pairs_as_the_audit_writes_them() -> None:
     )
     assert state_sessions(audit) == "Shared between dogs in the column “day”: 1 (x, y)."
     table = list_audit_tables(audit)["duplicates"]
+    assert len({column.heading for column in table.columns}) == len(table.columns)
     assert table.caption == "1 pair of clips nearly alike."
     assert table.rows[0].values["mark"] == "two conditions"
 

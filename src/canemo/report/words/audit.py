@@ -245,8 +245,10 @@ def _describe_removed(audit: Audit) -> Table:
 def _describe_duplicates(audit: Audit) -> Table:
     duplicates = audit.duplicates
     columns = (
-        Column("first", "Clip (dog)", at=lambda pair: f"{pair.first} ({pair.first_subject})"),
-        Column("second", "Clip (dog)", at=lambda pair: f"{pair.second} ({pair.second_subject})"),
+        Column("first", "First clip (dog)", at=lambda pair: f"{pair.first} ({pair.first_subject})"),
+        Column(
+            "second", "Second clip (dog)", at=lambda pair: f"{pair.second} ({pair.second_subject})"
+        ),
         Column(
             "cosine",
             "Likeness",
