@@ -167,6 +167,8 @@ def test_running_again_is_advised_only_where_it_can_help(
         ("{subject_id}-{label}.mp4", "none of the 8 videos in s has such a name"),
         ("{subject_id}_{lable}_{take}.mp4", "it lacks {label} (do you mean {label} by {lable}?)"),
         ("{subject}_{label}_{take}.mp4", "(do you mean {subject_id} by {subject}?)"),
+        ("{dog}_{label}_{take}.mp4", "(do you mean {subject_id} by {dog}?)"),
+        ("{subject_id}_{Condition}_{take}.mp4", "(do you mean {label} by {Condition}?)"),
         ("{subject_id}_{take}.mp4", "it lacks {label}; going"),
         (None, "--pattern says how the names of the videos are made"),
     ],

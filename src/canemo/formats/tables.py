@@ -266,12 +266,16 @@ def _check_columns(table: Table, required: Sequence[str]) -> None:
 
 
 def _advise_column(name: str, columns: Sequence[str]) -> str:
+    found = find_heading(name, columns)
+    return f"add a column {name!r}" if found is None else f"rename {found!r} to {name!r}"
+
+
+def find_heading(name: str, columns: Sequence[str]) -> str | None:
+    """Return the heading that is most likely meant for a column, or None."""
     by_plain_name = {plain(column): column for column in columns}
     close = difflib.get_close_matches(plain(name), by_plain_name, n=1, cutoff=0.7)
     meant = [other for other in _OTHER_HEADINGS.get(name, ()) if other in by_plain_name]
-    for found in (*close, *meant):
-        return f"rename {by_plain_name[found]!r} to {name!r}"
-    return f"add a column {name!r}"
+    return next((by_plain_name[each] for each in (*close, *meant)), None)
 
 
 def check_filled(table: Table, columns: Iterable[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import unicodedata
@@ -15,7 +14,7 @@ import pandas as pd
 
 from canemo.errors import OutputExistsError, StudyError
 from canemo.files import write_table
-from canemo.formats.tables import Problem, Row, list_tables
+from canemo.formats.tables import Problem, Row, find_heading, list_tables
 from canemo.study.load import REQUIRED_COLUMNS, VIDEOS_CSV
 from canemo.study.names import find_resemblances
 from canemo.study.patterns import guess_pattern
@@ -253,9 +252,9 @@ def _describe_lacking(missing: Sequence[str], names: Sequence[str]) -> str:
     lacking = " and ".join(f"{{{name}}}" for name in missing)
     others = [name for name in names if name not in REQUIRED_COLUMNS]
     meant = [
-        f"{{{name}}} by {{{near[0]}}}"
+        f"{{{name}}} by {{{near}}}"
         for name in missing
-        if (near := difflib.get_close_matches(name, others, n=1))
+        if (near := find_heading(name, others)) is not None
     ]
     return f"it lacks {lacking}" + (f" (do you mean {' and '.join(meant)}?)" if meant else "")
 
