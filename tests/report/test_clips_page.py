@@ -45,7 +45,7 @@ def write_answers(run_dir: Path, sheet: ClipSheet) -> None:
     sure = 0.55 + 0.4 * (place % 7) / 7
     shares = {f"probability_{x}": np.where(predicted == x, sure, 1 - sure) for x in labels}
     answers = tested.drop(columns="opened").assign(
-        level="video", frame_index=pd.NA, **shares, predicted=predicted
+        level="video", frame_index=pd.NA, **shares, predicted=predicted, fold=0
     )
     answers.astype({"frame_index": "Int64"}).to_parquet(run_dir / "predictions.parquet")
 
@@ -89,6 +89,7 @@ def test_wrong_answers_come_first_the_surest_of_them_before_the_others(report):
     wrong = [answer for answer in answers if answer.is_wrong]
     assert wrong == answers[: len(wrong)]
     assert [a.probability for a in wrong] == sorted((a.probability for a in wrong), reverse=True)
+    assert all(answer.is_first for answer in (*wrong, answers[-1]))
     right = [a.probability for a in answers[len(wrong) : -1]]
     assert right == sorted(right)
     assert (answers[-1].predicted, answers[-1].seen.doubts[0].name) == (None, "unreadable")
@@ -96,12 +97,15 @@ def test_wrong_answers_come_first_the_surest_of_them_before_the_others(report):
 
 def test_the_table_has_a_row_of_every_clip_and_stands_without_its_script(report):
     source = report.read_text(encoding="utf-8")
-    [table] = re.findall(r'<table class="answers.*?</table>', source, re.S)
+    first, folded = re.findall(r'<table class="answers.*?</table>', source, re.S)
+    table = first + folded
     run = read_run(report.parent)
     rows = re.findall(r"<tr>\n<th.*?</tr>", table, re.S)
     assert len(rows) == len(run.clips.clips) == run.metrics.study.videos
     assert all("(wrong)" in row for row in rows[:3])
-    assert "not tested" in rows[-1]
+    assert "not tested" in first
+    assert "(wrong)" not in folded
+    assert "as good as undecided" not in source
     assert table.count("<img") == len(rows) - 1
     assert "<button" not in source.split("<script>")[0]
     assert not re.search(r"<(script|img|link)[^>]+(src|href)=\"(?!data:)", source)
@@ -166,3 +170,16 @@ def test_problems_under_the_heading_of_warnings_do_not_say_so_again() -> None:
     page = render_material(sheet, problems=problems, verdict="")
     assert "<li>videos.csv, row 2: Bela looks like Bella; one spelling</li>" in page
     assert "<li>error: videos.csv, row 3: the file is empty; copy it again</li>" in page
+
+
+def test_even_probabilities_are_called_as_good_as_undecided(tmp_path):
+    metrics = make_metrics(n_subjects=3)
+    run = write_run(tmp_path, metrics)
+    write_answers(run, make_clips(metrics))
+    answers = pd.read_parquet(run / "predictions.parquet")
+    shares = [name for name in answers if name.startswith("probability_")]
+    answers[shares] = [0.5017, 0.4983]
+    answers.to_parquet(run / "predictions.parquet")
+    text = Page(write_report(run).read_text(encoding="utf-8")).text
+    assert "as good as undecided 50.2 %" in text
+    assert re.search(r"Table \d+\. Every clip, \d+ of", text)

@@ -101,6 +101,7 @@ def test_subject_accuracy_is_sorted_with_clips_and_chance() -> None:
     constant, accuracy = axes.collections[-2:]
     np.testing.assert_allclose(constant.get_offsets()[:, 0], [0.0, 0.75])
     np.testing.assert_allclose(accuracy.get_offsets()[:, 0], [1.0, 0.25])
+    assert constant.get_sizes()[0] > 2 * accuracy.get_sizes()[0]  # seen behind a dot
 
 
 def test_confusion_writes_counts_and_row_shares() -> None:

@@ -160,7 +160,8 @@ def draw_subject_accuracy(
     constant = np.array([row.labels.get(majority_label, 0) / max(row.videos, 1) for row in rows])
     axes.hlines(y, 0, accuracy, color=RULE, linewidth=1)
     axes.axvline(chance, color=INK, linewidth=1, linestyle=(0, (4, 3)))
-    axes.scatter(constant, y, marker="|", s=34, color=MUTED, linewidths=1.4, zorder=3)
+    tall = min(110.0, (0.8 * 72 * row_in) ** 2)  # above and below a dot that lies on the tick
+    axes.scatter(constant, y, marker="|", s=tall, color=MUTED, linewidths=1.6, zorder=3)
     axes.scatter(accuracy, y, s=26, color=ACCENT, zorder=4, clip_on=False)
     _label_subject_rows(axes, rows, font_pt=min(7.5, 44 * row_in))
     axes.set_xlim(0, 1)
