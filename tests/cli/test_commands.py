@@ -52,7 +52,7 @@ def uncropped(study):
 
 
 def test_no_arguments_show_help_and_wrong_ones_exit_2(canemo):
-    assert "Commands" in canemo()[1]
+    assert "Start" in canemo()[1]
     code, _, err = canemo("run")
     assert code == 2
     assert "STUDY" in err
@@ -209,7 +209,7 @@ def test_stated_failure_is_one_line(canemo, tmp_path):
     code, out, err = canemo("run", tmp_path)
     assert (code, out) == (1, "")
     assert err.startswith("error: ")
-    assert "videos.csv" in err
+    assert "this folder is empty" in " ".join(err.split())
     assert "Traceback" not in err
 
 
@@ -426,7 +426,7 @@ def test_what_cannot_be_exported_or_verified_is_one_line(canemo, finished, tmp_p
         (("export", tmp_path, "--bundle", tmp_path / "b.zip"), "not a finished run"),
         (("verify", tmp_path), "not a finished run"),
         (("verify", tmp_path / "nothing.zip"), "there is nothing of that name"),
-        (("audit", tmp_path), "videos.csv"),
+        (("audit", tmp_path), "this folder is empty"),
     ):
         code, out, err = canemo(*arguments)
         assert (code, out) == (1, "")
