@@ -52,8 +52,8 @@ def refused(canemo, line, *, before="INFO"):
         ("s/videos.csv", "this is a table, not the folder of a study; give s"),
         ("s/clips", "this is not a study; give s"),
         ("nowhere", "there is no such folder; give the folder of a study"),
-        ("empty", "this folder is empty; put the videos into it, then `canemo init empty`"),
-        ("s/hollow", "this folder is empty; put the videos into it"),
+        ("empty", "this folder is empty; give the folder of a study, which has a videos.csv"),
+        ("s/hollow", "this folder is empty; give the folder of a study, which"),
         ("note.txt", "this is a file, not the folder of a study; give the folder"),
     ],
 )

@@ -18,7 +18,7 @@ def explain_no_study(place: Path) -> tuple[str, str]:
     if not place.exists():
         return "there is no such folder", f"{_WANTED}, or make one with `canemo init FOLDER`"
     if place.is_dir() and not any(place.iterdir()):
-        return "this folder is empty", f"put the videos into it, then `canemo init {place}`"
+        return "this folder is empty", f"{_WANTED}, or put videos into it and `canemo init {place}`"
     home = next((each for each in place.parents if list_tables(each, VIDEOS)), None)
     instead = _WANTED if home is None else f"give {home}, which has the table of the videos"
     if place.is_file():
