@@ -232,7 +232,8 @@ def page(tmp_path_factory):
 def test_page_says_in_order_what_it_found(page):
     marks = [
         tell(make_model()),
-        "29 dogs · 256 face crops · evidence for “frustration”, against “positive anticipation”",
+        "29 dogs · 256 face crops of 256 clips, evenly spaced (--per-clip takes more) · evidence "
+        "for “frustration”, against “positive anticipation”",
         "by a sign-flip test over dogs",
         "Report card: mean over dogs",
         "exact contributions explains the decision 0.34 pass 0.24 to 0.44",
@@ -538,7 +539,7 @@ def test_grid_has_a_column_per_model_with_the_logit(tmp_path, sheets):
     draw(tmp_path, [first, second], [make_model(), make_model(name="cnn")])
     cells = cells_of(sheets["maps_contribution"])
     assert [name for name, _ in cells] == [
-        name for dog in range(3) for name in (f"dog{dog}", "dino -1.0", "cnn -5.0")
+        name for dog in range(3) for name in (f"dog{dog}", "dino -1.0 logits", "cnn -5.0 logits")
     ]
     own = [example for example in first if example.label == ANTICIPATION]
     for i, example in enumerate(own):
@@ -548,7 +549,7 @@ def test_grid_has_a_column_per_model_with_the_logit(tmp_path, sheets):
         assert not np.array_equal(crop, here)
     options = sheets["maps_contribution"][1]
     assert options["signed"]
-    assert f"for (1) {FRUSTRATION}" in options["scale_title"]
+    assert f"for (1) and against (-1) {FRUSTRATION}" in options["scale_title"]
     assert not sheets["maps_eigencam"][1]["signed"]
 
 
@@ -557,7 +558,7 @@ def test_map_that_one_model_lacks_has_columns_of_the_others_only(tmp_path, sheet
     examples = [make_examples(3, names=("contribution",)), make_examples(3)]
     draw(tmp_path, examples, models)
     names = {name.split()[0] for name, _ in cells_of(sheets["maps_eigencam"])}
-    assert names == {"dog0", "dog1", "dog2", "cnn"}
+    assert names == {"dog0", "dog1", "dog2", "-1.0"}  # one model needs no name
 
 
 def test_few_crops_of_different_dogs_stand_for_all(tmp_path, sheets):
@@ -568,6 +569,13 @@ def test_few_crops_of_different_dogs_stand_for_all(tmp_path, sheets):
     one_dog = tmp_path / "one"
     draw(one_dog, [make_examples(1, per_label=5)], [make_model()])
     assert [name for name, _ in cells_of(sheets["regions"])] == ["dog0"] * 3
+
+
+def test_crops_whose_regions_are_bands_are_marked_and_no_two_blues_are_alike(tmp_path, sheets):
+    examples = [replace(each, has_bands=True) for each in make_examples(3)]
+    draw(tmp_path, [examples], [make_model()])
+    assert cells_of(sheets["regions"])[0][0] == "dog0 (fixed bands)"
+    assert "#56B4E9" not in colour_regions(DOG).values()
 
 
 def test_regions_are_drawn_from_the_outlined_crops(tmp_path, sheets):

@@ -13,7 +13,7 @@ import pandas as pd
 
 from canemo import environment
 from canemo.explain.inquiry import Inquiry
-from canemo.explain.regions import outline_regions
+from canemo.explain.regions import BANDS, outline_regions
 from canemo.explain.results import (
     MEAN_FACE_CROPS,
     Found,
@@ -120,6 +120,7 @@ def _list_examples(model: Inquiry, found: Found) -> list[Example]:
             partial(_read, model, found, i),
             partial(_outline, model, found, i),
             {name: maps[i] for name, maps in found.maps.items()},
+            row["regions"] == BANDS,
         )
         for i, row in enumerate(found.rows.to_dict("records"))
     ]

@@ -21,7 +21,6 @@ from canemo.records import Image
 from canemo.report.charts.canvas import (
     LABEL_COLOURS,
     add_legend,
-    label_colours,
     new_figure,
     save_figure,
     set_literal_text,
@@ -46,6 +45,9 @@ SCALE_QUANTILE = 0.99
 """The value at which the colours of signed maps are full: this quantile of all absolute values."""
 
 
+_SKY = "#56B4E9"
+"""A blue that is too like the other to tell two regions apart."""
+
 _PER_LABEL = 3
 
 
@@ -56,7 +58,8 @@ _MOST_DOGS = 12
 class Example:
     """One crop: `read` gives it, `outline` gives it with its regions outlined in `colour_regions`.
 
-    `maps` are by method, (rows, columns); `logit` is the evidence for the label that is explained.
+    `maps` are by method, (rows, columns); `logit` is the evidence for the label that is explained;
+    `has_bands` says that its regions are fixed bands, not of its landmarks.
     """
 
     video_id: str
@@ -67,11 +70,13 @@ class Example:
     read: Callable[[], Image]
     outline: Callable[[], Image]
     maps: Mapping[str, NDArray[np.float32]]
+    has_bands: bool = False
 
 
 def colour_regions(species: Species) -> dict[str, str]:
     """Return the colour of each region's outline; the background has none."""
-    return label_colours(species.regions[:-1])
+    colours = [colour for colour in LABEL_COLOURS if colour != _SKY]
+    return dict(zip(species.regions[:-1], colours, strict=False))
 
 
 def draw_explanation(
@@ -191,7 +196,8 @@ def _choose(examples: Sequence[Example]) -> list[int]:
 def _draw_regions(examples: Sequence[Example]) -> Figure:
     rows: dict[str, list[list[tuple[str, Image]]]] = {}
     for example in examples:
-        rows.setdefault(example.label, [[]])[0].append((example.subject_id, example.outline()))
+        caption = example.subject_id + (" (fixed bands)" if example.has_bands else "")
+        rows.setdefault(example.label, [[]])[0].append((caption, example.outline()))
     return draw_picture_rows(rows)
 
 
@@ -213,13 +219,14 @@ def _draw_grid(
         first = examples[0][place]
         line = [(first.subject_id, first.read())]
         for some, model, scale in columns:
-            caption = f"{model.name} {some[place].logit:+.1f}"
+            name = f"{model.name} " if len(columns) > 1 else ""
+            caption = f"{name}{some[place].logit:+.1f} logits"
             line.append((caption, _overlay(some[place], model, method, scale[method.name])))
         rows.setdefault(first.label, []).append(line)
     signed = _is_signed(method)
     label = models[0].label
     title = (
-        f"{method.title}: against (-1) and for (1) {label}; 1 is the 99 % quantile of a model"
+        f"{method.title}: for (1) and against (-1) {label}; 1 is as strong as the strongest 1 %"
         if signed
         else f"{method.title}, from 0 to each map's greatest value"
     )
