@@ -110,12 +110,12 @@ def compare_models(
     if not config.compare.backbones:
         config, reason = settle_backbone(root, config)
     entrants = list_entrants(config)
+    plan = replace(prepare(root, config, entrants=entrants), backbone_reason=reason)
     if len(entrants) < 2:
         raise ConfigError(
             f"there is nothing to compare {entrants[0].backbone} with; give --backbone or "
             "--method twice, a preset that names several (--preset paper), or two finished runs"
         )
-    plan = replace(prepare(root, config, entrants=entrants), backbone_reason=reason)
     name = name or Path(config.preset or "models").stem
     with new_run(root, name, config, force=force, result=COMPARISON_FILE) as folder:
         save_split(plan.split, folder / "split.json")
