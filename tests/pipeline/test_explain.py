@@ -807,4 +807,4 @@ def test_run_trained_in_epochs_has_a_probe_that_has_not_seen_the_dog(explainable
     assert not [note for note in found.record.models[0].notes if "seen" in note]
     page = Page((run / "report.html").read_text(encoding="utf-8"))
     assert "it has seen those it is asked about here" not in page.text
-    assert "fitted without it, unless a note above says otherwise" in page.text
+    assert "has not learned from it, unless a note above says otherwise" in page.text
