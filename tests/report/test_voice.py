@@ -54,8 +54,8 @@ def test_report_and_tables_of_another_animal_do_not_speak_of_dogs(tmp_path: Path
     assert "dog01" in text
     assert all(" dog" not in (image["alt"] or "") for image in page.find("img"))
     sheets = openpyxl.load_workbook(run_dir / "results.xlsx")
-    assert sheets["subjects"]["A1"].value == "Animal"
-    assert sheets["subjects"]["A2"].value == "dog01"
+    assert sheets["animals"]["A1"].value == "Animal"
+    assert sheets["animals"]["A2"].value == "dog01"
     assert "dogs" not in format_result_block(read_run(run_dir).metrics)
 
 
