@@ -181,5 +181,5 @@ def test_even_probabilities_are_called_as_good_as_undecided(tmp_path):
     answers[shares] = [0.5017, 0.4983]
     answers.to_parquet(run / "predictions.parquet")
     text = Page(write_report(run).read_text(encoding="utf-8")).text
-    assert "as good as undecided 50.2 %" in text
+    assert ", as good as undecided 50.2 %" in text
     assert re.search(r"Table \d+\. Every clip, \d+ of", text)

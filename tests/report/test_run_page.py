@@ -217,7 +217,8 @@ def test_maps_of_decisions_that_cannot_be_told_from_chance_explain_none(tmp_path
             save_figure(sheet, run_dir / "figures" / f"{picture}.png")
         page = Page(write_report(run_dir).read_text(encoding="utf-8"))
         grey = [tag for tag in page.find("figure") if "failed" in tag.get("class")]
-        assert len(grey) == told == page.text.count("The result does not stand, so shown small")
+        assert ("orange for" in page.text) != told
+        assert len(grey) == 2 * told == page.text.count("The result does not stand, so shown small")
 
 
 def test_results_that_do_not_stand_are_marked(tmp_path: Path) -> None:

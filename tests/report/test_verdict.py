@@ -121,10 +121,10 @@ def test_p_above_the_level_takes_a_result_back_to_chance(p: float) -> None:
     assert "lies above chance for accuracy (66.0 %)" in explained
     assert f"does as well or better in {100 * p:.1f} % of cases" in explained
     assert (
-        "With these dogs and clips only a balanced accuracy of about 64 % or more would have been "
-        "told from chance in four of five such studies: by how alike"
+        "A balanced accuracy of about 64 % or more would have been told from chance in four of "
+        "five such studies (from this run’s own answers;"
     ) in explained
-    assert explained.endswith("gives another number; plan by that one.")
+    assert explained.endswith("to plan a study use the number of canemo check).")
 
 
 def test_p_at_the_level_stands() -> None:

@@ -181,8 +181,8 @@ def _judge_splits(
             "note",
             "splits",
             f"a split by {worst} would have claimed a balanced accuracy of "
-            f"{100 * claims[worst]:.0f} % instead of {100 * honest:.0f} % (both with one penalty "
-            f"throughout): features know the {species.noun} and the clip",
+            f"{100 * claims[worst]:.0f} %, a split by {species.noun} with the same penalty "
+            f"{100 * honest:.0f} %: features know the {species.noun} and the clip",
         )
     ]
 

@@ -125,7 +125,8 @@ def render_report(run: RunRecord, tables: Mapping[str, Table]) -> str:
 def _list_failed_maps(run: RunRecord) -> dict[str, str]:
     """Return the pictures that explain no answer, and why: no result, or a map that failed."""
     standing = judge_run(run.metrics)
-    why = {} if standing is Standing.ABOVE else {"decision.png": "The result does not stand"}
+    fallen = "" if standing is Standing.ABOVE else "The result does not stand"
+    why = dict.fromkeys(("decision.png", "eigencam.png"), fallen) if fallen else {}
     if run.explanation is not None:
         names = {run.explanation.lead.name: "decision.png", "eigencam": "eigencam.png"}
         failed = [method.name for method in run.explanation.methods if method.passed is False]

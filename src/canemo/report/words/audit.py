@@ -223,7 +223,7 @@ def _describe_splits(audit: Audit) -> Table:
     return describe_records(
         (
             "Balanced accuracy that each way to split would have claimed, all with one penalty, so "
-            f"that the {_SPLITS['subject_wise']} may differ a little from the result."
+            f"that the {_SPLITS['subject_wise']} may differ from the result."
         ),
         columns,
         list_splits(audit),
@@ -258,7 +258,9 @@ def _describe_duplicates(audit: Audit) -> Table:
         Column("mark", "Trouble", "what makes them a trouble", at=_mark_pair),
     )
     above = (
-        "" if duplicates.threshold is None else f", a likeness of {duplicates.threshold:g} or more"
+        ""
+        if duplicates.threshold is None
+        else f", a likeness of {duplicates.threshold:.2f} or more"
     )
     left = duplicates.n - len(duplicates.pairs[:SHOWN_PAIRS])
     more = f"; {group_digits(left)} more are not shown" if left > 0 else ""

@@ -16,8 +16,10 @@ from canemo.report.words.wording import (
     join_words,
     name_in_text,
 )
+from canemo.study.records.model import Standing
 from canemo.study.records.run import MetadataScores, Permutation, Reached, RunMetrics
 from canemo.trust.metadata import describe_columns
+from canemo.trust.standing import judge_run
 
 SHOWN_COLUMNS = 3
 
@@ -126,10 +128,11 @@ def _describe_metadata(metrics: RunMetrics) -> Fact | None:
 
 def _judge_metadata(metrics: RunMetrics, metadata: MetadataScores) -> str:
     own, reached = metrics.levels.video.balanced_accuracy, metadata.balanced_accuracy
-    if own is not None and reached is not None and reached >= own:
-        worse = format_percent(reached) != format_percent(own)
-        return f"The face crops do {'worse' if worse else 'no better'} than that."
     interval = metadata.interval.balanced_accuracy
+    if own is not None and reached is not None and reached >= own:
+        ends = metrics.levels.video.interval.balanced_accuracy
+        apart = ends is not None and interval is not None and ends[1] < interval[0]
+        return f"The face crops do {'worse' if apart else 'no better'} than that."
     if interval is not None and interval[0] > 1 / len(metrics.study.labels):
         return "That is above chance: what differs there may carry part of the result."
     return "It cannot be told from chance: there is no sign that these carry the result."
@@ -165,28 +168,25 @@ def _describe_calibration(metrics: RunMetrics) -> Fact:
     return Fact("Calibration", line, text)
 
 
-def _describe_abstention(metrics: RunMetrics) -> Fact:
+def _describe_abstention(metrics: RunMetrics) -> Fact | None:
+    """Return what abstaining does; nothing where a model with this result answers nothing."""
+    if judge_run(metrics) is not Standing.ABOVE:
+        return None
     abstention = metrics.abstention
-    level, least = _percent(abstention.level), _percent(abstention.least_level)
-    dogs = len(metrics.subjects)
-    promised = (
-        f"canemo predict --abstain, which judges a new dog by all {dogs}, promises levels from "
-        f"{_percent(1 / (dogs + 1))} on."
-    )
+    level, dogs = _percent(abstention.level), len(metrics.subjects)
     if not abstention.possible:
         text = (
             f"Missing the true condition in no more than {level} of clips of a new dog could not "
-            f"be tested here: each dog is judged by the {dogs - 1} others, and with so few no "
-            f"level below {least} can be promised. {promised}"
+            f"be tested, each dog being judged by the {dogs - 1} others: canemo predict --abstain, "
+            f"which judges a new dog by all {dogs}, promises levels from "
+            f"{_percent(1 / (dogs + 1))} on."
         )
         return Fact("Abstention", "", text)
     text = (
         f"Where the true condition may be missed in no more than {level} of clips of a new dog, "
         f"the model answers for {format_percent(abstention.decided)} of clips, "
         f"{format_percent(abstention.accuracy_decided)} of these rightly, and leaves "
-        f"{format_percent(abstention.undecided)} undecided. The sets of conditions it named held "
-        f"the true one in {format_percent(abstention.coverage)}, averaged over dogs. Tested so, "
-        f"each dog judged by the others, no level below {least} can be promised. {promised}"
+        f"{format_percent(abstention.undecided)} undecided."
     )
     return Fact("Abstention", "", text)
 

@@ -9,7 +9,7 @@ from canemo.config import AugmentConfig, SweepConfig
 from canemo.records import Fate
 from canemo.report.words.checks import list_facts
 from canemo.report.words.parts import name_pooling
-from canemo.report.words.verdict import describe_coverage, explain_favourite
+from canemo.report.words.verdict import conclude, describe_coverage, explain_favourite
 from canemo.report.words.wording import (
     PAPER,
     count,
@@ -256,9 +256,10 @@ def _state_results(metrics: RunMetrics) -> str:
     majority = metrics.chance.majority
     two = len(metrics.study.labels) == 2
     positive = f", with {quote(metrics.protocol.positive_label)} as positive" if two else ""
-    coverage = describe_coverage(metrics)
+    coverage, conclusion = describe_coverage(metrics), conclude(metrics)
     return (
         f"{coverage}{' ' if coverage else ''}"
+        f"{conclusion}{'. ' if conclusion else ''}"
         f"On {count(metrics.levels.video.n, 'clip')} (one answer per clip{positive}), "
         f"the results were {facts}. Always answering {quote(majority.label)} would have given "
         f"an accuracy of {format_percent(majority.video)}. "

@@ -33,18 +33,24 @@ _OPENING_WORDS = {"All", "An", "Each", "Every", "In", "No", "Only", "The", "This
 
 def write_first_sentence(metrics: RunMetrics) -> str:
     """Return the result on clips in one plain sentence that never claims more than it may."""
-    openings = {
-        Standing.ABOVE: "",
-        Standing.VOID: f"{NOTHING}{continue_sentence(find_obstacle(metrics))}. ",
-        Standing.UNCLEAR: "This result cannot be told from chance: ",
-        Standing.MIXED: "This result is above chance by one measure and below it by another: ",
-        Standing.BELOW: "This result is worse than chance: ",
-    }
-    standing = judge_run(metrics)
+    standing, conclusion = judge_run(metrics), conclude(metrics)
     accuracy = _state_accuracy(metrics, compare_with_chance(metrics)[0])
     if standing in (Standing.ABOVE, Standing.VOID):
         accuracy = accuracy[0].upper() + accuracy[1:]
-    return warn_of_drawings(drawn=metrics.study.drawn) + openings[standing] + accuracy
+    joint = ". " if standing is Standing.VOID else ": "
+    opening = conclusion and f"{conclusion}{joint}"
+    return warn_of_drawings(drawn=metrics.study.drawn) + opening + accuracy
+
+
+def conclude(metrics: RunMetrics) -> str:
+    """Return what keeps the result from being read, without a full stop; empty if nothing does."""
+    return {
+        Standing.ABOVE: "",
+        Standing.VOID: f"{NOTHING}{continue_sentence(find_obstacle(metrics))}",
+        Standing.UNCLEAR: "This result cannot be told from chance",
+        Standing.MIXED: "This result is above chance by one measure and below it by another",
+        Standing.BELOW: "This result is worse than chance",
+    }[judge_run(metrics)]
 
 
 def explain_verdict(metrics: RunMetrics) -> str:
@@ -74,10 +80,9 @@ def describe_detectable(metrics: RunMetrics) -> str:
         )
     often = describe_power(metrics.detectable.power)
     return (
-        f"With these dogs and clips only a balanced accuracy of about "
-        f"{format_percent(least, decimals=0)} or more would have been told from chance in {often} "
-        "such studies: by how alike the answers of this run are, so that canemo check, which "
-        "knows the design alone, gives another number; plan by that one."
+        f"A balanced accuracy of about {format_percent(least, decimals=0)} or more would have been "
+        f"told from chance in {often} such studies (from this run’s own answers; to plan a study "
+        "use the number of canemo check)."
     )
 
 
