@@ -160,7 +160,7 @@ def test_check_shows_the_clips_only_where_asked_and_says_where(canemo, study):
     text = page.read_text(encoding="utf-8")
     assert "Nothing can be concluded about the condition" in text
     assert "Is empty (0 bytes)" in text
-    assert "6 of 6 clips carry doubts; look at them on the page" in " ".join(err.split())
+    assert "6 of 6 clips carry doubts: s0c0, s0c1, s1c0, ...; look at" in " ".join(err.split())
     crops = sorted((study / "cache" / "crops").iterdir())
     assert len(crops) == 5
     canemo("crop", study)
@@ -176,10 +176,11 @@ def test_check_of_tables_that_cannot_be_used_has_no_page(canemo, tmp_path):
 
 
 def test_check_exits_1_where_nothing_can_be_concluded_and_names_problems(canemo, study):
-    code, out, _ = canemo("check", study)
+    code, out, err = canemo("check", study)
     assert code == 1
     assert out.startswith("no problems found\n")
     assert "Nothing can be concluded about the condition: 3 dogs with 2 clips each" in out
+    assert f"next, look at every clip: canemo check {study} --page" in "".join(err.splitlines())
     (study / "videos" / "dog0 clip0.mp4").unlink()
     code, out, _ = canemo("check", study)
     assert code == 1

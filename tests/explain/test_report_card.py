@@ -88,7 +88,7 @@ def test_few_dogs_make_no_test_and_the_reason_is_given(dogs):
     check = checks_of(card)["deletion"]
     assert check.value == pytest.approx(np.mean([0.3, 0.4, 0.5, 0.4, 0.3][:dogs]))
     assert (check.p, check.passed) == (None, None)
-    assert check.reason == f"deletion: {dogs} of the 6 {{plural}} that a test takes"
+    assert check.reason == f"deletion: needs 6 {{plural}}, there are {dogs}"
     assert (check.low is None) == (dogs == 1)
     assert (card.passed, card.verdict) == (None, "not tested where it counts")
     alike = checks_of(card)["like_random_probe"]

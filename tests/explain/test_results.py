@@ -270,7 +270,9 @@ def test_dogs_of_one_label_are_named_and_few_dogs_said():
     notes = describe(less)["notes"]
     assert any("1 with crops of one label only" in note and "(d3)" in note for note in notes)
     assert not any("fewer than 8 dogs" in note for note in notes)
-    assert any("fewer than 8 dogs" in note for note in describe(draw_found(dogs=7))["notes"])
+    told = describe(draw_found(dogs=7))["notes"]
+    [few] = [note for note in told if "fewer than 8 dogs" in note]
+    assert few.endswith("so few dogs cannot give a p that is small enough")
 
 
 def test_regions_measured_in_another_way_in_one_condition_are_said():

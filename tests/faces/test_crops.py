@@ -1,5 +1,6 @@
 import threading
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from canemo.faces.crop_file import LEDGER_COLUMNS
 from canemo.faces.crop_images import compute_brightness, compute_sharpness
 from canemo.faces.crops import CROPS_VERSION, extract_crops
 from canemo.records import Fate, Video
+from canemo.species import get_species
 from canemo.video.reader import VideoReader
 from canemo.video.times import Sampling
 from clips import cut_short, damage_bytes, write_clip
@@ -375,3 +377,16 @@ def test_frames_alive_at_once_do_not_grow_with_the_video(tmp_path, monkeypatch):
     path = clip_of(tmp_path, lambda n: [("red", 20 + n // 4, 40, 40)], frames=200)
     assert len(extract(path, tmp_path).read_ledger()) == 200
     assert most[0] <= 12 + 2 + 8 + 2  # a group, one before and after it, those that wait, in hand
+
+
+def test_cut_says_what_to_write_only_where_the_clip_has_a_row(tmp_path):
+    found = replace(
+        extract(clip_of(tmp_path, lambda n: [("red", 40, 30, 40)], frames=1), tmp_path),
+        cuts_s=(2.0,),
+    )
+    with_row, without = (
+        found.describe_doubts(get_species("dog"), has_row=has_row)["cut"]
+        for has_row in (True, False)
+    )
+    assert with_row.endswith("(write 2.00 in a column end_s of videos.csv) or remove it")
+    assert without.endswith("cut, at 2.00 s; another dog or scene may follow")

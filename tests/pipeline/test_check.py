@@ -104,7 +104,8 @@ def test_settings_that_cannot_be_read_are_a_problem_like_others(lay_out):
 def test_names_that_may_be_misspelled_are_named_with_the_number_that_counts_them(lay_out):
     clips = [*balanced(7), ("Bella", "food"), ("Bella", "none"), ("Bela", "food")]
     verdict = canemo.check_study(lay_out(clips)).verdict
-    assert verdict.startswith("Counting “Bela” as no misspelling, 9 dogs, 8 of them filmed in")
+    assert verdict.startswith("9 dogs, 8 of them filmed in")
+    assert verdict.endswith(" This takes “Bela” as spelled rightly.")
 
 
 def test_without_a_table_there_is_no_design(tmp_path):

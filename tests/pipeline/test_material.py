@@ -107,7 +107,7 @@ def test_each_flaw_is_a_doubt_of_its_clip_and_of_no_other(shown, kind, doubt):
 
 def test_a_cut_says_where_it_is_and_what_to_write_in_the_row(shown):
     [cut] = [each.text for each in clip_of(shown[0], "cut").doubts if each.name == "cut"]
-    assert "at 0.80 s; if another dog or scene follows, end the clip there (end_s = 0.80" in cut
+    assert "at 0.80 s; if another dog or scene follows, end the clip there (write 0.80 " in cut
 
 
 def test_a_clip_with_nothing_wrong_has_no_doubt_but_that_painted_faces_are_all_alike(shown):

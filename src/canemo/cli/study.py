@@ -80,6 +80,8 @@ def check(
     typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else found.describe())
     if page:
         _show_material(study)
+    elif not found.problems:
+        typer.echo(f"next, look at every clip: canemo check {study} --page", err=True)
     if found.errors or not found.can_conclude:
         raise typer.Exit(1)
 

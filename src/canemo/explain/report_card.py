@@ -134,7 +134,7 @@ def _check_gain(name: str, gains: pd.Series[float], tests: pd.DataFrame, failure
     subjects = _average_subjects(gains, tests)
     low, high = bound_mean(subjects) or (None, None)
     if len(subjects) < LEAST_SUBJECTS:
-        reason = f"{name}: {len(subjects)} of the {LEAST_SUBJECTS} {{plural}} that a test takes"
+        reason = f"{name}: needs {LEAST_SUBJECTS} {{plural}}, there are {len(subjects)}"
         value = float(subjects.mean()) if len(subjects) else None
         return Check(name, titles[name], value, low, high, None, None, reason)
     p, _, _ = flip_signs(subjects)

@@ -145,8 +145,8 @@ def _note_subjects(found: Found) -> list[str]:
     if 0 < (shown == 2).sum() < least:
         notes.append(
             f"with fewer than {least} {plural} no region can be told from chance, however clear it "
-            f"is: {_WORDS.get(regions, regions)} are tested, and the least p is 2 in 2 to the "
-            f"power of the number of {plural}"
+            f"is: {_WORDS.get(regions, regions)} are tested together, and so few {plural} cannot "
+            "give a p that is small enough"
         )
     return notes
 

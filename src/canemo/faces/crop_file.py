@@ -79,7 +79,7 @@ class CropFile:
             ledger.insert(position, name, pd.Series(getattr(self.video, name), ledger.index, str))
         return ledger
 
-    def describe_doubts(self, species: Species) -> dict[str, str]:
+    def describe_doubts(self, species: Species, *, has_row: bool = True) -> dict[str, str]:
         """Return what makes it uncertain that the right animal was followed, by a short name."""
         doubts = {}
         if self.persistent_faces > 1:
@@ -93,7 +93,7 @@ class CropFile:
                 f"are one {species.noun}"
             )
         if self.cuts_s:
-            doubts["cut"] = _describe_cuts(self.cuts_s, species)
+            doubts["cut"] = _describe_cuts(self.cuts_s, species, has_row=has_row)
         return doubts
 
     def read_strip(self) -> list[tuple[float, str, bytes]]:
@@ -133,14 +133,19 @@ class CropFile:
             yield indices, jpegs
 
 
-def _describe_cuts(cuts_s: Sequence[float], species: Species) -> str:
-    """Return where a film seems to be cut, and how to keep what lies before it alone."""
+def _describe_cuts(cuts_s: Sequence[float], species: Species, *, has_row: bool) -> str:
+    """Return where a film seems to be cut and, of one in a table, how to keep what is before it."""
     times = [f"{math.floor(100 * time_s) / 100:.2f}" for time_s in cuts_s]  # not after the cut
     more = f" and {len(times) - _MOST_CUTS} more times" if len(times) > _MOST_CUTS else ""
-    return (
+    seen = (
         "the picture changes all at once, as where a film is cut, at "
-        f"{', '.join(times[:_MOST_CUTS])} s{more}; if another {species.noun} or scene follows, end "
-        f"the clip there (end_s = {times[0]} in its row) or remove it"
+        f"{', '.join(times[:_MOST_CUTS])} s{more}"
+    )
+    if not has_row:
+        return f"{seen}; another {species.noun} or scene may follow"
+    return (
+        f"{seen}; if another {species.noun} or scene follows, end the clip there (write {times[0]} "
+        "in a column end_s of videos.csv) or remove it"
     )
 
 

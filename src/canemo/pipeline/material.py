@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,7 @@ from canemo.video.info import probe_video
 logger = logging.getLogger(__name__)
 
 FEW_FACES = 0.25
+_MOST_NAMES = 3
 # Of 484 photographs of dogs, black ones among them, none is darker than 55 in face and picture, and
 # none less sharp than 14; blurred over 3 % of the crop, none is sharper than 8.
 DARK = 45.0
@@ -71,12 +72,18 @@ def show_material(
     extraction = Extraction(config, load_configured_detector(config), (), root / "cache")
     files = _crop_each(study, extraction, progress)
     sheet = describe_clips(study, files, extraction, progress=progress)
-    doubtful, total = sum(bool(c.doubts) for c in sheet.clips), count(len(sheet.clips), "clip")
+    doubtful = [clip.video_id for clip in sheet.clips if clip.doubts]
     if doubtful:
-        logger.warning("%d of %s carry doubts; look at them on the page", doubtful, total)
+        logger.warning("%s", _name_doubtful(doubtful, len(sheet.clips)))
     found = check_study(root)
     page = render_material(sheet, problems=found.problems, verdict=found.verdict)
     return write_atomically(root / PAGE_FILE, page)
+
+
+def _name_doubtful(doubtful: Sequence[str], total: int) -> str:
+    carry = "carries" if len(doubtful) == 1 else "carry"
+    names = ", ".join(doubtful[:_MOST_NAMES]) + (", ..." if len(doubtful) > _MOST_NAMES else "")
+    return f"{len(doubtful)} of {count(total, 'clip')} {carry} doubts: {names}; look at the page"
 
 
 def _crop_each(study: Study, extraction: Extraction, progress: Progress) -> dict[str, CropFile]:

@@ -247,7 +247,7 @@ class Model:
         means = of_video[0].tolist() if len(used) else [np.nan] * len(self.labels)
         answer = self.labels[int(np.argmax(means))] if len(used) else None
         notes = [] if crops.damage is None else [f"damaged: {crops.damage}"]
-        notes += crops.describe_doubts(self.saved.config.species).values()
+        notes += crops.describe_doubts(self.saved.config.species, has_row=False).values()
         if sha256_file(video.path) in self.saved.training.files_sha256:
             notes.append(_LEARNED_FROM)
         return {

@@ -19,6 +19,18 @@ if TYPE_CHECKING:
     from canemo.pipeline.forecast import Forecast
 
 MEGABYTES = Format(lambda n: f"{n / 1e6:,.1f}", "0.0")
+_WORDS = {
+    "load": "load the models",
+    "crop": "find and crop faces",
+    "embed": "compute features",
+    "augment": "compute features of views",
+    "evaluate": "test on unseen dogs",
+    "trust": "check the result",
+    "model": "learn from all dogs",
+    "explain": "draw maps",
+    "look": "compare clips",
+    "report": "write the report",
+}
 _COLUMNS = (
     Column("name", "Stage"),
     Column("items", "At most", format=COUNT),
@@ -38,10 +50,16 @@ def format_forecast(forecast: Forecast) -> str:
     total = Line(
         {"name": "in all", "seconds": forecast.seconds, "bytes": forecast.bytes}, is_total=True
     )
-    lines = [format_text(Table(caption, _COLUMNS, (*list_lines(_COLUMNS, forecast.stages), total)))]
+    stages = list_lines(_COLUMNS, forecast.stages)
+    named = [Line({**line.values, "name": _name(line.values["name"])}) for line in stages]
+    lines = [format_text(Table(caption, _COLUMNS, (*named, total)))]
     if forecast.unknown:
         lines.append(
-            f"not known, and not counted: {', '.join(forecast.unknown)}; a run keeps what they "
-            "take on this machine"
+            f"not known, and not counted: {', '.join(map(_name, forecast.unknown))}; a run keeps "
+            "what they take on this machine"
         )
     return "\n".join([*lines, *(f"note: {note}" for note in forecast.notes)])
+
+
+def _name(stage: str) -> str:
+    return _WORDS.get(stage, stage)

@@ -39,21 +39,24 @@ def write_design_sentence(
         Names that may be misspelled, and count as they are.
     """
     who, often = describe_dogs(design), describe_power(detectable["power"])
-    if doubtful:
-        more = [f"{len(doubtful) - _MOST_NAMES} more"] if len(doubtful) > _MOST_NAMES else []
-        names = join_words([*map(quote, doubtful[:_MOST_NAMES]), *more])
-        who = f"Counting {names} as no misspelling, {who}"
+    taken = _take_as_spelled(doubtful) if doubtful else ""
     least, chance = detectable["balanced_accuracy"], detectable["chance"]
     guessing = f"guessing gives {format_percent(chance, decimals=0)}"
     if least is None:
         return (
             f"{who} will hardly show anything: not even clips that are all but always classified "
-            f"rightly would be told from chance in {often} studies."
+            f"rightly would be told from chance in {often} studies.{taken}"
         )
     return (
         f"{who} can show a balanced accuracy of {format_percent(least, decimals=0)} or more, in "
-        f"{often} studies ({guessing})."
+        f"{often} studies ({guessing}).{taken}"
     )
+
+
+def _take_as_spelled(doubtful: Sequence[str]) -> str:
+    more = [f"{len(doubtful) - _MOST_NAMES} more"] if len(doubtful) > _MOST_NAMES else []
+    names = join_words([*map(quote, doubtful[:_MOST_NAMES]), *more])
+    return f" This takes {names} as spelled rightly."
 
 
 def write_nothing_sentence(obstacle: str) -> str:
