@@ -12,6 +12,7 @@ from PIL import Image as PilImage
 
 from canemo.pipeline import material
 from canemo.pipeline.material import show_material
+from canemo.study.records.audit import DuplicatePair
 from clips import write_clip
 from painted import COLOURS, PaintedFaceDetector, paint, put_in_place
 
@@ -169,3 +170,14 @@ def test_two_clips_under_each_others_dog_are_doubtful_and_no_other(tmp_path, mon
         r"The face looks more like that of (\w+) than [^<]*<a href[^>]*>(\w+)<", page
     )
     assert sorted(doubts) == [("barred", "barred2"), ("striped", "striped1")]
+
+
+def test_copies_that_were_found_before_are_told_of_both_clips():
+    pair = DuplicatePair(
+        first="a", second="b", first_subject="Max", second_subject="Max", first_label="food",
+        second_label="none", cosine=0.99,
+    )  # fmt: skip
+    assert dict(material._list_copies([pair])) == {
+        "a": "it looks like the same film as b (Max, “none”); check both",
+        "b": "it looks like the same film as a (Max, “food”); check both",
+    }

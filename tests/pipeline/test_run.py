@@ -79,6 +79,17 @@ def test_planted_cue_is_found_on_dogs_never_seen(finished):
     assert finished.metrics.levels.video.accuracy >= 0.9
 
 
+def test_clips_doubted_as_near_copies_are_those_of_the_audit(finished):
+    run = read_run(finished.folder)
+    doubted = {
+        clip.video_id
+        for clip in run.clips.clips
+        if any(doubt.name == "near_copy" for doubt in clip.doubts)
+    }
+    pairs = run.metrics.audit.duplicates.pairs
+    assert doubted == {name for pair in pairs for name in (pair.first, pair.second)}
+
+
 def test_counts_add_up(finished):
     study = finished.metrics.study
     frames = pd.read_parquet(finished.folder / "frames.parquet")

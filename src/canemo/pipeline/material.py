@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ from canemo.records import Fate, Study, Video
 from canemo.report.pages.material import PAGE_FILE, render_material
 from canemo.report.words.wording import count
 from canemo.study.load import load_study
+from canemo.study.records.audit import DuplicatePair, Duplicates
 from canemo.study.records.clips import ClipFacts, ClipSheet, Doubt, StripPicture
 from canemo.trust import strangers
 from canemo.trust.duplicates import find_duplicates
@@ -103,6 +104,7 @@ def describe_clips(
     files: Mapping[str, CropFile],
     extraction: Extraction,
     *,
+    copies: Iterable[DuplicatePair] | None = None,
     progress: Progress = silent,
 ) -> ClipSheet:
     """Return every clip of a study with its pictures and doubts.
@@ -115,10 +117,12 @@ def describe_clips(
         video_id -> crops, of the videos that could be opened.
     extraction
         The settings, and where features are kept; its backbones are not used.
+    copies
+        Clips that were found to be nearly alike; None looks for them.
     progress
         Told how far it is.
     """
-    likeness = _compare_faces(study, files, extraction, progress)
+    likeness = _compare_faces(study, files, extraction, copies, progress)
     clips = tuple(
         _describe_clip(video, files.get(video.video_id), extraction, likeness.get(video.video_id))
         for video in study.videos
@@ -128,7 +132,11 @@ def describe_clips(
 
 
 def _compare_faces(
-    study: Study, files: Mapping[str, CropFile], extraction: Extraction, progress: Progress
+    study: Study,
+    files: Mapping[str, CropFile],
+    extraction: Extraction,
+    copies: Iterable[DuplicatePair] | None,
+    progress: Progress,
 ) -> dict[str, list[Doubt]]:
     """Return what a clip's features make doubtful, by video_id."""
     config = extraction.config
@@ -147,7 +155,9 @@ def _compare_faces(
     found: dict[str, list[Doubt]] = defaultdict(list)
     for video_id, text in _list_strangers(x, origin):
         found[video_id].append(Doubt(name="stranger", text=text))
-    for video_id, text in _list_copies(Material(x, origin, study.labels)):
+    if copies is None:
+        copies = Duplicates.model_validate(find_duplicates(Material(x, origin, study.labels))).pairs
+    for video_id, text in _list_copies(copies):
         found[video_id].append(Doubt(name="near_copy", text=text))
     return found
 
@@ -168,13 +178,13 @@ def _list_strangers(x: NDArray[np.float32], origin: pd.DataFrame) -> list[tuple[
     ]
 
 
-def _list_copies(material: Material) -> list[tuple[str, str]]:
+def _list_copies(copies: Iterable[DuplicatePair]) -> list[tuple[str, str]]:
     found = []
-    for pair in find_duplicates(material)["pairs"]:
-        for one, other in (("first", "second"), ("second", "first")):
-            whose = f"{pair[f'{other}_subject']}, “{pair[f'{other}_label']}”"
-            text = f"it looks like the same film as {pair[other]} ({whose}); check both"
-            found.append((str(pair[one]), text))
+    for pair in copies:
+        first = (pair.first, f"{pair.first} ({pair.first_subject}, “{pair.first_label}”)")
+        second = (pair.second, f"{pair.second} ({pair.second_subject}, “{pair.second_label}”)")
+        for (one, _), (_, other) in ((first, second), (second, first)):
+            found.append((one, f"it looks like the same film as {other}; check both"))
     return found
 
 

@@ -250,7 +250,11 @@ def _fill_run(
         draw_examples(work, fitted, folder / "figures", progress=progress)
     with work.cost.measure("look"):
         sheet = describe_clips(
-            work.plan.study, work.crops.files, work.plan.extraction, progress=progress
+            work.plan.study,
+            work.crops.files,
+            work.plan.extraction,
+            copies=work.metrics.audit.duplicates.pairs,  # one page cannot say both
+            progress=progress,
         )
     sheet.write(folder / CLIPS_FILE)
     metrics = work.metrics.with_cost(work.cost.stages)
