@@ -159,7 +159,7 @@ def test_text_holds_the_sentence_verdicts_and_both_tables():
     lines = tell_all(make_explanation(notes=["two clips are short"])).splitlines()
     assert lines[0] == f"dino: {tell(make_model())}"
     assert lines[1] == "regions: landmarks of the study (256 of 256 crops)"
-    assert "note: two clips are short" in lines
+    assert "note: Two clips are short." in lines
     unmade = "Not made: no such network."
     assert f"map exact contributions: passes every test that was made. {unmade}" in lines
     assert f"map EigenCAM: fails its tests: it stays the same. {unmade}" in lines
@@ -327,7 +327,7 @@ def test_pictures_without_a_condition_have_no_numbers_over_dogs(tmp_path):
 def test_notes_qualify_that_probes_had_not_seen_their_dogs(tmp_path):
     page = render(tmp_path, make_explanation(notes=["the probe has seen all dogs"]))
     assert "has not learned from it, unless a note below says otherwise." in page.text
-    assert "the probe has seen all dogs" in page.text
+    assert "The probe has seen all dogs." in page.text
 
 
 def test_pointing_game_is_shown_only_where_there_is_a_truth(tmp_path, page):
@@ -388,7 +388,7 @@ def test_report_of_a_run_shows_its_explanation(tmp_path):
         "Regions from: landmarks of the study (256 of 256 crops).",
         "exact contributions (explains the decision) passes every test that was made.",
         "EigenCAM (explains the backbone) fails its tests: it stays the same.",
-        "Note: seen <all> dogs",
+        "Note: Seen <all> dogs.",
         "has not learned from it, unless a note above says otherwise;",
     ):
         assert mark in section

@@ -220,7 +220,7 @@ def _draw_grid(
         line = [(first.subject_id, first.read())]
         for some, model, scale in columns:
             name = f"{model.name} " if len(columns) > 1 else ""
-            caption = f"{name}{some[place].logit:+.1f} logits"
+            caption = f"{name}{some[place].logit:+z.1f} logits"
             line.append((caption, _overlay(some[place], model, method, scale[method.name])))
         rows.setdefault(first.label, []).append(line)
     signed = _is_signed(method)

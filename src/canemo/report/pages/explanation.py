@@ -49,7 +49,7 @@ def write_page(folder: Path) -> Path:
         voice=voice,
         truth=record.truth,
         models=models,
-        write_sentence=write_sentence,
+        tell_where=write_sentence,
         write_verdict=write_verdict,
         state_worth=state_worth,
         name_pooling=name_pooling,

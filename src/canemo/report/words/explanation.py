@@ -53,7 +53,7 @@ def format_explanation(record: ExplanationRecord) -> str:
             f"{model.name}: {write_sentence(model)}",
             f"regions: {model.regions}",
         ]
-        lines += [f"note: {note}" for note in model.notes]
+        lines += [f"note: {wording.write_sentence(note)}" for note in model.notes]
         lines += [f"map {each.title}: {state_worth(each)}" for each in model.methods]
         lines += [
             format_text(
