@@ -77,9 +77,10 @@ def test_run_predict_report(canemo, study, tmp_path):
     table = pd.read_csv(tmp_path / "out" / "predicted_videos.csv")
     assert table["predicted"].tolist() == ["undecided"] * 6
     again = ("predict", run, study / "videos", "--out", tmp_path / "out", "--anyway", "--force")
-    code, out, _ = canemo(*again)
+    code, out, err = canemo(*again, "--video")
     assert code == 0
     assert "only because you asked with --anyway." in out
+    assert f"videos: {tmp_path / 'out' / 'annotated'}" in "".join(err.splitlines())
     table = pd.read_csv(tmp_path / "out" / "predicted_videos.csv")
     assert set(table["predicted"]) <= {"anticipation", "frustration"}
     assert set(table["model_verdict"]) == {"not told from chance"}

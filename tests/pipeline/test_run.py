@@ -636,7 +636,10 @@ def test_everything_that_is_written_says_the_verdict(study, unclear, tmp_path, m
         ):  # fmt: skip
             assert set(table["model_verdict"]) == {"not told from chance"}
     [given] = drawn
-    assert (given["verdict"], given["is_decided"]) == ("model not told from chance", False)
+    assert (given["verdict"], given["is_decided"]) == (
+        "model not told from chance: undecided",
+        False,
+    )
     frames = canemo.iter_frames(tmp_path / "annotated" / clip.name, sampling=Sampling(every_nth=1))
     bar = next(iter(frames)).image_rgb[-3, :8].astype(int)
     assert np.ptp(bar, axis=1).max() < 30  # grey, where it would be green

@@ -352,7 +352,13 @@ def test_maps_without_a_sign_have_neither_gap_nor_shares(tmp_path):
 def test_workbook_beside_the_page_has_every_table(tmp_path):
     write_page(write_explanation(tmp_path))
     book = openpyxl.load_workbook(tmp_path / "results.xlsx")
-    assert book.sheetnames == ["card_0", "gap_0", "losses_0", "shares_0", "columns"]
+    assert book.sheetnames == ["result", "card_0", "gap_0", "losses_0", "shares_0", "columns"]
+    texts = {row[0].value: row[1].value for row in book["result"]}
+    assert texts["Found"].startswith("Of the difference in evidence between")
+    assert texts["Map exact contributions"].startswith("passes ")
+    meanings = {(row[0].value, row[1].value): row[2].value for row in book["columns"]}
+    assert meanings["card_0", "Map"] == "the map that was tested"
+    assert meanings["card_0", "Explains"] == "what its heading says"
     muzzle = [cell.value for cell in book["gap_0"][4]]
     assert muzzle[0] == "muzzle"
     assert muzzle[1:] == pytest.approx([0.16, 1.464, 1.164, 1.764, 0.07, 0.61, 0.004])

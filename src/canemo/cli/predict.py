@@ -65,6 +65,7 @@ def predict(
     typer.echo(table.drop(columns=["path", "model_verdict"]).to_string(index=False))
     failed = table[table["status"] == "failed"]
     drawn = f"; pictures: {out / 'timelines'}" if len(failed) < len(table) else ""
+    drawn += f"; videos: {out / 'annotated'}" if drawn and video else ""
     typer.echo(f"\n{count(len(table), 'video')}, {len(failed)} failed", err=True)
     typer.echo(f"results: {out / RESULTS_FILE}{drawn}", err=True)
     if len(failed):

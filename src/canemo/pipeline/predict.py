@@ -14,7 +14,7 @@ from canemo.files import write_atomically, write_table
 from canemo.learn.predictions import PROBABILITY
 from canemo.learn.saved_model import SavedModel
 from canemo.parallel import Progress, silent
-from canemo.pipeline.model import Model, VideoPrediction, find_videos, name_videos
+from canemo.pipeline.model import UNDECIDED, Model, VideoPrediction, find_videos, name_videos
 from canemo.report.charts.canvas import save_figure
 from canemo.report.charts.evaluation import draw_timeline
 from canemo.report.tables import describe_frame
@@ -173,6 +173,8 @@ def draw_prediction(result: VideoPrediction, model: Model, out_dir: Path, *, vid
     name, path = result.summary["video_id"], Path(result.summary["path"])
     column = PROBABILITY + model.positive_label
     verdict = f"model {name_verdict(model.evaluation)}"
+    if result.summary["predicted"] == UNDECIDED:
+        verdict = f"{verdict}: {UNDECIDED}"
     timeline = draw_timeline(
         seen["time_s"],
         seen[column],

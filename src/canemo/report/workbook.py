@@ -83,7 +83,7 @@ def _write_legend(sheet: Worksheet, tables: Mapping[str, Table], formats: _Forma
         if table.groups:
             lines.append((name, say(table.groups), "what several rows belong to", ""))
         lines += [
-            (name, say(heading), formats.say(meaning or _explain(column, table)), column.unit)
+            (name, say(heading), formats.say(meaning or _explain(heading, table)), column.unit)
             for column in table.columns
             for heading, meaning in column.split_headings()
         ]
@@ -96,9 +96,11 @@ def _write_legend(sheet: Worksheet, tables: Mapping[str, Table], formats: _Forma
     sheet.freeze_panes(1, 0)
 
 
-def _explain(column: Column, table: Table) -> str:
+def _explain(heading: str, table: Table) -> str:
     """Return what a column is whose heading says enough beside its table."""
-    return "what the row is about" if column is table.columns[0] else "what its heading says"
+    return (
+        "what the row is about" if heading == table.columns[0].heading else "what its heading says"
+    )
 
 
 def _write_table(sheet: Worksheet, table: Table, formats: _Formats) -> None:

@@ -55,7 +55,7 @@ def annotate_video(
     positive_label, column
         The label whose probability is drawn, and the column that holds it.
     verdict
-        Whether the model could be told from chance; stands beside the probability.
+        Whether the model could be told from chance; stands above the probability.
     is_decided
         Whether it could; else the bar is grey.
 
@@ -176,7 +176,7 @@ class _Overlay:
     ) -> None:
         width, height = size
         thick = max(6, height // 40)
-        text = f"{self._label}: {probability:.2f}\n{self._verdict}"
+        text = f"{self._verdict}\n{self._label}: {probability:.2f}"
         _, _, _, text_height = pen.textbbox((0, 0), text, font=font)
         top = height - thick - text_height - 6
         pen.rectangle((0, top, width, height), fill=SHADE)

@@ -9,6 +9,7 @@ from canemo.report.charts.explanation import CHARTS, PAGE_FILE, colour_regions, 
 from canemo.report.pages.page import Picture, embed_figure, embed_file, render_page
 from canemo.report.rows import list_explanation_sheets
 from canemo.report.words.explanation import (
+    describe_explanation,
     find_explanation_voice,
     list_explanation_tables,
     state_worth,
@@ -59,7 +60,8 @@ def write_page(folder: Path) -> Path:
         warnings=(),
     )
     sheets = {voice.say(name): table for name, table in list_explanation_sheets(folder).items()}
-    write_workbook(folder / RESULTS_FILE, tables | sheets, voice)
+    first = {"result": describe_explanation(record)}
+    write_workbook(folder / RESULTS_FILE, first | tables | sheets, voice)
     return write_atomically(folder / PAGE_FILE, page)
 
 

@@ -14,6 +14,7 @@ from canemo.report.tables import (
     Noted,
     Table,
     describe_records,
+    describe_texts,
     format_text,
     show_value,
 )
@@ -88,6 +89,18 @@ def state_worth(method: MapResult) -> str:
     return f"{verdict}. Not made: {'; '.join(unmade)}." if unmade else f"{verdict}."
 
 
+def describe_explanation(record: ExplanationRecord) -> Table:
+    """Return what was found and what it is worth, for whoever gets the workbook only."""
+    texts: dict[str, str] = {}
+    for model in record.models:
+        of = f"{model.name}: " if len(record.models) > 1 else ""
+        texts |= {f"{of}Verdict": write_verdict(model), f"{of}Found": write_sentence(model)}
+        texts |= {f"{of}Map {each.title}": state_worth(each) for each in model.methods}
+        texts |= {f"{of}Regions": model.regions, f"{of}Notes": "\n".join(model.notes)}
+    texts["More"] = "The sheet columns says what the columns of the other sheets mean."
+    return describe_texts("What was found.", {name: text for name, text in texts.items() if text})
+
+
 def list_explanation_tables(record: ExplanationRecord) -> dict[str, Table]:
     """Return the tables of each model, by name and the model's number."""
     tables: dict[str, Table] = {}
@@ -108,7 +121,7 @@ def list_explanation_tables(record: ExplanationRecord) -> dict[str, Table]:
 
 def _describe_card(model: ExplainedModel, checks: Sequence[str], *, name: str) -> Table:
     unit = "dog" if model.is_labelled else "file"
-    columns = [Column("map", "Map", kind="noted", ends="Explains")]
+    columns = [Column("map", "Map", "the map that was tested", kind="noted", ends="Explains")]
     columns += [
         Column(key, *_CHECKS[key], TWO_DECIMALS, kind="tested", is_main=True) for key in checks
     ]
