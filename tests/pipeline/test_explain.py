@@ -786,7 +786,8 @@ def test_run_that_chose_its_pooling_by_inner_folds_is_explained(explainable_stud
     assert set(model.pooling.split(", ")) <= {"mean", "cls", "upper", "lower"}
     reads_cls = "cls" in model.pooling.split(", ")
     assert model.lead.name == ("gradient" if reads_cls else "contribution")
-    assert model.lead.passed is not None
+    # Other probes are asked; what covering places costs takes more dogs than these four.
+    assert model.lead.verdict == "not tested where it counts"
 
 
 @pytest.mark.slow
