@@ -12,11 +12,53 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from canemo.errors import ConfigError
 
 Place: TypeAlias = tuple[float, float]
+Group: TypeAlias = tuple[str, ...]
+"""Points whose middle counts."""
+
+FACE_UNITS = "face units"
+DEGREES = "degrees"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A distance or an angle of the face that has a name; `canemo.faces.geometry` takes it.
+
+    Attributes
+    ----------
+    name
+        For tables. ``left`` and ``right`` are sides of the picture.
+    kind
+        ``distance``: the mean distance of each pair; ``shortening``: how much less that is than in
+        the mean face; ``height``: how far the second group is above the first; ``tilt``: where the
+        second group lies seen from the first, 0 is straight up, 90 outwards, 180 down;
+        ``roll``, ``yaw``, ``pitch``: of the head, `pairs` are the eyes and, of yaw and pitch, the
+        middle of the eyes with the nose.
+    pairs
+        What is measured, all of it in a face turned upright.
+    region
+        The part of the face it belongs to, or ``head``.
+    unit
+        `FACE_UNITS`, in which the eyes of the mean face are 1 apart, or `DEGREES`.
+    meaning
+        In a few words, for tables and figures.
+    """
+
+    name: str
+    kind: Literal["distance", "shortening", "height", "tilt", "roll", "yaw", "pitch"]
+    pairs: tuple[tuple[Group, Group], ...]
+    region: str
+    unit: str
+    meaning: str
+
+    @property
+    def points(self) -> tuple[str, ...]:
+        """All points it rests on."""
+        return tuple(dict.fromkeys(name for pair in self.pairs for group in pair for name in group))
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +91,8 @@ class Species:
         Places of `points` in the mean face, 0 to 1 of its side.
     anchors
         Positions of the points that faces are laid on each other by.
+    measures
+        Distances and angles of the face that have a name.
     region_words
         Region -> words that put a point of any scheme into it by its name; of several regions, the
         first decides. Without these, landmarks of a study draw no regions.
@@ -69,6 +113,7 @@ class Species:
     eye_corners: tuple[tuple[str, str], ...] = ()
     mean_shape: tuple[Place, ...] = ()
     anchors: tuple[int, ...] = ()
+    measures: tuple[Measure, ...] = ()
     region_words: Mapping[str, Sequence[str]] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
 
@@ -80,7 +125,7 @@ class Species:
     @cached_property
     def mirrored(self) -> tuple[int, ...]:
         """Position -> position of the same point in a mirrored picture."""
-        return tuple(self.points.index(_mirror(name)) for name in self.points)
+        return tuple(self.points.index(mirror_point(name)) for name in self.points)
 
     def count(self, number: int) -> str:
         """Return a number of them in words, such as "1 dog" or "3 dogs"."""
@@ -115,6 +160,20 @@ class Species:
 _PLACES = "s|left|right|base|end|tip|root|edge|inner|outer|upper|lower|top|bottom|mid|middle|corner"
 
 
+def spell_point(name: str) -> str:
+    """Return a landmark's name as canemo spells it: small words, the side last.
+
+    ``L_EyeInner`` and ``left_eye_inner`` are both ``eye_inner_left``.
+    """
+    side = side_of_point(name)
+    words = [_drop_side(word, side) for word in _split_words(name)] if side else _split_words(name)
+    return "_".join([*filter(None, words), *([side] if side else [])])
+
+
+def _drop_side(word: str, side: str) -> str:
+    return "" if word == side[0] else word.removeprefix(side).removesuffix(side)
+
+
 def side_of_point(name: str) -> str:
     """Return ``left`` or ``right`` where a landmark's name says it, else nothing."""
     for word in _split_words(name):
@@ -129,7 +188,8 @@ def _split_words(name: str) -> list[str]:
     return apart.casefold().split()
 
 
-def _mirror(name: str) -> str:
+def mirror_point(name: str) -> str:
+    """Return the name of the same point of the other side, as canemo spells them."""
     if "_left" in name:
         return name.replace("_left", "_right")
     return name.replace("_right", "_left")
@@ -186,6 +246,89 @@ _DOG_POINTS: tuple[str, ...] = (
     "mouth",  # 45
 )
 
+_EYES: dict[str, Group] = {
+    side: (f"eye_inner_{side}", f"eye_outer_{side}") for side in ("left", "right")
+}
+_BOTH_EYES: Group = (*_EYES["left"], *_EYES["right"])
+_LIPS = tuple(((f"lip_upper{end}",), (f"lip_lower{end}",)) for end in ("_left", "", "_right"))
+
+
+def _measure_side(side: str) -> tuple[Measure, ...]:
+    """Return the measures of one side of a dog's face."""
+    base: Group = (f"ear_base_inner_{side}", f"ear_base_outer_{side}")
+    tip: Group = (f"ear_tip_{side}",)
+    lids = ((f"eye_upper_{side}",), (f"eye_lower_{side}",))
+    brow: Group = (f"brow_{side}",)
+    corner: Group = (f"mouth_corner_{side}",)
+    return (
+        Measure(
+            f"eye_opening_{side}", "distance", (lids,), "eyes", FACE_UNITS,
+            "from the upper to the lower lid",
+        ),
+        Measure(
+            f"brow_to_eye_{side}", "distance", ((brow, _EYES[side]),), "forehead", FACE_UNITS,
+            "from the brow to the middle of the eye",
+        ),
+        Measure(
+            f"mouth_corner_{side}", "height", ((("nose_bottom",), corner),), "muzzle", FACE_UNITS,
+            "how far the corner of the mouth is above the lower edge of the nose",
+        ),
+        Measure(
+            f"ear_angle_{side}", "tilt", ((base, tip),), "ears", DEGREES,
+            "where the tip of the ear lies seen from its base: 0 up, 90 outwards, 180 down",
+        ),
+        Measure(
+            f"ear_height_{side}", "height", ((_BOTH_EYES, tip),), "ears", FACE_UNITS,
+            "how far the tip of the ear is above the eyes",
+        ),
+    )  # fmt: skip
+
+
+_DOG_MEASURES: tuple[Measure, ...] = (
+    Measure(
+        "mouth_opening", "distance", _LIPS, "muzzle", FACE_UNITS,
+        "from the upper to the lower lip, mean of middle and both sides",
+    ),
+    Measure(
+        "jaw_drop", "distance", ((("nose_bottom",), ("chin",)),), "muzzle", FACE_UNITS,
+        "from the lower edge of the nose to the chin",
+    ),
+    Measure(
+        "mouth_width", "distance", ((("mouth_corner_left",), ("mouth_corner_right",)),), "muzzle",
+        FACE_UNITS, "between the corners of the mouth",
+    ),
+    Measure(
+        "lip_raise", "shortening",
+tuple(((f"eye_inner_{side}",), (f"lip_upper_{side}",)) for side in ("left", "right")),
+        "muzzle", FACE_UNITS,
+        "how much nearer the upper lip is to the eyes than in the mean face, mean of both sides",
+    ),
+    *_measure_side("left"),
+    *_measure_side("right"),
+    Measure(
+        "ear_spread", "distance", ((("ear_tip_left",), ("ear_tip_right",)),), "ears", FACE_UNITS,
+        "between the tips of the ears",
+    ),
+    Measure(
+        "nose_to_eyes", "distance", ((_BOTH_EYES, ("nose_top",)),), "muzzle", FACE_UNITS,
+        "from the middle of the eyes to the upper edge of the nose",
+    ),
+    Measure(
+        "head_roll", "roll", ((_EYES["left"], _EYES["right"]),), "head", DEGREES,
+        "how far the head is tilted in the picture, clockwise",
+    ),
+    Measure(
+        "head_yaw", "yaw", ((_EYES["left"], _EYES["right"]), (_BOTH_EYES, ("nose_top",))), "head",
+        FACE_UNITS,
+        "how far the nose is from the middle of the eyes, along their line; a stand-in",
+    ),
+    Measure(
+        "head_pitch", "pitch", ((_EYES["left"], _EYES["right"]), (_BOTH_EYES, ("nose_top",))),
+        "head", FACE_UNITS,
+        "how much further the nose is below the line of the eyes than in the mean face; a stand-in",
+    ),
+)  # fmt: skip
+
 DOG = Species(
     name="dog",
     noun="dog",
@@ -221,6 +364,7 @@ DOG = Species(
         for index, name in enumerate(_DOG_POINTS)
         if name.startswith(("eye_", "brow_", "bridge", "nose_", "nostril_", "ear_base_"))
     ),
+    measures=_DOG_MEASURES,
     region_words={  # in this order: an eyebrow is no eye
         "forehead": ("eyebrow", "brow", "forehead", "glabella"),
         "ears": ("ear", "pinna"),
