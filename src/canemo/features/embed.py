@@ -45,6 +45,11 @@ class Features:
     layers
         The second, third and fourth block from the end, (N, D) each, or nothing where the
         backbone has no recognisable blocks; D of a CNN differs from stage to stage.
+    region, region_share, region_names
+        (N, R, D) mean token of each region of the face, (N, R) how much of the crop it covers, 0
+        where it is not in view, and the R names; None and () where none are kept.
+    geometry
+        (N, F) float32, the face measured by its points, or None without any.
 
     Notes
     -----
@@ -56,14 +61,19 @@ class Features:
     mean: Stored
     grid: Stored
     layers: tuple[Stored, ...] = ()
+    region: Stored | None = None
+    region_share: Array | None = None
+    region_names: tuple[str, ...] = ()
+    geometry: Array | None = None
 
     def __len__(self) -> int:
         return len(self.origin)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What is kept of each crop: ``cls``, ``mean``, ``grid`` and the layers there are."""
-        return ("cls", "mean", "grid", *LAYERS[: len(self.layers)])
+        """What is kept of each crop: ``cls``, ``mean``, ``grid``, and of the rest what there is."""
+        further = [name for name in ("region", "geometry") if getattr(self, name) is not None]
+        return ("cls", "mean", "grid", *LAYERS[: len(self.layers)], *further)
 
     def as_rows(self, name: str) -> Stored:
         """Return what is kept under a name as one row per crop, (N, F)."""

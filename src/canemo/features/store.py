@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from canemo.faces.crop_file import CropFile
 from canemo.features.embed import GRID_SIDE, LAYERS, Array, Features, Stored, compute_features
-from canemo.features.poolings import POOLINGS, pool, require_pooling
+from canemo.features.poolings import list_needs, pool
 from canemo.files import hash_values, replacing
 from canemo.networks.backbones import Backbone
 from canemo.parallel import read_ahead
@@ -165,7 +165,7 @@ def load_poolings(
     sources
         Crops and file of features of each video.
     poolings
-        Keys of `POOLINGS`.
+        Representations, see `canemo.features.poolings`.
 
     Returns
     -------
@@ -177,9 +177,7 @@ def load_poolings(
     ConfigError
         There is no such pooling, or none of this backbone; those there are are named.
     """
-    for pooling in poolings:
-        require_pooling(pooling)
-    needed = {name for pooling in poolings for name in POOLINGS[pooling].needs}
+    needed = {name for pooling in poolings for name in list_needs(pooling)}
     origins: list[pd.DataFrame] = []
     pooled: dict[str, list[Array]] = {pooling: [] for pooling in poolings}
     for crops, path in sources:
