@@ -26,9 +26,9 @@ from canemo.explain.inquiry import Inquiry
 from canemo.explain.maps.methods import find_method, map_decisions
 from canemo.explain.maps.occlusion import measure_logits, measure_losses
 from canemo.explain.parts import measure_parts
-from canemo.explain.regions import measure_cells
 from canemo.explain.scoring import point, resize_maps
 from canemo.faces.crop_images import shrink
+from canemo.faces.regions import measure_cells
 from canemo.parallel import silent
 from canemo.pipeline.explain_inputs import load_explained_run
 from canemo.records import Image, Study

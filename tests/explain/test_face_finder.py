@@ -6,14 +6,14 @@ import pytest
 
 from canemo.errors import StudyError
 from canemo.explain.face_finder import MASK_SIDE, FaceFinder, describe_sources
-from canemo.explain.regions import (
+from canemo.faces.landmarks.tables import LandmarkTable
+from canemo.faces.regions import (
     BANDS,
     MODEL_LANDMARKS,
     STUDY_LANDMARKS,
     draw_bands,
     draw_regions,
 )
-from canemo.faces.landmarks.tables import LandmarkTable
 from canemo.species import DOG
 
 CROP_XYXY = (100.0, 50.0, 180.0, 90.0)  # 80 x 40 pixels of the frame

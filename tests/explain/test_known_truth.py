@@ -10,7 +10,7 @@ from PIL import Image as PilImage
 from canemo.explain.decision import Decision
 from canemo.explain.gaps import split_gap
 from canemo.explain.maps.methods import METHODS, map_decisions
-from canemo.explain.regions import draw_bands, measure_cells
+from canemo.faces.regions import draw_bands, measure_cells
 from canemo.features.embed import make_features
 from canemo.features.poolings import pool
 from canemo.learn.logistic import fit_probe

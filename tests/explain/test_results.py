@@ -10,7 +10,6 @@ import pytest
 from canemo.explain.decision import Decision
 from canemo.explain.gaps import WHOLE
 from canemo.explain.maps.methods import METHODS, map_decisions
-from canemo.explain.regions import BANDS, MODEL_LANDMARKS, draw_bands, measure_cells
 from canemo.explain.report_card import grade_maps
 from canemo.explain.results import (
     Found,
@@ -21,6 +20,7 @@ from canemo.explain.results import (
     tabulate_subjects,
 )
 from canemo.explain.scoring import CURVE_SHARES
+from canemo.faces.regions import BANDS, MODEL_LANDMARKS, draw_bands, measure_cells
 from canemo.species import DOG
 from explain_worlds import LABELS, TextureBackbone, draw_textures, make_probe, read_checks
 from map_worlds import examine_worlds

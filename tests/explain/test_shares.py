@@ -10,9 +10,9 @@ import pytest
 from canemo.explain.gaps import NO_DIFFERENCE, NO_SUBJECTS, UNCLEAR_WHOLE, WHOLE
 from canemo.explain.gaps import split_gap as split_any_gap
 from canemo.explain.parts import ALL_ALIKE, NO_AREA, ONE_SUBJECT, list_rows, measure_parts
-from canemo.explain.regions import draw_bands, measure_cells
 from canemo.explain.shares import NO_EVIDENCE, NONE_HERE
 from canemo.explain.shares import measure_shares as measure_any_shares
+from canemo.faces.regions import draw_bands, measure_cells
 from canemo.species import DOG
 
 LABELS = ("play", "rest")

@@ -23,7 +23,7 @@ from canemo.errors import (
 from canemo.explain.decision import Decision
 from canemo.explain.inquiry import Inquiry
 from canemo.explain.maps.occlusion import measure_logits
-from canemo.explain.regions import BANDS, STUDY_LANDMARKS
+from canemo.faces.regions import BANDS, STUDY_LANDMARKS
 from canemo.learn.fold_files import read_folds, write_folds
 from canemo.learn.probe import Probe
 from canemo.learn.sequence import fit_sequence

@@ -11,7 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from canemo.errors import StudyError
-from canemo.explain.regions import (
+from canemo.faces.landmarks.model import LandmarkModel
+from canemo.faces.landmarks.tables import LandmarkTable
+from canemo.faces.regions import (
     BANDS,
     MODEL_LANDMARKS,
     NEEDED,
@@ -23,8 +25,6 @@ from canemo.explain.regions import (
     place_points,
     shows_face,
 )
-from canemo.faces.landmarks.model import LandmarkModel
-from canemo.faces.landmarks.tables import LandmarkTable
 from canemo.records import Image
 from canemo.species import Species
 

@@ -88,7 +88,7 @@ def split_gap(
     maps
         (N, h, w) signed evidence for `second`, one logit for all crops.
     cells
-        (N, R, h, w) from `canemo.explain.regions.measure_cells`.
+        (N, R, h, w) from `canemo.faces.regions.measure_cells`.
     origin
         N rows with video_id, subject_id and label; other labels than the two are left out.
     first, second

@@ -33,7 +33,7 @@ def measure_parts(maps: NDArray[Any], cells: NDArray[Any]) -> Array:
         (N, h, w), any sign.
     cells
         (N, R, h, w) share of each of the map's cells that each region covers, from
-        `canemo.explain.regions.measure_cells`.
+        `canemo.faces.regions.measure_cells`.
 
     Returns
     -------

@@ -17,10 +17,10 @@ from canemo.explain.face_finder import describe_sources
 from canemo.explain.gaps import WHOLE, split_gap
 from canemo.explain.maps.methods import METHODS
 from canemo.explain.parts import list_rows, measure_parts
-from canemo.explain.regions import BANDS, measure_cells
 from canemo.explain.report_card import Check, ReportCard
 from canemo.explain.scoring import CURVE_SHARES
 from canemo.explain.shares import measure_shares
+from canemo.faces.regions import BANDS, measure_cells
 from canemo.records import Image
 from canemo.species import Species
 from canemo.study.records.explanation import (

@@ -76,7 +76,7 @@ def measure_shares(
         Signed evidence: (N, h, w) for the second of two labels (what speaks for the first is
         negative), or (N, K, h, w) for each of K labels.
     cells
-        (N, R, h, w) from `canemo.explain.regions.measure_cells`.
+        (N, R, h, w) from `canemo.faces.regions.measure_cells`.
     origin
         N rows with video_id, subject_id and label.
     labels

@@ -13,7 +13,6 @@ import pandas as pd
 
 from canemo import environment
 from canemo.explain.inquiry import Inquiry
-from canemo.explain.regions import BANDS, outline_regions
 from canemo.explain.results import (
     MEAN_FACE_CROPS,
     Found,
@@ -22,6 +21,7 @@ from canemo.explain.results import (
     tabulate_crops,
     tabulate_subjects,
 )
+from canemo.faces.regions import BANDS, outline_regions
 from canemo.files import write_table
 from canemo.parallel import Progress
 from canemo.records import Image

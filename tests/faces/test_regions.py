@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from canemo.explain.regions import (
+from canemo.faces.regions import (
     BANDS,
     EYE_DISTANCE,
     STUDY_LANDMARKS,
