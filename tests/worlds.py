@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from canemo.config import ProbeConfig
 from canemo.faces.frame_choice import choose_frames
 from canemo.features.embed import Features
-from canemo.features.poolings import pool
+from canemo.features.poolings import expand_mixes, parse_blocks, pool
 from canemo.learn.evaluate import Evaluation
 from canemo.learn.lda import DiscriminantLearner
 from canemo.learn.material import Material
@@ -56,7 +57,13 @@ def drop_crops(features: Features, *, share: float, seed: int = 0) -> Features:
     kept = np.random.default_rng(seed).random(len(features)) >= share
     kept |= ~features.origin["video_id"].duplicated().to_numpy()
     origin = features.origin[kept].reset_index(drop=True)
-    return Features(origin, features.cls[kept], features.mean[kept], features.grid[kept])
+    return Features(
+        origin,
+        features.cls[kept],
+        features.mean[kept],
+        features.grid[kept],
+        geometry=None if features.geometry is None else features.geometry[kept],
+    )
 
 
 def make_materials(
@@ -66,20 +73,31 @@ def make_materials(
     poolings: Sequence[str] = ("cls",),
     rules: Sequence[str] = ("all",),
 ) -> tuple[Material, ...]:
-    """Return every pooling with every rule for the frames that count."""
+    """Return every pooling, of several blocks every mix, with every rule for frames that count."""
     origin = features.origin
+    rows = {pooling: pool(features, pooling) for pooling in poolings}
+    counted = {rule: choose_frames(origin, pd.DataFrame(), rule) for rule in {*rules} - {"all"}}
     return tuple(
         Material(
-            pool(features, pooling),
+            rows[pooling],
             origin,
             labels,
-            pooling,
+            mix,
             rule,
-            None if rule == "all" else choose_frames(origin, pd.DataFrame(), rule),
+            counted.get(rule),
+            measure_widths(features, pooling),
         )
         for pooling in poolings
+        for mix in expand_mixes(pooling)
         for rule in rules
     )
+
+
+def measure_widths(features: Features, pooling: str) -> tuple[int, ...]:
+    """Return how many columns each of several blocks has, as `Material` keeps them."""
+    blocks = parse_blocks(pooling)
+    widths = tuple(pool(features, block.name).shape[1] for block in blocks)
+    return widths if len(blocks) > 1 else ()
 
 
 def make_discriminant(
@@ -101,7 +119,7 @@ def relabel_clips(
     """Return the features with other labels for the clips, in order of first appearance."""
     clip, _ = pd.factorize(features.origin["video_id"])
     origin = features.origin.assign(label=np.array(labels, dtype=object)[label_index][clip])
-    return Features(origin, features.cls, features.mean, features.grid)
+    return replace(features, origin=origin)
 
 
 def measure_accuracy(evaluation: Evaluation, level: str = "video") -> float:

@@ -5,10 +5,19 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
+from canemo.config import SweepConfig
 from canemo.errors import ModelError
-from canemo.learn.evidence import list_representations, make_materials, read_evidence, settle
+from canemo.features.poolings import weigh_blocks
+from canemo.learn.evidence import (
+    list_blocks,
+    list_representations,
+    make_materials,
+    read_evidence,
+    settle,
+)
 from canemo.learn.splits import Fold, Split
 from canemo.study.records.folders import read_run
 from canemo.study.runs import pin_engines
@@ -21,6 +30,20 @@ ODD = {"labels": ("7", "rest/`b` é")}
 
 def read_back(evidence, folder):
     return read_evidence(read_run(write_run(evidence, folder)))
+
+
+def blocks_evidence():
+    """Evidence of one block alone, and of two that are only ever mixed."""
+    evidence = draw_evidence(subjects=4, clips=4)
+    sweep = SweepConfig(poolings=("mean,geometry",))
+    config = evidence.config.model_copy(update={"sweep": sweep})
+    first = evidence.materials[0]
+    geometry = np.random.default_rng(0).normal(size=(len(first.x), 3)).astype(np.float32)
+    pooled = {"cls": first.x, "mean": 2 * first.x[:, ::-1], "geometry": geometry}
+    materials = make_materials(
+        first.origin, pooled, evidence.ledger, labels=first.labels, config=config
+    )
+    return replace(evidence, config=config, materials=materials), pooled
 
 
 # -- there and back --------------------------------------------------------------------------------
@@ -59,6 +82,32 @@ def test_evidence_comes_back_as_it_was_written(tmp_path):
     ran = {"engine": "torch", "precision": "float32", "detector_engine": "torch"}
     assert (again.config, again.split) == (pin_engines(evidence.config, **ran), evidence.split)
     pd.testing.assert_frame_equal(describe_clips(evidence), describe_clips(again))
+
+
+def test_blocks_are_kept_once_and_mixed_again(tmp_path):
+    evidence, pooled = blocks_evidence()
+    run = write_run(evidence, tmp_path / "run")
+    assert pq.read_schema(run / "features.parquet").names[5:] == ["cls", "mean", "geometry"]
+    again = read_evidence(read_run(run)).materials
+    mixes = [
+        f"mean*{share},geometry*{other}" for share, other in [(0.5, 0.5), (0.8, 0.2), (0.2, 0.8)]
+    ]
+    assert [each.pooling for each in again] == ["cls", *mixes]
+    for one, other in zip(evidence.materials, again, strict=True):
+        np.testing.assert_array_equal(one.x, other.x)
+        assert one.widths == other.widths
+    np.testing.assert_array_equal(again[1].x[:, -3:], pooled["geometry"])
+    np.testing.assert_array_equal(again[2].weights, weigh_blocks(mixes[1], again[2].widths))
+    assert again[0].weights is None
+    assert again[1].x is again[3].x
+
+
+def test_a_mix_that_was_chosen_is_settled():
+    evidence, _ = blocks_evidence()
+    settled = settle(evidence.config, evidence.materials[3])
+    assert settled.probe.pooling == "mean*0.2,geometry*0.8"
+    assert list_representations(settled) == [("mean*0.2,geometry*0.8", "all")]
+    assert list_blocks(settled) == ["mean", "geometry"]
 
 
 def test_features_are_kept_to_the_last_bit_where_half_the_digits_do_not_do(tmp_path):

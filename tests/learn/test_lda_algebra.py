@@ -5,6 +5,8 @@ import pytest
 from scipy.special import softmax
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
+from canemo.config import ProbeConfig
+from canemo.learn.lda import DiscriminantLearner, read_material, read_materials
 from canemo.learn.lda_algebra import (
     SHARPNESS,
     InnerFold,
@@ -46,7 +48,7 @@ def rows_of(features, subjects=FOUR):
     return features.origin["subject_id"].isin(subjects).to_numpy()
 
 
-def solve_directly(features, rows, labels, *, penalty, class_weight):
+def solve_directly(features, rows, labels, *, penalty, class_weight, weights=1.0):
     """Fisher's discriminant as the textbook writes it; returns evidence as a function."""
     x = features.cls[rows].astype(float)
     origin = features.origin[rows]
@@ -54,6 +56,7 @@ def solve_directly(features, rows, labels, *, penalty, class_weight):
     weight = weight / weight.sum()
     mean = weight @ x
     scale = np.sqrt(weight @ (x - mean) ** 2)
+    scale = np.where(scale < 1e-6, 1, scale) / weights
     z = (x - mean) / scale
     is_label = (origin["label"].to_numpy()[:, None] == np.array(labels)).astype(float)
     share = weight @ is_label
@@ -79,6 +82,70 @@ def answer(fitted, features):
 
 
 # -- known answers ---------------------------------------------------------------------------------
+
+
+def blocks_world(*, width=5, **settings):
+    """The label shows in both blocks, `mean` and `geometry`, which are not alike."""
+    features = uneven_world(LABELS, **settings)
+    rng = np.random.default_rng(2)
+    geometry = rng.normal(size=(len(features), width)).astype(np.float32)
+    geometry += features.cls[:, :1]
+    geometry[:, 1] = 7  # constant
+    return replace(features, mean=np.cbrt(features.cls), geometry=geometry)
+
+
+@pytest.mark.parametrize(("dim", "width"), [(12, 5), (12, 300)])
+@pytest.mark.parametrize("mix", range(3))
+def test_a_mix_is_the_discriminant_of_columns_scaled_by_hand(dim, width, mix):
+    features = blocks_world(dim=dim, width=width)
+    settings = {"penalties": (0.1,), "class_weight": "balanced"}
+    material = make_materials(features, poolings=("mean,geometry",))[mix]
+    share = [(0.5, 0.5), (0.8, 0.2), (0.2, 0.8)][mix]
+    rows = rows_of(features)
+    learner = DiscriminantLearner((material,), ProbeConfig(inner_folds=3, **settings))
+    fitted = learner.fit(rows, seed=0)
+    evidence = solve_directly(
+        replace(features, cls=material.x), rows, LABELS, penalty=0.1, class_weight="balanced",
+        weights=np.repeat([(share[0] * (dim + width) / dim) ** 0.5,
+                           (share[1] * (dim + width) / width) ** 0.5], [dim, width]),
+    )  # fmt: skip
+    expected = softmax(evidence(material.x) / fitted.temperature, axis=1)
+    found = fitted.classifier.predict_proba(material.x)
+    np.testing.assert_allclose(found, expected, atol=1e-8)
+
+
+def test_mixes_share_the_moments_of_their_blocks(monkeypatch):
+    calls = []
+
+    def count(*args):
+        calls.append(args)
+        return compute_moments(*args)
+
+    monkeypatch.setattr("canemo.learn.lda.compute_moments", count)
+    features = blocks_world()
+    poolings, rules = ("cls", "mean,geometry"), ("all", "even:1")
+    materials = make_materials(features, poolings=poolings, rules=rules)
+    readings = read_materials(materials)
+    assert (len(readings), len(calls)) == (8, 4)
+    for material, reading in zip(materials, readings, strict=True):
+        alone = read_material(material)
+        assert reading.material is material
+        np.testing.assert_array_equal(reading.moments.clips, alone.moments.clips)
+        np.testing.assert_array_equal(reading.moments.products, alone.moments.products)
+        if material.weights is not None:
+            np.testing.assert_array_equal(reading.moments.weights, material.weights)
+
+
+@pytest.mark.parametrize("telling", ["mean", "geometry"])
+def test_the_block_that_shows_the_label_leads_the_mix_that_is_chosen(telling):
+    features = draw_features(effect=1.0, dim=8)
+    noise = np.random.default_rng(9).normal(size=(len(features), 60)).astype(np.float32)
+    blocks = {"mean": noise, "geometry": noise, telling: features.cls}
+    materials = make_materials(replace(features, **blocks), poolings=("mean,geometry",))
+    learner = DiscriminantLearner(materials, ProbeConfig(inner_folds=3))
+    chosen = learner.fit(rows_of(features), seed=0)
+    assert f"{telling}*0.8" in chosen.material.pooling
+    assert len({trial.material.pooling for trial in chosen.trials}) == 3
 
 
 @BOTH

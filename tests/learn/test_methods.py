@@ -4,9 +4,11 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from canemo.config import GradientConfig, ProbeConfig, SequenceConfig, load_config
-from canemo.features.poolings import pool
+from canemo.errors import ConfigError
+from canemo.features.poolings import expand_mixes, pool
 from canemo.learn.curves import average_curves
 from canemo.learn.evaluate import evaluate_learner
 from canemo.learn.gradient import GradientLearner
@@ -14,11 +16,11 @@ from canemo.learn.lda import DiscriminantLearner
 from canemo.learn.learner import Fitted
 from canemo.learn.logistic import LogisticLearner
 from canemo.learn.material import Material
-from canemo.learn.methods import make_learner
+from canemo.learn.methods import make_learner, require_choice
 from canemo.learn.probe import Probe
 from canemo.learn.sequence import SequenceLearner
 from canemo.learn.splits import Fold, Split, make_split
-from worlds import LABELS, draw_features, measure_accuracy
+from worlds import LABELS, draw_features, make_materials, measure_accuracy
 
 PROBE = ProbeConfig(penalties=(0.1, 1.0), inner_folds=3)
 HEADS = ("mean", "attention", "convolution", "gru")
@@ -321,6 +323,55 @@ def test_method_decides_the_learner():
         learner = make(f"sequence_{head}", sequence={"hidden": 7})
         assert isinstance(learner, SequenceLearner)
         assert (learner.head, learner.sequence.hidden) == (head, 7)
+
+
+def blocks_world():
+    features = draw_features(subjects=4, effect=2.0)
+    return replace(features, geometry=features.cls[:, :3] ** 3)
+
+
+@pytest.mark.parametrize("method", ["logistic", "sequence_mean"])
+def test_what_cannot_choose_takes_the_even_mix(method):
+    features = blocks_world()
+    config = load_config(overrides={"probe": {"method": method}, "sequence": {"epochs": 2}})
+    materials = make_materials(features, poolings=("cls,geometry",))
+    learner = make_learner(materials, config=config, views=None)
+    assert learner.material.pooling == "cls*0.5,geometry*0.5"
+    fitted = learner.fit(np.ones(len(features), bool), seed=0)
+    plain = replace(learner, material=replace(materials[0], widths=()))
+    unweighed = plain.fit(np.ones(len(features), bool), seed=0)
+    np.testing.assert_allclose(
+        fitted.classifier.scale * materials[0].weights, unweighed.classifier.scale, rtol=1e-5
+    )
+
+
+def test_a_mix_is_the_logistic_regression_of_columns_scaled_by_hand():
+    features = blocks_world()
+    material = make_materials(features, poolings=("cls*0.8,geometry*0.2",))[0]
+    x = (material.x - material.x.mean(0)) / material.x.std(0) * material.weights
+    everyone = np.ones(len(features), bool)
+    probe = LogisticLearner(material, PROBE).fit(everyone, seed=0)
+    model = LogisticRegression(C=1 / (probe.penalty * len(x)), max_iter=2000).fit(
+        x, material.label_index
+    )
+    expected = model.predict_proba(x)
+    found = probe.classifier.predict_proba(material.x)
+    np.testing.assert_allclose(found, expected, atol=1e-2)
+
+
+@pytest.mark.parametrize("pooling", ["cls,mean", "cls,geometry", "geometry", "region:eyes"])
+def test_gradient_refuses_what_augmented_pictures_do_not_have(pooling):
+    with pytest.raises(ConfigError, match="augmented pictures, whose points are not known"):
+        require_choice("gradient", [(mix, "all") for mix in expand_mixes(pooling)])
+
+
+@pytest.mark.parametrize(
+    "offered",
+    [[("cls", "all"), ("cls,geometry", "all")], [("cls,geometry", "all"), ("cls", "even:2")]],
+)
+def test_other_methods_refuse_a_choice_among_blocks(offered):
+    with pytest.raises(ConfigError, match="only 'lda' chooses among poolings"):
+        require_choice("logistic", offered)
 
 
 def test_learning_rate_is_the_papers_for_the_kind_of_backbone():

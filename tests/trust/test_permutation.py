@@ -46,6 +46,8 @@ CASES = {
         "class_weight": "none",
     },
     "more features than clips": {"dim": 80},
+    "blocks": {"poolings": ("cls", "mean,geometry")},
+    "blocks, more features than clips": {"poolings": ("mean,geometry",), "dim": 60},
 }
 
 
@@ -55,7 +57,9 @@ def uneven_world(labels=LABELS, **settings):
         **{"subjects": 7, "frames": 3, "effect": 1.0, "labels": labels, **settings}
     )
     index = np.random.default_rng(4).integers(0, len(labels), 7 * 6)
-    features = replace(features, mean=np.cbrt(features.cls))
+    geometry = np.random.default_rng(5).normal(size=(len(features), 5)).astype(np.float32)
+    geometry[:, 0] += features.cls[:, 0]
+    features = replace(features, mean=np.cbrt(features.cls), geometry=geometry)
     return drop_crops(relabel_clips(features, index, labels), share=0.3)
 
 

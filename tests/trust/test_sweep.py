@@ -133,6 +133,24 @@ def test_how_often_each_part_was_chosen(swept):
     assert found["settings"] == found["optimism"]["settings"] == 8
 
 
+def test_mixes_of_the_same_blocks_are_one_part():
+    features = sweep_world(effect=3.0)
+    features = replace(features, geometry=features.mean.astype(np.float32)[:, :3])
+    poolings = ("cls", "cls,geometry")
+    materials = make_materials(features, poolings=poolings)
+    learner = DiscriminantLearner(materials, ProbeConfig(penalties=PENALTIES, inner_folds=3))
+    split = split_subjects(features, "kfold:4")
+    swept = evaluate_learner(learner, split, seed=0)
+    found = summarise_sweep(swept, labels=LABELS, evaluate=EVALUATE)
+    assert [part["pooling"] for part in found["parts"]] == list(poolings)
+    assert [part["chosen"] for part in found["parts"]] == [0, 4]
+    assert found["settings"] == 8
+    alone = replace(learner, materials=materials[1:])
+    table = evaluate_learner(alone, split, seed=0).predictions
+    expected = score(table[table["level"] == "video"])
+    assert found["parts"][1]["balanced_accuracy"] == pytest.approx(expected)
+
+
 def test_best_of_all_is_named_with_what_it_claims(swept):
     _, evaluation = swept
     found = summarise_sweep(evaluation, labels=LABELS, evaluate=EVALUATE)["optimism"]

@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 from canemo.config import Config, SweepConfig
 from canemo.errors import ModelError
 from canemo.faces.frame_choice import choose_frames
+from canemo.features.embed import Array as Array32
+from canemo.features.poolings import expand_mixes, name_blocks, parse_blocks
 from canemo.features.store import to_array, to_column
 from canemo.files import replacing, write_table
 from canemo.learn.material import Material
@@ -61,12 +63,22 @@ class Evidence:
 
 
 def list_representations(config: Config) -> list[tuple[str, str]]:
-    """Return the pooling and the rule for frames of every material, the probe's own first."""
-    poolings = (config.probe.pooling, *config.sweep.poolings)
+    """Return the pooling and the rule for frames of every material, the probe's own first.
+
+    Of several blocks without shares, each mix is a material; the even one comes first.
+    """
+    offered = (config.probe.pooling, *config.sweep.poolings)
+    poolings = [mix for pooling in offered for mix in expand_mixes(pooling)]
     frames = (config.probe.frames, *config.sweep.frames)
     return [
         (pooling, rule) for pooling in dict.fromkeys(poolings) for rule in dict.fromkeys(frames)
     ]
+
+
+def list_blocks(config: Config) -> list[str]:
+    """Return the blocks that the materials are made of."""
+    poolings = [pooling for pooling, _ in list_representations(config)]
+    return list(dict.fromkeys(block.name for each in poolings for block in parse_blocks(each)))
 
 
 def settle(config: Config, material: Material) -> Config:
@@ -78,7 +90,7 @@ def settle(config: Config, material: Material) -> Config:
 
 def make_materials(
     origin: pd.DataFrame,
-    pooled: Mapping[str, Any],
+    pooled: Mapping[str, Array32],
     ledger: pd.DataFrame,
     *,
     labels: tuple[str, ...],
@@ -91,7 +103,7 @@ def make_materials(
     origin
         N rows, one per crop.
     pooled
-        Pooling -> (N, F) float32.
+        Block -> (N, F) float32, see `list_blocks`.
     ledger, labels, config
         Of the study.
 
@@ -111,10 +123,41 @@ def make_materials(
                 f"first in video {name!r}: the weights file is damaged or its numbers overflow; "
                 "check backbone.weights, then delete cache/features and run again"
             )
+    representations = list_representations(config)
+    rows = {
+        name: _join([pooled[block] for block in name.split(",")])
+        for name in dict.fromkeys(name_blocks(pooling) for pooling, _ in representations)
+    }
     return tuple(
-        Material(pooled[pooling], origin, labels, pooling, rule, counted.get(rule))
-        for pooling, rule in list_representations(config)
+        Material(
+            rows[name_blocks(pooling)],
+            origin,
+            labels,
+            pooling,
+            rule,
+            counted.get(rule),
+            widths=_measure_widths(pooled, pooling),
+        )
+        for pooling, rule in representations
     )
+
+
+def _join(blocks: Sequence[Array32]) -> Array32:
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
+
+
+def _measure_widths(pooled: Mapping[str, Array32], pooling: str) -> tuple[int, ...]:
+    widths = tuple(pooled[block.name].shape[1] for block in parse_blocks(pooling))
+    return widths if len(widths) > 1 else ()
+
+
+def _split_blocks(materials: Sequence[Material]) -> dict[str, Array32]:
+    """Return what `make_materials` was handed: block -> (N, F)."""
+    blocks: dict[str, Array32] = {}
+    for each in materials:
+        parts = np.split(each.x, np.cumsum(each.widths)[:-1], axis=1) if each.widths else [each.x]
+        blocks |= dict(zip(name_blocks(each.pooling).split(","), parts, strict=True))
+    return blocks
 
 
 def write_evidence(evidence: Evidence, folder: Path) -> None:
@@ -126,10 +169,10 @@ def write_evidence(evidence: Evidence, folder: Path) -> None:
         write_table(study.subjects.reset_index(), folder / SUBJECTS_FILE)
     first = evidence.materials[0]
     table = pa.Table.from_pandas(first.origin[_ORIGIN], preserve_index=False)
-    for pooling, x in {each.pooling: each.x for each in evidence.materials}.items():
+    for block, x in _split_blocks(evidence.materials).items():
         half = x.astype(np.float16)  # as features are cached; means of them need more digits
         exact = np.array_equal(half.astype(np.float32), x)
-        table = table.append_column(pooling, to_column(half if exact else x))
+        table = table.append_column(block, to_column(half if exact else x))
     with replacing(folder / FEATURES_FILE) as temporary:
         pq.write_table(table, temporary, use_dictionary=_ORIGIN[:3])
 
@@ -199,8 +242,8 @@ def _read_video(row: Mapping[Any, Any]) -> Video:
     )
 
 
-def _read_features(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+def _read_features(path: Path) -> tuple[pd.DataFrame, dict[str, Array32]]:
     table = pq.read_table(path)
-    poolings: Sequence[str] = [name for name in table.column_names if name not in _ORIGIN]
+    blocks = [name for name in table.column_names if name not in _ORIGIN]
     origin = table.select(_ORIGIN).to_pandas()
-    return origin, {name: to_array(table[name]).astype(np.float32) for name in poolings}
+    return origin, {name: to_array(table[name]).astype(np.float32) for name in blocks}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -74,7 +75,25 @@ def read_material(material: Material) -> Reading:
         clip_index.astype(np.int64),
         clip_group,
         subjects,
-        compute_moments(material.x[counted], clip_index[counted], clip_group),
+        replace(
+            compute_moments(material.x[counted], clip_index[counted], clip_group),
+            weights=material.weights,
+        ),
+    )
+
+
+def read_materials(materials: Sequence[Material]) -> tuple[Reading, ...]:
+    """Return the clips of several materials; mixes of the same blocks share their moments."""
+    kinds = [(id(each.x), id(each.counted)) for each in materials]
+    first = dict(zip(kinds, materials, strict=True))
+    found = dict(zip(first, map_folds(read_material, list(first.values())), strict=True))
+    return tuple(
+        replace(
+            found[kind],
+            material=material,
+            moments=replace(found[kind].moments, weights=material.weights),
+        )
+        for kind, material in zip(kinds, materials, strict=True)
     )
 
 
@@ -103,7 +122,7 @@ class DiscriminantLearner:
     @cached_property
     def readings(self) -> tuple[Reading, ...]:
         """The materials as discriminants read them."""
-        return tuple(map_folds(read_material, self.materials))
+        return read_materials(self.materials)
 
     def read(self) -> None:
         """Read the materials."""

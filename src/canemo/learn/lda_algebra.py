@@ -46,6 +46,8 @@ class Moments:
     crops, crop_share, crop_group
         (N, F) the crops, shifted and divided by the spread, the share each has in its clip, and
         its group; None where there are `products`.
+    weights
+        (F,) what each feature counts once it is standardised; None where all count the same.
     """
 
     shift: Array
@@ -56,6 +58,7 @@ class Moments:
     crops: Array | None = None
     crop_share: Array | None = None
     crop_group: Index | None = None
+    weights: Array | None = None
 
 
 def compute_moments(
@@ -97,15 +100,16 @@ class TrainingSet:
     Attributes
     ----------
     mean, scale
-        (F,) in the units of `Moments.clips`; `scale` is 1 where a feature is constant.
+        (F,) in the units of `Moments.clips`; `scale` is 1 where a feature is constant, and divided
+        by the weights where there are any: a weighed feature is one with a larger variance.
     scatter
-        (F, F) covariance of the standardised crops, each clip weighing the same; None where there
-        are fewer crops than features.
+        (F, F) covariance of the standardised, weighed crops, each clip weighing the same; None
+        where there are fewer crops than features.
     clips
-        (V, F) standardised means of the clips.
+        (V, F) likewise means of the clips.
     rows
-        (N, F) whose outer product is the scatter, where that is None: the standardised crops times
-        the roots of their shares.
+        (N, F) whose outer product is the scatter, where that is None: those crops times the roots
+        of their shares.
     """
 
     mean: Array
@@ -166,7 +170,7 @@ def select_training(moments: Moments, clips: Mask) -> TrainingSet:
     mean = own.mean(axis=0)
     if moments.products is None:
         rows = _weigh_crops(moments, groups, mean, clips=len(own))
-        scale, constant = _measure_scale(np.einsum("nf,nf->f", rows, rows))
+        scale, constant = _measure_scale(np.einsum("nf,nf->f", rows, rows), moments.weights)
         rows /= scale
         rows[:, constant] = 0
         scatter = None
@@ -174,7 +178,7 @@ def select_training(moments: Moments, clips: Mask) -> TrainingSet:
         rows = None
         scatter = _sum_products(moments.products, groups) / len(own)
         scatter -= np.outer(mean, mean)
-        scale, constant = _measure_scale(np.diag(scatter))
+        scale, constant = _measure_scale(np.diag(scatter), moments.weights)
         scatter /= scale[:, None]
         scatter /= scale
         scatter[constant] = 0
@@ -200,11 +204,12 @@ def _weigh_crops(moments: Moments, groups: Index, mean: Array, *, clips: int) ->
     return np.asarray((moments.crops[mine] - mean) * weight[:, None])
 
 
-def _measure_scale(variance: Array) -> tuple[Array, Mask]:
-    """Return the standard deviations, 1 where a feature is constant, and which those are."""
-    scale = np.sqrt(np.maximum(variance, 0))
-    constant = scale < _CONSTANT
-    return np.where(constant, 1.0, scale), constant
+def _measure_scale(variance: Array, weights: Array | None) -> tuple[Array, Mask]:
+    """Return the scale, see `TrainingSet`, and which features are constant."""
+    deviation = np.sqrt(np.maximum(variance, 0))
+    constant = deviation < _CONSTANT
+    scale = np.where(constant, 1.0, deviation)
+    return scale if weights is None else scale / weights, constant
 
 
 @dataclass(frozen=True)

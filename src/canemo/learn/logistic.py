@@ -42,6 +42,7 @@ class LogisticLearner:
         shared: dict[str, Any] = {
             "labels": self.material.labels,
             "class_weight": self.probe.class_weight,
+            "weights": self.material.weights,
         }
         penalty = choose_penalty(
             x,
@@ -63,6 +64,7 @@ def fit_probe(
     labels: Sequence[str],
     penalty: float,
     class_weight: ClassWeight = "balanced",
+    weights: Array | None = None,
 ) -> Probe:
     """Fit a probe with a given penalty.
 
@@ -77,9 +79,16 @@ def fit_probe(
         (N,) positions in `labels`; every label must occur.
     labels, penalty, class_weight
         The K labels; L2 strength per sample; ``"balanced"`` weighs labels equally.
+    weights
+        (F,) what each standardised feature counts; None: all the same.
     """
     return fit_path(
-        features, label_index, labels=labels, penalties=[penalty], class_weight=class_weight
+        features,
+        label_index,
+        labels=labels,
+        penalties=[penalty],
+        class_weight=class_weight,
+        weights=weights,
     )[0]
 
 
@@ -90,11 +99,14 @@ def fit_path(
     labels: Sequence[str],
     penalties: Sequence[float],
     class_weight: ClassWeight = "balanced",
+    weights: Array | None = None,
 ) -> list[Probe]:
     """Fit one probe per penalty, each started from its stronger neighbour; order as given."""
     x = np.asarray(features, dtype=np.float64)
     mean, scale = x.mean(axis=0), x.std(axis=0)
     scale[scale < 1e-9] = 1.0
+    if weights is not None:
+        scale /= weights
     x = (x - mean) / scale
     weight = None if class_weight == "none" else compute_sample_weight("balanced", label_index)
     model = LogisticRegression(max_iter=MAX_ITERATIONS, tol=1e-4, warm_start=True)
@@ -117,6 +129,7 @@ def choose_penalty(
     labels: Sequence[str],
     penalties: Sequence[float],
     class_weight: ClassWeight = "balanced",
+    weights: Array | None = None,
     inner_folds: int = 5,
     seed: int = 0,
 ) -> float:
@@ -139,6 +152,7 @@ def choose_penalty(
             labels=labels,
             penalties=penalties,
             class_weight=class_weight,
+            weights=weights,
         )
         losses.append(
             [

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from canemo.features.poolings import weigh_blocks
 from canemo.learn.predictions import Array, label_positions
 
 Rows: TypeAlias = NDArray[np.bool_]
@@ -52,6 +53,8 @@ class Material:
     counted
         (N,) the crops that a clip's answer rests on and that are learned from; at least one of each
         clip. None means all.
+    widths
+        How many columns each block of the pooling has, where it has several.
     """
 
     x: NDArray[np.float32]
@@ -60,6 +63,12 @@ class Material:
     pooling: str = "cls"
     frames: str = "all"
     counted: Rows | None = None
+    widths: tuple[int, ...] = ()
+
+    @cached_property
+    def weights(self) -> Array | None:
+        """(F,) what each standardised column counts; None where all count the same."""
+        return weigh_blocks(self.pooling, self.widths) if self.widths else None
 
     @cached_property
     def label_index(self) -> NDArray[np.int64]:

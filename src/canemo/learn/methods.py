@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from canemo.config import Config
 from canemo.errors import ConfigError
+from canemo.features.poolings import POOLINGS, name_blocks
 from canemo.features.views import StudyViews
 from canemo.learn.gradient import (
     GradientLearner,
@@ -19,18 +20,26 @@ from canemo.learn.sequence import SequenceLearner
 
 
 def require_choice(method: str, offered: Sequence[tuple[str, str]]) -> None:
-    """Raise ConfigError where a method cannot choose among, or use, these poolings and frames."""
+    """Raise ConfigError where a method cannot choose among, or use, these poolings and frames.
+
+    Mixes of the same blocks are no choice: what cannot choose takes the first, which is even.
+    """
     if method == "lda":
         return
-    if len(offered) > 1:
+    blocks, frames = name_blocks(offered[0][0]), offered[0][1]
+    if any((name_blocks(pooling), rule) != (blocks, frames) for pooling, rule in offered):
         raise ConfigError(
             f"probe.method = {method!r}: only 'lda' chooses among poolings and frames in inner "
             "folds; take the sweep out, or choose that method"
         )
-    frames = offered[0][1]
     if method == "gradient" and frames != "all":
         raise ConfigError(
             f"probe.frames = {frames!r}: the method 'gradient' learns from all frames"
+        )
+    if method == "gradient" and blocks not in POOLINGS:
+        raise ConfigError(
+            f"probe.pooling = {blocks!r}: the method 'gradient' learns from augmented pictures, "
+            f"whose points are not known; choose one of {', '.join(POOLINGS)}, or another method"
         )
 
 

@@ -57,6 +57,7 @@ class SequenceLearner:
             head=self.head,
             settings=self.sequence,
             class_weight=self.probe.class_weight,
+            weights=self.material.weights,
             seed=seed,
         )
         return Fitted(classifier, self.material)
@@ -77,7 +78,8 @@ class SequenceProbe:
     window_s
         How much time [s] a frame's own probability looks at, centred on it.
     mean, scale
-        (F,) of the training features; `scale` is 1 where a feature was constant.
+        (F,) of the training features; `scale` is 1 where a feature was constant, and divided by
+        what the feature counts where blocks are mixed.
     state
         The fitted tensors by name.
     """
@@ -139,6 +141,7 @@ def fit_sequence(
     head: str,
     settings: SequenceConfig,
     class_weight: ClassWeight = "balanced",
+    weights: Array | None = None,
     seed: int = 0,
 ) -> SequenceProbe:
     """Fit a model of a clip: cross-entropy over clips, AdamW, cosine decay, all epochs.
@@ -155,6 +158,8 @@ def fit_sequence(
         The K labels; one of `HEADS`; width, training and window.
     class_weight
         ``"balanced"`` weighs labels equally, counted in clips.
+    weights
+        (F,) what each standardised feature counts; None: all the same.
     seed
         Decides the start, the order of clips and the dropout; torch's own random state is left
         as it was.
@@ -169,6 +174,8 @@ def fit_sequence(
     clips = _sort_by_clip(video_ids, time_s)
     x = np.asarray(features)[clips.order]
     mean, scale = _measure(x)
+    if weights is not None:
+        scale = (scale / weights).astype(np.float32)
     truth = torch.from_numpy(label_index[clips.order][clips.spans.start])
     with _one_thread(), _own_random_numbers(seed):
         net = _Net(

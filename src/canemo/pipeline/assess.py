@@ -12,7 +12,7 @@ from canemo.faces.study_crops import StudyCrops
 from canemo.features.store import load_poolings
 from canemo.features.views import StudyViews
 from canemo.learn.evaluate import Evaluation, evaluate_learner
-from canemo.learn.evidence import Evidence, list_representations, make_materials
+from canemo.learn.evidence import Evidence, list_blocks, make_materials
 from canemo.learn.learner import Learner
 from canemo.learn.material import Material
 from canemo.learn.methods import make_learner
@@ -89,8 +89,7 @@ def gather_evidence(plan: Plan, *, progress: Progress) -> tuple[StudyCrops, Evid
 
 def load_materials(sources: Sources, crops: StudyCrops, config: Config) -> tuple[Material, ...]:
     """Return what is learned from: every pooling with every choice of frames."""
-    poolings = list(dict.fromkeys(pooling for pooling, _ in list_representations(config)))
-    origin, pooled = load_poolings(sources, poolings)
+    origin, pooled = load_poolings(sources, list_blocks(config))
     return make_materials(origin, pooled, crops.ledger, labels=crops.study.labels, config=config)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from canemo.config import EvaluateConfig
+from canemo.features.poolings import name_blocks
 from canemo.learn.evaluate import Evaluation
 from canemo.learn.predictions import read_predictions
 from canemo.trust.intervals import compute_scores
@@ -19,22 +20,24 @@ _PART = ["pooling", "frames"]
 def summarise_sweep(
     evaluation: Evaluation, *, labels: tuple[str, ...], evaluate: EvaluateConfig
 ) -> dict[str, Any] | None:
-    """Return each part's result with its penalty chosen inside, and the best of all afterwards.
+    """Return each part's result, its penalty and mix chosen inside, and the best of all afterwards.
 
     Returns
     -------
     dict or None
-        ``settings`` tried; ``parts``, one per pooling and choice of frames; ``optimism``: the
+        ``settings`` tried; ``parts``, one per pooling, which all mixes of the same blocks are, and
+        choice of frames; ``optimism``: the
         balanced accuracy of the nested choice beside that of the setting that did best on the very
         subjects it is reported for. None where nothing was offered.
     """
     trials = evaluation.trials
     if trials.empty:
         return None
-    least = trials.groupby(["fold", *_PART])["inner_loss"].transform("min")
-    inside = trials[trials["inner_loss"] == least].drop_duplicates(["fold", *_PART, "video_id"])
-    overall = trials.groupby("fold")["inner_loss"].transform("min")
-    chosen = trials[trials["inner_loss"] == overall].drop_duplicates("fold")
+    by_part = trials.assign(pooling=trials["pooling"].map(name_blocks))
+    least = by_part.groupby(["fold", *_PART])["inner_loss"].transform("min")
+    inside = by_part[by_part["inner_loss"] == least].drop_duplicates(["fold", *_PART, "video_id"])
+    overall = by_part.groupby("fold")["inner_loss"].transform("min")
+    chosen = by_part[by_part["inner_loss"] == overall].drop_duplicates("fold")
     times = chosen.groupby(_PART).size()
     parts = []
     for part, rows in inside.groupby(_PART, sort=False):
