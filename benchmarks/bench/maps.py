@@ -14,7 +14,7 @@ import numpy as np
 from bench.clips import choose_clips
 from bench.measurement import Measurement, load_or_draw, measure_peak_mib
 from canemo.explain.decision import Decision
-from canemo.explain.maps.contribution import spread_exactly, sum_channels
+from canemo.explain.maps.contribution import spread_exactly
 from canemo.explain.maps.eigencam import compute_eigencam
 from canemo.explain.maps.methods import BATCH_SIZE
 from canemo.explain.maps.occlusion import fit_to_input
@@ -95,7 +95,7 @@ def _time_batches(
     dim = backbone.feature_dim
     coef, ones = rng.standard_normal((1, dim)), np.ones(dim)
     probe = Probe(("a", "b"), np.zeros(dim), ones, coef, np.zeros(1), 1.0)
-    weights = [spread_exactly(Decision(probe, "mean", "b"), backbone)]
+    weights = spread_exactly(Decision(probe, "mean", "b"), backbone)
     backbone.embed(pictures)  # the first pass compiles
     spent = _Spent()
     for start in range(0, crops, BATCH_SIZE):
@@ -104,7 +104,7 @@ def _time_batches(
         began = time.perf_counter()
         embedding = backbone.embed(some)
         embedded = time.perf_counter()
-        sum_channels(embedding.tokens, weights)
+        weights.sum_channels(embedding.tokens)
         summed = time.perf_counter()
         compute_eigencam(embedding.activations)
         spent.embed += embedded - began

@@ -91,8 +91,8 @@ def test_the_best_places_are_those_that_speak_for_the_answer(case, table):
 
 
 def test_of_maps_without_a_sign_the_evidence_against_is_mapped(case):
-    def show_positive(images_rgb, backbone, decisions):
-        return np.clip(map_contributions(images_rgb, backbone, decisions), 0, None)
+    def show_positive(images_rgb, backbone, decisions, faces=None):
+        return np.clip(map_contributions(images_rgb, backbone, decisions, faces), 0, None)
 
     method = Method("positive", "positive part", "decision", "logit", show_positive, signed=False)
     found = examine(case, method)

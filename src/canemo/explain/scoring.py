@@ -14,6 +14,7 @@ from scipy.stats import rankdata
 from torch.nn.functional import interpolate
 
 from canemo.explain.decision import Decision, Maps
+from canemo.explain.faces import Faces
 from canemo.explain.maps.occlusion import CELLS, blur, cover, fit_to_input, measure_logits
 from canemo.networks.backbones import Backbone
 from canemo.records import Image
@@ -53,7 +54,12 @@ class Curves:
 
 
 def trace_curves(
-    images_rgb: Sequence[Image], ranked: Maps, *, backbone: Backbone, decision: Decision
+    images_rgb: Sequence[Image],
+    ranked: Maps,
+    *,
+    backbone: Backbone,
+    decision: Decision,
+    faces: Faces | None = None,
 ) -> Curves:
     """Cover and show the places of each crop in the order of a map.
 
@@ -66,15 +72,18 @@ def trace_curves(
         cells.
     backbone, decision
         Asked about each of the covered crops, 12 per crop.
+    faces
+        Of the crops, where the decision reads more than pixels; what is covered moves none of it.
 
     References
     ----------
     Petsiuk et al. (2018), RISE, arXiv 1806.07421 (deletion and insertion; there of probabilities).
     """
     orders = np.argsort(-resize_maps(ranked, CELLS).reshape(len(ranked), -1), kind="stable")
-    perturbed = _iter_perturbed(images_rgb, orders)
-    logits = measure_logits(perturbed, backbone, [decision])[0]
-    by_crop = logits.reshape(len(images_rgb), 2 * len(SHARES) + 2)
+    perturbed, times = _iter_perturbed(images_rgb, orders), 2 * len(SHARES) + 2
+    seen = None if faces is None else faces.repeat(times)
+    logits = measure_logits(perturbed, backbone, [decision], seen)[0]
+    by_crop = logits.reshape(len(images_rgb), times)
     by_crop = by_crop * np.where(by_crop[:, :1] < 0, -1, 1)  # towards the answer given
     whole, nothing = by_crop[:, :1], by_crop[:, 1:2]
     deletion, insertion = np.split(by_crop[:, 2:], 2, axis=1)

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from canemo.explain.decision import Decision, Maps, draw_directions
+from canemo.explain.faces import Faces
 from canemo.explain.maps.methods import Method, map_decisions
 from canemo.explain.scoring import correlate_maps, displace, point, trace_curves
 from canemo.networks.backbones import Backbone
@@ -38,6 +39,8 @@ class Case:
         (N, R, side, side) regions of the face, and its points (N, K, 2) [pixels of each crop].
     tested
         (N,) which crops the maps are tested on.
+    faces
+        What the probe reads of them beside their pixels, or None.
     """
 
     origin: pd.DataFrame
@@ -47,6 +50,7 @@ class Case:
     masks: NDArray[np.floating]
     points: NDArray[np.float64]
     tested: NDArray[np.bool_]
+    faces: Faces | None = None
 
     def forget_images(self) -> Case:
         """Return the case without its pictures, and its regions in half the memory."""
@@ -74,8 +78,13 @@ class Controls:
 
 def map_case(case: Case, method: Method, backbone: Backbone) -> Maps:
     """Return the maps (N, rows, columns) of what speaks for the decision's label."""
-    maps = map_decisions(case.images_rgb, method, backbone=backbone, decisions=[case.decision])
-    return np.asarray(maps[0])
+    return np.asarray(_map_all(case, method, backbone, [case.decision])[0])
+
+
+def _map_all(case: Case, method: Method, backbone: Backbone, decisions: Sequence[Decision]) -> Maps:
+    return map_decisions(
+        case.images_rgb, method, backbone=backbone, decisions=decisions, faces=case.faces
+    )
 
 
 def examine_case(
@@ -114,12 +123,18 @@ def examine_case(
     images, own = [case.images_rgb[int(row)] for row in rows], maps[rows]
     table = case.origin.iloc[rows].reset_index(drop=True)
     is_against = table["logit"].to_numpy() < 0
-    ranked = _turn_to_answer(images, own, method, backbone, case.decision, is_against)
+    case = replace(
+        case,
+        images_rgb=images,
+        masks=case.masks[rows],
+        faces=None if case.faces is None else case.faces.take(rows),
+    )
+    ranked = _turn_to_answer(case, own, method, backbone, is_against)
     seed = _vary(controls.seed, table)
     return table.assign(
-        **_measure_curves(images, ranked, backbone, case.decision, seed),
-        **_compare_controls(case, images, own, method, backbone, controls.random_backbone, seed),
-        **_point_at_truth(case.masks[rows], ranked, controls.truth),
+        **_measure_curves(case, ranked, backbone, seed),
+        **_compare_controls(case, own, method, backbone, controls.random_backbone, seed),
+        **_point_at_truth(case.masks, ranked, controls.truth),
     )
 
 
@@ -130,11 +145,10 @@ def _vary(seed: int, table: pd.DataFrame) -> int:
 
 
 def _turn_to_answer(
-    images: Sequence[Image],
+    case: Case,
     maps: Maps,
     method: Method,
     backbone: Backbone,
-    decision: Decision,
     is_against: NDArray[np.bool_],
 ) -> Maps:
     """Return maps that are greatest where the evidence for each crop's answer is."""
@@ -143,16 +157,16 @@ def _turn_to_answer(
     if method.signed:
         other = -maps
     else:
-        other = map_decisions(images, method, backbone=backbone, decisions=[decision.against()])[0]
+        other = _map_all(case, method, backbone, [case.decision.against()])[0]
     return np.where(is_against[:, None, None], other, maps)
 
 
-def _measure_curves(
-    images: Sequence[Image], ranked: Maps, backbone: Backbone, decision: Decision, seed: int
-) -> dict[str, Any]:
+def _measure_curves(case: Case, ranked: Maps, backbone: Backbone, seed: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for suffix, each in (("", ranked), ("_moved", displace(ranked, seed=seed))):
-        curves = trace_curves(images, each, backbone=backbone, decision=decision)
+        curves = trace_curves(
+            case.images_rgb, each, backbone=backbone, decision=case.decision, faces=case.faces
+        )
         found[f"deletion{suffix}"], found[f"insertion{suffix}"] = curves.areas()
         found[f"deletion_curve{suffix}"] = list(curves.deletion)
         found[f"insertion_curve{suffix}"] = list(curves.insertion)
@@ -161,7 +175,6 @@ def _measure_curves(
 
 def _compare_controls(
     case: Case,
-    images: Sequence[Image],
     maps: Maps,
     method: Method,
     backbone: Backbone,
@@ -170,11 +183,9 @@ def _compare_controls(
 ) -> dict[str, Any]:
     probes = list(draw_directions(case.decision, RANDOM_PROBES, seed=seed))
     probes += [] if case.shuffled is None else [case.shuffled]
-    others = map_decisions(images, method, backbone=backbone, decisions=probes)
+    others = _map_all(case, method, backbone, probes)
     alike = np.abs([correlate_maps(maps, other) for other in others])
-    of_random = map_decisions(images, method, backbone=random_backbone, decisions=[case.decision])[
-        0
-    ]
+    of_random = _map_all(case, method, random_backbone, [case.decision])[0]
     return {
         "like_random_probe": alike[:RANDOM_PROBES].mean(axis=0),
         "like_shuffled": np.nan if case.shuffled is None else alike[-1],

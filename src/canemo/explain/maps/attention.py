@@ -11,13 +11,17 @@ from torch import Tensor, nn
 
 from canemo.errors import ConfigError
 from canemo.explain.decision import Decision, Maps
+from canemo.explain.faces import Faces
 from canemo.explain.maps.gradients import device_of
 from canemo.networks.backbones import Backbone
 from canemo.records import Image
 
 
 def map_rollout(
-    images_rgb: Sequence[Image], backbone: Backbone, decisions: Sequence[Decision]
+    images_rgb: Sequence[Image],
+    backbone: Backbone,
+    decisions: Sequence[Decision],
+    _faces: Faces | None = None,
 ) -> Maps:
     """Return the attention rollout of each crop, (M, N, rows, columns), the same for every probe.
 

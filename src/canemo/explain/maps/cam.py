@@ -16,6 +16,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from canemo.errors import ConfigError, MissingExtraError
 from canemo.explain.decision import Decision, Maps, TokenWeights, spread
+from canemo.explain.faces import Faces
 from canemo.explain.maps.gradients import device_of
 from canemo.networks.backbones import Backbone
 from canemo.records import Image
@@ -57,7 +58,11 @@ class _Judge(nn.Module):
 
 
 def map_with_package(
-    name: str, images_rgb: Sequence[Image], backbone: Backbone, decisions: Sequence[Decision]
+    name: str,
+    images_rgb: Sequence[Image],
+    backbone: Backbone,
+    decisions: Sequence[Decision],
+    faces: Faces | None = None,
 ) -> Maps:
     """Return the maps of one class of pytorch-grad-cam, (M, N, rows, columns), 0 to 1.
 
@@ -65,7 +70,7 @@ def map_with_package(
     ----------
     name
         ``GradCAM``, ``GradCAMPlusPlus`` or ``ScoreCAM``.
-    images_rgb, backbone, decisions
+    images_rgb, backbone, decisions, faces
         As the other methods take them. Score-CAM runs the backbone once per channel and crop.
 
     Raises
@@ -82,7 +87,7 @@ def map_with_package(
     """
     make = _import_class(name)
     device = device_of(backbone)
-    judge = _Judge(backbone, [spread(each, backbone).to(device) for each in decisions])
+    judge = _Judge(backbone, [spread(each, backbone, faces).to(device) for each in decisions])
     pixels = backbone.prepare(images_rgb).to(device)
     # Its progress bars, one per crop, are no messages of ours.
     with (
@@ -97,7 +102,26 @@ def map_with_package(
 
 map_gradcam = partial(map_with_package, "GradCAM")
 map_gradcam_plus_plus = partial(map_with_package, "GradCAMPlusPlus")
-map_scorecam = partial(map_with_package, "ScoreCAM")
+
+
+def map_scorecam(
+    images_rgb: Sequence[Image],
+    backbone: Backbone,
+    decisions: Sequence[Decision],
+    faces: Faces | None = None,
+) -> Maps:
+    """Return maps of Score-CAM, crop by crop: it asks about many copies of one crop at a time."""
+    alone = [
+        map_with_package(
+            "ScoreCAM",
+            [image],
+            backbone,
+            decisions,
+            None if faces is None else faces.take(slice(number, number + 1)),
+        )
+        for number, image in enumerate(images_rgb)
+    ]
+    return np.concatenate(alone, axis=1)
 
 
 def _choose(number: int) -> Callable[[Tensor], Tensor]:

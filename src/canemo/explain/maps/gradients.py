@@ -12,12 +12,16 @@ from torch import Tensor, nn
 
 from canemo.errors import ConfigError
 from canemo.explain.decision import Decision, Maps, spread
+from canemo.explain.faces import Faces
 from canemo.networks.backbones import Backbone
 from canemo.records import Image
 
 
 def map_gradients(
-    images_rgb: Sequence[Image], backbone: Backbone, decisions: Sequence[Decision]
+    images_rgb: Sequence[Image],
+    backbone: Backbone,
+    decisions: Sequence[Decision],
+    faces: Faces | None = None,
 ) -> Maps:
     """Return gradient x activation at the input of the last block, (M, N, rows, columns).
 
@@ -38,6 +42,8 @@ def map_gradients(
         Run by torch for this, whatever runs it otherwise.
     decisions
         M of them; one pass of the backbone serves all.
+    faces
+        Of the crops, where a decision reads more than pixels.
 
     Raises
     ------
@@ -56,7 +62,7 @@ def map_gradients(
         raise ConfigError(
             f"backbone {backbone.spec.name!r} has no recognisable blocks; use --method occlusion"
         )
-    weights = [spread(decision, backbone) for decision in decisions]
+    weights = [spread(decision, backbone, faces) for decision in decisions]
     pixels = backbone.prepare(images_rgb).to(device_of(backbone))
     entering, (cls, tokens) = _run_from(block, backbone, pixels)
     maps = []

@@ -11,6 +11,7 @@ import numpy as np
 
 from canemo.errors import ConfigError
 from canemo.explain.decision import Decision, Maps, require_grid
+from canemo.explain.faces import Faces
 from canemo.explain.maps.attention import map_rollout
 from canemo.explain.maps.cam import map_gradcam, map_gradcam_plus_plus, map_scorecam
 from canemo.explain.maps.contribution import is_exact, map_contributions
@@ -18,11 +19,11 @@ from canemo.explain.maps.eigencam import compute_eigencam
 from canemo.explain.maps.gradients import map_gradients
 from canemo.explain.maps.occlusion import map_occlusion
 from canemo.features.embed import LAYERS
-from canemo.features.poolings import POOLINGS
+from canemo.features.poolings import list_needs
 from canemo.networks.backbones import Backbone
 from canemo.records import Image
 
-Compute: TypeAlias = Callable[[Sequence[Image], Backbone, Sequence[Decision]], Maps]
+Compute: TypeAlias = Callable[[Sequence[Image], Backbone, Sequence[Decision], Faces | None], Maps]
 BATCH_SIZE = 16
 
 
@@ -39,7 +40,7 @@ class Method:
     values
         What a value is; negative ones speak against the label where `signed`.
     compute
-        N crops, a backbone and M decisions to (M, N, rows, columns) float32.
+        N crops, a backbone, M decisions and the faces to (M, N, rows, columns) float32.
     signed
         Whether values below zero mean something.
     exact
@@ -56,7 +57,10 @@ class Method:
 
 
 def _map_eigencam(
-    images_rgb: Sequence[Image], backbone: Backbone, decisions: Sequence[Decision]
+    images_rgb: Sequence[Image],
+    backbone: Backbone,
+    decisions: Sequence[Decision],
+    _faces: Faces | None = None,
 ) -> Maps:
     maps = compute_eigencam(backbone.activations(images_rgb)).numpy()
     square = maps.reshape(len(maps), *backbone.grid_shape)
@@ -143,7 +147,7 @@ def choose_method(decision: Decision, backbone: Backbone) -> Method:
     """
     if is_exact(decision, backbone):
         return METHODS["contribution"]
-    reads_earlier = set(POOLINGS[decision.pooling].needs) & set(LAYERS)
+    reads_earlier = set(list_needs(decision.pooling)) & set(LAYERS)
     reachable = not reads_earlier and backbone.readout.last_block is not None
     return METHODS["gradient" if reachable else "occlusion"]
 
@@ -154,6 +158,7 @@ def map_decisions(
     *,
     backbone: Backbone,
     decisions: Sequence[Decision],
+    faces: Faces | None = None,
 ) -> Maps:
     """Return one map per decision and crop, (M, N, rows, columns) float32.
 
@@ -165,6 +170,8 @@ def map_decisions(
         From `find_method`. Maps say what speaks for each decision's label.
     backbone, decisions
         What is explained: M probes on one backbone, read in one pass.
+    faces
+        Of the crops, where a decision reads more than pixels.
 
     Raises
     ------
@@ -174,9 +181,12 @@ def map_decisions(
         The method needs an optional package.
     """
     require_grid(backbone)
+    batches = [slice(at, at + BATCH_SIZE) for at in range(0, len(images_rgb), BATCH_SIZE)]
     parts = [
-        method.compute(images_rgb[start : start + BATCH_SIZE], backbone, decisions)
-        for start in range(0, len(images_rgb), BATCH_SIZE)
+        method.compute(
+            images_rgb[some], backbone, decisions, None if faces is None else faces.take(some)
+        )
+        for some in batches
     ]
     if not parts:
         return np.empty((len(decisions), 0, *backbone.grid_shape), np.float32)

@@ -12,7 +12,8 @@ from PIL import Image as PilImage
 from PIL import ImageFilter
 
 from canemo.explain.decision import Decision, Maps
-from canemo.features.embed import make_features
+from canemo.explain.faces import Faces
+from canemo.features.embed import Features, make_features
 from canemo.features.poolings import pool
 from canemo.networks.backbones import INPUT_SIDE_PX, Backbone
 from canemo.records import Image
@@ -29,7 +30,10 @@ _AT_ONCE = 16
 
 
 def map_occlusion(
-    images_rgb: Sequence[Image], backbone: Backbone, decisions: Sequence[Decision]
+    images_rgb: Sequence[Image],
+    backbone: Backbone,
+    decisions: Sequence[Decision],
+    faces: Faces | None = None,
 ) -> Maps:
     """Return what each logit loses when a square around a place is covered, (M, N, 8, 8).
 
@@ -45,7 +49,7 @@ def map_occlusion(
     """
     windows = _slide()
     masks = np.repeat(windows[None], len(images_rgb), axis=0)
-    losses = measure_losses(images_rgb, masks, backbone, decisions)  # (M, N, W)
+    losses = measure_losses(images_rgb, masks, backbone, decisions, faces)  # (M, N, W)
     share = windows / windows.sum(axis=0) / WINDOW**2
     return np.asarray(np.einsum("mnw,wrc->mnrc", losses, share), dtype=np.float32)
 
@@ -55,6 +59,7 @@ def measure_losses(
     masks: NDArray[np.floating],
     backbone: Backbone,
     decisions: Sequence[Decision],
+    faces: Faces | None = None,
 ) -> NDArray[np.float64]:
     """Return what each logit loses when parts of each crop are covered, (M, N, R).
 
@@ -68,25 +73,42 @@ def measure_losses(
         Embeds every crop R + 1 times.
     decisions
         M of them.
+    faces
+        Of the crops, where a decision reads more than pixels; what is covered moves none of it.
     """
-    covered = _iter_covered(images_rgb, masks)
-    logits = measure_logits(covered, backbone, decisions)
-    by_crop = logits.reshape(len(decisions), len(images_rgb), masks.shape[1] + 1)
+    covered, times = _iter_covered(images_rgb, masks), masks.shape[1] + 1
+    seen = None if faces is None else faces.repeat(times)
+    logits = measure_logits(covered, backbone, decisions, seen)
+    by_crop = logits.reshape(len(decisions), len(images_rgb), times)
     return np.asarray(by_crop[..., :1] - by_crop[..., 1:])
 
 
 def measure_logits(
-    images_rgb: Iterable[Image], backbone: Backbone, decisions: Sequence[Decision]
+    images_rgb: Iterable[Image],
+    backbone: Backbone,
+    decisions: Sequence[Decision],
+    faces: Faces | None = None,
 ) -> NDArray[np.float64]:
-    """Return the logits of crops, (M, N); no more than a few crops are held at a time."""
-    crops, parts = iter(images_rgb), []
+    """Return the logits of crops, (M, N); no more than a few crops are held at a time.
+
+    `faces` are of the N crops, where a decision reads more than pixels.
+    """
+    crops, parts, start = iter(images_rgb), [], 0
     poolings = dict.fromkeys(decision.pooling for decision in decisions)
     while some := list(islice(crops, _AT_ONCE)):
-        origin = pd.DataFrame(index=range(len(some)))
-        features = make_features(backbone.embed(some), backbone.grid_shape, origin)
+        own = None if faces is None else faces.take(slice(start, start + len(some)))
+        features = _embed(some, backbone, own)
         pooled = {pooling: pool(features, pooling) for pooling in poolings}
         parts.append(np.stack([each.measure_logits(pooled[each.pooling]) for each in decisions]))
+        start += len(some)
     return np.concatenate(parts, axis=1) if parts else np.empty((len(decisions), 0))
+
+
+def _embed(images_rgb: Sequence[Image], backbone: Backbone, faces: Faces | None) -> Features:
+    embedding = backbone.embed(images_rgb)
+    origin = pd.DataFrame(index=range(len(images_rgb)))
+    features = make_features(embedding, backbone.grid_shape, origin)
+    return features if faces is None else faces.complete(features, embedding)
 
 
 def fit_to_input(image_rgb: Image) -> Image:

@@ -1,0 +1,84 @@
+"""What a probe reads of a face beside its pixels: where its regions are, and its measures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from canemo.errors import ConfigError
+from canemo.features.embed import Array, Features
+from canemo.features.poolings import GEOMETRY, REGION, list_needs
+from canemo.networks.backbones import Embedding
+
+
+@dataclass(frozen=True)
+class Faces:
+    """N faces as they were found in the crops before anything was covered.
+
+    Whatever is then done to the pixels, a region stays where it is and a measure what it is: a map
+    says what the probe makes of the pixels, not how points are found.
+
+    Attributes
+    ----------
+    regions
+        R names.
+    cover
+        (N, R, P) float32, of each of the backbone's P positions the share that each region covers.
+    geometry
+        (N, F) float32, the block `geometry`, or None where no points are known.
+    """
+
+    regions: tuple[str, ...]
+    cover: Array
+    geometry: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.cover)
+
+    def take(self, rows: NDArray[np.integer] | slice) -> Faces:
+        """Return some of the faces."""
+        geometry = None if self.geometry is None else self.geometry[rows]
+        return replace(self, cover=self.cover[rows], geometry=geometry)
+
+    def repeat(self, times: int) -> Faces:
+        """Return every face several times in a row."""
+        return self.take(np.repeat(np.arange(len(self)), times))
+
+    def share(self, regions: Sequence[str]) -> Array:
+        """Return the share of each position in the mean token of some regions, (N, P).
+
+        They sum to 1; all positions count alike where none of the regions is in view.
+        """
+        cover = self.cover[:, [self.regions.index(name) for name in regions]].sum(axis=1)
+        total = cover.sum(axis=1, keepdims=True)
+        even = np.full_like(cover, 1 / cover.shape[1])
+        return np.asarray(np.where(total > 0, cover / np.where(total > 0, total, 1), even))
+
+    def complete(self, features: Features, embedding: Embedding) -> Features:
+        """Return features with the mean token of each region and the measures of the faces."""
+        total = self.cover.sum(axis=2)
+        sums = np.einsum("nrp,npd->nrd", self.cover, embedding.tokens.numpy())
+        return replace(
+            features,
+            region=(sums / np.where(total > 0, total, 1)[:, :, None]).astype(np.float32),
+            region_share=(total / self.cover.shape[2]).astype(np.float32),
+            region_names=self.regions,
+            geometry=self.geometry,
+        )
+
+
+def reads_faces(pooling: str) -> bool:
+    """Return whether a representation needs to know more of a face than its pixels."""
+    return bool({REGION, GEOMETRY} & {*list_needs(pooling)})
+
+
+def require_faces(faces: Faces | None, pooling: str) -> Faces:
+    """Return the faces; ConfigError where a representation reads them and they are not known."""
+    if faces is None or (faces.geometry is None and GEOMETRY in list_needs(pooling)):
+        raise ConfigError(
+            f"the pooling {pooling!r} reads points of the face, which are not known of these crops"
+        )
+    return faces
