@@ -20,10 +20,14 @@ from canemo.species import DOG, Species, get_species
 
 CONFIG_FILE = "canemo.toml"
 SWEEP_POOLINGS = (
-    *("cls", "mean", "layer2", "layer3", "layer4", "upper", "lower"),
-    *("row1", "row2", "row3", "row4", "centre", "rim"),
+    *("cls", "mean", "layer2", "layer3", "layer4", "upper", "lower", "rim"),
+    *("region:eyes", "region:ears", "region:muzzle", "geometry"),
+    *("region:muzzle,geometry", "cls,geometry"),
 )
-"""What `--sweep` offers: layers, and parts of the face from the token grid."""
+"""What `--sweep` offers of what there is: layers, parts of the crop and of the face, its geometry.
+
+A quarter of the crop is left out: where an ear or the muzzle lies, its region says better.
+"""
 
 PRESETS = ("quick", "paper", "video", "strict")
 

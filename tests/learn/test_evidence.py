@@ -8,13 +8,15 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from canemo.config import SweepConfig
+from canemo.config import SWEEP_POOLINGS, SweepConfig, load_config
 from canemo.errors import ModelError
+from canemo.features.embed import LAYERS
 from canemo.features.poolings import weigh_blocks
 from canemo.learn.evidence import (
     list_blocks,
     list_representations,
     make_materials,
+    offer_what_is_there,
     read_evidence,
     settle,
 )
@@ -100,6 +102,22 @@ def test_blocks_are_kept_once_and_mixed_again(tmp_path):
     np.testing.assert_array_equal(again[2].weights, weigh_blocks(mixes[1], again[2].widths))
     assert again[0].weights is None
     assert again[1].x is again[3].x
+
+
+def test_a_sweep_offers_what_there_is():
+    stored, swept = ("cls", "mean", "grid", *LAYERS), {"poolings": SWEEP_POOLINGS}
+
+    def offer(*further, **overrides):
+        config = load_config(overrides={"sweep": swept, **overrides})
+        return offer_what_is_there(config, stored=(*stored, *further)).sweep.poolings
+
+    faces = [each for each in SWEEP_POOLINGS if "region" in each or "geometry" in each]
+    assert offer("region", "geometry") == SWEEP_POOLINGS
+    assert offer() == tuple(each for each in SWEEP_POOLINGS if each not in faces)
+    assert set(offer("region")) - {*offer()} == {"region:eyes", "region:ears", "region:muzzle"}
+    assert offer("region", study={"species": "generic"}) == offer()
+    named = {"poolings": ("geometry",)}  # asked for by name: to be refused
+    assert offer(sweep=named) == ("geometry",)
 
 
 def test_a_mix_that_was_chosen_is_settled():

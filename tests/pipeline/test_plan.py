@@ -65,6 +65,14 @@ def test_poolings_that_the_backbone_has_not_got_are_refused(refused, monkeypatch
     refused(ConfigError, message, probe={"pooling": "layer3"})
 
 
+def test_regions_and_points_that_are_not_there_are_refused(refused):
+    refused(ConfigError, "no region 'tail'|needs regions", probe={"pooling": "region:tail"})
+    sweep = {"poolings": ("cls", "cls*2,mean")}
+    refused(ConfigError, "shares are for several blocks and for all of them", sweep=sweep)
+    probe = {"method": "gradient", "pooling": "cls,geometry"}
+    refused(ConfigError, "'gradient' learns from augmented pictures", probe=probe)
+
+
 def test_studies_that_allow_no_test_are_refused(refused, tmp_path):
     for name, (before, after), error, message in (
         ("one_label", ("frustration", "anticipation"), StudyError, "at least two labels"),

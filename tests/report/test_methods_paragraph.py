@@ -88,7 +88,7 @@ def test_discriminant_is_described_with_its_choices() -> None:
         "and labels being taken as equally frequent; the penalty was chosen in each fold from 0.0",
         "the number that evidence is divided by before it becomes a probability (the temperature) "
         "was chosen likewise (0.5 to 1 over the folds)",
-        "The pooling of the embedding (from cls, upper and lower) and the frames of a clip that "
+        "What is read of each crop (from cls, upper and lower) and the frames of a clip that "
         "count (from all frames and the 50 % of frames with the highest sharpness) were chosen "
         "together with the penalty, in the same inner folds.",
         "95 % intervals from 2,000 bootstrap resamples of dogs (bootstrap "

@@ -7,7 +7,7 @@ import pytest
 from canemo.report.charts.parts import list_part_charts, list_part_rows
 from canemo.report.charts.rows import draw_rows
 from canemo.report.terminal import format_optimism
-from canemo.report.words.parts import describe_parts, vary_parts
+from canemo.report.words.parts import describe_parts, name_pooling, vary_parts
 from report_fixtures import make_metrics, record
 
 
@@ -41,6 +41,37 @@ def test_without_settings_optimism_is_not_known() -> None:
     assert "is not known" in format_optimism(record(with_optimism(nested=None)))
     assert describe_parts(without) is None
     assert list_part_charts(without) == {}
+
+
+@pytest.mark.parametrize(
+    ("pooling", "words"),
+    [
+        ("region:muzzle", "muzzle"),
+        ("region:eyes+ears+muzzle", "eyes, ears and muzzle"),
+        ("geometry", "measured geometry of the face"),
+        ("region:muzzle,geometry", "muzzle with measured geometry of the face"),
+        (
+            "region:muzzle*0.8,geometry*0.2",
+            "muzzle (80 %) with measured geometry of the face (20 %)",
+        ),
+        ("upper; region:muzzle", "upper half; muzzle"),
+    ],
+)
+def test_regions_geometry_and_mixes_have_plain_names(pooling: str, words: str) -> None:
+    assert name_pooling(pooling) == words
+
+
+def test_part_of_several_blocks_stands_in_table_and_chart() -> None:
+    metrics = make_metrics()
+    metrics["sweep"]["parts"][-1]["pooling"] = "region:muzzle,geometry"
+    metrics["sweep"]["parts"][0]["pooling"] = "geometry"
+    table = describe_parts(record(metrics))
+    assert table is not None
+    named = [line.values["part"] for line in table.rows]
+    assert named[-1] == "muzzle with measured geometry of the face"
+    assert named[-2] == "measured geometry of the face"
+    _, words = list_part_charts(record(metrics))["parts"]
+    assert "muzzle with measured geometry of the face" in words
 
 
 def test_one_part_is_no_comparison() -> None:

@@ -113,6 +113,34 @@ def test_p_is_uniform_where_nothing_is_there(uneven):
         assert (balanced <= level).sum() <= binom.ppf(0.995, 200, level)
 
 
+def permute_blocks(seed, *, effect=0.0):
+    """Test two blocks of unlike widths, alone and in every mix; the narrow one has the effect."""
+    features = draw_features(**SMALL, seed=seed)
+    narrow = draw_features(**{**SMALL, "dim": 3}, effect=effect, seed=10_000 + seed).cls
+    offered = ("cls", "geometry", "cls,geometry")
+    materials = make_materials(replace(features, geometry=narrow), poolings=offered)
+    learner = DiscriminantLearner(materials, ProbeConfig(penalties=(0.1, 10.0), inner_folds=3))
+    split = split_subjects(features, "kfold:4")
+    return compare_labellings(learner, split, permutations=99, seed=seed)
+
+
+def test_effect_in_one_of_several_blocks_is_found():
+    assert permute_blocks(0, effect=3.0).compute_p(STATISTIC) == 1 / 100
+
+
+@pytest.mark.slow
+def test_p_is_uniform_where_nothing_is_there_and_blocks_are_on_offer():
+    rng = np.random.default_rng(0)
+    tests = [permute_blocks(seed) for seed in range(200)]
+    tie_free = np.array([break_ties(test, STATISTIC, rng) for test in tests])
+    area = np.array([test.compute_p("auroc") for test in tests])
+    tell(balanced=(tie_free <= 0.05).mean(), auroc=(area <= 0.05).mean())
+    low, high = binom.ppf([0.005, 0.995], 200, 0.05)
+    for p in (tie_free, area):
+        assert kstest(p, "uniform").pvalue > 0.01
+        assert low <= (p <= 0.05).sum() <= high
+
+
 @pytest.mark.slow
 def test_intervals_hold_chance_where_dogs_show_labels_equally_often():
     # The mean AUROC is somewhat below 0.5: a dog left out shifts the others' evidence, and scores

@@ -225,6 +225,14 @@ def _average_regions(features: Features, regions: Sequence[str]) -> Array:
     return np.where(total > 0, mean, features.mean.astype(np.float32))
 
 
+def has_pooling(pooling: str, stored: Collection[str], regions: Collection[str]) -> bool:
+    """Return whether a representation can be had; arguments as of `require_pooling`."""
+    return all(
+        {*block.needs} <= {*stored} and {*block.regions} <= {*regions}
+        for block in parse_blocks(pooling)
+    )
+
+
 def require_pooling(
     pooling: str,
     *,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from canemo.config import Config, SweepConfig
+from canemo.config import SWEEP_POOLINGS, Config, SweepConfig
 from canemo.errors import ModelError
 from canemo.faces.frame_choice import choose_frames
 from canemo.features.embed import Array as Array32
-from canemo.features.poolings import expand_mixes, name_blocks, parse_blocks
+from canemo.features.poolings import expand_mixes, has_pooling, name_blocks, parse_blocks
 from canemo.features.store import to_array, to_column
 from canemo.files import replacing, write_table
 from canemo.learn.material import Material
@@ -73,6 +73,24 @@ def list_representations(config: Config) -> list[tuple[str, str]]:
     return [
         (pooling, rule) for pooling in dict.fromkeys(poolings) for rule in dict.fromkeys(frames)
     ]
+
+
+def offer_what_is_there(config: Config, *, stored: Collection[str]) -> Config:
+    """Return the settings in which `--sweep` offers only what is stored of each crop.
+
+    Parameters
+    ----------
+    config
+        Settings; poolings that were named one by one stay, to be refused where they are not there.
+    stored
+        As `Features.names`.
+    """
+    if config.sweep.poolings != SWEEP_POOLINGS:
+        return config
+    regions = config.species.regions[:-1]  # the last is no part of the face
+    there = tuple(each for each in SWEEP_POOLINGS if has_pooling(each, stored, regions))
+    sweep = config.sweep.model_copy(update={"poolings": there})
+    return config.model_copy(update={"sweep": sweep})
 
 
 def list_blocks(config: Config) -> list[str]:

@@ -233,7 +233,7 @@ def _survey(
     return Found(
         name=model.name,
         backbone=backbone.spec.name,
-        pooling=", ".join(dict.fromkeys(each.pooling for each in model.decisions.values())),
+        pooling="; ".join(dict.fromkeys(each.pooling for each in model.decisions.values())),
         labels=model.labels,
         is_labelled=model.is_labelled,
         species=model.species,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from canemo.features.extraction import Extraction
 from canemo.features.poolings import require_pooling
 from canemo.files import require_writable
 from canemo.formats.tables import find_table
-from canemo.learn.evidence import Evidence, list_representations
+from canemo.learn.evidence import Evidence, list_representations, offer_what_is_there
 from canemo.learn.gradient import require_loss
 from canemo.learn.methods import require_choice
 from canemo.learn.splits import Split, make_split
@@ -195,7 +195,9 @@ def prepare(
         if not entrants:
             own = load_configured_backbone(config, elsewhere=elsewhere)
             backbones = {config.backbone.name: own}
-    _require_poolings(backbones, config)
+    stored = {name: _list_stored(backbone) for name, backbone in backbones.items()}
+    config = offer_what_is_there(config, stored=set.intersection(*map(set, stored.values())))
+    _require_poolings(stored, config)
     return Plan(study, config, split, detector, backbones, missing, reason, cost)
 
 
@@ -274,9 +276,14 @@ def _find_backbones(
     return found, missing
 
 
-def _require_poolings(backbones: Mapping[str, Backbone], config: Config) -> None:
+def _list_stored(backbone: Backbone) -> tuple[str, ...]:
+    """Return what is kept of each crop (`Features.names`)."""
+    return ("cls", "mean", "grid", *LAYERS[: len(backbone.layer_dims)])
+
+
+def _require_poolings(stored: Mapping[str, Collection[str]], config: Config) -> None:
     """Raise ConfigError where a backbone has not got what a pooling needs."""
-    for name, backbone in backbones.items():
-        stored = ("cls", "mean", "grid", *LAYERS[: len(backbone.layer_dims)])
+    regions = config.species.regions[:-1]  # the last is no part of the face
+    for name, kept in stored.items():
         for pooling, _ in list_representations(config):
-            require_pooling(pooling, stored=stored, owner=name)
+            require_pooling(pooling, stored=kept, regions=regions, owner=name)

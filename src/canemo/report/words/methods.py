@@ -141,7 +141,8 @@ def _state_sweep(protocol: RunProtocol) -> str:
     poolings, frames = _list_offers(protocol)
     offers = []
     if len(poolings) > 1:
-        offers.append(f"the pooling of the embedding (from {join_words(poolings)})")
+        named = [pooling.replace(",", " with ") for pooling in poolings]
+        offers.append(f"what is read of each crop (from {join_words(named)})")
     if len(frames) > 1:
         rules = join_words([describe_frames(rule) for rule in frames])
         offers.append(f"the frames of a clip that count (from {rules})")

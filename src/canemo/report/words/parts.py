@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from canemo.report.charts.rows import GRID_SIDE
 from canemo.report.tables import COUNT, Column, Table, describe_measures, describe_records
 from canemo.report.words.voice import find_voice
-from canemo.report.words.wording import count, describe_frames, format_percent
+from canemo.report.words.wording import count, describe_frames, format_percent, join_words
 from canemo.study.records.run import RunMetrics, SweepPart
 
 _ALL = tuple(range(GRID_SIDE**2))
@@ -30,6 +30,7 @@ PARTS: Mapping[str, tuple[str, tuple[int, ...]]] = {
     "row4": ("bottom quarter", _ALL[12:]),
     "centre": ("centre", _CENTRE),
     "rim": ("outer ring", tuple(cell for cell in _ALL if cell not in _CENTRE)),
+    "geometry": ("measured geometry of the face", ()),
 }
 
 
@@ -88,8 +89,23 @@ def format_optimism(metrics: RunMetrics) -> str:
 
 
 def name_pooling(pooling: str) -> str:
-    """Return the part of the picture that a pooling is about, in words."""
-    return PARTS.get(pooling, (pooling, ()))[0]
+    """Return what a representation is about, in words, with the shares of its blocks if fixed.
+
+    Several representations, as a page of explanations has them, stay apart by semicolons.
+    """
+    named = [
+        " with ".join(_name_block(*block.partition("*")) for block in each.split(","))
+        for each in pooling.split("; ")
+    ]
+    return "; ".join(named)
+
+
+def _name_block(name: str, star: str, share: str) -> str:
+    kind, _, regions = name.partition(":")
+    words = PARTS.get(name, (name, ()))[0]
+    if kind == "region":
+        words = join_words(regions.split("+"))
+    return f"{words} ({format_percent(float(share), decimals=0)})" if star else words
 
 
 def _state_gap(gap: float) -> str:

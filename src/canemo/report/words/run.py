@@ -26,7 +26,7 @@ from canemo.report.tables import (
 from canemo.report.words import wording
 from canemo.report.words.audit import ALARM, describe_findings, list_audit_tables
 from canemo.report.words.checks import list_facts
-from canemo.report.words.parts import PARTS, describe_parts, name_pooling
+from canemo.report.words.parts import describe_parts, name_pooling
 from canemo.report.words.verdict import (
     describe_coverage,
     explain_favourite,
@@ -100,7 +100,7 @@ _METHODS = {
 
 _TELL: Mapping[str, Callable[[Any], Any]] = {
     "method": lambda name: f"{_METHODS[name]} ({name})" if name in _METHODS else name,
-    "pooling": lambda name: f"{name_pooling(name)} ({name})" if name in PARTS else name,
+    "pooling": lambda name: f"{name_pooling(name)} ({name})",
     "frames": wording.describe_frames,
     "interval": wording.describe_interval,
     "sweep": lambda sweep: _tell_sweep(**sweep),
