@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 
 from bench.measurement import Measurement, load_or_draw, measure_peak_mib
-from canemo.config import SWEEP_POOLINGS, Config, load_config
+from canemo.config import SWEEP_POOLINGS, Config, ProbeConfig, SweepConfig, load_config
 from canemo.errors import ConfigError
 from canemo.faces.crop_file import CropFile
+from canemo.faces.geometry import list_columns
 from canemo.features.views import StudyViews, write_views
 from canemo.learn.evaluate import evaluate_learner
-from canemo.learn.evidence import Evidence
+from canemo.learn.evidence import Evidence, list_blocks, make_materials
 from canemo.learn.gradient import GradientLearner, choose_learning_rate
 from canemo.learn.lda import DiscriminantLearner
 from canemo.learn.material import Material
@@ -25,6 +26,7 @@ from canemo.learn.splits import Split, make_split
 from canemo.networks.backbones import Backbone
 from canemo.parallel import Progress, silent
 from canemo.records import Study, Video
+from canemo.species import DOG
 from canemo.trust.audit import audit_evidence
 from canemo.trust.permutation import compare_labellings
 
@@ -33,6 +35,7 @@ REFERENCE_SUBJECTS, REFERENCE_CLIPS, REFERENCE_CROPS = 29, 248, 19_392
 
 LABELS = ("anticipation", "frustration")
 TIMED_CROPS = 32
+GEOMETRY_COLUMNS = len(list_columns(DOG.points, DOG))
 SWEPT_PENALTIES = (0.01, 0.1, 1.0, 10.0)
 
 
@@ -106,8 +109,8 @@ def measure_trust(
     Returns
     -------
     list of Measurement
-        Leave one dog out with all choices in inner folds over 52 settings (13 representations x 4
-        penalties, ``sweep``); refits of the default probe to permuted labels, inner choices
+        Leave one dog out with all choices in inner folds over all that `--sweep` offers with 4
+        penalties (``sweep``); refits of the default probe to permuted labels, inner choices
         included (``permute``); the audit without any pixel (``audit``).
     """
     config = Config()
@@ -116,7 +119,7 @@ def measure_trust(
     split = make_split(sorted(swept.material.origin["subject_id"].unique()), kind="loso")
     lines: list[Measurement] = []
     progress("bench", 0, 3)
-    settings = len(SWEEP_POOLINGS) * len(SWEPT_PENALTIES)
+    settings = len(swept.materials) * len(SWEPT_PENALTIES)
     with _timed("sweep", f"{settings} settings", crops, lines):
         evaluate_learner(swept, split, seed=0)
     progress("bench", 1, 3)
@@ -143,12 +146,16 @@ def _draw_materials(crops: int, dim: int, poolings: Sequence[str]) -> tuple[Mate
     origin, rng = _draw_origin(crops), np.random.default_rng(0)
     dog = pd.factorize(origin["subject_id"])[0]
     clip = pd.factorize(origin["video_id"])[0]
-    materials = []
-    for pooling in poolings:
-        of_dogs, of_clips = (rng.normal(size=(index.max() + 1, dim)) for index in (dog, clip))
-        x = 2 * of_dogs[dog] + of_clips[clip] + 0.3 * rng.normal(size=(crops, dim))
-        materials.append(Material(x.astype(np.float32), origin, LABELS, pooling))
-    return tuple(materials)
+    config = Config(
+        probe=ProbeConfig(pooling=poolings[0]), sweep=SweepConfig(poolings=tuple(poolings))
+    )
+    pooled = {}
+    for block in list_blocks(config):
+        width = GEOMETRY_COLUMNS if block == "geometry" else dim
+        of_dogs, of_clips = (rng.normal(size=(index.max() + 1, width)) for index in (dog, clip))
+        x = 2 * of_dogs[dog] + of_clips[clip] + 0.3 * rng.normal(size=(crops, width))
+        pooled[block] = x.astype(np.float32)
+    return make_materials(origin, pooled, origin, labels=LABELS, config=config)
 
 
 def _draw_evidence(material: Material, config: Config, split: Split) -> Evidence:

@@ -146,6 +146,13 @@ def expand_mixes(pooling: str) -> tuple[str, ...]:
 
     That is one where there is one block or the shares are given; else the even mix, and a mix for
     every block in which it has 0.8 of the variance and the others the rest.
+
+    Notes
+    -----
+    Tried on open and closed mouths (376 photographs of 20 dogs, one dog left out, AUROC) with
+    `region:muzzle,geometry` of `focus_vits14` / `efficientnet_lite0`: the mix chosen in inner folds
+    0.973 / 0.955, the even mix 0.976 / 0.935, a logistic regression on what each block's own probe
+    says in inner folds 0.965 / 0.956, the blocks as they are, without shares, 0.976 / 0.860.
     """
     blocks = parse_blocks(pooling)
     if len(blocks) == 1 or blocks[0].share is not None:
