@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,17 @@ from numpy.typing import NDArray
 from canemo.errors import AnnotationError
 from canemo.faces.detect.head_fcos import build_network, load_imagenet_backbone
 from canemo.faces.landmarks.model import LandmarkModel, LandmarkSettings, average_places
+from canemo.records import Image
 from canemo.species import DOG
+from compare_landmarks import average_mirrored, look_again
 from lib.head import is_held_out
 from lib.landmark_augment import CropPlan, cut_crops, plan_plain
-from lib.landmark_errors import PARTS, compute_interocular, compute_landmark_metrics
+from lib.landmark_errors import (
+    PARTS,
+    compare_errors,
+    compute_interocular,
+    compute_landmark_metrics,
+)
 from lib.landmark_faces import (
     FaceTensors,
     crop_box,
@@ -119,6 +127,55 @@ def test_parts_share_out_the_points() -> None:
         "muzzle": 22,
         "brow": 2,
     }
+
+
+def test_a_difference_is_paired_and_faces_of_one_photograph_are_drawn_together() -> None:
+    true = np.stack([_shape()] * 4)
+    other = true + np.array([4.0, 8.0, 0.0, 0.0])[:, None, None] * [1.0, 0.0]  # 10 and 20 % off
+    of_each = compare_errors(true, other, true, ["a", "b", "c", "d"])
+    assert of_each["nme_iod"] == pytest.approx(0.0)
+    assert of_each["difference"] == pytest.approx(-7.5)
+    low, high = of_each["interval"]
+    assert low < -7.5 < high <= 0.0
+    of_one = compare_errors(true, other, true, ["a"] * 4)
+    np.testing.assert_allclose(of_one["interval"], [-7.5, -7.5])
+
+
+# ---- other ways to look
+
+
+def _locate_dot(crops: Sequence[Image]) -> NDArray[np.float32]:
+    """Lay a face that is its own mirror image around the white dot."""
+    around = np.random.default_rng(5).uniform(-15, 15, (len(DOG.points), 2))
+    around = (around + np.array([-1, 1]) * around[list(DOG.mirrored)]) / 2 * [-1, 1]
+    found = []
+    for crop in crops:
+        y, x = np.nonzero(crop[..., 0] > 200)
+        places = np.array([x.mean() + 0.5, y.mean() + 0.5]) + around
+        found.append(np.column_stack([places, np.full(len(DOG.points), crop.shape[1] / 100)]))
+    return np.array(found, np.float32).reshape(-1, len(DOG.points), 3)
+
+
+def _dotted_crop() -> Image:
+    crop = np.full((80, 100, 3), 90, np.uint8)
+    crop[28:31, 60:65] = 255
+    return crop
+
+
+def test_points_of_a_mirror_image_come_back_to_their_places() -> None:
+    crop = _dotted_crop()
+    np.testing.assert_allclose(
+        average_mirrored(_locate_dot, [crop])[0, :, :2], _locate_dot([crop])[0, :, :2], atol=1e-4
+    )
+
+
+def test_a_second_look_brings_points_back_and_is_taken_where_the_first_is_unsure() -> None:
+    crop = _dotted_crop()
+    first = _locate_dot([crop])  # its confidence is the crop's width
+    second = look_again(_locate_dot, [crop])
+    np.testing.assert_allclose(second[..., :2], first[..., :2], atol=1e-4)
+    assert np.all(second[..., 2] < first[..., 2])
+    np.testing.assert_array_equal(look_again(_locate_dot, [crop], below=0.9), first)
 
 
 # ---- training samples: a point stays on what it marks
