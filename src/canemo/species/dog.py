@@ -175,6 +175,7 @@ DOG = Species(
         if name.startswith(("eye_", "brow_", "bridge", "nose_", "nostril_", "ear_base_"))
     ),
     measures=_DOG_MEASURES,
+    meters=("dog_mouth_open.json",),
     region_words={  # in this order: an eyebrow is no eye
         "forehead": ("eyebrow", "brow", "forehead", "glabella"),
         "ears": ("ear", "pinna"),

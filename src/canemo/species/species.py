@@ -43,6 +43,8 @@ class Species:
         Positions of the points that faces are laid on each other by.
     measures
         Distances and angles of the face that have a name.
+    meters
+        Files of the meters that read movements off its landmark model's points.
     region_words
         Region -> words that put a point of any scheme into it by its name; of several regions, the
         first decides. Without these, landmarks of a study draw no regions.
@@ -64,6 +66,7 @@ class Species:
     mean_shape: tuple[Place, ...] = ()
     anchors: tuple[int, ...] = ()
     measures: tuple[Measure, ...] = ()
+    meters: tuple[str, ...] = ()
     region_words: Mapping[str, Sequence[str]] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
 

@@ -231,6 +231,8 @@ class LandmarkModel:
     name, version, fingerprint
         The model's name, that of its training, and a content address: models that may answer
         differently differ there.
+    weights_sha256
+        Of the weights file.
     engine, engine_reason
         What runs the network, and what ``"auto"`` was measured to mean, or nothing.
 
@@ -254,6 +256,7 @@ class LandmarkModel:
         device: str = "cpu",
     ) -> None:
         self.settings, self.version = settings, settings.version
+        self.weights_sha256 = weights_sha256
         self._batch_size, self._points = batch_size, network.points
         self.fingerprint = hash_values(
             architecture=ARCHITECTURE,
