@@ -18,6 +18,7 @@ from canemo.errors import (
     StudyError,
     WeightsError,
 )
+from canemo.features.poolings import expand_mixes
 from canemo.networks.engines.choice import Choice
 from canemo.pipeline import doctor, run
 from canemo.report.charts.canvas import new_figure
@@ -729,6 +730,22 @@ def test_only_frames_that_count_make_the_answer_for_a_clip(tmp_path, study, quic
     assert len(frames) == 5
     assert found.summary["probability_anticipation"] == pytest.approx(frames[2], abs=1e-9)
     assert frames.nunique() == 5
+
+
+@pytest.mark.slow
+def test_model_of_several_blocks_predicts_as_it_was_learned(study, quick):
+    overrides = {**quick, "probe": {**quick.get("probe", {}), "pooling": "cls,lower"}}
+    result = canemo.run(study, config=load_config(study, overrides=overrides), name="mixed")
+    assert [part.pooling for part in result.metrics.sweep.parts] == ["cls,lower"]
+    model = canemo.load_model(result.model)
+    assert model.saved.config.probe.pooling in expand_mixes("cls,lower")
+    table = pd.read_parquet(result.model / "training_predictions.parquet")
+    kept = table[table["level"] == "video"].set_index("video_id")["probability_anticipation"]
+    found = model.predict_video(study / "videos" / "dog1 clip2.mp4")
+    assert found.summary["probability_anticipation"] == pytest.approx(kept["s1c2"], abs=1e-5)
+    assert canemo.verify_run(result.folder)["agrees"]
+    page = (result.folder / "report.html").read_text()
+    assert "whole crop, summed up by the backbone with lower half" in page
 
 
 @pytest.mark.slow
