@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import re
+
+import pytest
+
 from canemo.config import AugmentConfig, GradientConfig, SequenceConfig
 from canemo.report.words.methods import write_methods
 from report_fixtures import make_environment, make_metrics, record
@@ -100,6 +104,27 @@ def test_discriminant_is_described_with_its_choices() -> None:
     assert "Brier score" not in text
     assert "logistic" not in text
     assert "cls embedding" not in text
+
+
+@pytest.mark.parametrize(
+    ("pooling", "method", "told", "untold"),
+    [
+        ("cls", "lda", "", "region of the face|geometry of a face|read together"),
+        ("region:muzzle", "lda", "Features of a region of the face are the mean", "geometry"),
+        ("geometry", "lda", "The geometry of a face is the places", "region of the face"),
+        ("cls,geometry", "lda", "variance each, chosen in the inner folds.", "region of the face"),
+        ("cls,geometry", "logistic", "variance each, the same for all.", "inner folds."),
+        ("cls*0.8,geometry*0.2", "lda", "variance each, as stated.", "region of the face"),
+    ],
+)
+def test_regions_geometry_and_mixes_are_explained(
+    pooling: str, method: str, told: str, untold: str
+) -> None:
+    metrics = make_metrics()
+    metrics["protocol"] |= {"pooling": pooling, "sweep": None, "method": method}
+    text = write_methods(record(metrics), make_environment())
+    assert told in text
+    assert re.search(untold, text) is None
 
 
 def test_discriminant_without_class_weight_or_sweep() -> None:

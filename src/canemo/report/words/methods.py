@@ -41,7 +41,9 @@ def write_methods(metrics: RunMetrics, environment: Mapping[str, Any], *, parts:
     """
     shortened = [f"Of {count(parts, 'clip')} only a part of the film was kept."] if parts else []
     material = " ".join([_state_study(metrics.study), *shortened, _state_faces(metrics)])
-    learning = " ".join([_state_backbone(metrics.protocol), _state_probe(metrics.protocol)])
+    protocol = metrics.protocol
+    read = [_state_backbone(protocol), _state_blocks(protocol), _state_probe(protocol)]
+    learning = " ".join(filter(None, read))
     results = " ".join(
         [
             _state_results(metrics),
@@ -91,6 +93,35 @@ def _state_backbone(protocol: RunProtocol) -> str:
         f"{protocol.weights_sha256[:12]}; {pooling}"
         f"{protocol.engine}, {protocol.precision}), whose parameters were not changed.{chosen}"
     )
+
+
+def _state_blocks(protocol: RunProtocol) -> str:
+    """Return what regions, geometry and mixes are; empty where none of them is read."""
+    read = _list_offers(protocol)[0] or (protocol.pooling,)
+    blocks = {block.partition("*")[0] for pooling in read for block in pooling.split(",")}
+    told = []
+    if any(block.startswith("region:") for block in blocks):
+        told.append(
+            "Features of a region of the face are the mean over the places of the network’s last "
+            "map, each weighted by how much of it the region covers."
+        )
+    if "geometry" in blocks:
+        told.append(
+            "The geometry of a face is the places and confidences of its points, laid upright at "
+            "one size by a similarity transform, and the distances and angles among them; it is "
+            "read of the points, not of the network."
+        )
+    mixed = [pooling for pooling in read if "," in pooling]
+    if mixed:
+        shares = _state_shares(mixed, protocol.method)
+        told.append(f"Parts read together had a share of the total variance each, {shares}.")
+    return " ".join(told)
+
+
+def _state_shares(mixed: Sequence[str], method: str) -> str:
+    if any("*" in pooling for pooling in mixed):
+        return "as stated"
+    return "chosen in the inner folds" if method == "lda" else "the same for all"
 
 
 def _state_probe(protocol: RunProtocol) -> str:
