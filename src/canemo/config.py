@@ -125,6 +125,16 @@ class CropConfig(_Section):
     jpeg_quality: int = Field(default=95, ge=95, le=100)
 
 
+class MeasureConfig(_Section):
+    """What finds the points of the faces, by which they are measured and parted into regions.
+
+    `points` is ``study`` (its landmarks), ``model`` (that of the species), ``none``, or ``auto``:
+    the first of these that there is.
+    """
+
+    points: Literal["auto", "study", "model", "none"] = "auto"
+
+
 class BackboneConfig(_Section):
     """Which frozen network embeds the crops, and from which weights file (None: its own source).
 
@@ -287,6 +297,7 @@ class Config(_Section):
     video: VideoConfig = VideoConfig()
     detect: DetectConfig = DetectConfig()
     crop: CropConfig = CropConfig()
+    measure: MeasureConfig = MeasureConfig()
     backbone: BackboneConfig = BackboneConfig()
     probe: ProbeConfig = ProbeConfig()
     sweep: SweepConfig = SweepConfig()

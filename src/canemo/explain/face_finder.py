@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from canemo.errors import StudyError
 from canemo.faces.landmarks.model import LandmarkModel
 from canemo.faces.landmarks.tables import LandmarkTable
+from canemo.faces.points import LEAST_CONFIDENCE
 from canemo.faces.regions import (
     BANDS,
     MODEL_LANDMARKS,
-    NEEDED,
     STUDY_LANDMARKS,
     Points,
     RegionMasks,
     draw_masks,
-    find_missing_regions,
+    lies_inside,
     place_points,
     shows_face,
 )
@@ -30,8 +30,6 @@ from canemo.species import Species
 
 RegionSource: TypeAlias = Literal["auto", "study", "model", "bands"]
 MASK_SIDE = 56
-LEAST_CONFIDENCE = 0.5
-"""A face whose median point the model trusts less than this gets the fixed bands."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ class FaceFinder:
             return []
         placed = self._place(rows)
         absent = sum(points is None for points in placed)
-        astray = sum(points is not None and not self._lies_inside(points) for points in placed)
+        astray = sum(points is not None and not lies_inside(points, self.species) for points in placed)
         if required and absent + astray == len(rows):
             raise StudyError(
                 f"{self.table.source}: of {len(rows)} frames that are looked at, {astray} have "
@@ -123,7 +121,7 @@ class FaceFinder:
 
     def _look_up(self, rows: pd.DataFrame) -> list[Points | None]:
         placed = self._place(rows)
-        return [points if points and self._lies_inside(points) else None for points in placed]
+        return [points if points and lies_inside(points, self.species) else None for points in placed]
 
     def _place(self, rows: pd.DataFrame) -> list[Points | None]:
         """Return the study's landmarks of each crop, wherever they lie, or None."""
@@ -145,14 +143,6 @@ class FaceFinder:
             else None
             for points, image in zip(found, images_rgb, strict=True)
         ]
-
-    def _lies_inside(self, points: Points) -> bool:
-        """Return whether an eye and the muzzle, where points are of them, have one in the crop."""
-        inside = {
-            name: place for name, place in points.items() if min(place) >= 0 and max(place) <= 1
-        }
-        wanted = NEEDED - set(find_missing_regions(points, self.species))
-        return bool(inside) and not wanted & set(find_missing_regions(inside, self.species))
 
 
 def describe_sources(sources: Sequence[str]) -> str:

@@ -21,7 +21,6 @@ from canemo.species import FACE_UNITS, Group, Measure, Species, mirror_point, sp
 Array: TypeAlias = NDArray[np.float64]
 Complex: TypeAlias = NDArray[np.complex128]
 
-GEOMETRY_VERSION = 1
 _SIDES = ("left", "right")
 _FIRM = ("eye", "bridge", "nose", "nostril")  # what no muscle of the face moves far
 _ROUNDS = 5  # of the robust fit

@@ -20,6 +20,7 @@ from canemo.records import Box, Image
 from canemo.species import Species, side_of_point
 
 BANDS = "fixed bands of the box"
+REGIONS_VERSION = 1
 STUDY_LANDMARKS = "landmarks of the study"
 MODEL_LANDMARKS = "canemo's landmark model"
 
@@ -33,6 +34,7 @@ EYE_DISTANCE = 0.26
 """Between the centres of the eyes, in sides of the square around a loosely drawn box of the face:
 the median of 2,517 faces of DogFLW (see `draw_bands`). Stands in where an eye is not known."""
 
+_CELLS_SIDE = 32  # of masks that tokens are averaged by: within 0.001 of 224 in the mean
 _SUBSAMPLES = 4  # positions per pixel and direction at which a region is looked up
 _EYE_MARGIN = 0.25  # of the width of an eye, on every side: the lids and the skin around them
 _MUZZLE_MARGIN = 0.15  # of its greatest extent, likewise: whisker pads, lips and chin
@@ -114,6 +116,13 @@ def place_points(points: Points, crop_xyxy: Box) -> dict[str, tuple[float, float
     """Return points of a frame [pixels] in coordinates of the rectangle that was cut from it."""
     x0, y0, x1, y1 = crop_xyxy
     return {name: ((x - x0) / (x1 - x0), (y - y0) / (y1 - y0)) for name, (x, y) in points.items()}
+
+
+def lies_inside(points: Points, species: Species) -> bool:
+    """Return whether an eye and the muzzle, where points are of them, have one in the crop."""
+    inside = {name: place for name, place in points.items() if min(place) >= 0 and max(place) <= 1}
+    wanted = NEEDED - set(find_missing_regions(points, species))
+    return bool(inside) and not wanted & set(find_missing_regions(inside, species))
 
 
 def draw_regions(points: Points, *, side: int, species: Species) -> NDArray[np.float32]:
@@ -395,6 +404,35 @@ def _average_matrix(size: int, cells: int) -> NDArray[np.float64]:
     bounds = np.arange(size + 1) / size
     inside = np.clip(bounds[None], edges[:-1, None], edges[1:, None])
     return np.asarray(np.diff(inside, axis=1) * cells)
+
+
+@dataclass(frozen=True)
+class RegionCells:
+    """How much of each cell of a grid over N crops the regions of the face cover.
+
+    Attributes
+    ----------
+    names
+        R names, those of the species but the background.
+    shares
+        (N, R, P) float32, 0 to 1, P cells in reading order.
+    is_drawn
+        (N,) whether a crop's regions are drawn from landmarks; else they are the fixed bands.
+    """
+
+    names: tuple[str, ...]
+    shares: NDArray[np.float32]
+    is_drawn: NDArray[np.bool_]
+
+
+def cover_cells(
+    points: Sequence[Points | None], grid_shape: tuple[int, int], species: Species
+) -> RegionCells:
+    """Return what the regions of N crops cover of a grid of (rows, columns); see `draw_masks`."""
+    drawn = draw_masks(points, side=_CELLS_SIDE, species=species)
+    shares = measure_cells(drawn.masks, *grid_shape)[:, :-1]
+    flat = shares.reshape(*shares.shape[:2], -1).astype(np.float32)
+    return RegionCells(species.regions[:-1], flat, np.asarray(drawn.source != BANDS))
 
 
 def outline_regions(image_rgb: Image, masks: NDArray[Any], *, colours: Sequence[str]) -> Image:

@@ -1,22 +1,25 @@
 """Embeddings of face crops, and how they become one row per crop.
 
 Each crop keeps its CLS (or pooled) embedding, the mean of its patch tokens, a 4 x 4 grid of mean
-tokens and the vectors of the three blocks before the last, as float16. Poolings and parts of the
-face are then linear algebra on the cache, which `canemo.features.store` keeps.
+tokens, the mean token of each region of the face and the vectors of the three blocks before the
+last, as float16. Poolings and parts of the face are then linear algebra on the cache, which
+`canemo.features.store` keeps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
+from canemo.faces.regions import RegionCells
 from canemo.networks.backbones import Backbone, Embedding
 from canemo.records import Image
 
@@ -84,27 +87,57 @@ class Features:
 
 
 def compute_features(
-    backbone: Backbone, images_rgb: Sequence[Image], origin: pd.DataFrame
+    backbone: Backbone,
+    images_rgb: Sequence[Image],
+    origin: pd.DataFrame,
+    *,
+    regions: RegionCells | None = None,
 ) -> Features:
-    """Embed N crops (H, W, 3) uint8, RGB, whose `origin` has N rows; the vectors are float16."""
-    exact = make_features(backbone.embed(images_rgb), backbone.grid_shape, origin)
+    """Embed N crops (H, W, 3) uint8, RGB, whose `origin` has N rows; the vectors are float16.
+
+    `regions` are those of the crops on the backbone's grid, to average their tokens over.
+    """
+    exact = make_features(backbone.embed(images_rgb), backbone.grid_shape, origin, regions=regions)
     cls, mean, grid, *layers = (
         vectors.astype(np.float16) for vectors in (exact.cls, exact.mean, exact.grid, *exact.layers)
     )
-    return Features(origin, cls, mean, grid, tuple(layers))
+    region = None if exact.region is None else exact.region.astype(np.float16)
+    return replace(exact, cls=cls, mean=mean, grid=grid, layers=tuple(layers), region=region)
 
 
 def make_features(
-    embedding: Embedding, grid_shape: tuple[int, int], origin: pd.DataFrame
+    embedding: Embedding,
+    grid_shape: tuple[int, int],
+    origin: pd.DataFrame,
+    *,
+    regions: RegionCells | None = None,
 ) -> Features:
     """Return what is kept of the embedding of N crops whose `origin` has N rows, float32."""
-    return Features(
+    plain = Features(
         origin,
         embedding.cls.numpy(),
         embedding.tokens.mean(1).numpy(),
         average_cells(embedding.tokens, grid_shape).numpy(),
         tuple(layer.numpy() for layer in embedding.layers),
     )
+    if regions is None:
+        return plain
+    return replace(
+        plain,
+        region=average_regions(embedding.tokens, regions.shares),
+        region_share=regions.shares.mean(axis=2),
+        region_names=regions.names,
+    )
+
+
+def average_regions(tokens: Tensor, shares: NDArray[np.float32]) -> Array:
+    """Return the mean tokens of R regions, (N, R, D), of (N, P, D) tokens and (N, R, P) shares.
+
+    A token counts as much as the region covers of its cell; a region that covers none gives 0.
+    """
+    total = shares.sum(axis=2, keepdims=True)
+    weights = torch.from_numpy(shares / np.where(total > 0, total, 1))
+    return np.asarray((weights @ tokens).numpy(), dtype=np.float32)
 
 
 def average_cells(tokens: Tensor, grid_shape: tuple[int, int]) -> Tensor:

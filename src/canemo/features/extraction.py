@@ -1,4 +1,4 @@
-"""What is taken out of each video, one stage after the other: face crops, then their features."""
+"""What is taken out of each video, one stage after the other: face crops, points, features."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from canemo.config import Config
 from canemo.faces.crop_file import CropFile
 from canemo.faces.crops import extract_crops, find_crops
 from canemo.faces.detect.protocol import Detector
+from canemo.faces.points import PointFinder, PointsFile, extract_points, locate_points
 from canemo.features.store import FeatureFile, extract_features, locate_features
 from canemo.networks.backbones import Backbone
 from canemo.records import Video
@@ -19,7 +20,7 @@ from canemo.video.times import Sampling
 
 @dataclass(frozen=True)
 class Extraction:
-    """The stages that every video goes through, of a study or new: `crop`, then `embed`.
+    """The stages that every video goes through, of a study or new: `crop`, `measure`, `embed`.
 
     Attributes
     ----------
@@ -31,12 +32,15 @@ class Extraction:
         What embeds the crops, several where they are compared.
     cache_dir
         Where what a stage made is kept; it is not made again.
+    finder
+        What finds the points of the faces; None: nothing does.
     """
 
     config: Config
     detector: Detector
     backbones: tuple[Backbone, ...]
     cache_dir: Path
+    finder: PointFinder | None = None
 
     def extract(self, video: Video) -> tuple[CropFile, tuple[FeatureFile, ...]]:
         """Take a video through all stages; return its crops and their features by each backbone.
@@ -53,19 +57,23 @@ class Extraction:
         """Find and keep the face crops of a video; raises as `extract` does."""
         return extract_crops(video, self.detector, **self._crop_settings)
 
+    def measure(self, crops: CropFile) -> PointsFile | None:
+        """Find and keep the points of the faces on a video's crops; None where nothing does."""
+        if self.finder is None:
+            return None
+        return extract_points(crops, self.finder, cache_dir=self.cache_dir)
+
     def embed(
         self, crops: CropFile, *, on_batch: Callable[[], None] | None = None
     ) -> tuple[FeatureFile, ...]:
-        """Embed the crops of a video by each backbone; `on_batch` as for `extract_features`."""
+        """Measure and embed the crops of a video by each backbone.
+
+        `on_batch` as for `extract_features`.
+        """
+        points = self.measure(crops)
         return tuple(
-            extract_features(
-                crops,
-                backbone,
-                batch_size=self.config.backbone.batch_size,
-                cache_dir=self.cache_dir,
-                on_batch=on_batch,
-            )
-            for backbone in self.backbones
+            extract_features(crops, each, points=points, on_batch=on_batch, **self._embed_settings)
+            for each in self.backbones
         )
 
     def find_crops(self, video: Video) -> CropFile | None:
@@ -74,11 +82,22 @@ class Extraction:
 
     def is_embedded(self, crops: CropFile) -> bool:
         """Tell whether `embed` would find all features of these crops in the cache."""
-        size = self.config.backbone.batch_size
+        points = None
+        if self.finder is not None:
+            path = locate_points(crops, self.finder, cache_dir=self.cache_dir)
+            points = PointsFile(path, cached=path.is_file())
         return all(
-            locate_features(crops, each, batch_size=size, cache_dir=self.cache_dir).is_file()
+            locate_features(crops, each, points=points, **self._embed_settings).is_file()
             for each in self.backbones
         )
+
+    @property
+    def _embed_settings(self) -> dict[str, Any]:
+        return {
+            "species": self.config.species,
+            "batch_size": self.config.backbone.batch_size,
+            "cache_dir": self.cache_dir,
+        }
 
     @property
     def _crop_settings(self) -> dict[str, Any]:

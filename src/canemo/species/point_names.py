@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 PLACES = "s|left|right|base|end|tip|root|edge|inner|outer|upper|lower|top|bottom|mid|middle|corner"
 
@@ -21,6 +22,7 @@ def _drop_side(word: str, side: str) -> str:
     return "" if word == side[0] else word.removeprefix(side).removesuffix(side)
 
 
+@lru_cache(maxsize=4096)
 def side_of_point(name: str) -> str:
     """Return ``left`` or ``right`` where a landmark's name says it, else nothing."""
     for word in split_words(name):

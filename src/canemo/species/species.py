@@ -96,11 +96,22 @@ class Species:
         a place such as base, end, tip, inner or corner (`left_earbase`, `mouth_end_right`,
         `L_EyeInner`). Of several regions, the first in the order of `region_words` decides.
         """
-        words = split_words(point)
-        for region, pattern in self._patterns.items():
-            if any(pattern.fullmatch(word) for word in words):
-                return region
-        return None
+        if point not in self._known:
+            words = split_words(point)
+            self._known[point] = next(
+                (
+                    region
+                    for region, pattern in self._patterns.items()
+                    if any(pattern.fullmatch(word) for word in words)
+                ),
+                None,
+            )
+        return self._known[point]
+
+    @cached_property
+    def _known(self) -> dict[str, str | None]:
+        """Point -> its region, of the points asked for so far."""
+        return {}
 
     @cached_property
     def _patterns(self) -> dict[str, re.Pattern[str]]:
