@@ -44,6 +44,7 @@ FRAMES_PATTERN = r"^(all|even:[1-9][0-9]*|(score|sharp):(0?\.[0-9]*[1-9][0-9]*|1
 Frames: TypeAlias = Annotated[str, Field(pattern=FRAMES_PATTERN)]
 EngineSetting: TypeAlias = Literal["auto", "torch", "openvino"]
 PrecisionSetting: TypeAlias = Literal["auto", "float32", "bfloat16", "int8"]
+PointsSetting: TypeAlias = Literal["auto", "study", "model", "none"]
 ClassWeight: TypeAlias = Literal["balanced", "none"]
 Share: TypeAlias = Annotated[float, Field(gt=0, le=1)]
 
@@ -132,7 +133,7 @@ class MeasureConfig(_Section):
     the first of these that there is.
     """
 
-    points: Literal["auto", "study", "model", "none"] = "auto"
+    points: PointsSetting = "auto"
 
 
 class BackboneConfig(_Section):

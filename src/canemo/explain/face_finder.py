@@ -102,7 +102,9 @@ class FaceFinder:
             return []
         placed = self._place(rows)
         absent = sum(points is None for points in placed)
-        astray = sum(points is not None and not lies_inside(points, self.species) for points in placed)
+        astray = sum(
+            points is not None and not lies_inside(points, self.species) for points in placed
+        )
         if required and absent + astray == len(rows):
             raise StudyError(
                 f"{self.table.source}: of {len(rows)} frames that are looked at, {astray} have "
@@ -121,7 +123,9 @@ class FaceFinder:
 
     def _look_up(self, rows: pd.DataFrame) -> list[Points | None]:
         placed = self._place(rows)
-        return [points if points and lies_inside(points, self.species) else None for points in placed]
+        return [
+            points if points and lies_inside(points, self.species) else None for points in placed
+        ]
 
     def _place(self, rows: pd.DataFrame) -> list[Points | None]:
         """Return the study's landmarks of each crop, wherever they lie, or None."""

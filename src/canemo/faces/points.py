@@ -11,13 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from canemo.config import PointsSetting
 from canemo.errors import ConfigError, StudyError
 from canemo.faces.crop_file import CropFile
 from canemo.faces.landmarks.model import LandmarkModel, load_landmark_model
@@ -86,7 +87,6 @@ class FacePoints:
             self.crop_xyxy[rows],
         )
 
-
     def place(self) -> list[Points | None]:
         """Return the named points of each crop, 0 to 1 of its sides, or None where they are unsure.
 
@@ -126,6 +126,16 @@ class PointFinder(Protocol):
         """Where points are from."""
         ...
 
+    @property
+    def setting(self) -> PointsSetting:
+        """What `measure.points` is where nothing is left open."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """What a saved model that reads points must be given again; empty: nothing can be."""
+        ...
+
     def address(self, video: Video) -> str:
         """Return a content address: finders that may answer differently for a video differ."""
         ...
@@ -142,16 +152,22 @@ class ModelPoints:
     species: Species
     engine: str = "auto"
     device: str = "cpu"
-    source: str = MODEL_LANDMARKS
+    source: ClassVar[str] = MODEL_LANDMARKS
+    setting: ClassVar[PointsSetting] = "model"
 
     @cached_property
     def model(self) -> LandmarkModel:
         """The landmark model."""
         return _load_model(self.species.name, self.engine, self.device)
 
-    def address(self, video: Video) -> str:  # noqa: ARG002 - the same for every video
+    @property
+    def fingerprint(self) -> str:
+        """That of the landmark model."""
+        return self.model.fingerprint
+
+    def address(self, video: Video) -> str:
         """Return what weights and engine answer alike."""
-        return hash_values(model=self.model.fingerprint, engine=self.model.engine)
+        return hash_values(model=self.fingerprint, engine=self.model.engine)
 
     def find(self, crops: CropFile) -> FacePoints:
         """Return the points of every crop in use."""
@@ -186,7 +202,9 @@ class StudyPoints:
 
     species: Species
     table: LandmarkTable
-    source: str = STUDY_LANDMARKS
+    source: ClassVar[str] = STUDY_LANDMARKS
+    setting: ClassVar[PointsSetting] = "study"
+    fingerprint: ClassVar[str] = ""
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -211,7 +229,7 @@ class StudyPoints:
 
 
 def choose_points(
-    species: Species, *, points: str, engine: str, device: str, study: Study | None = None
+    species: Species, *, points: PointsSetting, engine: str, device: str, study: Study | None = None
 ) -> PointFinder | None:
     """Return what finds the points of faces, or None where nothing does.
 

@@ -193,6 +193,11 @@ def weigh_blocks(pooling: str, widths: Sequence[int]) -> NDArray[np.float64] | N
     return np.repeat(np.sqrt(sum(widths) * shares / np.array(widths)), widths)
 
 
+def reads_face(pooling: str) -> bool:
+    """Tell whether a representation depends on where the parts of the face are."""
+    return any(block.regions or block.name == GEOMETRY for block in parse_blocks(pooling))
+
+
 def list_needs(pooling: str) -> tuple[str, ...]:
     """Return what must be stored of each crop for a representation."""
     return tuple(dict.fromkeys(name for each in parse_blocks(pooling) for name in each.needs))

@@ -25,7 +25,7 @@ from canemo.faces.geometry import tabulate_faces
 from canemo.faces.points import FacePoints, PointsFile, read_points, tabulate_points
 from canemo.faces.regions import REGIONS_VERSION, cover_cells
 from canemo.features.embed import GRID_SIDE, LAYERS, Array, Features, Stored, compute_features
-from canemo.features.poolings import GEOMETRY, REGION, list_needs, pool, require_pooling
+from canemo.features.poolings import GEOMETRY, REGION, list_needs, pool
 from canemo.files import hash_values, replacing
 from canemo.networks.backbones import Backbone
 from canemo.parallel import read_ahead

@@ -59,6 +59,9 @@ class SavedModel:
         The label whose probability is drawn.
     backbone_sha256, detector_sha256
         What the backbone's weights and the detector must be.
+    points_sha256
+        What what finds the points of the faces must be; empty where they came with the study, so
+        that no new video has any, and None where it reads none.
     training
         What it was made from.
     evaluation
@@ -73,6 +76,7 @@ class SavedModel:
     positive_label: str
     backbone_sha256: str
     detector_sha256: str
+    points_sha256: str | None
     training: ModelTraining
     evaluation: ModelEvaluation
     conformal: Conformal
@@ -87,6 +91,7 @@ def save_model(model: SavedModel, folder: Path) -> Path:
         **describe_classifier(model.classifier),
         "backbone_sha256": model.backbone_sha256,
         "detector_sha256": model.detector_sha256,
+        "points_sha256": model.points_sha256,
         "config": model.config.model_dump(mode="json", exclude_none=True),
         "training": model.training.to_dict(),
         "evaluation": model.evaluation.to_dict(),
@@ -122,6 +127,7 @@ def read_model(place: Path) -> SavedModel:
             content["positive_label"],
             content["backbone_sha256"],
             content["detector_sha256"],
+            content["points_sha256"],
             ModelTraining.model_validate(content["training"]),
             ModelEvaluation.model_validate(content["evaluation"]),
             Conformal.from_dict(content["conformal"]),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from canemo.faces.crop_file import CropFile
 from canemo.faces.frame_choice import choose_frames
 from canemo.faces.study_crops import StudyCrops
 from canemo.faces.variants import list_variants, make_variants
+from canemo.features.poolings import reads_face
 from canemo.features.store import load_pooled
 from canemo.learn.evidence import Evidence
 from canemo.learn.material import Material
@@ -55,14 +56,16 @@ def run_confounds(
     """
     variants = _make_all(plan, crops, progress=progress)
     first = evidence.materials[0]
+    pooling = "cls" if reads_face(first.pooling) else first.pooling  # there is no face to part
+    extraction = replace(plan.extraction, finder=None)
     face = first.select(
         choose_frames(first.origin, crops.ledger, f"even:{plan.config.audit.frames_per_clip}")
     )
     rows = [_Row("face", evaluate_clips(face, evidence))]
     for name, made in variants.items():
         tell = partial(_rename, progress, name)
-        (embedded,) = embed_crops(made, plan.extraction, progress=tell)
-        origin, x = load_pooled(embedded.sources, first.pooling)
+        (embedded,) = embed_crops(made, extraction, progress=tell)
+        origin, x = load_pooled(embedded.sources, pooling)
         with suppress(SplitError):  # too few of its frames can still be read: no row
             if len(x):
                 rows.append(_Row(name, evaluate_clips(Material(x, origin, first.labels), evidence)))

@@ -254,7 +254,7 @@ def _iter_stages(clips: Sequence[_Clip], plan: Plan, choice: Choice | None) -> I
     views, own = plan.config.gradient.views, plan.backbone
     room = {
         "crop": FRAME_BYTES,
-        "embed": count_bytes(own),
+        "embed": count_bytes(own, plan.config.species),
         "augment": own.feature_dim * np.float16().itemsize,
         "report": REPORT_BYTES,
     }

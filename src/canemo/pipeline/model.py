@@ -23,6 +23,7 @@ from canemo.faces.crop_file import LEDGER_COLUMNS, CropFile
 from canemo.faces.detect.protocol import Detector
 from canemo.faces.detect.registry import is_drawn, load_detector_like
 from canemo.faces.frame_choice import choose_frames
+from canemo.faces.points import ModelPoints, PointFinder
 from canemo.features.extraction import Extraction
 from canemo.features.store import FeatureFile, load_pooled
 from canemo.files import sha256_file
@@ -85,7 +86,14 @@ class Model:
         What embeds the crops.
     """
 
-    def __init__(self, saved: SavedModel, *, backbone: Backbone, detector: Detector) -> None:
+    def __init__(
+        self,
+        saved: SavedModel,
+        *,
+        backbone: Backbone,
+        detector: Detector,
+        finder: PointFinder | None = None,
+    ) -> None:
         _require_same(
             "backbone weights", "--weights", saved.backbone_sha256, backbone.weights_sha256
         )
@@ -96,7 +104,7 @@ class Model:
         self.positive_label = saved.positive_label
         self._probability_columns = [PROBABILITY + label for label in self.labels]
         self.backbone = backbone
-        self._detector = detector
+        self._detector, self._finder = detector, finder
 
     @property
     def evaluation(self) -> ModelEvaluation:
@@ -214,7 +222,8 @@ class Model:
         return self._extraction(cache_dir).crop(video)
 
     def _extraction(self, cache_dir: Path) -> Extraction:
-        return Extraction(self.saved.config, self._detector, (self.backbone,), cache_dir)
+        config, finder = self.saved.config, self._finder
+        return Extraction(config, self._detector, (self.backbone,), cache_dir, finder)
 
     def _classify(self, video: Video, crops: CropFile, features: FeatureFile) -> VideoPrediction:
         settings = self.saved.config.probe
@@ -363,7 +372,33 @@ def load_model(
             engine=engine or "auto",
             precision=precision or "auto",
         )
-    return Model(saved, backbone=backbone, detector=finder)
+    points = _load_points(saved, engine=saved.config.detect.engine, device=device)
+    return Model(saved, backbone=backbone, detector=finder, finder=points)
+
+
+def _load_points(saved: SavedModel, *, engine: str, device: str) -> PointFinder | None:
+    """Return what finds the points that a model reads, None where it reads none.
+
+    Raises
+    ------
+    ModelError
+        They came with its study, or the landmark model is another now.
+    """
+    if saved.points_sha256 is None:
+        return None
+    if not saved.points_sha256:
+        raise ModelError(
+            f"the model reads {saved.config.probe.pooling} by landmarks that came with its study, "
+            "and new pictures have none; run the study with --set measure.points=model for a model "
+            "that finds them itself"
+        )
+    finder = ModelPoints(saved.config.species, engine, device)
+    if finder.fingerprint != saved.points_sha256:
+        raise ModelError(
+            f"the model reads {saved.config.probe.pooling} by another landmark model than the one "
+            "that is here: canemo has changed since; run its study again with `canemo run STUDY`"
+        )
+    return finder
 
 
 def find_videos(paths: Path | str | Sequence[Path | str]) -> list[Path]:

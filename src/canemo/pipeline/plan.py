@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from canemo.config import Config
+from canemo.config import Config, MeasureConfig
 from canemo.errors import (
     ConfigError,
     MissingExtraError,
@@ -19,9 +19,10 @@ from canemo.errors import (
 )
 from canemo.faces.detect.protocol import Detector
 from canemo.faces.detect.registry import load_detector, load_detector_like
+from canemo.faces.points import PointFinder, choose_points
 from canemo.features.embed import LAYERS
 from canemo.features.extraction import Extraction
-from canemo.features.poolings import require_pooling
+from canemo.features.poolings import GEOMETRY, REGION, require_pooling
 from canemo.files import require_writable
 from canemo.formats.tables import find_table
 from canemo.learn.evidence import Evidence, list_representations, offer_what_is_there
@@ -86,6 +87,25 @@ def _compare_choice(choice: BackboneChoice, *, is_known: bool) -> str:
     return f", as for the study's latest run{came}"
 
 
+def settle_points(study: Study, config: Config) -> tuple[Config, PointFinder | None]:
+    """Return the settings with the source of points named, and what finds them there.
+
+    Raises
+    ------
+    ConfigError, StudyError
+        As `choose_points`.
+    """
+    finder = choose_points(
+        config.species,
+        points=config.measure.points,
+        engine=config.detect.engine,
+        device=config.backbone.device,
+        study=study,
+    )
+    named = MeasureConfig(points="none" if finder is None else finder.setting)
+    return config.model_copy(update={"measure": named}), finder
+
+
 def load_configured_detector(config: Config, *, elsewhere: bool = False) -> Detector:
     """Load the detector that the settings name; `elsewhere` as for `prepare`."""
     load = load_detector_like if elsewhere else load_detector
@@ -121,6 +141,8 @@ class Plan:
         Name of what was to be compared -> why its backbone cannot be had.
     backbone_reason
         Why that backbone, where ``auto`` chose it.
+    finder
+        What finds the points of the faces; None: nothing does.
     cost
         What each stage took so far.
     """
@@ -132,6 +154,7 @@ class Plan:
     backbones: Mapping[str, Backbone]
     missing: Mapping[str, str] = field(default_factory=dict)
     backbone_reason: str = ""
+    finder: PointFinder | None = None
     cost: Cost = field(default_factory=Cost)
 
     @property
@@ -143,7 +166,8 @@ class Plan:
     def extraction(self) -> Extraction:
         """The stages that every video of the study goes through."""
         cache_dir = self.study.root / "cache"
-        return Extraction(self.config, self.detector, tuple(self.backbones.values()), cache_dir)
+        backbones = tuple(self.backbones.values())
+        return Extraction(self.config, self.detector, backbones, cache_dir, self.finder)
 
 
 def prepare(
@@ -190,15 +214,19 @@ def prepare(
     if is_new:
         warn_of_design(study, config.species)
     with cost.measure("load"):
+        config, finder = settle_points(study, config)
         detector = load_configured_detector(config, elsewhere=elsewhere)
         backbones, missing = _find_backbones(entrants, config)
         if not entrants:
             own = load_configured_backbone(config, elsewhere=elsewhere)
             backbones = {config.backbone.name: own}
-    stored = {name: _list_stored(backbone) for name, backbone in backbones.items()}
+    stored = {
+        name: _list_stored(backbone, has_points=finder is not None)
+        for name, backbone in backbones.items()
+    }
     config = offer_what_is_there(config, stored=set.intersection(*map(set, stored.values())))
     _require_poolings(stored, config)
-    return Plan(study, config, split, detector, backbones, missing, reason, cost)
+    return Plan(study, config, split, detector, backbones, missing, reason, finder, cost)
 
 
 def prepare_again(run_dir: Path, evidence: Evidence) -> Plan:
@@ -276,9 +304,10 @@ def _find_backbones(
     return found, missing
 
 
-def _list_stored(backbone: Backbone) -> tuple[str, ...]:
+def _list_stored(backbone: Backbone, *, has_points: bool) -> tuple[str, ...]:
     """Return what is kept of each crop (`Features.names`)."""
-    return ("cls", "mean", "grid", *LAYERS[: len(backbone.layer_dims)])
+    layers = LAYERS[: len(backbone.layer_dims)]
+    return ("cls", "mean", "grid", *layers, REGION, *[GEOMETRY] * has_points)
 
 
 def _require_poolings(stored: Mapping[str, Collection[str]], config: Config) -> None:

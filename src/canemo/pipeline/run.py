@@ -11,9 +11,11 @@ import numpy as np
 from canemo import environment
 from canemo.config import Config, load_config
 from canemo.faces.examples import captioned, choose_examples
+from canemo.faces.points import PointFinder
 from canemo.faces.study_crops import StudyCrops
 from canemo.features.embed import Features
 from canemo.features.extraction import Extraction
+from canemo.features.poolings import reads_face
 from canemo.features.store import load_features
 from canemo.files import (
     require_output,
@@ -40,6 +42,7 @@ from canemo.pipeline.plan import (
     load_configured_detector,
     prepare,
     settle_backbone,
+    settle_points,
 )
 from canemo.report.charts.canvas import save_figure
 from canemo.report.charts.crops import draw_crop_sheet
@@ -140,7 +143,8 @@ def embed_study(
     require_writable(root)
     config, _ = settle_backbone(root, config or load_config(root))
     detector, backbone = load_configured_detector(config), load_configured_backbone(config)
-    extraction = Extraction(config, detector, (backbone,), root / "cache")
+    config, finder = settle_points(study, config)
+    extraction = Extraction(config, detector, (backbone,), root / "cache", finder)
     _, (embedded,) = crop_and_embed(study, extraction, progress=progress, cost=Cost())
     return load_features(embedded.sources)
 
@@ -303,6 +307,7 @@ def _save_model(folder: Path, work: Work, fitted: Fitted) -> None:
         positive_label=metrics.protocol.positive_label,
         backbone_sha256=metrics.protocol.weights_sha256,
         detector_sha256=metrics.protocol.detector_sha256,
+        points_sha256=_name_points(work.plan.finder, config.probe.pooling),
         training=training,
         evaluation=summarise_evaluation(metrics),
         conformal=fit_conformal(videos),
@@ -313,3 +318,8 @@ def _save_model(folder: Path, work: Work, fitted: Fitted) -> None:
     answers = material.predict(fitted.classifier, everyone)
     table = tabulate_predictions(material.origin, *answers, labels=material.labels)
     write_table(table, folder / "training_predictions.parquet")
+
+
+def _name_points(finder: PointFinder | None, pooling: str) -> str | None:
+    """Return what must find the points that a model reads: empty where nothing can, None: none."""
+    return finder.fingerprint if finder is not None and reads_face(pooling) else None

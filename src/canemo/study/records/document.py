@@ -58,7 +58,7 @@ CONCEPTS = Format(
 )
 
 
-MODEL = Format("canemo.model", 3, "a saved model", "train it again with `canemo run STUDY`")
+MODEL = Format("canemo.model", 4, "a saved model", "train it again with `canemo run STUDY`")
 FOLDS = Format(
     "canemo.folds", 2, "classifiers of folds", "run the study again with `canemo run STUDY`"
 )
