@@ -24,6 +24,7 @@ from canemo.config import CropConfig, DetectConfig
 from canemo.faces.crops import extract_crops
 from canemo.faces.detect.registry import load_detector
 from canemo.features.store import extract_features
+from canemo.species import DOG
 from canemo.records import Video
 from canemo.video.times import Sampling
 
@@ -32,7 +33,8 @@ crops = extract_crops(
     Video("v", path, "s", "l"), load_detector("dog_head"), sampling=Sampling(fps=5),
     detect=DetectConfig(), crop=CropConfig(), cache_dir=cache,
 )
-extract_features(crops, load_backbone("efficientnet_lite0"), batch_size=16, cache_dir=cache)
+backbone = load_backbone("efficientnet_lite0")
+extract_features(crops, backbone, species=DOG, batch_size=16, cache_dir=cache)
 print(measure_peak_mib())
 """
 

@@ -285,14 +285,16 @@ def test_clip_without_used_frames_gives_empty_files_that_can_be_embedded(tmp_pat
     for file in make(crops, tmp_path).values():
         assert file.read_ledger().empty
         assert list(file.iter_crops(4)) == []
-        found = extract_features(file, backbone, batch_size=4, cache_dir=tmp_path)
+        found = extract_features(file, backbone, species=DOG, batch_size=4, cache_dir=tmp_path)
         assert found.rows == 0
         assert len(load_features([(file, found.path)])) == 0
 
 
 def test_variant_can_be_embedded_with_its_origin(made, tmp_path):
     backbone = load_backbone("efficientnet_lite0")
-    found = extract_features(made["background"], backbone, batch_size=4, cache_dir=tmp_path)
+    found = extract_features(
+        made["background"], backbone, species=DOG, batch_size=4, cache_dir=tmp_path
+    )
     features = load_features([(made["background"], found.path)])
     assert features.origin["frame_index"].tolist() == [1, 3, 6, 8]
     assert set(features.origin["label"]) == {"frustration"}

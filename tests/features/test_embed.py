@@ -23,6 +23,7 @@ from canemo.features.store import (
 )
 from canemo.networks.backbones import load_backbone
 from canemo.records import Video
+from canemo.species import DOG
 from canemo.video.times import Sampling
 from clips import write_clip
 from painted import PaintedFaceDetector, painter
@@ -51,14 +52,14 @@ def crop_sources(tmp_path_factory, backbone):
     folder = tmp_path_factory.mktemp("sources")
     some = [crops_of(folder, "a", frames=3), crops_of(folder, "b", frames=2)]
     return [
-        (crops, extract_features(crops, backbone, batch_size=4, cache_dir=folder).path)
+        (crops, extract_features(crops, backbone, species=DOG, batch_size=4, cache_dir=folder).path)
         for crops in some
     ]
 
 
 def test_kept_vectors_are_those_of_the_backbone(tmp_path, backbone):
     crops = crops_of(tmp_path)
-    path = extract_features(crops, backbone, batch_size=2, cache_dir=tmp_path).path
+    path = extract_features(crops, backbone, species=DOG, batch_size=2, cache_dir=tmp_path).path
     features = load_features([(crops, path)])
     images = [crops.read_crop(i) for i in range(5)]
     embedding = backbone.embed(images)
@@ -72,7 +73,7 @@ def test_kept_vectors_are_those_of_the_backbone(tmp_path, backbone):
 
 def test_grid_is_in_reading_order_and_averages_tokens(tmp_path, backbone):
     crops = crops_of(tmp_path)
-    path = extract_features(crops, backbone, batch_size=8, cache_dir=tmp_path).path
+    path = extract_features(crops, backbone, species=DOG, batch_size=8, cache_dir=tmp_path).path
     grid = load_features([(crops, path)]).grid
     tokens = backbone.embed([crops.read_crop(i) for i in range(5)]).tokens
     top_left = tokens.reshape(5, 7, 7, -1)[:, :2, :2].mean((1, 2))
@@ -82,7 +83,9 @@ def test_grid_is_in_reading_order_and_averages_tokens(tmp_path, backbone):
 
 
 def test_vectors_are_half_floats_of_fixed_size_on_disk(tmp_path, backbone):
-    path = extract_features(crops_of(tmp_path), backbone, batch_size=8, cache_dir=tmp_path).path
+    path = extract_features(
+        crops_of(tmp_path), backbone, species=DOG, batch_size=8, cache_dir=tmp_path
+    ).path
     assert (
         str(pq.read_schema(path).field("grid").type) == "fixed_size_list<element: halffloat>[20480]"
     )
@@ -90,14 +93,14 @@ def test_vectors_are_half_floats_of_fixed_size_on_disk(tmp_path, backbone):
 
 def test_cache_is_used_and_depends_on_the_backbone(tmp_path, backbone, monkeypatch):
     crops = crops_of(tmp_path)
-    first = extract_features(crops, backbone, batch_size=8, cache_dir=tmp_path)
+    first = extract_features(crops, backbone, species=DOG, batch_size=8, cache_dir=tmp_path)
     assert (first.rows, first.cached) == (5, False)
     monkeypatch.setattr(backbone, "embed", None)  # would fail if it were called
-    again = extract_features(crops, backbone, batch_size=8, cache_dir=tmp_path)
+    again = extract_features(crops, backbone, species=DOG, batch_size=8, cache_dir=tmp_path)
     assert (again.path, again.cached) == (first.path, True)
     monkeypatch.undo()
     monkeypatch.setattr(type(backbone), "fingerprint", "other")
-    other = extract_features(crops, backbone, batch_size=8, cache_dir=tmp_path)
+    other = extract_features(crops, backbone, species=DOG, batch_size=8, cache_dir=tmp_path)
     assert other.path != first.path
 
 
@@ -105,9 +108,9 @@ def test_features_that_another_version_kept_are_made_again(tmp_path, backbone, m
     crops = crops_of(tmp_path)
     with monkeypatch.context() as earlier:
         earlier.setattr("canemo.features.store.FEATURES_VERSION", FEATURES_VERSION - 1)
-        kept = extract_features(crops, backbone, batch_size=8, cache_dir=tmp_path)
+        kept = extract_features(crops, backbone, species=DOG, batch_size=8, cache_dir=tmp_path)
     kept.path.write_bytes(b"of a form that nobody reads any more")
-    found = extract_features(crops, backbone, batch_size=8, cache_dir=tmp_path)
+    found = extract_features(crops, backbone, species=DOG, batch_size=8, cache_dir=tmp_path)
     assert (found.cached, found.path != kept.path) == (False, True)
     assert len(load_features([(crops, found.path)]).cls) == found.rows
 
@@ -119,7 +122,10 @@ def test_video_without_a_face_has_no_rows_and_does_not_shift_the_others(tmp_path
         crops_of(tmp_path, "c", frames=2, boxes=lambda n: [("blue", 30, 30, 60)]),
     ]
     sources = [
-        (crops, extract_features(crops, backbone, batch_size=8, cache_dir=tmp_path).path)
+        (
+            crops,
+            extract_features(crops, backbone, species=DOG, batch_size=8, cache_dir=tmp_path).path,
+        )
         for crops in some
     ]
     features = load_features(sources)
@@ -132,7 +138,14 @@ def test_features_do_not_depend_on_batch_size_beyond_rounding(tmp_path, backbone
     crops = crops_of(tmp_path)
     one, eight = (
         load_features(
-            [(crops, extract_features(crops, backbone, batch_size=n, cache_dir=tmp_path).path)]
+            [
+                (
+                    crops,
+                    extract_features(
+                        crops, backbone, species=DOG, batch_size=n, cache_dir=tmp_path
+                    ).path,
+                )
+            ]
         )
         for n in (1, 8)
     )
@@ -203,7 +216,9 @@ class PlainBackbone:
 @pytest.mark.parametrize("pooling", [*LAYERS, "last4"])
 def test_missing_layers_name_the_poolings_of_this_backbone(tmp_path, pooling):
     crops = crops_of(tmp_path, frames=2)
-    path = extract_features(crops, PlainBackbone(), batch_size=8, cache_dir=tmp_path).path
+    path = extract_features(
+        crops, PlainBackbone(), species=DOG, batch_size=8, cache_dir=tmp_path
+    ).path
     there = "there are cls, mean, cls_mean, grid, upper, lower, row1, .*centre, rim"
     with pytest.raises(ConfigError, match=rf"'{pooling}' needs layers .*{there}"):
         load_poolings([(crops, path)], ["cls", pooling])
@@ -302,7 +317,7 @@ def draw(painted, tmp_path):
 
 def embed(crops, folder, *, backbone=None, batch_size=4):
     backbone = backbone or CountingBackbone()
-    found = extract_features(crops, backbone, batch_size=batch_size, cache_dir=folder)
+    found = extract_features(crops, backbone, species=DOG, batch_size=batch_size, cache_dir=folder)
     return found, backbone.calls
 
 
@@ -338,7 +353,7 @@ def test_interrupted_work_leaves_nothing_behind_and_is_done_again(draw, tmp_path
 
 def test_vectors_are_those_of_their_batch_to_the_last_bit(tmp_path, backbone):
     crops = crops_of(tmp_path, frames=5, boxes=lambda n: [("red", 30, 40, 40)])
-    found = extract_features(crops, backbone, batch_size=2, cache_dir=tmp_path)
+    found = extract_features(crops, backbone, species=DOG, batch_size=2, cache_dir=tmp_path)
     assert found.rows == 5
     features = load_features([(crops, found.path)])
     images = [crops.read_crop(i) for i in range(5)]
@@ -363,7 +378,7 @@ def test_a_cache_that_names_embedded_frames_is_read_as_it_is(draw, tmp_path):
 
 def test_the_key_of_a_cache_stays(draw, tmp_path):
     found, _ = embed(draw([100]), tmp_path)
-    assert found.path.stem == "d405b559163e5cd3ef93443d"
+    assert found.path.stem == "bb7b44f060ddda579326cbe3"
 
 
 def test_video_without_a_face_has_no_vectors(draw, tmp_path):

@@ -10,6 +10,7 @@ from canemo.features.store import extract_features, load_features
 from canemo.features.views import StudyViews
 from canemo.networks.backbones import INPUT_SIDE_PX, Embedding, load_backbone
 from canemo.records import Face, Video
+from canemo.species import DOG
 from canemo.video.times import Sampling
 from clips import write_clip
 
@@ -243,7 +244,10 @@ def test_pooling_picks_the_vector_that_is_kept(offer):
 def test_view_without_any_change_is_the_plain_feature(offer, files, tmp_path):
     backbone = load_backbone("efficientnet_lite0")
     sources = [
-        (crops, extract_features(crops, backbone, batch_size=4, cache_dir=tmp_path).path)
+        (
+            crops,
+            extract_features(crops, backbone, species=DOG, batch_size=4, cache_dir=tmp_path).path,
+        )
         for crops in files.values()
     ]
     plain = pool(load_features(sources), "cls")

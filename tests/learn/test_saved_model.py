@@ -36,6 +36,7 @@ def model():
         "Vorfreude",
         "a" * 64,
         "b" * 64,
+        None,
         make_training(),
         make_evaluation(),
         CONFORMAL,
@@ -188,8 +189,8 @@ def test_damaged_model_is_named(model, tmp_path, damage, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schema": 1, "format": None}, "schema is 1, this version of canemo reads schema 3 of"),
-        ({"schema": 99}, "schema is 99, this version of canemo reads schema 3 of 'canemo.model'"),
+        ({"schema": 1, "format": None}, "schema is 1, this version of canemo reads schema 4 of"),
+        ({"schema": 99}, "schema is 99, this version of canemo reads schema 4 of 'canemo.model'"),
         ({"format": "canemo.run"}, "format is 'canemo.run', wanted 'canemo.model'"),
     ],
 )
@@ -207,7 +208,7 @@ def test_model_says_what_it_is_and_holds_every_key_that_is_read(model, tmp_path)
     content = json.loads(path.read_text(encoding="utf-8"))
     assert list(content) == [
         "format", "schema", "labels", "positive_label", "penalty", "backbone_sha256",
-        "detector_sha256", "config", "training", "evaluation", "conformal",
+        "detector_sha256", "points_sha256", "config", "training", "evaluation", "conformal",
     ]  # fmt: skip
     assert content["penalty"] == 0.1
     for key in ("labels", "positive_label", "config", "training", "conformal"):

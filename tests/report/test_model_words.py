@@ -34,8 +34,8 @@ def model():
     probe = Probe(("food", "toy"), np.zeros(5), np.ones(5), np.ones((1, 5)), np.zeros(1), 0.1)
     conformal = Conformal(np.array([0.2, 0.6]), np.array([1.0, 1.0]), subjects=2)
     return SavedModel(
-        probe, load_config(), "food", "a" * 64, "b" * 64, make_training(), make_evaluation(CHANCE),
-        conformal,
+        probe, load_config(), "food", "a" * 64, "b" * 64, None, make_training(),
+        make_evaluation(CHANCE), conformal,
     )  # fmt: skip
 
 

@@ -255,7 +255,8 @@ def _add_regions(features: Features, table: pa.Table) -> Features:
         return features
     share = to_array(table["region_share"]).astype(np.float32)
     names = tuple(json.loads(table.schema.metadata[b"region_names"]))
-    tokens = to_array(table[REGION]).reshape(len(features), len(names), -1)
+    flat = to_array(table[REGION])
+    tokens = flat.reshape(len(features), len(names), flat.shape[1] // len(names))
     return replace(features, region=tokens, region_share=share, region_names=names)
 
 
