@@ -37,6 +37,7 @@ from canemo.parallel import read_ahead
 from canemo.records import Box, Face, Fate, Frame, Image, Video
 from canemo.video.container import LostFrame
 from canemo.video.reader import VideoReader
+from canemo.video.stills import PictureReader, open_reader
 from canemo.video.times import Sampling
 
 CROPS_VERSION = 4
@@ -136,7 +137,7 @@ def _make_crop_file(
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     with (
-        VideoReader(
+        open_reader(
             video.path, sampling=sampling, start_s=video.start_s, end_s=video.end_s
         ) as reader,
         tempfile.TemporaryFile(dir=path.parent) as handle,
@@ -170,7 +171,7 @@ def _bind(detector: Detector, video: Video, detect: DetectConfig) -> Detector | 
     return detector
 
 
-def _read_frames(reader: VideoReader) -> Generator[Frame, None, None]:
+def _read_frames(reader: VideoReader | PictureReader) -> Generator[Frame, None, None]:
     """Decode ahead of the detector; `damage` and `lost` are complete where this has ended."""
     return read_ahead(
         reader, AHEAD_FRAMES, weigh=lambda frame: frame.image_rgb.nbytes, max_weight=AHEAD_BYTES

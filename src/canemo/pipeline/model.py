@@ -406,17 +406,24 @@ def find_videos(paths: Path | str | Sequence[Path | str]) -> list[Path]:
 
     A file named outright is taken whatever its ending. StudyError where nothing is found.
     """
+    return find_files(paths, "video", VIDEO_SUFFIXES)
+
+
+def find_files(
+    paths: Path | str | Sequence[Path | str], noun: str, suffixes: frozenset[str]
+) -> list[Path]:
+    """Return as `find_videos` the files of a kind, told in folders by its endings."""
     if isinstance(paths, Path | str):
         paths = [paths]
-    expanded = {given: list(_expand(given)) for given in paths}
-    for given, videos in expanded.items():
-        if not videos:
-            logger.warning("%s: no video found there", given)
-    found = list(dict.fromkeys(path for videos in expanded.values() for path in videos))
+    expanded = {given: list(_expand(given, suffixes)) for given in paths}
+    for given, files in expanded.items():
+        if not files:
+            logger.warning("%s: no %s found there", given, noun)
+    found = list(dict.fromkeys(path for files in expanded.values() for path in files))
     if not found:
         raise StudyError(
-            f"no video found in {', '.join(map(str, paths))}; give video files, or a folder with "
-            f"files ending in {', '.join(sorted(VIDEO_SUFFIXES))}"
+            f"no {noun} found in {', '.join(map(str, paths))}; give {noun} files, or a folder with "
+            f"files ending in {', '.join(sorted(suffixes))}"
         )
     return found
 
@@ -434,16 +441,16 @@ def name_videos(paths: Sequence[Path]) -> list[tuple[str, Path]]:
     return named
 
 
-def _expand(given: Path | str) -> Iterator[Path]:
+def _expand(given: Path | str, suffixes: frozenset[str]) -> Iterator[Path]:
     path = Path(given)
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.is_file())
-        yield from (p for p in files if p.suffix.lower() in VIDEO_SUFFIXES)
+        yield from (p for p in files if p.suffix.lower() in suffixes)
     elif path.exists() or not glob.has_magic(str(given)):
         yield path  # also a missing one: it becomes a failed row that names it
     else:
         matches = sorted(glob.glob(str(given), recursive=True))  # noqa: PTH207 - absolute patterns
-        yield from (p for match in matches for p in _expand(match))
+        yield from (p for match in matches for p in _expand(match, suffixes))
 
 
 def _identity(video: Video) -> dict[str, str]:

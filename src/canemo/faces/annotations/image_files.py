@@ -9,9 +9,7 @@ from pathlib import Path, PurePosixPath
 import PIL.Image
 
 from canemo.errors import AnnotationError
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
-"""Endings of the files looked at where a source gives a name without one."""
+from canemo.video.stills import IMAGE_SUFFIXES
 
 _ORIENTATION_TAG = 0x0112
 
