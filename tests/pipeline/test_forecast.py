@@ -63,7 +63,8 @@ def test_before_and_after_a_run(tmp_path, study, small_network):
     assert take_picture(tmp_path) == before
     assert (forecast.videos, forecast.cropped, forecast.embedded) == (CLIPS, 0, 0)
     assert [stage.name for stage in forecast.stages] == [
-        "load", "crop", "embed", "evaluate", "trust", "model", "look", "explain", "report",
+        "load", "crop", "measure", "embed", "evaluate", "trust", "model", "look", "explain",
+        "report",
     ]  # fmt: skip
     told = by_name(forecast)
     assert (told["crop"].items, told["crop"].unit, told["crop"].cached) == (80, "frames", 0)
@@ -215,7 +216,7 @@ def test_command_says_it_and_does_nothing(tmp_path, study):
     assert " ".join(lines[3].split()) == "find and crop faces 80 frames 0 – 2.4"
     assert lines[-2].startswith("in all")
     assert lines[-1].startswith(
-        "not known, and not counted: find and crop faces, compute features, "
+        "not known, and not counted: find and crop faces, find points of the faces, compute "
     )
     told = json.loads(CliRunner().invoke(app, [*options, "--json"]).stdout)
     assert told["videos"] == CLIPS

@@ -7,8 +7,9 @@ program. One Parquet file per video, a row per crop in use.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -108,10 +109,16 @@ class FacePoints:
 
 @dataclass(frozen=True)
 class PointsFile:
-    """The points of one video, kept at `path`; `cached` says whether they were there already."""
+    """The points of one video.
+
+    They are kept at `path`, a row for each of the `rows` crops; `cached` says whether they were
+    there already, `seconds` how long it took to find them, or the file.
+    """
 
     path: Path
+    rows: int
     cached: bool
+    seconds: float = field(default=0.0, compare=False)
 
     def read(self) -> FacePoints:
         """Return the points."""
@@ -166,8 +173,8 @@ class ModelPoints:
         return self.model.fingerprint
 
     def address(self, video: Video) -> str:
-        """Return what weights and engine answer alike."""
-        return hash_values(model=self.fingerprint, engine=self.model.engine)
+        """Return what weights these are; what runs them differs in the last digits only."""
+        return self.fingerprint
 
     def find(self, crops: CropFile) -> FacePoints:
         """Return the points of every crop in use."""
@@ -272,13 +279,15 @@ def choose_points(
 
 def extract_points(crops: CropFile, finder: PointFinder, *, cache_dir: Path) -> PointsFile:
     """Find the points of one video's crops, or take the cached answer."""
+    start = time.perf_counter()
     path = locate_points(crops, finder, cache_dir=cache_dir)
     cached = path.is_file()
     if not cached:
         table = tabulate_points(finder.find(crops))
         with replacing(path) as temporary:
             pq.write_table(table, temporary)
-    return PointsFile(path, cached)
+    rows = pq.read_metadata(path).num_rows
+    return PointsFile(path, rows, cached, seconds=time.perf_counter() - start)
 
 
 def locate_points(crops: CropFile, finder: PointFinder, *, cache_dir: Path) -> Path:

@@ -51,7 +51,7 @@ class Extraction:
             The file cannot be read.
         """
         crops = self.crop(video)
-        return crops, self.embed(crops)
+        return crops, self.embed(crops, self.measure(crops))
 
     def crop(self, video: Video) -> CropFile:
         """Find and keep the face crops of a video; raises as `extract` does."""
@@ -64,13 +64,13 @@ class Extraction:
         return extract_points(crops, self.finder, cache_dir=self.cache_dir)
 
     def embed(
-        self, crops: CropFile, *, on_batch: Callable[[], None] | None = None
+        self,
+        crops: CropFile,
+        points: PointsFile | None = None,
+        *,
+        on_batch: Callable[[], None] | None = None,
     ) -> tuple[FeatureFile, ...]:
-        """Measure and embed the crops of a video by each backbone.
-
-        `on_batch` as for `extract_features`.
-        """
-        points = self.measure(crops)
+        """Embed the crops of a video by each backbone; parameters as for `extract_features`."""
         return tuple(
             extract_features(crops, each, points=points, on_batch=on_batch, **self._embed_settings)
             for each in self.backbones
@@ -80,12 +80,18 @@ class Extraction:
         """Return the crops that `crop` would find in the cache, or None; raises as `extract`."""
         return find_crops(video, self.detector, **self._crop_settings)
 
+    def find_points(self, crops: CropFile) -> PointsFile | None:
+        """Return the points that `measure` would find in the cache, or None."""
+        if self.finder is None:
+            return None
+        path = locate_points(crops, self.finder, cache_dir=self.cache_dir)
+        return PointsFile(path, rows=0, cached=True) if path.is_file() else None
+
     def is_embedded(self, crops: CropFile) -> bool:
         """Tell whether `embed` would find all features of these crops in the cache."""
-        points = None
-        if self.finder is not None:
-            path = locate_points(crops, self.finder, cache_dir=self.cache_dir)
-            points = PointsFile(path, cached=path.is_file())
+        points = self.find_points(crops)
+        if self.finder is not None and points is None:
+            return False
         return all(
             locate_features(crops, each, points=points, **self._embed_settings).is_file()
             for each in self.backbones

@@ -75,7 +75,14 @@ def gather_evidence(plan: Plan, *, progress: Progress) -> tuple[StudyCrops, Evid
         load_materials(embedded.sources, crops, config),
         probe_files(crops),
         {
-            **describe_run(study, config, split, backbone=plan.backbone, detector=plan.detector),
+            **describe_run(
+                study,
+                config,
+                split,
+                backbone=plan.backbone,
+                detector=plan.detector,
+                finder=plan.finder,
+            ),
             **describe_choice(plan.backbone_reason),
         },
         (

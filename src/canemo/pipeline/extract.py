@@ -18,6 +18,7 @@ from typing import TypeAlias
 import pandas as pd
 
 from canemo.faces.crop_file import CropFile
+from canemo.faces.points import PointsFile
 from canemo.faces.study_crops import StudyCrops, extract_study_crops
 from canemo.features.extraction import Extraction
 from canemo.features.store import FeatureFile
@@ -95,6 +96,7 @@ def crop_and_embed(
         crops = crop_videos(study, extraction, progress=progress, cost=cost, on_file=queue.add)
         cost.stages["crop"]["seconds"] -= queue.waited
         embedded = queue.finish()
+        cost.stages |= queue.describe_measuring()
     finally:
         queue.stop()
     return crops, embedded
@@ -125,6 +127,7 @@ class _EmbeddingQueue:
         self._stopped = threading.Event()
         self._waiting: deque[Future[None]] = deque()
         self._done: list[tuple[CropFile, tuple[FeatureFile, ...]]] = []
+        self._measured: list[PointsFile] = []
         self.waited = 0.0
 
     def add(self, found: CropFile) -> None:
@@ -145,12 +148,12 @@ class _EmbeddingQueue:
 
     def _gather(self, place: int) -> Embedded:
         files = [(found, made[place]) for found, made in self._done]
-        cost = {
-            "seconds": sum(file.seconds for _, file in files),
-            "items": sum(file.rows for _, file in files if not file.cached),
-            "cached": sum(file.rows for _, file in files if file.cached),
-        }
+        cost = _add_up([file for _, file in files])
         return Embedded([(found, file.path) for found, file in files], cost)
+
+    def describe_measuring(self) -> dict[str, dict[str, float]]:
+        """Return what finding points took, as the stage ``measure``; nothing where none did."""
+        return {"measure": _add_up(self._measured)} if self._extraction.finder is not None else {}
 
     def stop(self) -> None:
         """End the thread after the batch at hand; nothing half written is left."""
@@ -165,12 +168,23 @@ class _EmbeddingQueue:
             raise
 
     def _embed_video(self, found: CropFile) -> None:
-        self._done.append((found, self._extraction.embed(found, on_batch=self._go_on)))
+        points = self._extraction.measure(found)
+        self._measured += [] if points is None else [points]
+        self._done.append((found, self._extraction.embed(found, points, on_batch=self._go_on)))
         self._progress("embed", len(self._done), self._videos)
 
     def _go_on(self) -> None:
         if self._stopped.is_set():
             raise CancelledError
+
+
+def _add_up(files: Sequence[PointsFile | FeatureFile]) -> dict[str, float]:
+    """Return seconds and items of a stage that made some files, as metrics.json has them."""
+    return {
+        "seconds": sum(file.seconds for file in files),
+        "items": sum(file.rows for file in files if not file.cached),
+        "cached": sum(file.rows for file in files if file.cached),
+    }
 
 
 def read_crops(crops: StudyCrops, rows: pd.DataFrame) -> list[Image]:

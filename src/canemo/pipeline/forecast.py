@@ -30,6 +30,9 @@ from canemo.study.load import load_study
 from canemo.study.runs import pin_engines, require_replaceable
 from canemo.video.info import VideoInfo, probe_video
 
+COUNTED = ("measure", "embed", "augment")
+"""Stages that say themselves how many crops, or views of them, they made."""
+
 PER_CROP = ("evaluate", "trust", "model", "look")
 """Stages that take longer the more crops there are; those of `ONCE` take what they take."""
 
@@ -115,6 +118,7 @@ class _Clip:
     frames: int = 0
     crops: int = 0
     is_cropped: bool = False
+    is_measured: bool = False
     is_embedded: bool = False
     is_viewed: bool = False
 
@@ -165,7 +169,11 @@ def keep_rates(work: Work) -> None:
     cut = [file for file in work.crops.files.values() if not file.cached]
     done: dict[str, int] = {
         "crop": sum(len(file.read_ledger()) for file in cut),
-        **{name: int(stages[name]["items"]) for name in ("embed", "augment") if name in stages},
+        **{
+            name: int(stages[name]["items"])
+            for name in ("measure", "embed", "augment")
+            if name in stages
+        },
         **dict.fromkeys(PER_CROP, len(work.crops.used)),
         "look": len(work.crops.used) if cut else 0,  # else the faces were compared before, perhaps
         **dict.fromkeys(ONCE, 1),
@@ -229,6 +237,7 @@ def _look_at(video: Video, plan: Plan, *, is_settled: bool) -> _Clip:
         len(ledger),
         len(found.used),
         is_cropped=True,
+        is_measured=plan.extraction.find_points(crops) is not None,
         is_embedded=plan.extraction.is_embedded(crops),
         is_viewed=views.path_of(crops).is_file(),
     )
@@ -261,6 +270,8 @@ def _iter_stages(clips: Sequence[_Clip], plan: Plan, choice: Choice | None) -> I
     foresee = partial(_foresee, rates=rates, room=room)
     yield Stage("load", "run", 1, 0, plan.cost.stages["load"]["seconds"])
     yield foresee("crop", "frames", [(c.frames, c.is_cropped) for c in clips])
+    if plan.finder is not None:
+        yield foresee("measure", "crops", [(c.crops, c.is_measured) for c in clips])
     yield foresee("embed", "crops", [(c.crops, c.is_embedded) for c in clips])
     if plan.config.probe.method == "gradient":
         yield foresee("augment", "views", [(views * c.crops, c.is_viewed) for c in clips])
@@ -313,8 +324,10 @@ def _describe_stages(plan: Plan) -> dict[str, dict[str, Any]]:
         "video": config.video.model_dump(),
         "looks": (config.detect.follow, config.detect.key_every_s),
     }
+    finder = plan.finder
     return {
         "crop": finding,
+        "measure": {"finder": None if finder is None else (finder.source, finder.fingerprint)},
         "embed": backbone,
         "augment": backbone,
         **dict.fromkeys(PER_CROP, learning),

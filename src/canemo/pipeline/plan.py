@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from canemo.config import Config, MeasureConfig
+from canemo.config import Config
 from canemo.errors import (
     ConfigError,
     MissingExtraError,
@@ -87,23 +87,15 @@ def _compare_choice(choice: BackboneChoice, *, is_known: bool) -> str:
     return f", as for the study's latest run{came}"
 
 
-def settle_points(study: Study, config: Config) -> tuple[Config, PointFinder | None]:
-    """Return the settings with the source of points named, and what finds them there.
-
-    Raises
-    ------
-    ConfigError, StudyError
-        As `choose_points`.
-    """
-    finder = choose_points(
+def choose_configured_points(study: Study, config: Config) -> PointFinder | None:
+    """Return what finds the points of a study's faces; raises as `choose_points`."""
+    return choose_points(
         config.species,
         points=config.measure.points,
         engine=config.detect.engine,
         device=config.backbone.device,
         study=study,
     )
-    named = MeasureConfig(points="none" if finder is None else finder.setting)
-    return config.model_copy(update={"measure": named}), finder
 
 
 def load_configured_detector(config: Config, *, elsewhere: bool = False) -> Detector:
@@ -214,7 +206,7 @@ def prepare(
     if is_new:
         warn_of_design(study, config.species)
     with cost.measure("load"):
-        config, finder = settle_points(study, config)
+        finder = choose_configured_points(study, config)
         detector = load_configured_detector(config, elsewhere=elsewhere)
         backbones, missing = _find_backbones(entrants, config)
         if not entrants:

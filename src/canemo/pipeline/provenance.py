@@ -6,6 +6,7 @@ from typing import Any
 
 from canemo.config import Config, find_departures
 from canemo.faces.detect.protocol import Detector
+from canemo.faces.points import PointFinder
 from canemo.learn.gradient import choose_learning_rate
 from canemo.learn.splits import Split
 from canemo.networks.backbones import Backbone
@@ -46,11 +47,18 @@ def warn_about_backbone(backbone: Backbone) -> list[str]:
 
 
 def describe_run(
-    study: Study, config: Config, split: Split, *, backbone: Backbone, detector: Detector
+    study: Study,
+    config: Config,
+    split: Split,
+    *,
+    backbone: Backbone,
+    detector: Detector,
+    finder: PointFinder | None,
 ) -> dict[str, Any]:
     """Return what metrics.json says of how a run was made, but for what came out."""
     return {
         **describe_protocol(study, config, split, detector),
+        "points": "none" if finder is None else finder.setting,
         **describe_method(config, backbone),
         "backbone": backbone.spec.name,
         "backbone_note": backbone.spec.note,

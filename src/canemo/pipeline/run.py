@@ -38,11 +38,11 @@ from canemo.pipeline.forecast import keep_rates
 from canemo.pipeline.material import describe_clips
 from canemo.pipeline.pictures import CAMS_PER_LABEL, draw_examples
 from canemo.pipeline.plan import (
+    choose_configured_points,
     load_configured_backbone,
     load_configured_detector,
     prepare,
     settle_backbone,
-    settle_points,
 )
 from canemo.report.charts.canvas import save_figure
 from canemo.report.charts.crops import draw_crop_sheet
@@ -143,7 +143,7 @@ def embed_study(
     require_writable(root)
     config, _ = settle_backbone(root, config or load_config(root))
     detector, backbone = load_configured_detector(config), load_configured_backbone(config)
-    config, finder = settle_points(study, config)
+    finder = choose_configured_points(study, config)
     extraction = Extraction(config, detector, (backbone,), root / "cache", finder)
     _, (embedded,) = crop_and_embed(study, extraction, progress=progress, cost=Cost())
     return load_features(embedded.sources)

@@ -22,6 +22,7 @@ MEGABYTES = Format(lambda n: f"{n / 1e6:,.1f}", "0.0")
 _WORDS = {
     "load": "load the models",
     "crop": "find and crop faces",
+    "measure": "find points of the faces",
     "embed": "compute features",
     "augment": "compute features of views",
     "evaluate": "test on unseen dogs",

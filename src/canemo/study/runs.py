@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from canemo.config import Config, format_config
+from canemo.config import Config, MeasureConfig, PointsSetting, format_config
 from canemo.errors import ModelError, OutputExistsError
 from canemo.files import sha256_file, write_atomically
 from canemo.formats.tables import hash_table, list_tables
@@ -169,11 +169,19 @@ def _hash_evidence(run_dir: Path) -> dict[str, str]:
     return {name: sha256_file(run_dir / name) for name in files}
 
 
-def pin_engines(config: Config, *, engine: str, precision: str, detector_engine: str) -> Config:
-    """Return the settings with engines and precision named: nothing is left to ``auto``."""
+def pin_engines(
+    config: Config,
+    *,
+    engine: str,
+    precision: str,
+    detector_engine: str,
+    points: PointsSetting | None = None,
+) -> Config:
+    """Return the settings with engines and precision named, and points where they are given."""
     backbone = config.backbone.model_copy(update={"engine": engine, "precision": precision})
     detect = config.detect.model_copy(update={"engine": detector_engine})
-    return config.model_copy(update={"backbone": backbone, "detect": detect})
+    measure = config.measure if points is None else MeasureConfig(points=points)
+    return config.model_copy(update={"backbone": backbone, "detect": detect, "measure": measure})
 
 
 def describe_inputs(study_dir: Path) -> str:

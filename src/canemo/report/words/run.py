@@ -81,6 +81,7 @@ _SETTINGS = {
 _STAGES = {
     "load": "open the network",
     "crop": "find faces and cut them out",
+    "measure": "find the points of the faces",
     "embed": "turn faces into features",
     "evaluate": "learn and test",
     "trust": "checks and audit",

@@ -81,13 +81,14 @@ class RunRecord(_Folder):
 
     @cached_property
     def config(self) -> Config:
-        """The settings, engines as they were chosen."""
+        """The settings, engines and points as they were chosen."""
         protocol, _ = self.metrics.protocol, self.config_toml  # it is there
         return pin_engines(
             read_config(self.folder / CONFIG_FILE),
             engine=protocol.engine,
             precision=protocol.precision,
             detector_engine=protocol.detector_engine,
+            points=protocol.points,
         )
 
     @cached_property

@@ -7,7 +7,13 @@ from typing import Any, Self
 
 from pydantic import Field
 
-from canemo.config import AugmentConfig, GradientConfig, SequenceConfig, SweepConfig
+from canemo.config import (
+    AugmentConfig,
+    GradientConfig,
+    PointsSetting,
+    SequenceConfig,
+    SweepConfig,
+)
 from canemo.records import Fate
 from canemo.species import Species, get_species
 from canemo.study.records.audit import Audit, Confounds
@@ -95,7 +101,9 @@ class Choices(Part):
 
 
 class RunProtocol(Choices, BackboneFacts, MethodFacts, StudyProtocol):
-    """How a run was made."""
+    """How a run was made; `points` is where those of the faces are from (`measure.points`)."""
+
+    points: PointsSetting | None = None
 
 
 class SubjectResult(Part):
