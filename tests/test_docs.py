@@ -11,6 +11,7 @@ from canemo.config import PRESETS, Config
 from canemo.features.poolings import POOLINGS
 from canemo.networks.backbone_specs import BACKBONES
 from canemo.records import Fate
+from canemo.species import DOG
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
@@ -99,3 +100,12 @@ def test_the_readme_makes_the_command_before_it_is_used():
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     assert -1 < page.find(". .venv/bin/activate") < page.find("    canemo init")
     assert page.find("python3 -m venv .venv") < page.find("    pip install")
+
+
+def test_measures_are_documented_as_they_are_defined():
+    page = (ROOT / "docs" / "measures.md").read_text(encoding="utf-8")
+    drawing = (ROOT / "docs" / "images" / "measures_dog.svg").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([\w ]+) \| (.+) \|$", page, flags=re.MULTILINE)
+    assert rows == [(m.name, m.region, m.unit, m.meaning) for m in DOG.measures]
+    for measure in DOG.measures:
+        assert measure.name.removesuffix("_right").removesuffix("_left") in drawing

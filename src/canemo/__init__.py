@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from canemo.pipeline.doctor import doctor
     from canemo.pipeline.explain import explain_models
     from canemo.pipeline.material import show_material
+    from canemo.pipeline.measure import find_faces, measure_faces, measure_files
     from canemo.pipeline.model import Model, load_model
     from canemo.pipeline.predict import predict_videos
     from canemo.pipeline.run import crop_study, embed_study, evaluate_study, report_run, run
@@ -59,6 +60,7 @@ _HOMES = {
     "evaluate_study": "pipeline.run",
     "explain_models": "pipeline.explain",
     "export_bundle": "pipeline.verify",
+    "find_faces": "pipeline.measure",
     "import_faces": "pipeline.detector",
     "iter_frames": "video.reader",
     "load_backbone": "networks.backbones",
@@ -66,6 +68,8 @@ _HOMES = {
     "load_detector": "faces.detect.registry",
     "load_model": "pipeline.model",
     "load_study": "study.load",
+    "measure_faces": "pipeline.measure",
+    "measure_files": "pipeline.measure",
     "pick_study_frames": "pipeline.detector",
     "predict_videos": "pipeline.predict",
     "probe_video": "video.info",
@@ -95,6 +99,7 @@ __all__ = [
     "evaluate_study",
     "explain_models",
     "export_bundle",
+    "find_faces",
     "import_faces",
     "iter_frames",
     "load_backbone",
@@ -102,6 +107,8 @@ __all__ = [
     "load_detector",
     "load_model",
     "load_study",
+    "measure_faces",
+    "measure_files",
     "pick_study_frames",
     "predict_videos",
     "probe_video",

@@ -3,7 +3,7 @@
 Exit codes: 0 done, 1 a stated failure, 2 wrong usage, 130 interrupted.
 """
 
-from canemo.cli import concepts, detector, explain, machine, predict, run, study, trust
+from canemo.cli import concepts, detector, explain, machine, measure, predict, run, study, trust
 from canemo.cli.app import app, detector_app, main
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "explain",
     "machine",
     "main",
+    "measure",
     "predict",
     "run",
     "study",

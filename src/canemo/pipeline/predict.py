@@ -84,7 +84,7 @@ def predict_videos(
     if abstain is not None:
         model.require_level(abstain)
     named = name_videos(find_videos(paths))
-    require_vacant(out_dir, force=force)
+    require_vacant(out_dir / f"{VIDEOS_STEM}.csv", force=force)
     require_writable(out_dir)
     cache_dir = out_dir / ".canemo-cache"  # a stopped prediction continues from it
     results = []
@@ -106,12 +106,12 @@ def predict_videos(
     return videos
 
 
-def require_vacant(out_dir: Path, *, force: bool) -> None:
-    """Raise OutputExistsError where an earlier prediction would be replaced unasked."""
-    if (out_dir / f"{VIDEOS_STEM}.csv").exists() and not force:
+def require_vacant(table: Path, *, force: bool) -> None:
+    """Raise OutputExistsError where the table of an earlier call would be replaced unasked."""
+    if table.exists() and not force:
         raise OutputExistsError(
-            f"{out_dir} holds an earlier prediction; name another folder with --out, or replace it "
-            "with --force"
+            f"{table.parent} holds earlier results, {table.name}; name another folder with --out, "
+            "or replace them with --force"
         )
 
 

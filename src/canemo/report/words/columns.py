@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from canemo.learn.predictions import PROBABILITY
 from canemo.report.words.wording import quote
+from canemo.species import Species
 
 LEDGER: Mapping[str, str] = {
     "video_id": "the clip",
@@ -74,6 +75,45 @@ def describe_predicted_clips(labels: Sequence[str]) -> dict[str, str]:
         **_VERDICT,
         "message": "what to know of this clip",
     }
+
+
+def describe_measured_frames(species: Species, meters: Mapping[str, str]) -> dict[str, str]:
+    """Return what the columns of measured frames mean but those of points.
+
+    `meters` are what the probability of each meter is of, by its name.
+    """
+    columns = dict(LEDGER)
+    for name, meaning in meters.items():
+        columns[name] = (
+            f"probability that {meaning}, where that is as likely as not beforehand; empty where "
+            "nothing is said"
+        )
+        columns[f"{name}_reason"] = "why nothing is said"
+    for measure in species.measures:
+        columns[measure.name] = f"{measure.meaning} [{measure.unit}]"
+        columns[f"{measure.name}_confidence"] = "how sure the points are that it rests on, 0 to 1"
+    return columns
+
+
+def describe_measured_clips(species: Species, meters: Mapping[str, str]) -> dict[str, str]:
+    """Return what the columns of measured clips mean; `meters` as in their frames."""
+    columns = {
+        "video_id": "the clip or picture",
+        "path": LEDGER["path"],
+        "status": "ok; no_face, no usable face was found; failed, the file could not be read",
+        "frames": "frames that were looked at",
+        "faces": "frames with a face that was used",
+    }
+    for name, meaning in meters.items():
+        columns[f"{name}_share"] = f"share of the frames answered in which {meaning}, 0 to 1"
+        columns[f"{name}_answered"] = "frames of which that was said"
+    for measure in species.measures:
+        meaning = f"{measure.meaning} [{measure.unit}]"
+        columns[f"{measure.name}_median"] = f"median over the frames: {meaning}"
+        columns[f"{measure.name}_p10"] = "a tenth of the frames lies below"
+        columns[f"{measure.name}_p90"] = "a tenth of the frames lies above"
+        columns[f"{measure.name}_confidence"] = "median of how sure its points are, 0 to 1"
+    return columns | {"message": "what to know of this clip or picture"}
 
 
 def _describe_probabilities(labels: Sequence[str], whose: str) -> dict[str, str]:
