@@ -19,6 +19,7 @@ from canemo.errors import (
     WeightsError,
 )
 from canemo.features.poolings import expand_mixes
+from canemo.learn.saved_model import read_model
 from canemo.networks.engines.choice import Choice
 from canemo.pipeline import doctor, run
 from canemo.report.charts.canvas import new_figure
@@ -212,6 +213,22 @@ def test_annotated_copy_keeps_times_and_draws_the_box(study, finished, tmp_path)
 def test_model_refuses_another_detector(finished, painted_detector):
     painted_detector.fingerprint = "painted-2"
     with pytest.raises(ModelError, match="detector differ"):
+        canemo.load_model(finished.folder)
+
+
+@pytest.mark.parametrize(
+    ("points", "problem"),
+    [
+        ("", "landmarks that came with its study"),
+        ("earlier", "another landmark model than the one"),
+    ],
+)
+def test_model_that_reads_points_refuses_what_finds_none_or_others(
+    finished, monkeypatch, points, problem
+):
+    saved = replace(read_model(finished.folder), points_sha256=points)
+    monkeypatch.setattr("canemo.pipeline.model.read_model", lambda _: saved)
+    with pytest.raises(ModelError, match=problem):
         canemo.load_model(finished.folder)
 
 

@@ -106,6 +106,19 @@ def test_every_frame_has_the_box_that_was_drawn_or_lies_between_two(told):
     assert found["crops"] == found["frames"] == SUBJECTS * CLIPS * FRAMES
 
 
+def test_regions_are_bands_where_no_points_are_found_which_is_said(study):
+    call("run", study, "--name", "part", "--set", "probe.pooling=region:middle")
+    run = study / "runs" / "part"
+    crops = SUBJECTS * CLIPS * FRAMES
+    warnings = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["warnings"]
+    (warning,) = [text for text in warnings if "bands" in text]
+    assert warning.startswith(f"{crops} of {crops} crops: nothing finds sure points")
+    call("audit", run, "--confounds")
+    battery = json.loads((run / "confounds.json").read_text(encoding="utf-8"))
+    assert "read by the backbone's embedding of it as a whole (cls)" in battery["verdict"][-1]
+    assert battery["rows"][0]["clips"] == SUBJECTS * CLIPS
+
+
 def test_variants_and_regions_are_those_of_the_species(told):
     rows = [row["name"] for row in read(told, "confounds.json")["rows"]]
     assert [name for name in rows if name.startswith("without_")] == [

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -58,8 +59,8 @@ class FacePoints:
     frame_index
         (N,) the frames.
     xyc
-        (N, K, 3) x and y [pixels of the displayed frame] and confidence, 0 to 1 (that of a study
-        may be NaN: unknown); NaN where a point is not known.
+        (N, K, 3) x and y [pixels of the displayed frame] and confidence, 0 to 1 (1 where a study
+        states none); NaN where a point is not known.
     crop_xyxy
         (N, 4) the rectangle of the frame that each crop shows [pixels].
     """
@@ -77,7 +78,7 @@ class FacePoints:
     def select(self, frame_index: Sequence[int]) -> FacePoints:
         """Return the points of some frames, in their order."""
         rows = np.searchsorted(self.frame_index, frame_index)
-        if not np.array_equal(self.frame_index[rows], frame_index):
+        if not np.isin(frame_index, self.frame_index).all():
             raise ValueError("the points are of other frames than the crops")
         return FacePoints(
             self.names,
@@ -98,9 +99,8 @@ class FacePoints:
         return [self._place_one(xyc, tuple(cut)) for xyc, cut in rows]
 
     def _place_one(self, xyc: NDArray[np.float64], cut: Box) -> Points | None:
-        known = np.isfinite(xyc[:, 0])
-        stated = xyc[known & np.isfinite(xyc[:, 2]), 2]
-        if not known.any() or (len(stated) and np.median(stated) < LEAST_CONFIDENCE):
+        known = np.isfinite(xyc).all(axis=1)
+        if not known.any() or np.median(xyc[known, 2]) < LEAST_CONFIDENCE:
             return None
         named = {self.names[i]: (float(xyc[i, 0]), float(xyc[i, 1])) for i in np.flatnonzero(known)}
         placed = place_points(named, cut)
@@ -139,6 +139,11 @@ class PointFinder(Protocol):
         ...
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of results must know of the points."""
+        ...
+
+    @property
     def fingerprint(self) -> str:
         """What a saved model that reads points must be given again; empty: nothing can be."""
         ...
@@ -161,6 +166,7 @@ class ModelPoints:
     device: str = "cpu"
     source: ClassVar[str] = MODEL_LANDMARKS
     setting: ClassVar[PointsSetting] = "model"
+    warnings: ClassVar[tuple[str, ...]] = ()
 
     @cached_property
     def model(self) -> LandmarkModel:
@@ -213,6 +219,11 @@ class StudyPoints:
     setting: ClassVar[PointsSetting] = "study"
     fingerprint: ClassVar[str] = ""
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Those of the table."""
+        return self.table.warnings
+
     @cached_property
     def names(self) -> tuple[str, ...]:
         """All points that are known anywhere, in alphabetical order."""
@@ -220,19 +231,23 @@ class StudyPoints:
 
     def address(self, video: Video) -> str:
         """Return what the study's points of this video are known by."""
-        rows = self.table.table
-        own = rows[rows["video_id"] == video.video_id].drop(columns="video_id")
-        return hash_values(names=self.names, points=own.to_csv(index=False))
+        points = self._list_own(video).to_csv(index=False)
+        return hash_values(names=self.names, points=points)
 
     def find(self, crops: CropFile) -> FacePoints:
         """Return the points of every crop in use, NaN where the study has none."""
         frames, cut = _list_cuts(crops)
         xyc = np.full((len(frames), len(self.names), 3), np.nan, dtype=np.float32)
-        place = {name: i for i, name in enumerate(self.names)}
-        for row, frame in enumerate(frames):
-            for name, known in self.table.points_of(crops.video.video_id, int(frame)).items():
-                xyc[row, place[name], :2] = known
+        own = self._list_own(crops.video)
+        seen = own[own["frame_index"].isin(frames)].fillna({"score": 1.0})
+        rows = np.searchsorted(frames, seen["frame_index"])
+        columns = pd.Index(self.names).get_indexer(pd.Index(seen["point"]))
+        xyc[rows, columns] = seen[["x", "y", "score"]]
         return FacePoints(self.names, self.source, self.species, frames, xyc, cut)
+
+    def _list_own(self, video: Video) -> pd.DataFrame:
+        rows = self.table.table
+        return rows[rows["video_id"] == video.video_id].drop(columns="video_id")
 
 
 def choose_points(

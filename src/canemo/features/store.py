@@ -267,10 +267,11 @@ def _add_geometry(features: Features, table: pa.Table) -> Features:
     return replace(features, geometry=tabulate_faces(points.xyc, points.names, points.species))
 
 
-def count_bands(sources: Sequence[tuple[CropFile, Path]]) -> int:
-    """Return of how many crops the regions are the fixed bands, for want of landmarks."""
+def count_bands(sources: Sequence[tuple[CropFile, Path]]) -> tuple[int, int]:
+    """Return of how many crops the regions are the fixed bands, for want of points, and of all."""
     drawn = [pq.read_table(path, columns=["is_drawn"])["is_drawn"] for _, path in sources]
-    return sum(len(each) - (pc.sum(each).as_py() or 0) for each in drawn)
+    crops = sum(map(len, drawn))
+    return crops - sum(pc.sum(each).as_py() or 0 for each in drawn), crops
 
 
 def _read_origin(crops: CropFile, frame_index: NDArray[np.int64]) -> pd.DataFrame:

@@ -25,6 +25,7 @@ from canemo.pipeline.provenance import (
     describe_choice,
     describe_run,
     warn_about_backbone,
+    warn_about_points,
     warn_about_run,
 )
 from canemo.study.records.run import RunMetrics
@@ -89,6 +90,7 @@ def gather_evidence(plan: Plan, *, progress: Progress) -> tuple[StudyCrops, Evid
             *crops.warnings,
             *warn_about_run(config, split, plan.detector),
             *warn_about_backbone(plan.backbone),
+            *warn_about_points(config, plan.finder, embedded.sources),
         ),
     )
     return crops, evidence

@@ -7,10 +7,14 @@ from typing import Any
 from canemo.config import Config, find_departures
 from canemo.faces.detect.protocol import Detector
 from canemo.faces.points import PointFinder
+from canemo.features.poolings import reads_face
+from canemo.features.store import count_bands
+from canemo.learn.evidence import list_blocks
 from canemo.learn.gradient import choose_learning_rate
 from canemo.learn.splits import Split
 from canemo.networks.backbones import Backbone
 from canemo.networks.engines.gates import read_refusal
+from canemo.pipeline.extract import Sources
 from canemo.records import Study
 
 
@@ -28,6 +32,23 @@ def warn_about_run(config: Config, split: Split, detector: Detector) -> list[str
             "the 2022 paper crops with a Mask R-CNN trained on about 200 frames of its own study; "
             f"this run used {detector.name} (`canemo frames` picks frames to annotate, `canemo "
             "detector train` trains one, --detector uses it)"
+        )
+    return lines
+
+
+def warn_about_points(config: Config, finder: PointFinder | None, sources: Sources) -> list[str]:
+    """Return what a reader must know of the points by which faces are measured and parted.
+
+    Nothing where no representation of the run reads them.
+    """
+    if not any(map(reads_face, list_blocks(config))):
+        return []
+    bands, crops = count_bands(sources)
+    lines = list(finder.warnings) if finder is not None else []
+    if bands:
+        lines.append(
+            f"{bands} of {crops} crops: nothing finds sure points of an eye and the muzzle, so the "
+            "regions of the face are fixed bands of the crop there (docs/explain.md)"
         )
     return lines
 
