@@ -255,9 +255,12 @@ class _MeasuredOverlay:
                 around = (x - radius, y - radius, x + radius, y + radius)
                 pen.ellipse(around, fill=(*BAR_COLOUR, round(55 + 200 * confidence)))
         lines = [_say_meter(self._rows.iloc[row], name) for name in self._meters]
-        font = ImageFont.load_default(size=max(10, min(picture.size) // 24))
-        text = "\n".join(lines)
+        text, size = "\n".join(lines), max(10, min(picture.size) // 24)
+        font = ImageFont.load_default(size=size)
         _, _, right, bottom = pen.textbbox((4, 2), text, font=font)
+        if right > picture.width:  # in a narrow picture the text is smaller
+            font = ImageFont.load_default(size=size * picture.width / right)
+            _, _, right, bottom = pen.textbbox((4, 2), text, font=font)
         pen.rectangle((0, 0, right + 4, bottom + 4), fill=SHADE)
         pen.text((4, 2), text, fill=TEXT_COLOUR, font=font)
         return np.asarray(picture)
