@@ -23,6 +23,9 @@ TURNS = ("head_yaw", "head_pitch")
 BEYOND = 0.01
 """The share of the faces to fit on that lies beyond each limit: a few are marked wrong."""
 
+LEAST_CONFIDENCE = 0.5
+"""Points are put on backgrounds too, and hardly ever are more of them likely right than not."""
+
 
 @dataclass(frozen=True)
 class Faces:
@@ -131,7 +134,8 @@ class Fitter:
         for name in TURNS:
             low, high = np.quantile(table[:, self._names.index(name)], (BEYOND, 1 - BEYOND))
             turn[name] = (float(low), float(high))
-        return Limits(float(np.quantile(self.confide(table), BEYOND)), turn)
+        sure = float(np.quantile(self.confide(table), BEYOND))
+        return Limits(max(sure, LEAST_CONFIDENCE), turn)
 
     def confide(self, table: Array) -> Array:
         """Return the mean confidence of the points read of each face."""
