@@ -58,6 +58,9 @@ CONCEPTS = Format(
 )
 
 
+DYNAMICS = Format(
+    "canemo.dynamics", 1, "a result of dynamics", "make it again with `canemo dynamics STUDY`"
+)
 MODEL = Format("canemo.model", 4, "a saved model", "train it again with `canemo run STUDY`")
 FOLDS = Format(
     "canemo.folds", 2, "classifiers of folds", "run the study again with `canemo run STUDY`"
