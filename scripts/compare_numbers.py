@@ -3,10 +3,10 @@
 
     python scripts/compare_numbers.py BEFORE AFTER [--tolerance 1e-9] [--ignore REGEX]...
 
-Every metrics.json, comparison.json, explanation.json, confounds.json and concepts.json below BEFORE
-is read beside the one at the same place below AFTER. Exit 0: every value agrees. What a machine or
-a day decides (costs, versions) is passed over; `--ignore` names what a change is meant to change,
-and each such place is listed.
+Every metrics.json, comparison.json, explanation.json, confounds.json, concepts.json and
+dynamics.json below BEFORE is read beside the one at the same place below AFTER. Exit 0: every value
+agrees. What a machine or a day decides (costs, versions) is passed over; `--ignore` names what a
+change is meant to change, and each such place is listed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-FILES = ("metrics.json", "comparison.json", "explanation.json", "confounds.json", "concepts.json")
+FILES = (
+    "metrics.json",
+    "comparison.json",
+    "explanation.json",
+    "confounds.json",
+    "concepts.json",
+    "dynamics.json",
+)
 OF_THE_DAY = re.compile(
     r"(^|\.)(cost|schema|format|canemo|version|environment|folder|seconds)(\.|$)"
 )

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         train_detector,
     )
     from canemo.pipeline.doctor import doctor
+    from canemo.pipeline.dynamics import dynamics_study
     from canemo.pipeline.explain import explain_models
     from canemo.pipeline.material import show_material
     from canemo.pipeline.measure import find_faces, measure_faces, measure_files
@@ -55,6 +56,7 @@ _HOMES = {
     "crop_study": "pipeline.run",
     "demo": "pipeline.demo",
     "doctor": "pipeline.doctor",
+    "dynamics_study": "pipeline.dynamics",
     "embed_study": "pipeline.run",
     "evaluate_detectors": "pipeline.detector",
     "evaluate_study": "pipeline.run",
@@ -94,6 +96,7 @@ __all__ = [
     "crop_study",
     "demo",
     "doctor",
+    "dynamics_study",
     "embed_study",
     "evaluate_detectors",
     "evaluate_study",

@@ -3,7 +3,18 @@
 Exit codes: 0 done, 1 a stated failure, 2 wrong usage, 130 interrupted.
 """
 
-from canemo.cli import concepts, detector, explain, machine, measure, predict, run, study, trust
+from canemo.cli import (
+    concepts,
+    detector,
+    dynamics,
+    explain,
+    machine,
+    measure,
+    predict,
+    run,
+    study,
+    trust,
+)
 from canemo.cli.app import app, detector_app, main
 
 __all__ = [
@@ -11,6 +22,7 @@ __all__ = [
     "concepts",
     "detector",
     "detector_app",
+    "dynamics",
     "explain",
     "machine",
     "main",

@@ -16,7 +16,16 @@ from canemo.errors import CanemoError
 ORDER = {
     "Start": ("demo", "init", "check"),
     "Work": ("run", "predict", "measure"),
-    "Look closer": ("audit", "explain", "compare", "concepts", "report", "export", "verify"),
+    "Look closer": (
+        "audit",
+        "explain",
+        "compare",
+        "concepts",
+        "dynamics",
+        "report",
+        "export",
+        "verify",
+    ),
     "Single steps": ("crop", "embed", "evaluate", "frames", "detector"),
     "About this version": ("presets", "doctor"),
 }

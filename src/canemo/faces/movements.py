@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from canemo.faces.dynamics import Array, Mask, Motion
+from canemo.faces.dynamics import Array, Mask, Motion, bridge_gaps, smooth
 
 RISE, FALL = 2.0, 1.0
 """A movement is where the speed stays above `FALL` times its floor and passes `RISE` times it."""
@@ -19,6 +19,9 @@ Rest is the lower quartile of the clip: of a mouth that is open throughout nothi
 """
 
 REST = 0.25
+LIKELY, UNLIKELY = 0.6, 0.4
+"""Where the meter reads these points, the mouth is open from above `LIKELY` to below `UNLIKELY`."""
+
 LEAST_S = 0.1
 """What is shorter is no movement and no opening, and a shorter pause ends none [s]."""
 
@@ -26,6 +29,7 @@ QUICK_S = 0.6
 """A movement no longer than this is a quick one, a point event [s]."""
 
 MOUTH_OPEN, JAW = "mouth_open", "jaw_drop"
+_KINDS = ("move", "quick")
 
 
 @dataclass(frozen=True)
@@ -56,14 +60,15 @@ class Movement:
         return self.end_s - self.start_s
 
 
-def find_movements(motion: Motion) -> list[Movement]:
+def find_movements(motion: Motion, *, mouth_open: Array | None = None) -> list[Movement]:
     """Return the movements of a clip in order of time; none of a clip without dynamics.
 
-    A part with sides is told of by its sides alone: one ear may flick.
+    A part with sides is told of by its sides alone: one ear may flick. `mouth_open` (T,) is how
+    likely that is by a meter; without, the jaw is held against its own rest.
     """
     if motion.reason is not None:
         return []
-    found = list(_find_openings(motion))
+    found = list(_find_openings(motion, mouth_open))
     for place, part in enumerate(motion.parts):
         if f"{part}_left" in motion.parts:
             continue
@@ -71,21 +76,47 @@ def find_movements(motion: Motion) -> list[Movement]:
             above = motion.speed[:, place] / motion.floor[:, place]
         for start_s, end_s, bridged in find_runs(motion, above, low=FALL, high=RISE):
             quick = end_s - start_s <= QUICK_S
-            name = f"{'quick' if quick else 'move'}_{part}"
+            name = f"{_KINDS[quick]}_{part}"
             found.append(Movement(name, start_s, end_s, quick, bridged))
     return sorted(found, key=lambda each: (each.start_s, each.code))
 
 
-def _find_openings(motion: Motion) -> Iterator[Movement]:
-    names = [each.name for each in motion.measures]
-    if JAW not in names:
-        return
-    jaw = motion.values[:, names.index(JAW)]
-    if not np.isfinite(jaw).any():
-        return
-    dropped = jaw - np.nanquantile(jaw, REST)
-    for start_s, end_s, bridged in find_runs(motion, dropped, low=CLOSE, high=OPEN):
+def count_movements(motion: Motion, movements: Sequence[Movement]) -> dict[str, float]:
+    """Return how often each part of a face moved, and its mouth opened, a minute; NaN if unknown.
+
+    A part with sides counts the movements of both. ``mouth_open_openings`` are those whose onset is
+    seen, ``mouth_open_share`` is a share of the time.
+    """
+    known = motion.reason is None
+    minutes = motion.seconds / 60 if known else float("nan")
+    found = {}
+    for part in motion.parts:
+        codes = {f"{kind}_{part}{side}" for kind in _KINDS for side in ("", "_left", "_right")}
+        found[f"{part}_movements"] = sum(each.code in codes for each in movements) / minutes
+    opened = [each for each in movements if each.code == MOUTH_OPEN]
+    seen = [each for each in opened if each.start_s > motion.time_s[motion.known][0]]
+    found[f"{MOUTH_OPEN}_openings"] = len(seen) / minutes
+    found[f"{MOUTH_OPEN}_share"] = sum(each.duration_s for each in opened) / (60 * minutes)
+    return found
+
+
+def _find_openings(motion: Motion, mouth_open: Array | None) -> Iterator[Movement]:
+    signal, low, high = _choose_signal(motion, mouth_open)
+    for start_s, end_s, bridged in find_runs(motion, signal, low=low, high=high):
         yield Movement(MOUTH_OPEN, start_s, end_s, False, bridged)
+
+
+def _choose_signal(motion: Motion, mouth_open: Array | None) -> tuple[Array, float, float]:
+    """Return a (T,) signal that is high where the mouth is open, and its two thresholds."""
+    if mouth_open is not None:
+        filled, _ = bridge_gaps(motion.time_s, mouth_open[:, None])
+        return smooth(motion.time_s, filled)[0][:, 0], UNLIKELY, LIKELY
+    names = [each.name for each in motion.measures]
+    jaw = (
+        motion.values[:, names.index(JAW)] if JAW in names else np.full(len(motion.time_s), np.nan)
+    )
+    rest = np.nanquantile(jaw, REST) if np.isfinite(jaw).any() else np.nan
+    return jaw - rest, CLOSE, OPEN
 
 
 def find_runs(

@@ -21,6 +21,12 @@ from canemo.report.words.concepts import (
     list_remarks,
     write_concepts_sentence,
 )
+from canemo.report.words.dynamics import (
+    describe_contrasts,
+    describe_counts,
+    find_dynamics_voice,
+    write_dynamics_sentence,
+)
 from canemo.report.words.parts import format_optimism
 from canemo.report.words.run import describe_result
 from canemo.report.words.verdict import describe_coverage, explain_verdict, write_first_sentence
@@ -28,6 +34,7 @@ from canemo.report.words.voice import find_voice
 from canemo.report.words.wording import MEANINGS, MEASURES, count
 from canemo.study.records.comparison import ComparisonRecord
 from canemo.study.records.concepts import ConceptsRecord, EventsRead
+from canemo.study.records.dynamics import DynamicsRecord
 from canemo.study.records.run import RunMetrics
 from canemo.trust.standing import compare_with_chance
 
@@ -125,3 +132,16 @@ def _format_understood(events: EventsRead) -> str:
         if len(texts) > SHOWN_LINES:
             lines.append(f"{title}: {len(texts) - SHOWN_LINES} more, see the report")
     return "\n".join(lines)
+
+
+def format_dynamics(record: DynamicsRecord) -> str:
+    """Return what `canemo dynamics` found as a sentence and tables."""
+    contrasts = describe_contrasts(record).pick("measure", "effect", "p", "p_holm", "verdict")
+    parts = [
+        write_dynamics_sentence(record),
+        format_text(contrasts) if record.contrasts else "",
+        format_text(describe_counts(record)) if record.events else "",
+        f"{len(record.left)} clip(s) without dynamics" if record.left else "",
+        _format_warnings(record.warnings),
+    ]
+    return find_dynamics_voice(record).say("\n\n".join(filter(None, parts)))

@@ -27,13 +27,14 @@ class MovingStudy(Part):
 
 
 class DynamicsProtocol(Part):
-    """How it was done; times in seconds, `openings` in face units below the resting jaw."""
+    """How it was done; times in seconds, `openings` says when the mouth counts as open."""
 
     label: str
     others: str
     detector: str
     points: str
-    fps: float
+    fps: float | None
+    every_nth: int | None
     smooth_s: float
     gap_s: float
     least_s: float
@@ -42,8 +43,7 @@ class DynamicsProtocol(Part):
     least_event_s: float
     rise: float
     fall: float
-    opens: float
-    closes: float
+    openings: str
     draws: int
     seed: int
 
