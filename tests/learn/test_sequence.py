@@ -4,7 +4,9 @@ import torch
 
 from canemo.config import SequenceConfig
 from canemo.errors import ConfigError
+from canemo.faces.geometry import place_mean, tabulate_faces
 from canemo.learn.sequence import HEADS, fit_sequence
+from canemo.species import DOG
 
 LABELS = ("anticipation", "frustration")
 SETTINGS = SequenceConfig(hidden=32, epochs=30, learning_rate=3e-3)
@@ -92,6 +94,18 @@ def test_label_in_the_mean_is_found_on_unseen_subjects(head):
 @pytest.mark.parametrize("head", ["convolution", "gru"])
 def test_label_in_the_order_is_found_by_heads_that_see_it(head):
     assert World(in_order, frames=8).score(head) >= 0.9
+
+
+def test_mouths_that_open_are_told_from_mouths_that_close_by_the_geometry_of_faces():
+    world = World(nowhere, clips=120, frames=8)
+    way = np.tile(np.linspace(0, 0.4, 8), 120)
+    z = np.tile(place_mean(DOG), (len(way), 1))
+    z += 0.01 * np.random.default_rng(0).normal(size=(*z.shape, 2)) @ (1, 1j)
+    chin = [i for i, name in enumerate(DOG.points) if name.startswith(("lip_lower", "chin"))]
+    z[:, chin] += 1j * np.where(world.y, way, 0.4 - way)[:, None]
+    xyc = 40 * np.stack([z.real, z.imag, np.full(z.shape, 0.9 / 40)], axis=2)
+    world.x = tabulate_faces(xyc, DOG.points, DOG)
+    assert world.score("gru") >= 0.9
 
 
 @pytest.mark.parametrize("head", ["mean", "attention"])

@@ -38,10 +38,11 @@ _LEAST_SPREAD = 1e-9  # square seconds: less is one moment, through which any li
 _ROUNDING_S = 1e-6
 _SIDES = ("left", "right")
 _MIDDLE = (0.05, 0.95)
-# Measured on 101 clips of still photographs of 20 dogs, panned and zoomed over, at 15 frames per
+# Measured on 101 clips of still photographs of 12 dogs, panned and zoomed over, at 15 frames per
 # second: all that moves there is noise, of points and of boxes. It grows with the doubt, 1 less the
 # mean confidence of a part's points, in all parts alike: floor = a exp(b doubt), fitted so that
-# 95 % of frames (speed) and of clips (span) stay under it; 92 to 98 % do in each part.
+# 95 % of frames (speed) and of clips (span) stay under it. Of 70 further clips, of 9 dogs, 96 % and
+# 95 % did, from 87 % for an ear to 100 % for the forehead.
 _SPEED_FLOOR = (0.073, 5.3)
 _SPAN_FLOOR = (0.040, 7.2)
 
