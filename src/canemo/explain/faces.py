@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from canemo.errors import ConfigError
-from canemo.features.embed import Array, Features
+from canemo.features.embed import Array, Features, make_features
 from canemo.features.poolings import GEOMETRY, REGION, list_needs
-from canemo.networks.backbones import Embedding
+from canemo.networks.backbones import Backbone, Embedding
+from canemo.records import Image
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,22 @@ class Faces:
         )
 
 
+def see(images_rgb: Sequence[Image], backbone: Backbone, faces: Faces | None) -> Features:
+    """Return the features of N crops, float32, with what is known of their faces."""
+    embedding = backbone.embed(images_rgb)
+    origin = pd.DataFrame(index=range(len(images_rgb)))
+    features = make_features(embedding, backbone.grid_shape, origin)
+    return features if faces is None else faces.complete(features, embedding)
+
+
 def reads_faces(pooling: str) -> bool:
     """Return whether a representation needs to know more of a face than its pixels."""
     return bool({REGION, GEOMETRY} & {*list_needs(pooling)})
+
+
+def reads_pixels(pooling: str) -> bool:
+    """Return whether a representation reads more of a face than its measures."""
+    return {*list_needs(pooling)} != {GEOMETRY}
 
 
 def require_faces(faces: Faces | None, pooling: str) -> Faces:

@@ -158,6 +158,23 @@ def split_gap(
     return Gap(first, second, table, by_subject, left_out)
 
 
+def split_values(
+    values: NDArray[Any],
+    origin: pd.DataFrame,
+    *,
+    first: str,
+    second: str,
+    names: Sequence[str],
+) -> Gap:
+    """Split a difference into numbers that each crop has, (N, G), as `split_gap` does it.
+
+    `names` take the place of regions. What they are of does not move: nothing is `moved`.
+    """
+    each = np.eye(len(names))[None, :, :, None]
+    cells = np.broadcast_to(each, (len(values), *each.shape[1:]))
+    return split_gap(values[:, :, None], cells, origin, first=first, second=second, regions=names)
+
+
 def _pair_subjects(
     means: pd.DataFrame, first: str, second: str
 ) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str, ...]]:

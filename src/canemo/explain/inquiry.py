@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,6 +10,7 @@ import pandas as pd
 
 from canemo.explain.decision import Decision
 from canemo.explain.face_finder import FaceFinder
+from canemo.explain.faces import Faces, reads_pixels
 from canemo.networks.backbones import Backbone
 from canemo.records import Image
 from canemo.species import Species
@@ -47,6 +48,11 @@ class Inquiry:
         What the model gave on dogs it had not seen.
     is_labelled
         Whether `label` is the condition filmed; else it is what the model answered.
+    look
+        Rows and their crops to what is known of the faces beside their pixels, where a decision
+        reads that, else None.
+    measured_by
+        Names of the points that faces are measured by; empty where no decision reads geometry.
     """
 
     name: str
@@ -60,6 +66,13 @@ class Inquiry:
     notes: tuple[str, ...]
     evaluation: ModelEvaluation
     is_labelled: bool = True
+    look: Callable[[pd.DataFrame, Sequence[Image]], Faces] | None = None
+    measured_by: tuple[str, ...] = ()
+
+    @property
+    def reads_pixels(self) -> bool:
+        """Whether any decision reads more of a face than its measures: else there is no map."""
+        return any(reads_pixels(each.pooling) for each in self.decisions.values())
 
     @property
     def species(self) -> Species:

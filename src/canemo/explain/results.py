@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 from canemo.explain.alignment import MeanFace, align_faces, average_faces, warp_maps
 from canemo.explain.decision import Maps
 from canemo.explain.face_finder import describe_sources
-from canemo.explain.gaps import WHOLE, split_gap
+from canemo.explain.gaps import WHOLE, split_gap, split_values
 from canemo.explain.maps.methods import METHODS
+from canemo.explain.measured import Measured, describe_geometry
 from canemo.explain.parts import list_rows, measure_parts
 from canemo.explain.report_card import Check, ReportCard
 from canemo.explain.scoring import CURVE_SHARES
 from canemo.explain.shares import measure_shares
 from canemo.faces.regions import BANDS, measure_cells
+from canemo.features.poolings import GEOMETRY
 from canemo.records import Image
 from canemo.species import Species
 from canemo.study.records.explanation import (
@@ -39,6 +41,8 @@ MEAN_FACE_CROPS = 600
 
 UNLIKE_SOURCES = 0.1
 """How far apart conditions are in the share of crops with bands before a reader is told."""
+
+BLOCK = "block_"
 
 _AT_ONCE = 256
 _WORDS = {3: "three", 4: "four", 5: "five", 6: "six"}
@@ -60,13 +64,14 @@ class Found:
         Whose faces they are.
     rows
         N rows: video_id, subject_id, label, frame_index, ``logit``, ``intercept``, ``regions``
-        (where they are from), ``not_shown`` (those that no landmark shows) and `name_losses`.
+        (where they are from), ``not_shown`` (those that no landmark shows), `name_losses`, and what
+        each block of the representation adds to the logit (`BLOCK` before its name).
     points
         (N, K, 2) of the faces, pixels of each crop; NaN where unknown.
     masks
         (N, R, side, side) float16, the regions.
     maps
-        By method, (N, rows, columns); the first method leads.
+        By method, (N, rows, columns); the first method leads. None where no pixel is read.
     cards
         By method.
     tests
@@ -75,6 +80,8 @@ class Found:
         What a reader must know.
     evaluation
         What the model gave on dogs it had not seen.
+    measured
+        The faces as probes on geometry read them, or None.
     """
 
     name: str
@@ -91,6 +98,13 @@ class Found:
     tests: pd.DataFrame
     notes: tuple[str, ...]
     evaluation: ModelEvaluation
+    measured: Measured | None = None
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """The names of all blocks that are read."""
+        names = map(str, self.rows.columns)
+        return tuple(name.removeprefix(BLOCK) for name in names if name.startswith(BLOCK))
 
 
 def name_losses(species: Species) -> tuple[str, ...]:
@@ -121,8 +135,13 @@ def describe_model(found: Found) -> ExplainedModel:
             *_note_sources(found),
             *_note_mean_faces(found),
             *_note_unseen(found),
+            *_note_unmeasured(found),
         ),
         difference=describe_difference(found),
+        blocks=describe_blocks(found),
+        geometry=None
+        if found.measured is None
+        else describe_geometry(found.measured, rows, labels=found.labels, species=found.species),
         occlusion=describe_losses(found),
         methods=tuple(_describe_method(name, found) for name in found.maps),
     )
@@ -168,6 +187,8 @@ def _note_sources(found: Found) -> list[str]:
 
 def _note_mean_faces(found: Found) -> list[str]:
     """Return which crops the mean faces are of, where they are not of all."""
+    if not found.maps:
+        return []
     unknown = ~_can_align(found.points)
     notes = []
     if unknown.all():
@@ -198,6 +219,17 @@ def _note_unseen(found: Found) -> list[str]:
         "background"
         for name in found.species.regions
         if counts.get(name)
+    ]
+
+
+def _note_unmeasured(found: Found) -> list[str]:
+    """Return how many faces have no point that the probes could measure."""
+    unseen = 0 if found.measured is None else int(found.measured.unseen.sum())
+    if not unseen:
+        return []
+    return [
+        f"no point is known of the face in {unseen} crop(s): the probes read the mean face there, "
+        "and what they answer rests on that no point was found"
     ]
 
 
@@ -282,6 +314,11 @@ def tabulate_subjects(found: Found) -> pd.DataFrame:
             named = own.rename(columns={"share": f"share_{which}", "area": f"area_{which}"})
             table = table.merge(named, on=keys, how="outer")
         tables.append(table.assign(model=found.name, method=name))
+    if found.measured is not None:
+        parts = found.measured.parts
+        values = np.stack(list(parts.values()), axis=1)
+        gap = split_values(values, found.rows, first=other, second=label, names=list(parts))
+        tables.append(gap.by_subject.assign(model=found.name, method=GEOMETRY))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
@@ -298,15 +335,34 @@ def describe_losses(found: Found) -> tuple[RegionGap, ...]:
     in for each other.
     """
     regions = found.species.regions
-    losses = found.rows[list(name_losses(found.species))].to_numpy()[:, :, None]
-    each = np.eye(len(regions))[None, :, :, None]
-    cells = np.broadcast_to(each, (len(losses), *each.shape[1:]))
+    if not found.maps:  # no pixel is read
+        return ()
+    losses = found.rows[list(name_losses(found.species))].to_numpy()
     whole = describe_difference(found)
     return tuple(
         row.model_copy(update={"area": None, "percent": _take_percent(row, whole)})
-        for row in _split(losses, cells, found, regions)
+        for row in _split_values(losses, found, regions)
         if row.region != WHOLE
     )
+
+
+def describe_blocks(found: Found) -> tuple[RegionGap, ...]:
+    """Return what each block of the representation has of the difference, the last row the whole.
+
+    Where folds chose different representations, those that do not read a block have none of it.
+    """
+    values = found.rows[[f"{BLOCK}{name}" for name in found.blocks]].to_numpy()
+    rows = _split_values(values, found, found.blocks)
+    return tuple(row.model_copy(update={"area": None, "moved": None}) for row in rows)
+
+
+def _split_values(
+    values: NDArray[Any], found: Found, names: Sequence[str]
+) -> tuple[RegionGap, ...]:
+    other, label = found.labels
+    gap = split_values(values, found.rows, first=other, second=label, names=names)
+    rows = list_rows(gap.table, species=found.species)
+    return tuple(RegionGap.model_validate(row) for row in rows)
 
 
 def _take_percent(row: RegionGap, whole: RegionGap) -> float | None:
@@ -329,6 +385,8 @@ def _split(
 def tabulate_crops(found: Found) -> pd.DataFrame:
     """Return one row per crop and method, with what the map has in each region and its area."""
     tables, regions = [], found.species.regions
+    if not found.maps:
+        return found.rows.assign(model=found.name, method=GEOMETRY)
     for name, maps in found.maps.items():
         cells = _measure_all_cells(found.masks, maps)
         parts, areas = measure_parts(maps, cells), cells.mean(axis=(2, 3))
@@ -336,6 +394,17 @@ def tabulate_crops(found: Found) -> pd.DataFrame:
         columns |= {f"area_{region}": areas[:, i] for i, region in enumerate(regions)}
         tables.append(found.rows.assign(model=found.name, method=name, **columns))
     return pd.concat(tables, ignore_index=True)
+
+
+def tabulate_columns(found: Found) -> pd.DataFrame:
+    """Return one row per crop: each column of the geometry, and what it adds to the logit."""
+    if found.measured is None:
+        return pd.DataFrame()
+    names = [column.name for column in found.measured.columns]
+    keys = ["video_id", "subject_id", "label", "frame_index", "logit", "intercept"]
+    values = pd.DataFrame(found.measured.values, columns=names)
+    evidence = pd.DataFrame(found.measured.evidence, columns=[f"evidence_{n}" for n in names])
+    return found.rows[keys].assign(model=found.name).join(values).join(evidence)
 
 
 def average_maps(

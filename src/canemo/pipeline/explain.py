@@ -14,14 +14,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from canemo.errors import ConfigError, ModelError, NoFacesError, OutputExistsError
+from canemo.explain.blocks import Evidence, measure_evidence
 from canemo.explain.decision import Maps, require_grid
 from canemo.explain.face_finder import RegionSource
+from canemo.explain.faces import reads_pixels
 from canemo.explain.inquiry import Inquiry
 from canemo.explain.maps.methods import METHODS, Method, choose_method, find_method
-from canemo.explain.maps.occlusion import measure_logits, measure_losses
+from canemo.explain.maps.occlusion import measure_losses
+from canemo.explain.measured import Measured, measure_columns
 from canemo.explain.report_card import grade_maps
-from canemo.explain.results import Found, name_losses
+from canemo.explain.results import BLOCK, Found, name_losses
 from canemo.explain.survey import Case, Controls, examine_case, map_case
+from canemo.faces.geometry import list_columns
 from canemo.files import require_writable
 from canemo.networks.backbones import randomise
 from canemo.parallel import Progress, silent
@@ -204,18 +208,17 @@ def _survey(
     are left out: models that are shown side by side must have the same.
     """
     backbone = model.backbone
-    require_grid(backbone)
-    methods = methods or (_choose_lead(model), METHODS["eigencam"])
+    methods = _choose_methods(model, methods)
     is_true = [model.species.regions.index(name) for name in truth]
-    controls = Controls(randomise(backbone), is_true) if tests else None
-    cases: list[tuple[Case, pd.DataFrame]] = []
+    controls = Controls(randomise(backbone), is_true) if tests and methods else None
+    cases: list[tuple[Case, pd.DataFrame, Evidence]] = []
     maps: dict[str, list[Maps]] = defaultdict(list)
     tested: dict[str, list[pd.DataFrame]] = defaultdict(list)
     parts, given = list(model.iter_parts()), Counter[tuple[str, str]]()
     for done, rows in enumerate(parts):
         progress(f"explain {model.name}", done, len(parts))
-        case = _make_case(model, rows, given, least_side=least_side, tests=tests)
-        if case is None:
+        case, evidence = _make_case(model, rows, given, least_side=least_side, tests=tests)
+        if case is None or evidence is None:
             continue
         for method in methods:
             own = map_case(case, method, backbone)
@@ -223,12 +226,15 @@ def _survey(
             if controls is not None:
                 examined = examine_case(case, own, method, backbone=backbone, controls=controls)
                 tested[method.name].append(examined)
-        cases.append((case.forget_images(), _measure_case(case, model)))
+        table = _measure_case(case, model) if methods else case.origin
+        table = table.assign(intercept=case.decision.intercept)
+        cases.append((case.forget_images(), table, evidence))
     progress(f"explain {model.name}", len(parts), len(parts))
     if not cases:
         raise NoFacesError(f"{model.name}: every crop has fewer pixels than the map has places")
     tables = {method.name: join_tables(tested[method.name]) for method in methods}
-    rows = join_tables([table for _, table in cases])
+    rows = join_tables([table for _, table, _ in cases])
+    rows = rows.fillna({name: 0.0 for name in rows if str(name).startswith(BLOCK)})
     order = _order_like(model, rows)
     return Found(
         name=model.name,
@@ -238,13 +244,50 @@ def _survey(
         is_labelled=model.is_labelled,
         species=model.species,
         rows=rows.iloc[order].reset_index(drop=True),
-        points=np.concatenate([case.points for case, _ in cases])[order],
-        masks=np.concatenate([case.masks for case, _ in cases])[order],
+        points=np.concatenate([case.points for case, *_ in cases])[order],
+        masks=np.concatenate([case.masks for case, *_ in cases])[order],
         maps={name: np.concatenate(parts)[order] for name, parts in maps.items()},
         cards={name: grade_maps(name, table) for name, table in tables.items()},
         tests=join_tables([table.assign(method=name) for name, table in tables.items()]),
         notes=(*model.notes, *_note_small(len(model.rows) - len(rows))),
         evaluation=model.evaluation,
+        measured=_join_measured(model, cases, order),
+    )
+
+
+def _choose_methods(model: Inquiry, methods: Sequence[Method]) -> Sequence[Method]:
+    """Return the maps that are made; none of a model that reads no pixels.
+
+    Raises
+    ------
+    ConfigError
+        Maps are asked for where there is nothing to map.
+    """
+    if model.reads_pixels:
+        require_grid(model.backbone)
+        return methods or (_choose_lead(model), METHODS["eigencam"])
+    if methods:
+        raise ConfigError(
+            f"{model.name} reads distances, angles and points of the face and no pixels: there is "
+            f"nothing that --method {methods[0].name} could map; leave it out"
+        )
+    return ()
+
+
+def _join_measured(
+    model: Inquiry, cases: Sequence[tuple[Case, pd.DataFrame, Evidence]], order: NDArray[np.int64]
+) -> Measured | None:
+    """Return the faces as probes on geometry read them; None where none does."""
+    if not model.measured_by:
+        return None
+    known = [(case.faces, len(table), each.measured) for case, table, each in cases]
+    values = np.concatenate([faces.geometry for faces, *_ in known if faces is not None])[order]
+    asked = [decision for _, number, decision in known for _ in range(number)]
+    return measure_columns(
+        values.astype(np.float64),
+        [asked[place] for place in order],
+        columns=list_columns(model.measured_by, model.species),
+        points=model.measured_by,
     )
 
 
@@ -257,7 +300,8 @@ def _order_like(model: Inquiry, rows: pd.DataFrame) -> NDArray[np.int64]:
 
 def _choose_lead(model: Inquiry) -> Method:
     """Return the best map that all decisions have: folds may have chosen different poolings."""
-    best = {choose_method(each, model.backbone).name for each in model.decisions.values()}
+    reading = [each for each in model.decisions.values() if reads_pixels(each.pooling)]
+    best = {choose_method(each, model.backbone).name for each in reading}
     from_least = ("occlusion", "gradient", "contribution")
     return METHODS[next(name for name in from_least if name in best)]
 
@@ -269,8 +313,8 @@ def _make_case(
     *,
     least_side: int,
     tests: int,
-) -> Case | None:
-    """Return some crops of one probe with their regions; None where all are too small.
+) -> tuple[Case, Evidence] | tuple[None, None]:
+    """Return some crops of one probe, and what answers are made of; None where all are too small.
 
     `given` counts the tested crops of each dog and label so far: the first `tests` are tested, of
     pictures without a condition no more than `MOST_PICTURES` in all.
@@ -282,36 +326,44 @@ def _make_case(
     images = [image for image, is_large in zip(images, large, strict=True) if is_large]
     rows = rows[large].reset_index(drop=True)
     if not images:
-        return None
-    logits = measure_logits(images, model.backbone, [decision])[0]
+        return None, None
+    faces = None if model.look is None else model.look(rows, images)
+    evidence = measure_evidence(images, model.backbone, decision, faces)
+    logits = evidence.logits
     if not model.is_labelled:
         rows["label"] = np.where(logits >= 0, model.labels[1], model.labels[0])
-    faces = model.finder.find(rows, images)
+    found = model.finder.find(rows, images)
     tested = np.zeros(len(rows), dtype=bool)
     for place, pair in enumerate(zip(rows["subject_id"], rows["label"], strict=True)):
         is_room = model.is_labelled or given.total() < MOST_PICTURES
         tested[place] = given[pair] < tests and is_room
         given[pair] += int(tested[place])
-    return Case(
-        rows.assign(
-            logit=logits,
-            regions=faces.regions.source,
-            not_shown=[", ".join(names) for names in faces.regions.missing],
-        ),
+    origin = rows.assign(
+        logit=logits,
+        regions=found.regions.source,
+        not_shown=[", ".join(names) for names in found.regions.missing],
+        **{f"{BLOCK}{name}": added for name, added in evidence.blocks.items()},
+    )
+    case = Case(
+        origin,
         images,
         decision,
         model.shuffled.get(subject_id),
-        faces.regions.masks,
-        faces.points,
+        found.regions.masks,
+        found.points,
         tested,
+        faces,
     )
+    return case, evidence
 
 
 def _measure_case(case: Case, model: Inquiry) -> pd.DataFrame:
     """Return the rows of a case with what covering each region takes off the logit."""
-    losses = measure_losses(case.images_rgb, case.masks, model.backbone, [case.decision])[0]
+    losses = measure_losses(
+        case.images_rgb, case.masks, model.backbone, [case.decision], case.faces
+    )[0]
     by_region = {name: losses[:, r] for r, name in enumerate(name_losses(model.species))}
-    return case.origin.assign(intercept=case.decision.intercept, **by_region)
+    return case.origin.assign(**by_region)
 
 
 def _note_small(dropped: int) -> list[str]:

@@ -18,6 +18,7 @@ from canemo.explain.results import (
     Found,
     average_maps,
     describe_model,
+    tabulate_columns,
     tabulate_crops,
     tabulate_subjects,
 )
@@ -79,6 +80,9 @@ def write_explanation(
         write_table(
             join_tables([tabulate_subjects(each) for each in found]), partial_place / "dogs.parquet"
         )
+        columns = join_tables([tabulate_columns(each) for each in found])
+        if len(columns):
+            write_table(columns, partial_place / "geometry.parquet")
         pairs = list(zip(models, found, strict=True))
         draw_explanation(
             partial_place,
@@ -137,6 +141,8 @@ def _outline(model: Inquiry, found: Found, place: int) -> Image:
 
 
 def _average(model: Inquiry, found: Found) -> tuple[Any, ...]:
+    if not found.maps:  # no pixel is read
+        return ()
     number = min(len(found.rows), MEAN_FACE_CROPS)
     places = np.unique(np.linspace(0, len(found.rows) - 1, number).round().astype(np.int64))
     return average_maps(found, model.read(found.rows.iloc[places]), places)

@@ -6,14 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image as PilImage
 from PIL import ImageFilter
 
 from canemo.explain.decision import Decision, Maps
-from canemo.explain.faces import Faces
-from canemo.features.embed import Features, make_features
+from canemo.explain.faces import Faces, see
 from canemo.features.poolings import pool
 from canemo.networks.backbones import INPUT_SIDE_PX, Backbone
 from canemo.records import Image
@@ -97,18 +95,11 @@ def measure_logits(
     poolings = dict.fromkeys(decision.pooling for decision in decisions)
     while some := list(islice(crops, _AT_ONCE)):
         own = None if faces is None else faces.take(slice(start, start + len(some)))
-        features = _embed(some, backbone, own)
+        features = see(some, backbone, own)
         pooled = {pooling: pool(features, pooling) for pooling in poolings}
         parts.append(np.stack([each.measure_logits(pooled[each.pooling]) for each in decisions]))
         start += len(some)
     return np.concatenate(parts, axis=1) if parts else np.empty((len(decisions), 0))
-
-
-def _embed(images_rgb: Sequence[Image], backbone: Backbone, faces: Faces | None) -> Features:
-    embedding = backbone.embed(images_rgb)
-    origin = pd.DataFrame(index=range(len(images_rgb)))
-    features = make_features(embedding, backbone.grid_shape, origin)
-    return features if faces is None else faces.complete(features, embedding)
 
 
 def fit_to_input(image_rgb: Image) -> Image:

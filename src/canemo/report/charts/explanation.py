@@ -113,6 +113,8 @@ def draw_explanation(
         save_figure(figure, figures / f"maps_{method.name}.png")
     for number, (some, model) in enumerate(zip(faces, models, strict=True)):
         lead = model.lead
+        if lead is None:
+            continue
         unit = model.kind.noun if model.is_labelled else "file"
         whole = _draw_faces(some, lead, dogs=False, unit=unit)
         save_figure(whole, figures / f"faces_{number}.png")

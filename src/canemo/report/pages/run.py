@@ -128,7 +128,9 @@ def _list_failed_maps(run: RunRecord) -> dict[str, str]:
     fallen = "" if standing is Standing.ABOVE else "The result does not stand"
     why = dict.fromkeys(("decision.png", "eigencam.png"), fallen) if fallen else {}
     if run.explanation is not None:
-        names = {run.explanation.lead.name: "decision.png", "eigencam": "eigencam.png"}
+        lead = run.explanation.lead
+        names = {"eigencam": "eigencam.png"}
+        names |= {} if lead is None else {lead.name: "decision.png"}
         failed = [method.name for method in run.explanation.methods if method.passed is False]
         why |= {names[name]: "Failed its tests" for name in failed if name in names}
     return why

@@ -19,6 +19,7 @@ from canemo.report.tables import (
     show_value,
 )
 from canemo.report.words import wording
+from canemo.report.words.measured import list_measured_tables, tell_blocks, tell_measures
 from canemo.report.words.model import state_verdict
 from canemo.report.words.voice import Voice, name_voice
 from canemo.study.records.explanation import (
@@ -60,9 +61,14 @@ def format_explanation(record: ExplanationRecord) -> str:
             format_text(
                 tables[name].pick("region", "gap", "interval", "percent", "p"), is_explained=True
             )
-            for name in (f"gap_{number}", f"losses_{number}")
+            for name in (f"blocks_{number}", f"gap_{number}", f"losses_{number}", f"parts_{number}")
             if name in tables
         ]
+        if f"measures_{number}" in tables:
+            lines.append(format_text(
+                tables[f"measures_{number}"].pick("name", "other", "label", "gap", "p", "follows"),
+                is_explained=True,
+            ))
     return find_explanation_voice(record.models).say("\n".join(lines))
 
 
@@ -107,15 +113,18 @@ def list_explanation_tables(record: ExplanationRecord) -> dict[str, Table]:
     of_several = len(record.models) > 1
     for number, model in enumerate(record.models):
         name = f" of {model.name}" if of_several else ""
+        tables |= list_measured_tables(model, number, name=name)
+        lead = model.lead
+        if lead is None:
+            continue
         checks = [key for key in _CHECKS if key != "pointing" or record.truth]
         tables[f"card_{number}"] = _describe_card(model, checks, name=name)
-        lead = model.lead
         if model.is_labelled:
             if lead.gap:
-                tables[f"gap_{number}"] = _describe_gap(model, name=name)
+                tables[f"gap_{number}"] = _describe_gap(model, lead, name=name)
             tables[f"losses_{number}"] = _describe_losses(model, name=name)
         if lead.shares:
-            tables[f"shares_{number}"] = _describe_shares(model, name=name)
+            tables[f"shares_{number}"] = _describe_shares(model, lead, name=name)
     return tables
 
 
@@ -150,8 +159,8 @@ _PERCENT = Column("percent", "Of the whole", "share of the difference", WHOLE_PE
                   at=lambda row: row.percent and row.percent / 100)  # fmt: skip
 
 
-def _describe_gap(model: ExplainedModel, *, name: str) -> Table:
-    lead, labels = model.lead, (model.label, model.other)
+def _describe_gap(model: ExplainedModel, lead: MapResult, *, name: str) -> Table:
+    labels = (model.label, model.other)
     gap = "Difference [logits]" if lead.exact else "Held by the map"
     moved = "of it, what comes of a region that is larger or lies elsewhere"
     columns = (
@@ -194,7 +203,7 @@ def _state_difference(model: ExplainedModel) -> str:
     return str(show_value(Estimate(row.gap, row.interval), TWO_DECIMALS))
 
 
-def _describe_shares(model: ExplainedModel, *, name: str) -> Table:
+def _describe_shares(model: ExplainedModel, lead: MapResult, *, name: str) -> Table:
     kind = "condition" if model.is_labelled else "answer"
     columns = (
         Column("label", kind.capitalize()),
@@ -210,13 +219,24 @@ def _describe_shares(model: ExplainedModel, *, name: str) -> Table:
         "1 means as dense as on average. A share says where support is found, which may be the "
         "same in every picture."
     )
-    rows = model.lead.shares or ()
+    rows = lead.shares or ()
     return describe_records(caption, columns, rows, look_for=look_for, style="result")
 
 
 def write_sentence(model: ExplainedModel) -> str:
     """Return where the difference between the labels lies, claiming no more than was found."""
-    lead = model.lead
+    measured = " ".join(filter(None, [tell_blocks(model), tell_measures(model)]))
+    told = "" if model.lead is None else _tell_map(model, model.lead)
+    if not model.is_labelled and model.lead is None:
+        return (
+            "These pictures have no known condition: the table shows what the measures are where "
+            "the model answers one or the other, and no difference between conditions."
+        )
+    return " ".join(filter(None, [measured, told]))
+
+
+def _tell_map(model: ExplainedModel, lead: MapResult) -> str:
+    """Return what the leading map says."""
     if lead.passed is False:
         return (
             f"The leading map ({lead.title}) failed a test it was put to: "
@@ -245,10 +265,11 @@ def _tell_parts(model: ExplainedModel, lead: MapResult) -> str:
     parts = [row for row in rows if row.region != "all" and row.area]
     largest = max(parts, key=lambda row: row.percent or 0)
     densest = max(parts, key=lambda row: (row.percent or 0) / (row.area or 1))
+    whole, is_all = rows[-1].gap, model.geometry is None
     text = (
-        f"Of the difference in evidence between {wording.quote(model.label)} and "
-        f"{wording.quote(model.other)} ({model.difference.gap:.2f} logits; {_EVIDENCE}), "
-        f"{_state_part(largest)}"
+        f"Of the difference in evidence{'' if is_all else ' that pixels have'} between "
+        f"{wording.quote(model.label)} and {wording.quote(model.other)} "
+        f"({whole:.2f} logits; {_EVIDENCE}), {_state_part(largest)}"
     )
     if densest is not largest:
         text += f"; relative to its area most is in another part: {_state_part(densest)}"

@@ -48,7 +48,7 @@ CONFOUNDS = Format(
 )
 CLIPS = Format("canemo.clips", 1, "a sheet of clips", "make the run again with `canemo run STUDY`")
 EXPLANATION = Format(
-    "canemo.explanation", 4, "an explanation", "explain it again with `canemo explain RUN`"
+    "canemo.explanation", 5, "an explanation", "explain it again with `canemo explain RUN`"
 )
 CONCEPTS = Format(
     "canemo.concepts",

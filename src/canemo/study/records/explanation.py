@@ -105,8 +105,56 @@ class MapResult(Part):
     gap: tuple[RegionGap, ...] | None
 
 
+class MeasureGap(Part):
+    """A named measure of the face, or all else that a probe reads of its points, or the whole.
+
+    `evidence` is its part of the difference between the labels, `by_dog` that of each with crops of
+    both; `value` how the measure itself differs, in the unit that `meaning` ends with, `means` what
+    it is by label, `follows` its correlation with the evidence of the whole geometry within dogs.
+    """
+
+    name: str
+    region: str
+    meaning: str
+    evidence: RegionGap
+    by_dog: tuple[float, ...]
+    value: RegionGap | None
+    means: dict[str, float]
+    follows: float | None
+
+
+class PointGap(Part):
+    """A point of the face: x, y and confidence together.
+
+    `place` is where the mean training face has it, right of and below the middle of the eyes [face
+    units], `slope` what moving it right or down by one unit adds to the logit.
+    """
+
+    name: str
+    region: str
+    place: tuple[float, float]
+    slope: tuple[float, float]
+    evidence: RegionGap
+
+
+class GeometryResult(Part):
+    """What probes make of the measured face; of each tuple of gaps the last is the whole.
+
+    `unseen` crops show no point and are read as the mean face.
+    """
+
+    unseen: int
+    regions: tuple[RegionGap, ...]
+    measures: tuple[MeasureGap, ...]
+    points: tuple[PointGap, ...]
+
+
 class ExplainedModel(Part):
-    """What was found of one model; the first of `methods` leads."""
+    """What was found of one model.
+
+    The first of `methods` leads; there are none where no pixel is read. `blocks` are the parts of a
+    representation and last the whole, `geometry` is None where it is not read.
+    """
 
     name: str
     backbone: str
@@ -122,6 +170,8 @@ class ExplainedModel(Part):
     regions: str
     notes: tuple[str, ...]
     difference: RegionGap
+    blocks: tuple[RegionGap, ...]
+    geometry: GeometryResult | None
     occlusion: tuple[RegionGap, ...]
     methods: tuple[MapResult, ...]
 
@@ -131,9 +181,9 @@ class ExplainedModel(Part):
         return get_species(self.species)
 
     @property
-    def lead(self) -> MapResult:
-        """The leading map."""
-        return self.methods[0]
+    def lead(self) -> MapResult | None:
+        """The leading map; None where no pixel is read."""
+        return self.methods[0] if self.methods else None
 
     def find_flaw(self, method: MapResult) -> str:
         """Return why a map explains no answer, in a few words; empty where it may."""
