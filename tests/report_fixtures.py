@@ -559,6 +559,8 @@ def make_model(**changes: Any) -> dict[str, Any]:
         "regions": "landmarks of the study (256 of 256 crops)",
         "notes": [],
         "difference": make_gap()[-1],
+        "blocks": [],
+        "geometry": None,
         "occlusion": make_gap(whole=None),
         "methods": [make_method(), make_method("eigencam", gap=None, shares=None)],
         **changes,

@@ -62,6 +62,7 @@ def draw_found(
             "intercept": 0.3,
             "regions": MODEL_LANDMARKS,
             "not_shown": "",
+            "block_mean": logits - 0.3,
             **dict(zip(name_losses(DOG), losses.T, strict=True)),
         }
     )

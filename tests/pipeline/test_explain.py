@@ -76,7 +76,9 @@ def pared_down(monkeypatch):
     monkeypatch.setattr("canemo.pipeline.explain.write_report", lambda run_dir: None)
     monkeypatch.setattr(
         "canemo.pipeline.explain.measure_losses",
-        lambda images, masks, backbone, decisions: np.zeros((1, len(images), len(DOG.regions))),
+        lambda images, masks, backbone, decisions, faces: np.zeros(
+            (1, len(images), len(DOG.regions))
+        ),
     )
 
 

@@ -414,7 +414,7 @@ def test_explanation_of_another_version_is_said_and_not_shown(tmp_path, caplog):
     write_explanation(run / "explain", {**make_explanation(), "schema": 1})
     assert "explain/index.html" not in render_run(run).text
     assert "not shown: " in caplog.text
-    assert "schema is 1, this version of canemo reads schema 4" in caplog.text
+    assert "schema is 1, this version of canemo reads schema 5" in caplog.text
 
 
 def test_report_of_a_run_that_was_not_explained_says_how_to(tmp_path):

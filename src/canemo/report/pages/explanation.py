@@ -6,6 +6,7 @@ from pathlib import Path
 
 from canemo.files import write_atomically
 from canemo.report.charts.explanation import CHARTS, PAGE_FILE, colour_regions, list_methods
+from canemo.report.charts.measured import MEASURED_CHARTS
 from canemo.report.pages.page import Picture, embed_figure, embed_file, render_page
 from canemo.report.rows import list_explanation_sheets
 from canemo.report.words.explanation import (
@@ -40,7 +41,7 @@ def write_page(folder: Path) -> Path:
         for path in sorted((folder / "figures").glob("*.png"))
     }
     for number, model in enumerate(models):
-        for name, (draw, alt) in CHARTS.items():
+        for name, (draw, alt) in {**CHARTS, **MEASURED_CHARTS}.items():
             pictures[f"{name}_{number}"] = embed_figure(draw(model), alt, voice)
     tables = list_explanation_tables(record)
     page = render_page(
@@ -55,6 +56,7 @@ def write_page(folder: Path) -> Path:
         state_worth=state_worth,
         name_pooling=name_pooling,
         methods=list_methods(models),
+        measured=any(model.geometry for model in models),
         colours=colour_regions(voice.species),
         environment={"canemo": record.canemo},
         warnings=(),

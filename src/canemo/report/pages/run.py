@@ -129,8 +129,8 @@ def _list_failed_maps(run: RunRecord) -> dict[str, str]:
     why = dict.fromkeys(("decision.png", "eigencam.png"), fallen) if fallen else {}
     if run.explanation is not None:
         lead = run.explanation.lead
-        names = {"eigencam": "eigencam.png"}
-        names |= {} if lead is None else {lead.name: "decision.png"}
+        names = {} if lead is None else {lead.name: "decision.png"}
+        names["eigencam"] = "eigencam.png"
         failed = [method.name for method in run.explanation.methods if method.passed is False]
         why |= {names[name]: "Failed its tests" for name in failed if name in names}
     return why

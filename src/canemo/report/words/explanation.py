@@ -65,10 +65,14 @@ def format_explanation(record: ExplanationRecord) -> str:
             if name in tables
         ]
         if f"measures_{number}" in tables:
-            lines.append(format_text(
-                tables[f"measures_{number}"].pick("name", "other", "label", "gap", "p", "follows"),
-                is_explained=True,
-            ))
+            lines.append(
+                format_text(
+                    tables[f"measures_{number}"].pick(
+                        "name", "other", "label", "gap", "p", "follows"
+                    ),
+                    is_explained=True,
+                )
+            )
     return find_explanation_voice(record.models).say("\n".join(lines))
 
 

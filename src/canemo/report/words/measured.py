@@ -11,7 +11,6 @@ from canemo.report.tables import (
     Estimate,
     Table,
     describe_records,
-    show_value,
 )
 from canemo.report.words import wording
 from canemo.report.words.parts import name_pooling
@@ -59,9 +58,7 @@ def _list_gap_columns(family: str) -> tuple[Column, ...]:
 
 
 def _describe_blocks(model: ExplainedModel, *, name: str) -> Table:
-    first = Column(
-        "region", "Read", "what the probe reads", at=lambda row: _name_block(row.region)
-    )
+    first = Column("region", "Read", "what the probe reads", at=lambda row: _name_block(row.region))
     caption = f"How much of the difference in evidence{name} each part that the probe reads has."
     return describe_records(
         caption, (first, *_list_gap_columns("parts")), model.blocks, style="result"
@@ -173,7 +170,7 @@ def tell_blocks(model: ExplainedModel) -> str:
     rows = [row for row in model.blocks[:-1] if row.percent is not None]
     if len(rows) < 2:
         return ""
-    parts = [f"{row.percent:.0f} % are read from the {name_pooling(row.region)}" for row in rows]
+    parts = [f"{row.percent:.0f} % come from the {name_pooling(row.region)}" for row in rows]
     return f"Of the difference in evidence, {wording.join_words(parts)}."
 
 
@@ -187,10 +184,9 @@ def tell_measures(model: ExplainedModel) -> str:
         return "The evidence of the measured face does not differ clearly between the labels."
     largest = max(geometry.regions[:-1], key=lambda row: abs(row.gap or 0))
     text = (
-        f"Of what the measured face tells ({show_value(Estimate(whole.gap, whole.interval), TWO_DECIMALS)} "
-        f"logits between {wording.quote(model.label)} and {wording.quote(model.other)}), "
-        f"{largest.percent:.0f} % {'is' if largest.region == 'head' else 'are'} read from the "
-        f"{largest.region}"
+        f"Of what the measured face tells between {wording.quote(model.label)} and "
+        f"{wording.quote(model.other)} ({whole.gap:.2f} logits), {largest.percent:.0f} % come from "
+        f"the {largest.region}"
     )
     text += "" if _is_sure(largest) else ", which cannot be told from chance"
     named = [row for row in geometry.measures[:-1] if row.value is not None]

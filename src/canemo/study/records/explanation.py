@@ -185,11 +185,11 @@ class ExplainedModel(Part):
         """The leading map; None where no pixel is read."""
         return self.methods[0] if self.methods else None
 
-    def find_flaw(self, method: MapResult) -> str:
-        """Return why a map explains no answer, in a few words; empty where it may."""
-        if method.passed is False:
+    def find_flaw(self, method: MapResult | None = None) -> str:
+        """Return why a map, or else the measures, explain no answer; empty where they may."""
+        if method is not None and method.passed is False:
             return "Failed its tests"
-        is_told = self.evaluation.is_told or method.explains != "decision"
+        is_told = self.evaluation.is_told or (method is not None and method.explains != "decision")
         return "" if is_told else "The result does not stand"
 
 
