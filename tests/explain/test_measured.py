@@ -72,7 +72,7 @@ def world():
 
 def measure(world, **changes):
     _, values, decision = world
-    asked = {"columns": list_columns(DOG.points, DOG), "points": DOG.points, **changes}
+    asked = {"columns": list_columns(DOG.points, DOG), "points": len(DOG.points), **changes}
     return measure_columns(values, [decision] * len(values), **asked)
 
 
@@ -170,7 +170,7 @@ def test_of_probes_that_differ_each_reads_its_own_faces(world):
     asked = [decision if subject < "d4" else other for subject in rows["subject_id"]]
     asked[-1] = None  # its fold reads no geometry
     columns = list_columns(DOG.points, DOG)
-    found = measure_columns(values, asked, columns=columns, points=DOG.points)
+    found = measure_columns(values, asked, columns=columns, points=len(DOG.points))
     wanted = [0 if d is None else d.measure_logits(row[None])[0] - d.intercept
               for d, row in zip(asked, values, strict=True)]  # fmt: skip
     np.testing.assert_allclose(found.evidence.sum(axis=1), wanted)
@@ -199,10 +199,8 @@ def test_points_of_another_scheme_are_told_by_their_own_names(world):
     ], axis=2)  # fmt: skip
     values = tabulate_faces(xyc, OWN, DOG).astype(float)
     columns = list_columns(OWN, DOG)
-    points = tuple(column.name.removesuffix("_x") for column in columns if
-                   column.name.endswith("_x"))  # fmt: skip
     decision = draw_decision(values, rng.normal(size=len(columns)))
-    measured = measure_columns(values, [decision] * len(rows), columns=columns, points=points)
+    measured = measure_columns(values, [decision] * len(rows), columns=columns, points=len(OWN))
     found = describe((rows, values, decision), measured)
     assert len(found.points) == 5
     assert {point.region for point in found.points} == {"eyes", "muzzle", "ears"}

@@ -346,7 +346,7 @@ def test_dogs_whose_folds_chose_different_poolings_get_a_map_that_all_have(
     found = canemo.explain_models(run, regions="bands", tests=0)
     [model] = found.record.models
     assert [method.name for method in model.methods] == ["gradient", "eigencam"]
-    assert model.pooling == "mean, cls"
+    assert model.pooling == "mean; cls"
 
 
 # -- a model and other pictures -------------------------------------------------------------------

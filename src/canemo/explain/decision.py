@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from canemo.errors import ConfigError, ModelError
-from canemo.explain.faces import Faces, reads_faces, require_faces
+from canemo.explain.faces import Faces, require_faces
 from canemo.features.embed import LAYERS, Array, Features, average_cells
-from canemo.features.poolings import GEOMETRY, Block, list_needs, parse_blocks, pool
+from canemo.features.poolings import GEOMETRY, Block, list_needs, parse_blocks, pool, reads_face
 from canemo.learn.probe import Probe
 from canemo.networks.backbones import Backbone
 
@@ -182,7 +182,7 @@ def spread(decision: Decision, backbone: Backbone, faces: Faces | None = None) -
     """
     blocks = parse_blocks(decision.pooling)
     _refuse_earlier(decision.pooling)
-    known = require_faces(faces, decision.pooling) if reads_faces(decision.pooling) else None
+    known = require_faces(faces, decision.pooling) if reads_face(decision.pooling) else None
     shares, own = zip(*(_read_block(each, backbone, known) for each in blocks), strict=True)
     dim, geometry = backbone.feature_dim, None if known is None else known.geometry
     widths = [

@@ -10,10 +10,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from canemo.errors import ConfigError
+from canemo.faces.geometry import tabulate_faces
+from canemo.faces.points import FacePoints
+from canemo.faces.regions import RegionCells, cover_cells
 from canemo.features.embed import Array, Features, make_features
-from canemo.features.poolings import GEOMETRY, REGION, list_needs
-from canemo.networks.backbones import Backbone, Embedding
+from canemo.features.poolings import GEOMETRY, list_needs
+from canemo.networks.backbones import Backbone
 from canemo.records import Image
+from canemo.species import Species
 
 
 @dataclass(frozen=True)
@@ -59,30 +63,29 @@ class Faces:
         even = np.full_like(cover, 1 / cover.shape[1])
         return np.asarray(np.where(total > 0, cover / np.where(total > 0, total, 1), even))
 
-    def complete(self, features: Features, embedding: Embedding) -> Features:
-        """Return features with the mean token of each region and the measures of the faces."""
-        total = self.cover.sum(axis=2)
-        sums = np.einsum("nrp,npd->nrd", self.cover, embedding.tokens.numpy())
-        return replace(
-            features,
-            region=(sums / np.where(total > 0, total, 1)[:, :, None]).astype(np.float32),
-            region_share=(total / self.cover.shape[2]).astype(np.float32),
-            region_names=self.regions,
-            geometry=self.geometry,
-        )
+
+def look_at(points: FacePoints, grid_shape: tuple[int, int]) -> Faces:
+    """Return what is known of N faces by their points, on a backbone's grid of positions."""
+    cells = cover_cells(points.place(), grid_shape, points.species)
+    geometry = tabulate_faces(points.xyc, points.names, points.species)
+    return Faces(cells.names, cells.shares, geometry)
+
+
+def look_without(number: int, grid_shape: tuple[int, int], species: Species) -> Faces:
+    """Return what is known of faces of which nothing finds points: their bands."""
+    cells = cover_cells([None] * number, grid_shape, species)
+    return Faces(cells.names, cells.shares)
 
 
 def see(images_rgb: Sequence[Image], backbone: Backbone, faces: Faces | None) -> Features:
     """Return the features of N crops, float32, with what is known of their faces."""
     embedding = backbone.embed(images_rgb)
     origin = pd.DataFrame(index=range(len(images_rgb)))
-    features = make_features(embedding, backbone.grid_shape, origin)
-    return features if faces is None else faces.complete(features, embedding)
-
-
-def reads_faces(pooling: str) -> bool:
-    """Return whether a representation needs to know more of a face than its pixels."""
-    return bool({REGION, GEOMETRY} & {*list_needs(pooling)})
+    if faces is None:
+        return make_features(embedding, backbone.grid_shape, origin)
+    cells = RegionCells(faces.regions, faces.cover, np.ones(len(faces), dtype=bool))
+    features = make_features(embedding, backbone.grid_shape, origin, regions=cells)
+    return replace(features, geometry=faces.geometry)
 
 
 def reads_pixels(pooling: str) -> bool:

@@ -87,7 +87,7 @@ def measure_columns(
     decisions: Sequence[Decision | None],
     *,
     columns: tuple[Column, ...],
-    points: tuple[str, ...],
+    points: int,
 ) -> Measured:
     """Split what N probes make of the geometry of N faces into its columns.
 
@@ -97,8 +97,10 @@ def measure_columns(
         (N, F) the block `geometry`.
     decisions
         For each face, what its probe makes of that block; None where the probe does not read it.
-    columns, points
-        What the F values are, and the K points they are of.
+    columns
+        What the F values are.
+    points
+        How many points they are of.
     """
     evidence = np.zeros_like(values, dtype=float)
     for row, decision in enumerate(decisions):
@@ -107,7 +109,10 @@ def measure_columns(
     probes = {id(each): each for each in decisions if each is not None}.values()
     means = np.mean([each.probe.mean for each in probes], axis=0)
     slopes = np.mean([each.slopes for each in probes], axis=0)
-    return Measured(columns, points, values, evidence, means, slopes)
+    names = tuple(
+        each.name.removesuffix("_confidence") for each in columns[len(columns) - points :]
+    )
+    return Measured(columns, names, values, evidence, means, slopes)
 
 
 def describe_geometry(

@@ -107,6 +107,19 @@ class FacePoints:
         return placed if lies_inside(placed, self.species) else None
 
 
+def join_points(parts: Sequence[FacePoints]) -> FacePoints:
+    """Return points that one source found on crops of several videos as those of N crops."""
+    first = parts[0]
+    return FacePoints(
+        first.names,
+        first.source,
+        first.species,
+        np.concatenate([each.frame_index for each in parts]),
+        np.concatenate([each.xyc for each in parts]),
+        np.concatenate([each.crop_xyxy for each in parts]),
+    )
+
+
 @dataclass(frozen=True)
 class PointsFile:
     """The points of one video.

@@ -287,7 +287,7 @@ def _join_measured(
         values.astype(np.float64),
         [asked[place] for place in order],
         columns=list_columns(model.measured_by, model.species),
-        points=model.measured_by,
+        points=len(model.measured_by),
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from canemo.explain.inquiry import Inquiry
 from canemo.faces.frame_choice import choose_frames
 from canemo.faces.landmarks.model import load_landmark_model
 from canemo.faces.landmarks.tables import load_landmarks
+from canemo.features.poolings import GEOMETRY, list_needs, reads_face
 from canemo.formats.tables import list_tables
 from canemo.learn.evidence import Evidence, read_evidence
 from canemo.learn.fold_files import read_folds
@@ -24,6 +26,7 @@ from canemo.learn.saved_model import read_model
 from canemo.parallel import Progress
 from canemo.pipeline.extract import crop_videos, read_crops
 from canemo.pipeline.gallery import open_gallery
+from canemo.pipeline.known_faces import PictureFaces, StudyFaces
 from canemo.pipeline.model import load_model
 from canemo.pipeline.plan import prepare_again
 from canemo.records import Study
@@ -101,6 +104,7 @@ def load_explained_run(
     notes += finder.note_matches(rows, required=regions == "study")
     others = [name for name in study.labels if name != label]
     labels = (others[0] if len(others) == 1 else OTHER, label)
+    known = StudyFaces(plan.extraction, crops.files, plan.backbone)
     return Inquiry(
         run_dir.resolve().name,
         plan.backbone,
@@ -112,6 +116,7 @@ def load_explained_run(
         finder,
         (*notes, *warnings),
         summarise_evaluation(run.metrics),
+        **_ask_faces(known, [*decisions.values(), *shuffled.values()]),
     )
 
 
@@ -227,7 +232,17 @@ def load_explained_model(
         ),
         model.evaluation,
         is_labelled=False,
+        **_ask_faces(PictureFaces(model.finder, config.species, model.backbone), [decision]),
     )
+
+
+def _ask_faces(faces: StudyFaces | PictureFaces, decisions: Sequence[Decision]) -> dict[str, Any]:
+    """Return what an `Inquiry` needs to know of faces where a decision reads more than pixels."""
+    poolings = {each.pooling for each in decisions}
+    is_measured = any(GEOMETRY in list_needs(pooling) for pooling in poolings)
+    if not any(map(reads_face, poolings)):
+        return {}
+    return {"look": faces.look, "measured_by": faces.names if is_measured else ()}
 
 
 def find_faces(

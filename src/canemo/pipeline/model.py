@@ -107,6 +107,11 @@ class Model:
         self._detector, self._finder = detector, finder
 
     @property
+    def finder(self) -> PointFinder | None:
+        """What finds the points that the model reads; None where it reads none."""
+        return self._finder
+
+    @property
     def evaluation(self) -> ModelEvaluation:
         """What unseen subjects gave when it was made, and whether that can be told from chance."""
         return self.saved.evaluation

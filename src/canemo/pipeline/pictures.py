@@ -16,6 +16,7 @@ from canemo.explain.decision import Decision
 from canemo.explain.maps.eigencam import CAM_SCALE, map_crops
 from canemo.explain.maps.methods import METHODS, choose_method, map_decisions
 from canemo.faces.examples import ExampleCrop, choose_examples
+from canemo.features.poolings import reads_face
 from canemo.learn.learner import Fitted
 from canemo.learn.probe import Probe
 from canemo.networks.backbones import Backbone
@@ -76,6 +77,8 @@ def _draw_decision(
     path: Path,
 ) -> None:
     """Draw what speaks for and against a label; nothing where only occlusion could tell."""
+    if reads_face(decision.pooling):
+        return  # `explain` draws it, with what was found of each face
     method = choose_method(decision, backbone)
     if method is METHODS["occlusion"]:
         return
