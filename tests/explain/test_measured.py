@@ -16,7 +16,8 @@ from canemo.explain.measured import (
     describe_geometry,
     measure_columns,
 )
-from canemo.explain.results import BLOCK, Found, describe_model, tabulate_columns, tabulate_subjects
+from canemo.explain.result_tables import tabulate_columns, tabulate_subjects
+from canemo.explain.results import BLOCK, Found, describe_model
 from canemo.faces.geometry import list_columns, tabulate_faces
 from canemo.faces.regions import BANDS
 from canemo.learn.probe import Probe

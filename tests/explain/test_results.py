@@ -11,14 +11,8 @@ from canemo.explain.decision import Decision
 from canemo.explain.gaps import WHOLE
 from canemo.explain.maps.methods import METHODS, map_decisions
 from canemo.explain.report_card import grade_maps
-from canemo.explain.results import (
-    Found,
-    average_maps,
-    describe_model,
-    name_losses,
-    tabulate_crops,
-    tabulate_subjects,
-)
+from canemo.explain.result_tables import tabulate_crops, tabulate_subjects
+from canemo.explain.results import Found, average_maps, describe_model, name_losses
 from canemo.explain.scoring import CURVE_SHARES
 from canemo.faces.regions import BANDS, MODEL_LANDMARKS, draw_bands, measure_cells
 from canemo.species import DOG

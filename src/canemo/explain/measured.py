@@ -177,7 +177,8 @@ def _describe_measures(
     gaps, by_dog = _list_gaps(evidence, species), evidence.by_subject.set_index("region")["gap"]
     differ = _compare_values(values, rows, evidence, names, species)
     means = average_within_subjects({"value": values}, rows, names)["value"]
-    by_label = means.groupby(level="label").mean()
+    both = means.groupby(level="subject_id").filter(lambda own: len(own) == 2)
+    by_label = (both if len(both) else means).groupby(level="label").mean()
     follows = dict(zip(names, _correlate(values, measured.evidence.sum(axis=1), rows), strict=True))
     told = {column.name: column for column in measured.measures}
     return tuple(

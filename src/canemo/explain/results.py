@@ -17,12 +17,12 @@ from canemo.explain.face_finder import describe_sources
 from canemo.explain.gaps import WHOLE, split_gap, split_values
 from canemo.explain.maps.methods import METHODS
 from canemo.explain.measured import Measured, describe_geometry
-from canemo.explain.parts import list_rows, measure_parts
+from canemo.explain.parts import list_rows
 from canemo.explain.report_card import Check, ReportCard
 from canemo.explain.scoring import CURVE_SHARES
 from canemo.explain.shares import measure_shares
 from canemo.faces.regions import BANDS, measure_cells
-from canemo.features.poolings import GEOMETRY
+from canemo.features.poolings import GEOMETRY, REGION
 from canemo.records import Image
 from canemo.species import Species
 from canemo.study.records.explanation import (
@@ -136,6 +136,7 @@ def describe_model(found: Found) -> ExplainedModel:
             *_note_mean_faces(found),
             *_note_unseen(found),
             *_note_unmeasured(found),
+            *_note_read_regions(found),
         ),
         difference=describe_difference(found),
         blocks=describe_blocks(found),
@@ -233,6 +234,18 @@ def _note_unmeasured(found: Found) -> list[str]:
     ]
 
 
+def _note_read_regions(found: Found) -> list[str]:
+    """Return that a map lies in a part of the face because no other is read."""
+    read = [name.partition(":")[2] for name in found.blocks if name.startswith(REGION)]
+    if not read or len(read) < sum(name != GEOMETRY for name in found.blocks):
+        return []
+    parts = " and ".join(dict.fromkeys(part for name in read for part in name.split("+")))
+    return [
+        f"of the pixels the probes read the {parts} alone: that maps lie there is so by their "
+        "making and no finding; what covering a region takes away is one"
+    ]
+
+
 def _describe_method(name: str, found: Found) -> MapResult:
     method, card = METHODS[name], found.cards[name]
     shares, gap = _measure_regions(found.maps[name], found) if method.signed else (None, None)
@@ -260,7 +273,7 @@ def _measure_regions(
     maps: Maps, found: Found
 ) -> tuple[tuple[RegionShare, ...], tuple[RegionGap, ...]]:
     """Return each region's share of the evidence, and its part of the difference."""
-    cells = _measure_all_cells(found.masks, maps)
+    cells = measure_all_cells(found.masks, maps)
     regions = found.species.regions
     shares = measure_shares(maps, cells, found.rows, labels=found.labels, regions=regions)
     rows = list_rows(shares.table, species=found.species)
@@ -284,42 +297,13 @@ def _average_curves(tests: pd.DataFrame, method: str) -> MapCurves | None:
     return MapCurves(shares=CURVE_SHARES, **curves)
 
 
-def _measure_all_cells(masks: NDArray[np.float16], maps: Maps) -> NDArray[np.float32]:
+def measure_all_cells(masks: NDArray[np.float16], maps: Maps) -> NDArray[np.float32]:
     """Return the share of each of the maps' cells that each region covers, a part at a time."""
     parts = [
         measure_cells(masks[start : start + _AT_ONCE], *maps.shape[1:]).astype(np.float32)
         for start in range(0, len(masks), _AT_ONCE)
     ]
     return np.concatenate(parts)
-
-
-def tabulate_subjects(found: Found) -> pd.DataFrame:
-    """Return one row per method, subject and region, of methods whose maps have parts that add up.
-
-    ``gap`` is the region's part of the difference between the labels, empty for subjects without
-    crops of both; ``share_LABEL`` its share of the evidence for the label in crops of that label,
-    and ``area_LABEL`` the region's share of their area.
-    """
-    (other, label), regions = found.labels, found.species.regions
-    tables = []
-    for name, maps in found.maps.items():
-        if not METHODS[name].signed:
-            continue
-        cells = _measure_all_cells(found.masks, maps)
-        shares = measure_shares(maps, cells, found.rows, labels=found.labels, regions=regions)
-        gap = split_gap(maps, cells, found.rows, first=other, second=label, regions=regions)
-        keys, table = ["subject_id", "region"], gap.by_subject
-        for which, rows in shares.by_subject.groupby("label", sort=True):
-            own = rows[[*keys, "share", "area"]]
-            named = own.rename(columns={"share": f"share_{which}", "area": f"area_{which}"})
-            table = table.merge(named, on=keys, how="outer")
-        tables.append(table.assign(model=found.name, method=name))
-    if found.measured is not None:
-        parts = found.measured.parts
-        values = np.stack(list(parts.values()), axis=1)
-        gap = split_values(values, found.rows, first=other, second=label, names=list(parts))
-        tables.append(gap.by_subject.assign(model=found.name, method=GEOMETRY))
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def describe_difference(found: Found) -> RegionGap:
@@ -380,31 +364,6 @@ def _split(
     gap = split_gap(maps, cells, found.rows, first=other, second=label, regions=regions)
     rows = list_rows(gap.table, species=found.species)
     return tuple(RegionGap.model_validate(row) for row in rows)
-
-
-def tabulate_crops(found: Found) -> pd.DataFrame:
-    """Return one row per crop and method, with what the map has in each region and its area."""
-    tables, regions = [], found.species.regions
-    if not found.maps:
-        return found.rows.assign(model=found.name, method=GEOMETRY)
-    for name, maps in found.maps.items():
-        cells = _measure_all_cells(found.masks, maps)
-        parts, areas = measure_parts(maps, cells), cells.mean(axis=(2, 3))
-        columns = {f"part_{region}": parts[:, i] for i, region in enumerate(regions)}
-        columns |= {f"area_{region}": areas[:, i] for i, region in enumerate(regions)}
-        tables.append(found.rows.assign(model=found.name, method=name, **columns))
-    return pd.concat(tables, ignore_index=True)
-
-
-def tabulate_columns(found: Found) -> pd.DataFrame:
-    """Return one row per crop: each column of the geometry, and what it adds to the logit."""
-    if found.measured is None:
-        return pd.DataFrame()
-    names = [column.name for column in found.measured.columns]
-    keys = ["video_id", "subject_id", "label", "frame_index", "logit", "intercept"]
-    values = pd.DataFrame(found.measured.values, columns=names)
-    evidence = pd.DataFrame(found.measured.evidence, columns=[f"evidence_{n}" for n in names])
-    return found.rows[keys].assign(model=found.name).join(values).join(evidence)
 
 
 def average_maps(

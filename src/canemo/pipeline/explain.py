@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from canemo.errors import ConfigError, ModelError, NoFacesError, OutputExistsError
+from canemo.errors import ConfigError, NoFacesError
 from canemo.explain.blocks import Evidence, measure_evidence
 from canemo.explain.decision import Maps, require_grid
 from canemo.explain.face_finder import RegionSource
@@ -26,21 +26,23 @@ from canemo.explain.report_card import grade_maps
 from canemo.explain.results import BLOCK, Found, name_losses
 from canemo.explain.survey import Case, Controls, examine_case, map_case
 from canemo.faces.geometry import list_columns
-from canemo.files import require_writable
 from canemo.networks.backbones import randomise
 from canemo.parallel import Progress, silent
 from canemo.pipeline.explain_files import join_tables, write_explanation
 from canemo.pipeline.explain_inputs import (
-    is_run,
     load_explained_model,
     load_explained_run,
     read_species,
 )
+from canemo.pipeline.explain_requests import (
+    find_place,
+    require_regions,
+    require_same_question,
+    require_use,
+)
 from canemo.report.charts.explanation import PAGE_FILE
 from canemo.report.pages.run import write_report
-from canemo.species import Species
-from canemo.study.records.explanation import EXPLANATION_FILE, ExplanationRecord
-from canemo.study.runs import EXPLAIN_DIR, METRICS_FILE, explain_no_run
+from canemo.study.records.explanation import ExplanationRecord
 
 MOST_PICTURES = 40
 """Of how many pictures without a condition maps are tested; with a study `tests` says it."""
@@ -127,11 +129,11 @@ def explain_models(
     folders = [Path(places)] if isinstance(places, Path | str) else [Path(each) for each in places]
     chosen = [find_method(name) for name in dict.fromkeys(methods)]
     truth = list(dict.fromkeys(truth))
-    _require_use(crops=crops, landmarks=landmarks, weights=weights, regions=regions)
-    place = _find_place(folders, out_dir, needs_place=crops is not None, force=force)
+    require_use(crops=crops, landmarks=landmarks, weights=weights, regions=regions)
+    place = find_place(folders, out_dir, needs_place=crops is not None, force=force)
     if truth:
         for folder in folders:
-            _require_regions(truth, read_species(folder, is_model=crops is not None))
+            require_regions(truth, read_species(folder, is_model=crops is not None))
     with tempfile.TemporaryDirectory(prefix="canemo-") as cache:
         models = [
             _load(
@@ -149,7 +151,7 @@ def explain_models(
             )
             for folder in folders
         ]
-        _require_same_question(models)
+        require_same_question(models)
         least_side = max(max(model.backbone.grid_shape) for model in models)
         found = [
             _survey(
@@ -161,14 +163,6 @@ def explain_models(
     if out_dir is None:
         write_report(folders[0])
     return Explanation(place, record)
-
-
-def _require_run_in_study(folder: Path) -> None:
-    if is_run(folder):
-        return
-    is_whole = (folder / METRICS_FILE).is_file()
-    what = "not a run in its study" if is_whole else explain_no_run(folder)
-    raise ModelError(f"{folder}: {what}; or say what to ask a saved model about with --crops")
 
 
 def _load(
@@ -370,67 +364,3 @@ def _note_small(dropped: int) -> list[str]:
     if not dropped:
         return []
     return [f"{dropped} crop(s) have fewer pixels a side than the map has places and are left out"]
-
-
-def _require_regions(truth: Sequence[str], species: Species) -> None:
-    unknown = [name for name in truth if name not in species.regions]
-    if unknown:
-        raise ConfigError(f"region {unknown[0]!r}: there are {', '.join(species.regions)}")
-
-
-def _require_use(
-    *, crops: object, landmarks: object, weights: object, regions: RegionSource
-) -> None:
-    """Raise ConfigError where something is given that would not be looked at."""
-    if crops is not None and (landmarks is not None or regions == "study"):
-        raise ConfigError(
-            "landmarks are those of a study: --landmarks and --regions study do not go with --crops"
-        )
-    if landmarks is not None and regions in ("model", "bands"):
-        raise ConfigError(f"--landmarks give the regions: they do not go with --regions {regions}")
-    if weights is not None and crops is None:
-        raise ConfigError(
-            "--weights are for a saved model, with --crops; a run reads those that its config.toml "
-            "names"
-        )
-
-
-def _find_place(
-    folders: Sequence[Path], out_dir: Path | str | None, *, needs_place: bool, force: bool
-) -> Path:
-    """Return where the explanation goes; refuse to overwrite anything but an earlier one."""
-    if not folders:
-        raise ConfigError("there is no run and no model to explain; give STUDY/runs/NAME")
-    if not needs_place:
-        for folder in folders:
-            _require_run_in_study(folder)
-    if out_dir is None and (len(folders) > 1 or needs_place):
-        raise ConfigError("say where the explanation goes: --out DIR")
-    place = folders[0] / EXPLAIN_DIR if out_dir is None else Path(out_dir)
-    require_writable(place)
-    if not place.exists() or not any(place.iterdir()):
-        return place
-    if not (place / EXPLANATION_FILE).is_file():
-        raise OutputExistsError(f"{place} holds something else; give another --out")
-    if not force and out_dir is not None:  # within its run it is made again, as the report is
-        raise OutputExistsError(
-            f"{place} holds an explanation; give another --out, or replace it with --force"
-        )
-    return place
-
-
-def _require_same_question(models: Sequence[Inquiry]) -> None:
-    """Raise ConfigError where several models would be asked different questions."""
-    for each in models[1:]:
-        if each.places != models[0].places:
-            raise ConfigError(
-                f"{each.name} and {models[0].name} were made from other frames or tested other "
-                f"{each.species.plural}; explain them one by one"
-            )
-        if each.labels != models[0].labels:
-            raise ConfigError(
-                f"{each.name} would show evidence for {each.labels[1]!r}, {models[0].name} for "
-                f"{models[0].labels[1]!r}; choose one with --label"
-            )
-    if len({model.name for model in models}) < len(models):
-        raise ConfigError("two of the runs have the same name; explain them one by one")

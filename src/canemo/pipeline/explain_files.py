@@ -13,15 +13,8 @@ import pandas as pd
 
 from canemo import environment
 from canemo.explain.inquiry import Inquiry
-from canemo.explain.results import (
-    MEAN_FACE_CROPS,
-    Found,
-    average_maps,
-    describe_model,
-    tabulate_columns,
-    tabulate_crops,
-    tabulate_subjects,
-)
+from canemo.explain.result_tables import tabulate_columns, tabulate_crops, tabulate_subjects
+from canemo.explain.results import MEAN_FACE_CROPS, Found, average_maps, describe_model
 from canemo.faces.regions import BANDS, outline_regions
 from canemo.files import write_table
 from canemo.parallel import Progress

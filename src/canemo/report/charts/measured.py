@@ -15,7 +15,6 @@ from canemo.report.charts.canvas import (
     INK,
     MUTED,
     RULE,
-    TEXT_WIDTH_IN,
     new_chart,
     new_figure,
     set_literal_text,
@@ -51,7 +50,7 @@ def draw_face(model: ExplainedModel) -> Figure | None:
     geometry = model.geometry
     if geometry is None:
         return None
-    figure = new_figure(3.1, width_in=TEXT_WIDTH_IN)
+    figure = new_figure(2.9)
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     for axes, title in ((left, "distances and angles"), (right, "points, and what raises it")):
         _draw_outline(axes, geometry)
@@ -63,7 +62,7 @@ def draw_face(model: ExplainedModel) -> Figure | None:
     left.invert_yaxis()
     figure.supxlabel(
         f"orange: for {quote(shorten(model.label))}, blue: against; the more, the thicker",
-        fontsize=8,
+        fontsize=7,
         color=INK,
     )
     return set_literal_text(figure)
@@ -146,7 +145,7 @@ def draw_measures(model: ExplainedModel) -> Figure | None:
     rows = [row for row in rows if row.evidence.gap is not None][:_MOST_MEASURES]
     if not rows:
         return None
-    figure, axes = new_chart(0.6 + 0.22 * len(rows), width_in=TEXT_WIDTH_IN)
+    figure, axes = new_chart(0.6 + 0.22 * len(rows))
     axes.axvline(0, color=RULE, linewidth=1, zorder=0)
     for height, row in enumerate(rows):
         _draw_row(axes, height, row)

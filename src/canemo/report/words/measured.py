@@ -82,13 +82,17 @@ def _describe_parts(model: ExplainedModel, geometry: GeometryResult, *, name: st
 
 
 def _describe_measures(model: ExplainedModel, geometry: GeometryResult, *, name: str) -> Table:
-    kind = "condition" if model.is_labelled else "answer"
+    of = (
+        "mean over dogs with both conditions"
+        if model.is_labelled
+        else "mean over those answered so"
+    )
     columns = [
         Column("name", "Measure", "named distance or angle, or all else that is read of points",
                at=lambda row: name_measure(row.name)),
-        Column("other", model.other, f"mean over dogs in that {kind}", TWO_DECIMALS,
+        Column("other", model.other, of, TWO_DECIMALS,
                at=lambda row: row.means.get(model.other)),
-        Column("label", model.label, f"mean over dogs in that {kind}", TWO_DECIMALS,
+        Column("label", model.label, of, TWO_DECIMALS,
                at=lambda row: row.means.get(model.label)),
     ]  # fmt: skip
     if model.is_labelled:

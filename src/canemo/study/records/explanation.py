@@ -109,8 +109,9 @@ class MeasureGap(Part):
     """A named measure of the face, or all else that a probe reads of its points, or the whole.
 
     `evidence` is its part of the difference between the labels, `by_dog` that of each with crops of
-    both; `value` how the measure itself differs, in the unit that `meaning` ends with, `means` what
-    it is by label, `follows` its correlation with the evidence of the whole geometry within dogs.
+    both; `value` how the measure itself differs, in the unit that `meaning` ends with; `means` what
+    it is by label, over dogs with both where there are any; `follows` its correlation with the
+    evidence of the whole geometry within dogs.
     """
 
     name: str
