@@ -21,6 +21,8 @@ from canemo.explain.results import BLOCK, Found, describe_model
 from canemo.faces.geometry import list_columns, tabulate_faces
 from canemo.faces.regions import BANDS
 from canemo.learn.probe import Probe
+from canemo.report.charts.measured import draw_face, draw_measures
+from canemo.report.words.explanation import write_sentence
 from canemo.species import DOG
 from report_fixtures import make_evaluation
 
@@ -227,16 +229,21 @@ def test_no_difference_is_found_where_there_is_none(world):
     assert found <= 8
 
 
-def test_record_tables_and_notes_hold_the_geometry(world):
+def make_found(world):
+    """What is found of a probe that reads geometry alone."""
     rows, values, decision = world
-    measured, logits = measure(world), decision.measure_logits(values)
+    logits = decision.measure_logits(values)
     own = rows.assign(logit=logits, intercept=decision.intercept, regions=BANDS, not_shown="")
     own[f"{BLOCK}geometry"] = logits - decision.intercept
-    found = Found(
+    return Found(
         "mine", "texture", "geometry", (CLOSED, OPEN), True, DOG, own,
         np.full((len(own), 46, 2), np.nan), np.ones((len(own), 6, 1, 1), np.float16),
-        {}, {}, pd.DataFrame(), (), make_evaluation(), measured,
+        {}, {}, pd.DataFrame(), (), make_evaluation(), measure(world),
     )  # fmt: skip
+
+
+def test_record_tables_and_notes_hold_the_geometry(world):
+    found = make_found(world)
     record = describe_model(found)
     assert record.lead is None
     assert record.occlusion == ()
@@ -248,3 +255,30 @@ def test_record_tables_and_notes_hold_the_geometry(world):
     dogs = tabulate_subjects(found)
     assert set(dogs["region"]) >= {"mouth_opening", PLACES, WHOLE}
     assert dogs["method"].unique().tolist() == ["geometry"]
+
+
+def test_sentence_names_the_part_of_the_face_and_the_measure_that_answers_go_with(world):
+    record = describe_model(make_found(world))
+    mouth = by_name(record.geometry.measures)["mouth_opening"]
+    text = write_sentence(record)
+    assert "% come from the muzzle" in text
+    assert "The answers go most with mouth opening (correlation" in text
+    assert f"{mouth.means[OPEN]:.2f} in “{OPEN}”" in text
+    assert text.endswith("[face units].")
+    rows, values, _ = world
+    mute = draw_decision(values, np.zeros(values.shape[1]))
+    silent = write_sentence(describe_model(make_found((rows, values, mute))))
+    assert silent == "The evidence of the measured face does not differ clearly between the labels."
+
+
+def test_charts_draw_every_measure_and_point_of_any_scheme(world):
+    record = describe_model(make_found(world))
+    face, measures = draw_face(record), draw_measures(record)
+    left, right = face.axes
+    pairs = sum(len(each.pairs) for each in DOG.measures)
+    assert len([line for line in left.lines if line.get_zorder() == 3]) == pairs
+    assert len(right.collections[0].get_offsets()) == len(DOG.points)
+    shown = [label.get_text() for label in measures.axes[0].get_yticklabels()]
+    assert shown[0] == "mouth opening"
+    no_geometry = record.model_copy(update={"geometry": None})
+    assert draw_face(no_geometry) is draw_measures(no_geometry) is None
