@@ -19,7 +19,9 @@ DOGS = 6
 MASK_SIDE = 56
 
 
-def _draw(images_rgb: Sequence[Image], backbone: object, decisions: Sequence[Decision]) -> Maps:
+def _draw(
+    images_rgb: Sequence[Image], backbone: object, decisions: Sequence[Decision], faces: object
+) -> Maps:
     return np.stack(
         [
             [_draw_one(image.tobytes() + decision.direction.tobytes()) for image in images_rgb]
@@ -33,9 +35,12 @@ def _draw_one(seed: bytes) -> np.ndarray:
 
 
 def _ignore(
-    images_rgb: Sequence[Image], backbone: TextureBackbone, decisions: Sequence[Decision]
+    images_rgb: Sequence[Image],
+    backbone: TextureBackbone,
+    decisions: Sequence[Decision],
+    faces: object,
 ) -> Maps:
-    own = METHODS["contribution"].compute(images_rgb, backbone, [read_checks()])
+    own = METHODS["contribution"].compute(images_rgb, backbone, [read_checks()], None)
     return np.repeat(own, len(decisions), axis=0)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from canemo.study.records.document import CONCEPTS, Document, Part
-from canemo.study.records.run import BackboneFacts, MethodFacts, StageCost, StudyProtocol
+from canemo.study.records.run import BackboneFacts, MeasureFacts, MethodFacts, StageCost, StudyProtocol
 from canemo.study.records.scores import Interval
 
 
@@ -18,7 +18,7 @@ class CodedStudy(Part):
     crops: int
 
 
-class ConceptsProtocol(BackboneFacts, MethodFacts, StudyProtocol):
+class ConceptsProtocol(BackboneFacts, MeasureFacts, MethodFacts, StudyProtocol):
     """How it was done; `label` is the condition whose probe is laid beside those of units."""
 
     label: str

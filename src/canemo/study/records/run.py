@@ -100,10 +100,14 @@ class Choices(Part):
     interval: str
 
 
-class RunProtocol(Choices, BackboneFacts, MethodFacts, StudyProtocol):
-    """How a run was made; `points` is where those of the faces are from (`measure.points`)."""
+class MeasureFacts(Part):
+    """Where the points of the faces are from, as `measure.points` names it; None: not known."""
 
     points: PointsSetting | None = None
+
+
+class RunProtocol(Choices, BackboneFacts, MeasureFacts, MethodFacts, StudyProtocol):
+    """How a run was made."""
 
 
 class SubjectResult(Part):
