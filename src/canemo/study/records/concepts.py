@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from canemo.study.records.document import CONCEPTS, Document, Part
-from canemo.study.records.run import BackboneFacts, MeasureFacts, MethodFacts, StageCost, StudyProtocol
+from canemo.study.records.run import (
+    BackboneFacts,
+    MeasureFacts,
+    MethodFacts,
+    StageCost,
+    StudyProtocol,
+)
 from canemo.study.records.scores import Interval
 
 
