@@ -66,7 +66,9 @@ def _describe_blocks(model: ExplainedModel, *, name: str) -> Table:
 
 
 def _name_block(name: str) -> str:
-    return "all" if name == "all" else name_pooling(name)
+    if name == "all":
+        return name
+    return f"{'pixels of the ' if name.startswith('region:') else ''}{name_pooling(name)}"
 
 
 def _describe_parts(model: ExplainedModel, geometry: GeometryResult, *, name: str) -> Table:
@@ -174,7 +176,7 @@ def tell_blocks(model: ExplainedModel) -> str:
     rows = [row for row in model.blocks[:-1] if row.percent is not None]
     if len(rows) < 2:
         return ""
-    parts = [f"{row.percent:.0f} % come from the {name_pooling(row.region)}" for row in rows]
+    parts = [f"{row.percent:.0f} % come from the {_name_block(row.region)}" for row in rows]
     return f"Of the difference in evidence, {wording.join_words(parts)}."
 
 
