@@ -10,6 +10,7 @@ from canemo.errors import ConfigError, OutputExistsError
 from canemo.faces.geometry import place_mean
 from canemo.formats.events.reading import read_events
 from canemo.pipeline.dynamics import dynamics_study
+from canemo.report.words.dynamics import describe_contrasts
 from canemo.species import DOG
 from canemo.study.records.dynamics import DynamicsRecord
 from painted import PaintedFaceDetector, put_in_place, write_painted_study
@@ -78,6 +79,19 @@ def test_tables_stand_beside_the_page(found):
     assert "speed of the muzzle" in page
     assert "landmarks of the study" in page
     assert (folder / "results.xlsx").is_file()
+
+
+def test_dogs_and_clips_are_a_column_only_where_measures_rest_on_different_ones(found):
+    table = describe_contrasts(found.record)
+    first, *others = found.record.contrasts
+    assert {(each.subjects, each.clips) for each in others} == {(first.subjects, first.clips)}
+    assert f"within {first.subjects} dogs, {first.clips} clips." in table.caption
+    assert "subjects" not in [column.key for column in table.columns]
+    fewer = first.model_copy(update={"subjects": first.subjects - 1})
+    mixed = found.record.model_copy(update={"contrasts": (fewer, *others)})
+    table = describe_contrasts(mixed)
+    assert table.caption.endswith("within dogs.")
+    assert {"subjects", "clips"} <= {column.key for column in table.columns}
 
 
 def test_events_are_read_back_as_coded_events(found):

@@ -135,8 +135,7 @@ def describe_contrasts(record: DynamicsRecord) -> Table:
         Column("difference", "Difference", "the same in the unit of the measure", THREE_DECIMALS),
         Column("p", "p", "of labels of whole clips moved within dogs", P_VALUE),
         Column("p_holm", "p (corrected)", "corrected for the number of measures (Holm)", P_VALUE),
-        Column("subjects", "Dogs", "with clips of both in which it is known", COUNT),
-        Column("clips", "Clips", "of these dogs", COUNT),
+        *_count_dogs(record.contrasts),
         Column("verdict", "Verdict", at=_judge),
     )  # fmt: skip
     kinds = {"motion": "Motion", "posture": "Posture: median over the clip"}
@@ -145,8 +144,27 @@ def describe_contrasts(record: DynamicsRecord) -> Table:
         replace(line, group=kinds[row.kind])
         for line, row in zip(list_lines(columns, rows), rows, strict=True)
     ]
-    caption = f"Measures of {label} against {others}, within dogs."
+    caption = f"Measures of {label} against {others}, within {_tell_dogs(record)}."
     return Table(caption, columns, tuple(lines), style="result", groups="Kind")
+
+
+def _count_dogs(contrasts: Sequence[MeasureContrast]) -> tuple[Column, ...]:
+    """Return how many dogs and clips a line rests on, where they are not the same on all."""
+    if len({(each.subjects, each.clips) for each in contrasts}) == 1:
+        return ()
+    return (
+        Column("subjects", "Dogs", "with clips of both in which it is known", COUNT),
+        Column("clips", "Clips", "of these dogs", COUNT),
+    )
+
+
+def _tell_dogs(record: DynamicsRecord) -> str:
+    """Return the dogs that all measures are compared within, and how many where that is one."""
+    counts = {(each.subjects, each.clips) for each in record.contrasts}
+    if len(counts) != 1:
+        return "dogs"
+    ((dogs, clips),) = counts
+    return f"{dogs} dogs, {clips} clips"
 
 
 def _judge(row: MeasureContrast) -> str:
