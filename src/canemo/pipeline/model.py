@@ -35,6 +35,7 @@ from canemo.networks.backbones import Backbone, load_backbone, load_backbone_lik
 from canemo.parallel import ProgressFn
 from canemo.records import Fate, Video
 from canemo.report.words.model import explain_withheld, name_verdict
+from canemo.study.places import list_material
 from canemo.study.records.model import ModelEvaluation
 from canemo.trust.standing import contradicts
 from canemo.video.info import VIDEO_SUFFIXES
@@ -449,8 +450,7 @@ def name_videos(paths: Sequence[Path]) -> list[tuple[str, Path]]:
 def _expand(given: Path | str, suffixes: frozenset[str]) -> Iterator[Path]:
     path = Path(given)
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.is_file())
-        yield from (p for p in files if p.suffix.lower() in suffixes)
+        yield from (p for p in list_material(path) if p.suffix.lower() in suffixes)
     elif path.exists() or not glob.has_magic(str(given)):
         yield path  # also a missing one: it becomes a failed row that names it
     else:

@@ -10,6 +10,9 @@ from canemo.video.info import VIDEO_SUFFIXES
 VIDEOS, SUBJECTS = "videos", "subjects"
 """The tables of a study, `.csv` or workbooks."""
 
+MADE = ("cache", "runs", "comparisons", "detectors", "concepts", "dynamics")
+"""Folders of a study that hold what canemo made of it, and no material of anybody's."""
+
 _WANTED = "give the folder of a study, which has a videos.csv"
 
 
@@ -33,6 +36,14 @@ def explain_no_study(place: Path) -> tuple[str, str]:
             f"`canemo init {place}` writes one from the names of the files",
         )
     return "there is no videos.csv in this folder, and no video", _WANTED
+
+
+def list_material(folder: Path) -> list[Path]:
+    """Return all files below a folder, sorted, but those that canemo made of studies in it."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    homes = [home for home in {path.parent for path in files} if list_tables(home, VIDEOS)]
+    made = {home / name for home in homes for name in MADE}
+    return [path for path in files if not made & {*path.parents}]
 
 
 def name_file(place: Path) -> str:
