@@ -196,6 +196,24 @@ def test_source_of_points_follows_the_setting(tmp_path):
     assert isinstance(choose(DOG, "model", study), ModelPoints)
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        "video_id,frame_index,point,individual,x,y\nclip,0,nose,rex,5,6\nclip,0,nose,bo,7,8\n",
+        "video_id,frame_index,point,x,y\nclip,0,nose,here,6\n",
+        "nothing,of,use\n1,2,3\n",
+    ],
+)
+def test_landmarks_that_cannot_be_used_do_not_bar_the_way(tmp_path, table):
+    study = Study(tmp_path, (Video("clip", tmp_path / "clip.mp4", "rex", "play"),))
+    (tmp_path / "landmarks.csv").write_text(table, encoding="utf-8")
+    with pytest.raises(StudyError, match=r"landmarks\.csv.*--set measure\.points=model"):
+        choose(DOG, "auto", study)
+    with pytest.raises(StudyError, match=r"--set measure\.points=none"):
+        choose(GENERIC, "auto", study)
+    assert isinstance(choose(DOG, "model", study), ModelPoints)
+
+
 def test_species_without_a_landmark_model_is_named():
     with pytest.raises(ConfigError, match=r"no landmark model ships .* 'generic'; take 'none'"):
         choose(GENERIC, "model")

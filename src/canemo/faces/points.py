@@ -287,7 +287,9 @@ def choose_points(
     StudyError
         The study's landmarks are asked for and there are none, or they cannot be used.
     """
-    table = load_landmarks(study) if study is not None and points in ("auto", "study") else None
+    table = None
+    if study is not None and points in ("auto", "study"):
+        table = _load_own(study, species)
     if table is not None:
         return StudyPoints(species, table)
     if points == "study":
@@ -303,6 +305,17 @@ def choose_points(
             f"{species.name!r}; take 'none', or put landmarks of your own into the study"
         )
     return ModelPoints(species, engine, device)
+
+
+def _load_own(study: Study, species: Species) -> LandmarkTable | None:
+    """Return the study's landmarks; an error says how to go on without them, too."""
+    try:
+        return load_landmarks(study)
+    except StudyError as exc:
+        other = "none" if species.landmark_weights is None else "model"
+        raise StudyError(
+            f"{exc}; or leave the study's landmarks aside with --set measure.points={other}"
+        ) from exc
 
 
 def extract_points(crops: CropFile, finder: PointFinder, *, cache_dir: Path) -> PointsFile:
